@@ -1,0 +1,30 @@
+# Sourced by every script here: where things are kept between runs, and how the compiler links.
+# shellcheck shell=bash
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+export WAYSIDE_CACHE="${WAYSIDE_CACHE:-$HOME/.cache/wayside}"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$WAYSIDE_CACHE/target}"
+# One linker everywhere: a flag that differed between commands would build every dependency twice.
+export RUSTFLAGS="${RUSTFLAGS:--C link-arg=-fuse-ld=lld}"
+# A story that fails says where in its own words; frames of the runtime would bury them.
+export RUST_LIB_BACKTRACE="${RUST_LIB_BACKTRACE:-0}"
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
+
+# Tools and the Python environment are keyed by what they are made from, so a change of version
+# makes a new one and an unchanged one costs nothing.
+NEXTEST_VERSION=0.9.143
+DENY_VERSION=0.20.2
+WAYSIDE_TOOLS="$WAYSIDE_CACHE/tools"
+WAYSIDE_VENV="$WAYSIDE_CACHE/venv-$(sha256sum < tests/requirements.txt | cut -c1-16)"
+export WAYSIDE_PYTHON="$WAYSIDE_VENV/bin/python"
+export PATH="$WAYSIDE_TOOLS/nextest-$NEXTEST_VERSION/bin:$WAYSIDE_TOOLS/deny-$DENY_VERSION/bin:$PATH"
+
+# In CI nothing is optional: what a person may do without fails there.
+in_ci() { [ "${CI:-}" = true ]; }
+
+say() { printf '%s\n' "$*"; }
+
+fail() {
+    printf '%s\n' "$*" >&2
+    exit 1
+}

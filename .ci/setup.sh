@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Installs what `make run` or `make test` needs and the machine lacks, each part by name and with
+# its reason. Says nothing and changes nothing when all is there.
+#   setup.sh run | test | full
+set -euo pipefail
+source "$(dirname "$0")/env.sh"
+purpose="${1:?run, test or full}"
+
+packages=()
+
+# need PACKAGE REASON COMMAND...: PACKAGE is missing if COMMAND fails.
+need() {
+    local package="$1" reason="$2"
+    shift 2
+    "$@" > /dev/null 2>&1 && return
+    say "setup: $package is missing: $reason"
+    packages+=("$package")
+}
+
+has() { command -v "$1"; }
+
+install_packages() {
+    [ "${#packages[@]}" -gt 0 ] || return 0
+    local install=(apt-get install --yes --no-install-recommends "${packages[@]}")
+    if [ "$(id -u)" != 0 ]; then
+        fail "setup: only root can install packages; run: sudo apt-get update && sudo ${install[*]}"
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    say "setup: apt-get update, then ${install[*]}"
+    apt-get update --quiet=2
+    # In a pipe rather than a terminal dpkg prints a line per file that it reads: keep the errors.
+    "${install[@]}" --quiet=2 > /dev/null
+}
+
+# cargo_tool NAME VERSION REASON: a cargo subcommand, built once into a folder named by its version.
+cargo_tool() {
+    local name="$1" version="$2" reason="$3"
+    has "cargo-$name" > /dev/null && return
+    say "setup: cargo-$name is missing: $reason (built once, some minutes)"
+    # Built to run a few times, not for speed: without optimisation across crates it builds in half
+    # the time. Its objects are of no use to our own builds and stay out of their folder.
+    local scratch
+    scratch=$(mktemp -d)
+    CARGO_TARGET_DIR="$scratch" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+        CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        cargo install --quiet --locked "cargo-$name" --version "$version" \
+        --root "$WAYSIDE_TOOLS/$name-$version"
+    rm -rf "$scratch"
+}
+
+python_environment() {
+    [ -e "$WAYSIDE_VENV/complete" ] && "$WAYSIDE_PYTHON" -V > /dev/null 2>&1 && return
+    say "setup: a Python environment with matrix-nio: the stories talk to the node through a client of others"
+    rm -rf "$WAYSIDE_VENV"
+    python3 -m venv "$WAYSIDE_VENV"
+    # The list names every package, so nothing that it does not name may come in.
+    "$WAYSIDE_PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps \
+        --requirement tests/requirements.txt
+    "$WAYSIDE_PYTHON" -m pip check > /dev/null
+    touch "$WAYSIDE_VENV/complete"
+}
+
+has cargo > /dev/null || fail "setup: cargo is missing: install Rust with rustup (https://rustup.rs), then try again"
+
+need build-essential "a C compiler builds SQLite and the cryptography" has cc
+need lld "links the node in a second instead of ten" has ld.lld
+
+if [ "$purpose" != run ]; then
+    need git "tests/tidy.rs asks it which files belong to the project" has git
+    need postgresql "the second storage engine, tested in a cluster of its own" compgen -G '/usr/lib/postgresql/*/bin/initdb'
+    need python3 "runs the stories of matrix-nio" has python3
+    # A pip that is there without venv's own installer cannot make an environment.
+    [ -e "$WAYSIDE_VENV/complete" ] || need python3-venv "keeps matrix-nio apart from the system" python3 -c 'import ensurepip, venv'
+    need util-linux "starts PostgreSQL as another user than root" has setpriv
+    need mount "the story of the full disk mounts a small one" has mount
+    need e2fsprogs "the story of the full disk makes its file system" test -x /sbin/mkfs.ext4
+fi
+
+install_packages
+
+if [ "$purpose" != run ]; then
+    cargo_tool nextest "$NEXTEST_VERSION" "runs the tests, each in a process of its own"
+    python_environment
+fi
+if [ "$purpose" = full ] || { [ "$purpose" = test ] && in_ci; }; then
+    cargo_tool deny "$DENY_VERSION" "checks licences, bans and sources of the dependencies"
+fi

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# `make test`, and `make test-full` as `test.sh full`.
+set -euo pipefail
+source "$(dirname "$0")/env.sh"
+source .ci/stages.sh
+extent="${1:-test}"
+export WAYSIDE_TEST_EXTENT="$extent"
+
+# Bins and tests in one command: apart, cargo would choose other features for shared dependencies
+# and build them twice. Clippy cannot share with it, but only checks dependencies (about a third of
+# the cost of building them), and comes first because it answers sooner.
+build() { cargo build --workspace --bins --tests --locked; }
+run_tests() { .ci/with-postgres cargo nextest run --workspace --locked --config-file .ci/nextest.toml; }
+clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
+
+deny() {
+    if ! command -v cargo-deny > /dev/null; then
+        in_ci && fail "cargo-deny is not installed: setup must bring it in CI"
+        say "skipped: cargo-deny (make test-full installs it)"
+        return
+    fi
+    # The advisory database lives on the network; a test must not depend on that.
+    cargo deny --locked check bans licenses sources
+}
+
+stage setup .ci/setup.sh "$extent"
+stage fmt cargo fmt --all --check
+stage clippy clippy
+stage build build
+stage tests run_tests
+stage deny deny
+if [ "$extent" = full ]; then
+    stage release cargo build --release --locked -p wayside
+fi
