@@ -1,0 +1,38 @@
+//! Every bound that is visible from outside, with its unit and its source.
+
+/// Largest PDU in bytes of canonical JSON, signatures included (client-server API, size limits).
+pub const EVENT_BYTES: usize = 65_535;
+/// Largest sender, room id, event type, state key or event id in bytes (client-server API, size limits).
+pub const ID_BYTES: usize = 255;
+/// Largest JSON body of an ordinary client request in bytes: an event with room for its envelope.
+pub const REQUEST_BYTES: usize = 128 * 1024;
+/// Largest JSON body of a request that names many things (createRoom, filters, account data) in bytes.
+pub const LARGE_REQUEST_BYTES: usize = 1024 * 1024;
+/// Deepest nesting of a JSON body.
+pub const JSON_DEPTH: usize = 100;
+/// Largest profile of one person in bytes of canonical JSON (client-server API, profiles).
+pub const PROFILE_BYTES: usize = 65_536;
+/// Most events of one `/messages` or `/context` answer.
+pub const PAGE_EVENTS: u32 = 500;
+/// Most timeline events of one room in one `/sync` answer.
+pub const SYNC_TIMELINE_EVENTS: u32 = 100;
+/// Longest wait of one `/sync` in milliseconds.
+pub const SYNC_WAIT_MS: u64 = 90_000;
+/// Most devices of one account: the one that was seen last longest ago gives way.
+pub const DEVICES_PER_USER: i64 = 100;
+/// Most filters stored for one account.
+pub const FILTERS_PER_USER: i64 = 200;
+/// Most people invited by one createRoom.
+pub const INVITES_PER_CREATE: usize = 100;
+/// Most initial state events of one createRoom.
+pub const INITIAL_STATE_EVENTS: usize = 200;
+/// Longest display name, device name or file name in bytes.
+pub const NAME_BYTES: usize = 512;
+/// Longest transaction id, device id or filter id in bytes.
+pub const TOKEN_BYTES: usize = 255;
+/// Longest time a typing notice lasts in milliseconds.
+pub const TYPING_MS: u64 = 120_000;
+/// Longest status message of a presence in bytes.
+pub const STATUS_BYTES: usize = 1_024;
+/// Most forward extremities that one event names as its `prev_events` (room versions 10 to 12).
+pub const PREV_EVENTS: usize = 20;
