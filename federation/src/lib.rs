@@ -1,0 +1,49 @@
+//! The federation's rules of evidence: which events exist, who may send them, what state they make.
+//!
+//! Every node of a room decides for itself, from the same events and without asking anyone, what
+//! the room is like; this room of the house holds that reasoning and nothing else. [`event`] reads,
+//! hashes, signs and redacts PDUs; [`key`] is the server's key and the published keys of others;
+//! [`auth`] judges an event against a state; [`state`] keeps states as a persistent tree in which a
+//! change costs a path; [`resolve`] joins forks with work in proportion to what they differ on.
+//! Room versions 10, 11 and 12 ([`version`]); the types, rules and signatures beneath are ruma's.
+//!
+//! Its invariant: data in, decision out. There is no I/O, no clock and no randomness here, so the
+//! same input gives the same answer on every machine and on every run; what is missing is named
+//! ([`state::Missing`], [`resolve::ResolveError::Need`], [`auth::Plan`]) and fetched by the caller.
+//!
+//! ```
+//! use ruma::{MilliSecondsSinceUnixEpoch, uint, user_id};
+//! use serde_json::value::RawValue;
+//! use wayside_federation::{auth, event::{Draft, Event}, key::ServerKey, version::RoomVersion};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = ServerKey::from_seed([1; 32], "a")?;
+//! let create = Draft {
+//!     kind: "m.room.create".into(),
+//!     state_key: Some(String::new()),
+//!     sender: user_id!("@world:node.example").to_owned(),
+//!     content: RawValue::from_string(r#"{"room_version":"12"}"#.into())?,
+//!     redacts: None,
+//!     origin_server_ts: MilliSecondsSinceUnixEpoch(uint!(1)),
+//! };
+//! let create = create.seal(RoomVersion::V12, None, &[], vec![], &key)?;
+//! assert_eq!(create.room_id().strip_sigil(), &create.id().as_str()[1..]);
+//!
+//! let received = Event::receive(RoomVersion::V12, create.json())?;
+//! let verdict = auth::admit(RoomVersion::V12, &received, |_| None, |_| None, |_| None);
+//! assert_eq!(verdict, auth::Verdict::Accept);
+//! # Ok(()) }
+//! ```
+
+pub mod auth;
+pub mod canonical;
+pub mod event;
+pub mod key;
+#[cfg(test)]
+mod measure;
+pub mod resolve;
+mod seal;
+pub mod state;
+#[cfg(test)]
+mod testing;
+pub mod version;

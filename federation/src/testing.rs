@@ -1,0 +1,220 @@
+//! A room in memory for tests: it sends events, keeps every state and resolves the slow, full way.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use ruma::{
+    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UInt,
+    events::{StateEventType, TimelineEventType},
+    room_version_rules::StateResolutionVersion,
+    state_res::{self, StateMap, utils::event_id_set::EventIdSet},
+};
+use serde_json::{Value, json, value::to_raw_value};
+
+use crate::{
+    auth::{self, Refusal, key_of},
+    event::{Draft, Event},
+    key::ServerKey,
+    state::StateKey,
+    version::RoomVersion,
+};
+
+pub(crate) type State = BTreeMap<StateKey, OwnedEventId>;
+
+/// The key with which every server of the tests signs.
+pub(crate) fn server_key() -> ServerKey {
+    ServerKey::from_seed([7; 32], "test").unwrap()
+}
+
+pub(crate) fn user(name: &str) -> OwnedUserId {
+    OwnedUserId::try_from(format!("@{name}:{name}.example")).unwrap()
+}
+
+pub(crate) fn key(kind: &str, key: &str) -> StateKey {
+    StateKey::new(StateEventType::from(kind), key)
+}
+
+/// A draft at a time in milliseconds.
+pub(crate) fn draft(
+    sender: &str,
+    kind: &str,
+    state_key: Option<&str>,
+    content: &Value,
+    ts: u64,
+) -> Draft {
+    Draft {
+        kind: TimelineEventType::from(kind),
+        state_key: state_key.map(ToOwned::to_owned),
+        sender: user(sender),
+        content: to_raw_value(content).unwrap(),
+        redacts: None,
+        origin_server_ts: MilliSecondsSinceUnixEpoch(UInt::try_from(ts).unwrap()),
+    }
+}
+
+pub(crate) struct Room {
+    pub(crate) version: RoomVersion,
+    pub(crate) id: Option<OwnedRoomId>,
+    pub(crate) events: HashMap<OwnedEventId, Event>,
+    /// The state after each event.
+    pub(crate) after: HashMap<OwnedEventId, State>,
+    key: ServerKey,
+}
+
+impl Room {
+    pub(crate) fn new(version: RoomVersion) -> Self {
+        let id =
+            (version != RoomVersion::V12).then(|| RoomId::parse("!room:alice.example").unwrap());
+        Self { version, id, events: HashMap::new(), after: HashMap::new(), key: server_key() }
+    }
+
+    /// A room whose creator is alice, with her create event as its only event.
+    pub(crate) fn created(version: RoomVersion, more: &Value) -> (Self, OwnedEventId) {
+        let mut room = Self::new(version);
+        let mut content = json!({ "room_version": version.as_str() });
+        if version == RoomVersion::V10 {
+            content["creator"] = json!(user("alice"));
+        }
+        for (field, value) in more.as_object().unwrap() {
+            content[field] = value.clone();
+        }
+        let create =
+            room.send(&draft("alice", "m.room.create", Some(""), &content, 1), &[]).unwrap();
+        room.id = Some(room.events[&create].room_id().to_owned());
+        (room, create)
+    }
+
+    /// Seals an event after `prev`, and keeps it if the state before it allows it.
+    pub(crate) fn send(
+        &mut self,
+        draft: &Draft,
+        prev: &[OwnedEventId],
+    ) -> Result<OwnedEventId, Refusal> {
+        let before = self.resolve_fully(prev);
+        let state_key = draft.state_key.as_deref();
+        let keys =
+            auth::auth_keys(self.version, &draft.kind, &draft.sender, state_key, &draft.content)
+                .map_err(|error| Refusal::Rules(error.to_string()))?;
+        let cited = keys.iter().filter_map(|key| before.get(key).cloned()).collect();
+        let prev: Vec<_> = prev.iter().map(|id| (id.clone(), self.events[id].depth())).collect();
+        let event =
+            draft.clone().seal(self.version, self.id.as_deref(), &prev, cited, &self.key).unwrap();
+        auth::check(self.version, &event, |key| self.at(&before, key))?;
+        let mut after = before;
+        if let Some(key) = key_of(&event) {
+            after.insert(key, event.id().to_owned());
+        }
+        let id = event.id().to_owned();
+        self.after.insert(id.clone(), after);
+        self.events.insert(id.clone(), event);
+        Ok(id)
+    }
+
+    /// The event that a state holds under a key.
+    pub(crate) fn at(&self, state: &State, key: &StateKey) -> Option<Event> {
+        self.events.get(state.get(key)?).cloned()
+    }
+
+    /// The state after several events by ruma's algorithm over whole states and whole chains.
+    pub(crate) fn resolve_fully(&self, heads: &[OwnedEventId]) -> State {
+        let states: BTreeSet<&State> = heads.iter().map(|id| &self.after[id]).collect();
+        match states.len() {
+            0 => return State::new(),
+            1 => return (*states.first().unwrap()).clone(),
+            _ => {}
+        }
+        let maps: Vec<StateMap<OwnedEventId>> = states.iter().map(|state| to_map(state)).collect();
+        let chains: Vec<EventIdSet<OwnedEventId>> = states
+            .iter()
+            .map(|state| self.chain(state.values().cloned()).into_iter().collect())
+            .collect();
+        let rules = self.version.rules();
+        let StateResolutionVersion::V2(resolution) = &rules.state_res else { unreachable!() };
+        let resolved = state_res::resolve(
+            &rules.authorization,
+            resolution,
+            &maps,
+            chains,
+            |id| self.events.get(id).cloned(),
+            |conflicted| Some(self.paths(&conflicted.values().flatten().cloned().collect())),
+        );
+        resolved
+            .unwrap()
+            .into_iter()
+            .map(|((kind, key), id)| (StateKey { kind, key }, id))
+            .collect()
+    }
+
+    /// Some events and everything that they reach through `auth_events`.
+    pub(crate) fn chain(&self, of: impl Iterator<Item = OwnedEventId>) -> HashSet<OwnedEventId> {
+        let mut open: Vec<OwnedEventId> = of.collect();
+        let mut seen: HashSet<OwnedEventId> = HashSet::new();
+        while let Some(id) = open.pop() {
+            if seen.insert(id.clone()) {
+                open.extend(self.events[&id].auth_events().iter().cloned());
+            }
+        }
+        seen
+    }
+
+    /// The conflicted state subgraph by brute force: every pair, every event between.
+    fn paths(&self, conflicted: &HashSet<OwnedEventId>) -> EventIdSet<OwnedEventId> {
+        let mut found = EventIdSet::new();
+        for from in conflicted {
+            for between in self.chain([from.clone()].into_iter()) {
+                let below = self.chain([between.clone()].into_iter());
+                if !below.is_disjoint(conflicted) {
+                    found.insert(between);
+                }
+            }
+        }
+        found
+    }
+
+    /// The state after several events by our reduced resolution, its events handed out only as
+    /// they are asked for; with it the number of rounds.
+    pub(crate) fn resolve_reduced(&self, heads: &[OwnedEventId]) -> (State, usize) {
+        let states: Vec<&State> = heads.iter().map(|id| &self.after[id]).collect();
+        let all: BTreeSet<&StateKey> = states.iter().flat_map(|state| state.keys()).collect();
+        let (agreed, differing): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|key| states.iter().all(|state| state.get(key) == states[0].get(key)));
+        let forks: Vec<Vec<(StateKey, OwnedEventId)>> = states
+            .iter()
+            .map(|state| {
+                let entries = differing.iter().filter_map(|key| state.get_key_value(key));
+                entries.map(|(key, id)| (key.clone(), id.clone())).collect()
+            })
+            .collect();
+        let agreed: State =
+            agreed.into_iter().map(|key| (key.clone(), states[0][key].clone())).collect();
+        let cited = agreed.values().flat_map(|id| self.events[id].auth_events().to_vec());
+        let below_agreed = self.chain(cited);
+        let mut loaded: HashSet<OwnedEventId> = HashSet::new();
+        for round in 0..1_000 {
+            let result = crate::resolve::resolve(
+                self.version,
+                &forks,
+                |key| agreed.get(key).cloned(),
+                |id: &EventId| self.events.get(id).filter(|_| loaded.contains(id)).cloned(),
+                |id| below_agreed.contains(id),
+            );
+            match result {
+                Ok(winners) => {
+                    assert!(winners.keys().all(|key| !agreed.contains_key(key)));
+                    return (agreed.into_iter().chain(winners).collect(), round);
+                }
+                Err(crate::resolve::ResolveError::Need(ids)) => {
+                    for id in ids {
+                        assert!(loaded.insert(id.clone()), "asked twice for {id}");
+                    }
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("resolution did not come to an end");
+    }
+}
+
+fn to_map(state: &State) -> StateMap<OwnedEventId> {
+    state.iter().map(|(key, id)| ((key.kind.clone(), key.key.clone()), id.clone())).collect()
+}
