@@ -1,0 +1,282 @@
+//! The one place where a node is put together, started and ended.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use ruma::{OwnedServerName, ServerName};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wayside_federation::key::ServerKey;
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    gateway::{
+        self, App, Places,
+        listen::{Door, Listener},
+    },
+    ops::{
+        certificates::{self, Authority},
+        metrics::Metrics,
+    },
+    services::{
+        Ground, Services,
+        accounts::Accounts,
+        content::Content,
+        live::{Live, Moment},
+        rooms::Rooms,
+        social::Social,
+        sync::Sync,
+    },
+    store::{Store, blob::Blob},
+};
+
+/// How long requests under way may take to finish when the node ends.
+const DRAIN: Duration = Duration::from_secs(3);
+/// How often what lasts too long is looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// A node that answers.
+pub struct Running {
+    /// Plain HTTP on this machine.
+    pub http: String,
+    /// HTTPS.
+    pub https: String,
+    /// Where other servers reach it.
+    pub federation: String,
+    /// HTTPS on the local network, if there is one.
+    pub lan: Option<String>,
+    /// SHA-256 of the node's own authority, where it serves with it.
+    pub fingerprint: Option<String>,
+    /// The services, for what the start has to say.
+    pub app: Arc<App>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Services without doors, for the command line.
+pub struct Inside {
+    /// The services.
+    pub services: Services,
+    moments: tokio::sync::mpsc::Receiver<Moment>,
+}
+
+/// Opens the data of a node and constructs its services.
+pub async fn open(config: Config) -> anyhow::Result<Inside> {
+    let folder = config.data.clone();
+    make_folder(&folder)?;
+    let clock = Clock;
+    let store = Store::open(&folder, config.database.as_deref()).await.with_context(|| {
+        match &config.database {
+            Some(_) => "opening the PostgreSQL database".to_owned(),
+            None => format!("opening the data in {}", folder.display()),
+        }
+    })?;
+    let (server_name, seed, token_key) = settle(&store, &config, clock).await?;
+    let server_key = ServerKey::from_seed(seed, "1").context("reading the node's signing key")?;
+    let stop = CancellationToken::new();
+    let blob = Blob::disk(&folder.join("blobs")).await.context("opening the folder of files")?;
+    let ground =
+        Arc::new(Ground { store, clock, config, server_name, server_key, token_key, stop });
+    let (live, moments) = Live::new(u32::from_be_bytes(clock.random()));
+    let live = Arc::new(live);
+    let services = Services {
+        accounts: Accounts::new(ground.clone()),
+        rooms: Rooms::new(ground.clone()),
+        social: Social::new(ground.clone(), live.clone()),
+        sync: Sync::new(ground.clone(), live.clone()),
+        content: Content::new(ground.clone(), blob),
+        ground,
+        live,
+    };
+    Ok(Inside { services, moments })
+}
+
+/// What makes a node itself is settled at its first start and never changes.
+async fn settle(
+    store: &Store,
+    config: &Config,
+    clock: Clock,
+) -> anyhow::Result<(OwnedServerName, [u8; 32], [u8; 32])> {
+    let wished = match &config.server_name {
+        Some(name) => name.clone(),
+        None => try_out_name(config)?,
+    };
+    let settled = store.snapshot().await?.node_fact("server_name").await?;
+    if let (Some(settled), Some(named)) = (&settled, &config.server_name)
+        && settled.as_slice() != named.as_bytes()
+    {
+        let settled = String::from_utf8_lossy(settled);
+        bail!(
+            "this data belongs to the node {settled}, and you call it {named}: a name is for ever, so \
+             use that name or a new data folder"
+        );
+    }
+    let (seed, token_key) = (clock.random::<32>(), clock.random::<32>());
+    let facts = store
+        .write(move |tx| {
+            Box::pin(async move {
+                let name = tx.settle_node_fact("server_name", wished.as_bytes()).await?;
+                let seed = tx.settle_node_fact("signing_seed", &seed).await?;
+                let token_key = tx.settle_node_fact("token_key", &token_key).await?;
+                Ok::<_, crate::store::StoreError>((name, seed, token_key))
+            })
+        })
+        .await?;
+    let name = String::from_utf8(facts.0).context("reading the node's name")?;
+    let name = ServerName::parse(&name).context("reading the node's name")?;
+    let exact =
+        |bytes: Vec<u8>| <[u8; 32]>::try_from(bytes).ok().context("reading the node's keys");
+    Ok((name, exact(facts.1)?, exact(facts.2)?))
+}
+
+/// A node without a name can be reached on this machine only, and is called so.
+fn try_out_name(config: &Config) -> anyhow::Result<OwnedServerName> {
+    let port = match config.federation.port() {
+        0 => 8448,
+        port => port,
+    };
+    ServerName::parse(format!("localhost:{port}")).context("naming a try-out")
+}
+
+fn make_folder(folder: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("making the data folder {}", folder.display()))
+}
+
+/// Opens the doors of a node.
+pub async fn start(config: Config) -> anyhow::Result<Running> {
+    let Inside { services, moments } = open(config).await?;
+    let ground = services.ground.clone();
+    let (stop, config) = (ground.stop.clone(), &ground.config);
+    let tasks = TaskTracker::new();
+    tasks.spawn(services.sync.follow(moments));
+    let lan = lan_address();
+    let (secure, fingerprint) = tls(&ground, lan)?;
+    let secure = Door::Secure(Arc::new(secure));
+    // The sockets are bound before the routers exist, because the pages tell their addresses.
+    let bind = |name: &'static str, address: SocketAddr| async move {
+        let socket = tokio::net::TcpListener::bind(address).await;
+        socket.with_context(|| format!("listening for {name} on {address}"))
+    };
+    let http = bind("HTTP", config.http).await?;
+    let https = bind("HTTPS", config.https).await?;
+    let federation = bind("federation", config.federation).await?;
+    let http_url = url("http", http.local_addr()?);
+    let https_at = https.local_addr()?;
+    let https_url = url("https", https_at);
+    let federation_url = url("https", federation.local_addr()?);
+    let lan = lan.filter(|_| !https_at.ip().is_loopback());
+    let lan_url = lan.map(|address| url("https", SocketAddr::new(address, https_at.port())));
+    let public = public_url(config, lan_url.as_deref(), &http_url, &https_url);
+    let metrics = Metrics::new(ground.clock, ground.store.clone());
+    let places = Places { public, https: https_url.clone() };
+    let app = Arc::new(App::new(services, metrics, places));
+    let clients = gateway::router(&app, gateway::routes());
+    let servers = gateway::router(&app, gateway::federation_routes());
+    let plain = Door::Plain {
+        https: lan_url.clone().unwrap_or_else(|| https_url.clone()),
+        proxies: config.trusted_proxies.clone().into(),
+    };
+    let listeners = [
+        Listener::new(http, plain, clients.clone()),
+        Listener::new(https, secure.clone(), clients),
+        Listener::new(federation, secure, servers),
+    ];
+    for listener in listeners {
+        tasks.spawn(listener.serve(tasks.clone(), stop.clone()));
+    }
+    tasks.spawn(sweep(app.clone(), stop.clone()));
+    Ok(Running {
+        http: http_url,
+        https: https_url,
+        federation: federation_url,
+        lan: lan_url,
+        fingerprint,
+        app,
+        tasks,
+        stop,
+    })
+}
+
+impl Running {
+    /// Ends the node: takes no more requests, answers those under way, syncs the store.
+    pub async fn end(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        if timeout(DRAIN, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some requests did not end in time and were cut off");
+        }
+        self.app.services.ground.store.close().await;
+    }
+}
+
+/// Looks now and then for what has lasted too long.
+async fn sweep(app: Arc<App>, stop: CancellationToken) {
+    let mut ticks = interval(SWEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        app.services.live.sweep(app.services.ground.clock.now_ms());
+        app.sweep();
+    }
+}
+
+fn tls(
+    ground: &Ground,
+    lan: Option<IpAddr>,
+) -> anyhow::Result<(rustls::ServerConfig, Option<String>)> {
+    let config = &ground.config;
+    if let (Some(certificate), Some(key)) = (&config.tls_cert, &config.tls_key) {
+        return Ok((certificates::from_files(certificate, key)?, None));
+    }
+    let name = ground.server_name.host().to_owned();
+    let authority = Authority::open(&config.data.join("tls"), &name)?;
+    let mut names = vec!["localhost".to_owned()];
+    let mut addresses: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    addresses.extend(lan);
+    match name.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) => addresses.push(address),
+        Err(_) if !names.contains(&name) => names.insert(0, name),
+        Err(_) => {}
+    }
+    let made = authority.config(&names, &addresses, ground.clock.now_ms())?;
+    Ok((made, Some(authority.fingerprint())))
+}
+
+/// The address that people type: the operator's word, else the local network, else this machine.
+fn public_url(config: &Config, lan: Option<&str>, http: &str, https: &str) -> String {
+    if let Some(url) = &config.public_url {
+        return url.trim_end_matches('/').to_owned();
+    }
+    let local = if config.http.ip().is_loopback() { http } else { https };
+    lan.unwrap_or(local).to_owned()
+}
+
+/// A URL without a slash at its end; an address that means all of them is shown as this machine.
+fn url(scheme: &str, address: SocketAddr) -> String {
+    let host = match address.ip() {
+        ip if ip.is_unspecified() => "localhost".to_owned(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+        IpAddr::V4(ip) => ip.to_string(),
+    };
+    format!("{scheme}://{host}:{}", address.port())
+}
+
+/// The address of this machine in its local network, if it is in one.
+fn lan_address() -> Option<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().ok()?;
+    let private = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => ip.is_private(),
+        IpAddr::V6(_) => false,
+    };
+    interfaces.into_iter().map(|it| it.ip()).find(private)
+}

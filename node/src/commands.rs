@@ -1,0 +1,325 @@
+//! What each command does.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, BufRead, IsTerminal, Write},
+    path::Path,
+};
+
+use anyhow::{Context, bail};
+use clap::ArgMatches;
+use ruma::{OwnedServerName, RoomOrAliasId, ServerName};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use wayside::{
+    app::{self, Running},
+    config::{self, Config, FILE_NAME, LogFormat},
+    services::{
+        Services,
+        accounts::{DeviceWish, Registering},
+    },
+};
+use wayside_specs::Role;
+
+use crate::text;
+
+/// A link for the first operator works so long, in milliseconds.
+const FIRST_LINK_MS: i64 = 24 * 60 * 60 * 1000;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// Rows of a list that are read at once.
+const PAGE: i64 = 500;
+
+/// Writes the name of a node into its settings, once.
+pub(crate) async fn init(mut config: Config, name: &str) -> anyhow::Result<()> {
+    let name: OwnedServerName = ServerName::parse(name).with_context(|| {
+        format!("{name:?} is no name for a node: a domain such as example.org is")
+    })?;
+    let path = config.data.join(FILE_NAME);
+    if let Some(named) = &config.server_name {
+        bail!("this node is called {named} already, and a name is for ever");
+    }
+    if config.data.join("wayside.db").exists() {
+        bail!(
+            "the data in {} belongs to a try-out, whose ids hold no name: take a new folder with --data",
+            config.data.display()
+        );
+    }
+    fs::create_dir_all(&config.data)
+        .with_context(|| format!("making the data folder {}", config.data.display()))?;
+    let before = match fs::read_to_string(&path) {
+        Ok(before) => before,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => config::example(),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+    };
+    let text = format!("server_name = \"{name}\"\n\n{before}");
+    fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    // The store learns the name now, so that no later setting can give its ids another.
+    config.server_name = Some(name.clone());
+    let data = config.data.clone();
+    app::open(config).await?.services.ground.store.close().await;
+    println!("This node is called {name}. Its settings are in {}.", path.display());
+    println!("Start it with: wayside serve --data {}", data.display());
+    Ok(())
+}
+
+/// Runs a node until it is told to end.
+pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
+    begin_log(&config)?;
+    let _lock = lock(&config.data)?;
+    let try_out = config.server_name.is_none();
+    let mut term = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut int = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let running = app::start(config).await?;
+    greet(&running, try_out).await?;
+    let mut out = io::stdout();
+    writeln!(
+        out,
+        "ready http={} https={} federation={}",
+        running.http, running.https, running.federation
+    )
+    .and_then(|()| out.flush())
+    .context("saying that the node is ready")?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    tracing::info!("shutting down");
+    running.end().await;
+    Ok(())
+}
+
+/// Only one process serves a data folder; the lock ends with the process, however it ends.
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    fs::create_dir_all(folder)
+        .with_context(|| format!("making the data folder {}", folder.display()))?;
+    let path = folder.join("lock");
+    let file = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another node serves the data in {}: end it first", folder.display())
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("locking {}", path.display()))
+        }
+    }
+}
+
+fn begin_log(config: &Config) -> anyhow::Result<()> {
+    // The crate of the event rules writes a line for every check of every event.
+    let filter = format!("ruma_state_res=error,{}", config.log);
+    let filter = EnvFilter::try_new(&filter)
+        .with_context(|| format!("{:?} is no right value of log", config.log))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match config.log_format {
+        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
+    }
+    Ok(())
+}
+
+/// Says to the person at the terminal how to go on.
+async fn greet(running: &Running, try_out: bool) -> anyhow::Result<()> {
+    let app = &running.app;
+    let mut lines = vec![
+        String::new(),
+        format!("  {} is open at {}", app.services.ground.server_name, app.places.public),
+    ];
+    if try_out {
+        lines.push(
+            "  It is a try-out: it has no name and meets no other nodes. Name one with".to_owned(),
+        );
+        lines.push(
+            "  `wayside init NAME` in a new data folder before people live on it.".to_owned(),
+        );
+    }
+    if let Some(lan) = &running.lan {
+        lines.push(format!("  On your network: {lan}"));
+        lines.extend(qr(lan));
+    }
+    if let Some(fingerprint) = &running.fingerprint {
+        lines.push(
+            "  Browsers will warn once: the node vouches for itself. Its authority is".to_owned(),
+        );
+        lines.push(format!("  SHA-256 {fingerprint}"));
+    }
+    if !app.services.accounts.has_operator().await? {
+        let text =
+            app.services.accounts.invite(Role::Operator, 1, Some(FIRST_LINK_MS), None).await?;
+        lines.push(
+            "  Nobody runs this node yet. Make your account here (works once, for a day):"
+                .to_owned(),
+        );
+        lines.push(format!("  {}/join/{text}", app.places.public));
+    }
+    lines.push(String::new());
+    for line in lines {
+        eprintln!("{line}");
+    }
+    Ok(())
+}
+
+/// An address as a code for a phone's camera, two rows of it in one line of text.
+fn qr(address: &str) -> Vec<String> {
+    let Ok(code) = qrcode::QrCode::new(address) else { return Vec::new() };
+    let drawn = code.render::<qrcode::render::unicode::Dense1x2>().quiet_zone(true).build();
+    drawn.lines().map(|line| format!("  {line}")).collect()
+}
+
+/// Shows or checks the settings.
+pub(crate) fn config(config: Config, arguments: &ArgMatches) -> anyhow::Result<()> {
+    match arguments.subcommand_name() {
+        Some("example") => print!("{}", config::example()),
+        _ => {
+            EnvFilter::try_new(&config.log)
+                .with_context(|| format!("{:?} is no right value of log", config.log))?;
+            for path in [&config.tls_cert, &config.tls_key, &config.trust_ca].into_iter().flatten()
+            {
+                fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+            }
+            let name =
+                config.server_name.as_ref().map_or("a try-out without a name", |it| it.as_str());
+            println!("The settings are right: {name}, data in {}.", config.data.display());
+        }
+    }
+    Ok(())
+}
+
+/// Looks after accounts.
+pub(crate) async fn user(config: Config, arguments: &ArgMatches) -> anyhow::Result<()> {
+    let inside = app::open(config).await?;
+    let services = &inside.services;
+    let done = match arguments.subcommand() {
+        Some(("add", given)) => add_user(services, given).await,
+        Some(("role", given)) => {
+            let user_id = named(services, text(given, "name"))?;
+            let role: Role = text(given, "role").parse()?;
+            services.accounts.set_standing(&user_id, None, role).await?;
+            println!("{user_id} is {role} now.");
+            Ok(())
+        }
+        Some(("password", given)) => {
+            let user_id = named(services, text(given, "name"))?;
+            let account =
+                services.accounts.account(&user_id).await?.context("there is no such account")?;
+            let role = account.role.max(Role::Member);
+            services.accounts.set_standing(&user_id, Some(read_password()?), role).await?;
+            services.accounts.sign_out(&user_id, None).await?;
+            println!("{user_id} has a new password and is signed out everywhere.");
+            Ok(())
+        }
+        Some(("end", given)) => {
+            let user_id = named(services, text(given, "name"))?;
+            services.accounts.account(&user_id).await?.context("there is no such account")?;
+            services.accounts.end(&user_id).await?;
+            println!("{user_id} has ended. The name stays taken.");
+            Ok(())
+        }
+        _ => list_users(services).await,
+    };
+    services.ground.store.close().await;
+    done
+}
+
+async fn add_user(services: &Services, given: &ArgMatches) -> anyhow::Result<()> {
+    let role: Role = text(given, "role").parse()?;
+    // An invitation of one use carries the role, so that there is one way to make an account.
+    let invitation = services.accounts.invite(role, 1, Some(DAY_MS), None).await?;
+    let wish = Registering {
+        name: Some(text(given, "name").to_owned()),
+        password: Some(read_password()?),
+        invitation: Some(invitation),
+        guest: false,
+        device: DeviceWish { no_device: true, ..DeviceWish::default() },
+    };
+    let made = services.accounts.register(wish).await?;
+    println!("{} lives here now, as {role}.", made.user_id);
+    Ok(())
+}
+
+async fn list_users(services: &Services) -> anyhow::Result<()> {
+    let mut after = String::new();
+    loop {
+        let page = services.accounts.list(&after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.user_id.to_string();
+        for account in &page {
+            let ended = if account.ended_ms.is_some() { " (ended)" } else { "" };
+            println!("{} {}{ended}", account.user_id, account.role);
+        }
+    }
+}
+
+fn named(services: &Services, name: &str) -> anyhow::Result<ruma::OwnedUserId> {
+    let parsed = if name.starts_with('@') {
+        ruma::UserId::parse(name)
+    } else {
+        services.ground.user_id(name)
+    };
+    parsed.with_context(|| format!("{name:?} is no name of an account"))
+}
+
+fn read_password() -> anyhow::Result<String> {
+    if io::stdin().is_terminal() {
+        eprint!("Password: ");
+    }
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line).context("reading the password from standard input")?;
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        bail!("a password is read from standard input, and none came");
+    }
+    Ok(password.to_owned())
+}
+
+/// Makes a link with which somebody can make an account.
+pub(crate) async fn invite(config: Config, arguments: &ArgMatches) -> anyhow::Result<()> {
+    let role: Role = text(arguments, "role").parse()?;
+    let uses = arguments.get_one::<i64>("uses").copied().unwrap_or(1);
+    let days = arguments.get_one::<i64>("days").copied().unwrap_or(7);
+    let public = config.public_url.clone();
+    let inside = app::open(config).await?;
+    let services = &inside.services;
+    let link = services.accounts.invite(role, uses, Some(days * DAY_MS), None).await;
+    services.ground.store.close().await;
+    let link = link?;
+    match public {
+        Some(url) => println!("{}/join/{link}", url.trim_end_matches('/')),
+        None => println!("/join/{link} below the node's address (public_url is not set)"),
+    }
+    Ok(())
+}
+
+/// Looks at the rooms.
+pub(crate) async fn room(config: Config, arguments: &ArgMatches) -> anyhow::Result<()> {
+    let inside = app::open(config).await?;
+    let services = &inside.services;
+    let done = match arguments.subcommand() {
+        Some(("publish", given)) => {
+            let name = text(given, "room");
+            let named =
+                RoomOrAliasId::parse(name).with_context(|| format!("{name:?} is no room"))?;
+            let room_id = services.rooms.resolve(&named).await?;
+            let listed = !given.get_flag("off");
+            services.rooms.operator_publish(&room_id, listed).await?;
+            println!("{room_id} is {} the public directory.", if listed { "in" } else { "not in" });
+            Ok(())
+        }
+        _ => list_rooms(services).await,
+    };
+    services.ground.store.close().await;
+    done
+}
+
+async fn list_rooms(services: &Services) -> anyhow::Result<()> {
+    let mut after = 0;
+    loop {
+        let page = services.rooms.all(after, PAGE).await?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = *last;
+        for (_, listed) in &page {
+            let name = listed.name.as_deref().or(listed.alias.as_deref()).unwrap_or("-");
+            println!("{} {} in it: {name}", listed.room_id, listed.joined);
+        }
+    }
+}

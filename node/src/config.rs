@@ -1,0 +1,345 @@
+//! Every setting of a node: one struct, from which the flags, the environment and the example file come.
+
+use std::{
+    env, fs, io,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use ruma::OwnedServerName;
+use serde::Deserialize;
+use toml::{Table, Value};
+
+/// Who may make an account without being an operator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Anybody who can reach the node.
+    Open,
+    /// Holders of an invitation.
+    #[default]
+    Token,
+    /// Nobody; operators make accounts with `wayside user add`.
+    Closed,
+}
+
+/// How log lines are written to standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+/// How a value is written on the command line and in the environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// Present or absent; `true` or `false` in the environment.
+    Flag,
+    /// A whole number.
+    Number,
+    /// Texts parted by commas.
+    List,
+}
+
+/// One key of the configuration, as the example file, the flags and the environment show it.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The name in `wayside.toml`.
+    pub name: &'static str,
+    /// What it means, line by line.
+    pub doc: &'static [&'static str],
+    /// The value in the example file, in TOML.
+    pub example: &'static str,
+    /// How its value is written as text.
+    pub kind: Kind,
+}
+
+impl Key {
+    /// `WAYSIDE_<KEY>`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("WAYSIDE_{}", self.name.to_uppercase())
+    }
+
+    /// `--key` without its dashes.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+}
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $kind:ident $example:literal;)+) => {
+        /// The settings of a node, after file, environment and flags have been laid over each other.
+        #[derive(Clone, Debug, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Config {
+            $($(#[doc = $doc])+ pub $name: $type,)+
+        }
+
+        impl Default for Config {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        /// All keys, in the order of the example file.
+        pub const KEYS: &[Key] = &[
+            $(Key { name: stringify!($name), doc: &[$($doc),+], example: $example, kind: Kind::$kind },)+
+        ];
+    };
+}
+
+settings! {
+    /// The folder of everything that this node keeps.
+    data: PathBuf = PathBuf::from("wayside-data"), Text "\"wayside-data\"";
+    /// The name of this node in every user id and room id, for ever; `wayside init NAME` sets it.
+    /// Without it the node is a try-out that nobody outside this machine can reach by name.
+    server_name: Option<OwnedServerName> = None, Text "\"example.org\"";
+    /// Address and port of plain HTTP. From other machines it only points to HTTPS.
+    http: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 8008)), Text "\"0.0.0.0:8008\"";
+    /// Address and port of HTTPS for clients and browsers.
+    https: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 8443)), Text "\"0.0.0.0:8443\"";
+    /// Address and port on which other servers reach this node.
+    federation: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 8448)), Text "\"0.0.0.0:8448\"";
+    /// The address that people type, if a proxy or another port stands before this node.
+    public_url: Option<String> = None, Text "\"https://example.org\"";
+    /// Certificate chain in PEM; without it the node's own authority makes one.
+    tls_cert: Option<PathBuf> = None, Text "\"/etc/wayside/cert.pem\"";
+    /// Private key of the certificate, in PEM.
+    tls_key: Option<PathBuf> = None, Text "\"/etc/wayside/key.pem\"";
+    /// A further authority in PEM that this node trusts when it calls other servers.
+    trust_ca: Option<PathBuf> = None, Text "\"/etc/wayside/ca.pem\"";
+    /// Let this node call private and loopback addresses; for tests and closed networks only.
+    allow_private_addresses: bool = false, Flag "false";
+    /// Proxies whose `X-Forwarded-For` is believed, as IP addresses.
+    trusted_proxies: Vec<IpAddr> = Vec::new(), List "[]";
+    /// Who may make an account: open, token or closed.
+    registration: Registration = Registration::Token, Text "\"token\"";
+    /// `postgres://user@host/name` to keep facts in PostgreSQL; SQLite in the data folder without it.
+    database: Option<String> = None, Text "\"postgres://wayside@localhost/wayside\"";
+    /// Switch the limits on how often one may ask off; for tests and measurements only.
+    no_rate_limit: bool = false, Flag "false";
+    /// Largest uploaded file in bytes.
+    max_upload_bytes: u64 = 25 * 1024 * 1024, Number "26214400";
+    /// Most bytes of uploads that one account may keep.
+    media_quota_bytes: u64 = 2 * 1024 * 1024 * 1024, Number "2147483648";
+    /// What to log, for example `info` or `wayside=debug,info`.
+    log: String = "info".to_owned(), Text "\"info\"";
+    /// How to log: text or json.
+    log_format: LogFormat = LogFormat::Text, Text "\"text\"";
+}
+
+/// Why the settings could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is there but cannot be read.
+    #[error("reading the configuration file {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is not TOML, has an unknown key or a value of the wrong type.
+    #[error("the configuration file {path} is not right: {message}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        message: String,
+    },
+    /// A flag or variable has a value that does not fit.
+    #[error("the value {value:?} given by {origin} is not right: {message}")]
+    Value {
+        /// The flag or variable.
+        origin: String,
+        /// What was given.
+        value: String,
+        /// What would be right.
+        message: String,
+    },
+    /// Two settings contradict each other.
+    #[error("{0}")]
+    Contradiction(String),
+}
+
+/// The name of the file inside the data folder.
+pub const FILE_NAME: &str = "wayside.toml";
+
+impl Config {
+    /// Lays the file, `WAYSIDE_*` and the flags over the defaults; later ones win.
+    ///
+    /// `flags` holds the texts given on the command line by key name.
+    pub fn load(flags: &[(&'static str, String)]) -> Result<Self, ConfigError> {
+        let from_environment =
+            |key: &Key| env::var(key.variable()).ok().map(|value| (key.variable(), value));
+        Self::layer(flags, from_environment)
+    }
+
+    fn layer(
+        flags: &[(&'static str, String)],
+        environment: impl Fn(&Key) -> Option<(String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut over = Table::new();
+        for key in KEYS {
+            let flag = flags.iter().find(|(name, _)| *name == key.name);
+            let given = flag
+                .map(|(_, value)| (format!("--{}", key.flag()), value.clone()))
+                .or_else(|| environment(key));
+            if let Some((origin, text)) = given {
+                let value = parse(key, &origin, &text)?;
+                over.insert(key.name.to_owned(), value);
+            }
+        }
+        let data = over
+            .get("data")
+            .and_then(Value::as_str)
+            .map_or_else(|| Self::default().data, PathBuf::from);
+        let mut table = read_file(&data.join(FILE_NAME))?;
+        table.extend(over);
+        table.insert("data".to_owned(), Value::String(data.display().to_string()));
+        let config: Self = table.try_into().map_err(|error: toml::de::Error| {
+            ConfigError::Contradiction(format!("reading the settings: {}", error.message()))
+        })?;
+        config.check()
+    }
+
+    fn check(self) -> Result<Self, ConfigError> {
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            let message = "tls_cert and tls_key belong together: give both or neither";
+            return Err(ConfigError::Contradiction(message.to_owned()));
+        }
+        if let Some(database) = &self.database
+            && !database.starts_with("postgres://")
+            && !database.starts_with("postgresql://")
+        {
+            let message = "database must be a postgres:// URL; leave it out for SQLite";
+            return Err(ConfigError::Contradiction(message.to_owned()));
+        }
+        if let Some(url) = &self.public_url
+            && !url.starts_with("https://")
+            && !url.starts_with("http://")
+        {
+            let message = "public_url must start with https:// or http://";
+            return Err(ConfigError::Contradiction(message.to_owned()));
+        }
+        Ok(self)
+    }
+}
+
+/// The example file, made from the doc comments of [`Config`].
+#[must_use]
+pub fn example() -> String {
+    let mut text = String::from(
+        "# Settings of a Wayside node. Each line shows a key with an example or its default;\n\
+         # remove the leading # to set it. WAYSIDE_<KEY> and --key win over this file.\n",
+    );
+    for key in KEYS {
+        text.push('\n');
+        for line in key.doc {
+            text.push_str("##");
+            text.push_str(line);
+            text.push('\n');
+        }
+        text.push_str(&format!("#{} = {}\n", key.name, key.example));
+    }
+    text
+}
+
+fn parse(key: &Key, origin: &str, text: &str) -> Result<Value, ConfigError> {
+    let wrong = |message: &str| ConfigError::Value {
+        origin: origin.to_owned(),
+        value: text.to_owned(),
+        message: message.to_owned(),
+    };
+    let value = match key.kind {
+        Kind::Text => Value::String(text.to_owned()),
+        Kind::Flag => Value::Boolean(text.parse().map_err(|_| wrong("true or false is"))?),
+        Kind::Number => Value::Integer(text.parse().map_err(|_| wrong("a whole number is"))?),
+        Kind::List => Value::Array(
+            text.split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .map(|part| Value::String(part.to_owned()))
+                .collect(),
+        ),
+    };
+    // One key alone is tried at once, so that the error names the flag or variable it came from.
+    let alone = Table::from_iter([(key.name.to_owned(), value.clone())]);
+    match alone.try_into::<Config>() {
+        Ok(_) => Ok(value),
+        Err(error) => Err(wrong(error.message())),
+    }
+}
+
+fn read_file(path: &Path) -> Result<Table, ConfigError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Table::new()),
+        Err(source) => return Err(ConfigError::Read { path: path.to_owned(), source }),
+    };
+    let wrong = |error: toml::de::Error| ConfigError::File {
+        path: path.to_owned(),
+        message: error.to_string().trim_end().to_owned(),
+    };
+    toml::from_str::<Config>(&text).map_err(wrong)?;
+    toml::from_str(&text).map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, flags: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE_NAME), file).unwrap();
+        let mut all = vec![("data", folder.path().display().to_string())];
+        all.extend(flags.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Config::layer(&all, |key| {
+            (key.name == "log").then(|| ("WAYSIDE_LOG".to_owned(), "debug".to_owned()))
+        })
+    }
+
+    #[test]
+    fn flags_win_over_the_environment_and_the_environment_over_the_file() {
+        let file = "log = \"warn\"\nserver_name = \"a.test\"\nregistration = \"open\"\n";
+        let config = load(file, &[("registration", "closed")]).unwrap();
+        assert_eq!(config.log, "debug");
+        assert_eq!(config.registration, Registration::Closed);
+        assert_eq!(config.server_name.unwrap(), "a.test");
+    }
+
+    #[test]
+    fn an_unknown_key_or_a_wrong_type_is_refused_by_name() {
+        let unknown = load("sever_name = \"a.test\"\n", &[]).unwrap_err().to_string();
+        assert!(unknown.contains("sever_name"), "{unknown}");
+        let wrong = load("max_upload_bytes = \"many\"\n", &[]).unwrap_err().to_string();
+        assert!(wrong.contains("max_upload_bytes"), "{wrong}");
+        let flag = load("", &[("http", "nowhere")]).unwrap_err().to_string();
+        assert!(flag.contains("--http") && flag.contains("nowhere"), "{flag}");
+        let half = load("tls_cert = \"x.pem\"\n", &[]).unwrap_err().to_string();
+        assert!(half.contains("tls_key"), "{half}");
+    }
+
+    #[test]
+    fn the_example_file_holds_every_key_and_is_valid_when_uncommented() {
+        let example = example();
+        let uncommented: String = example
+            .lines()
+            .filter(|line| !line.starts_with("##") && !line.starts_with("# "))
+            .map(|line| format!("{}\n", line.trim_start_matches('#')))
+            .collect();
+        let table: Table = toml::from_str(&uncommented).unwrap();
+        assert_eq!(table.len(), KEYS.len());
+        let config: Config = toml::from_str(&uncommented).unwrap();
+        assert_eq!(config.max_upload_bytes, Config::default().max_upload_bytes);
+        assert_eq!(config.http, Config::default().http);
+    }
+}

@@ -1,0 +1,140 @@
+//! Refusals in Matrix's words: status, code and a sentence.
+
+use http::{HeaderValue, StatusCode, header};
+use ruma::api::error::FromHttpRequestError;
+use serde_json::{Value, json};
+
+use super::table::{Reply, json as json_reply};
+use crate::{clock::Clock, services::Error};
+
+/// Why a door did not let a request through, or what a service said.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// A service refused.
+    #[error(transparent)]
+    Service(#[from] Error),
+    /// The route wants to know who asks.
+    #[error("an access token is needed: sign in first")]
+    MissingToken,
+    /// The body is no JSON.
+    #[error("{0}")]
+    NotJson(String),
+    /// The body is JSON of another form than wanted.
+    #[error("{0}")]
+    BadJson(String),
+    /// A part of the path or query does not parse.
+    #[error("{0}")]
+    BadParameter(String),
+    /// There is no such route.
+    #[error("this node does not know this request")]
+    Unrecognized,
+    /// There is such a path, but not for this method.
+    #[error("this path cannot be asked in this way")]
+    WrongMethod,
+    /// The body is larger than the route takes.
+    #[error("the body is larger than the {0} bytes that this request may have")]
+    BodyTooLarge(usize),
+    /// The role does not reach.
+    #[error("this is only for those who are {0} or more")]
+    RoleTooLow(&'static str),
+    /// More must be shown before this is done (client-server API, user-interactive authentication).
+    #[error("more must be shown before this is done")]
+    Interactive(Value),
+}
+
+impl Fault {
+    /// For a body that does not parse as JSON.
+    #[must_use]
+    pub fn not_json(error: &serde_json::Error) -> Self {
+        Self::NotJson(format!("the body is not JSON: {error}"))
+    }
+
+    /// For a body of the wrong form.
+    #[must_use]
+    pub fn bad_json(why: &str) -> Self {
+        Self::BadJson(why.to_owned())
+    }
+
+    /// For a request that ruma could not read.
+    #[must_use]
+    pub fn unparsed(error: &FromHttpRequestError) -> Self {
+        let text = error.to_string();
+        if let FromHttpRequestError::Deserialization(
+            ruma::api::error::DeserializationError::Json(json),
+        ) = error
+        {
+            return Self::BadJson(format!("the body has not the form that is wanted: {json}"));
+        }
+        Self::BadParameter(format!("a part of the request does not parse: {text}"))
+    }
+
+    /// The reply that says so. What failed inside gets an id, which stands in the log beside the cause.
+    #[must_use]
+    pub fn into_reply(self) -> Reply {
+        if let Self::Interactive(body) = self {
+            let mut reply = json_reply(&body);
+            *reply.status_mut() = StatusCode::UNAUTHORIZED;
+            return reply;
+        }
+        let (status, code) = self.status_and_code();
+        let mut body = json!({ "errcode": code, "error": self.to_string() });
+        if let Self::Service(Error::TooOften { retry_ms }) = &self {
+            body["retry_after_ms"] = (*retry_ms).into();
+        }
+        if status.is_server_error() {
+            let id = Clock.random_name(8);
+            let cause: Option<&dyn std::error::Error> = match &self {
+                Self::Service(Error::Internal(cause)) => Some(cause.as_ref()),
+                _ => None,
+            };
+            tracing::error!(%id, cause = cause.map(tracing::field::display), "a request failed");
+            body["error"] = format!("{self} (id {id})").into();
+        }
+        let mut reply = json_reply(&body);
+        *reply.status_mut() = status;
+        if let Self::Service(Error::TooOften { retry_ms }) = self {
+            let seconds = HeaderValue::from(retry_ms.div_ceil(1000));
+            reply.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        reply
+    }
+
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Service(error) => service(error),
+            Self::MissingToken => (StatusCode::UNAUTHORIZED, "M_MISSING_TOKEN"),
+            Self::NotJson(_) => (StatusCode::BAD_REQUEST, "M_NOT_JSON"),
+            Self::BadJson(_) => (StatusCode::BAD_REQUEST, "M_BAD_JSON"),
+            Self::BadParameter(_) => (StatusCode::BAD_REQUEST, "M_INVALID_PARAM"),
+            Self::Unrecognized => (StatusCode::NOT_FOUND, "M_UNRECOGNIZED"),
+            Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "M_UNRECOGNIZED"),
+            Self::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE"),
+            Self::RoleTooLow(_) => (StatusCode::FORBIDDEN, "M_FORBIDDEN"),
+            Self::Interactive(_) => (StatusCode::UNAUTHORIZED, "M_FORBIDDEN"),
+        }
+    }
+}
+
+/// The codes of the client-server API's common and other error codes.
+fn service(error: &Error) -> (StatusCode, &'static str) {
+    match error {
+        Error::Forbidden(_) => (StatusCode::FORBIDDEN, "M_FORBIDDEN"),
+        Error::NotFound(_) => (StatusCode::NOT_FOUND, "M_NOT_FOUND"),
+        Error::Invalid(_) => (StatusCode::BAD_REQUEST, "M_INVALID_PARAM"),
+        Error::BadJson(_) => (StatusCode::BAD_REQUEST, "M_BAD_JSON"),
+        Error::Missing(_) => (StatusCode::BAD_REQUEST, "M_MISSING_PARAM"),
+        Error::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE"),
+        Error::UnknownToken => (StatusCode::UNAUTHORIZED, "M_UNKNOWN_TOKEN"),
+        Error::AccountEnded => (StatusCode::FORBIDDEN, "M_USER_DEACTIVATED"),
+        Error::NameTaken(_) => (StatusCode::BAD_REQUEST, "M_USER_IN_USE"),
+        Error::NameInvalid(_) => (StatusCode::BAD_REQUEST, "M_INVALID_USERNAME"),
+        Error::WeakPassword(_) => (StatusCode::BAD_REQUEST, "M_WEAK_PASSWORD"),
+        Error::AliasTaken(_) => (StatusCode::CONFLICT, "M_ROOM_IN_USE"),
+        Error::RoomVersion(_) => (StatusCode::BAD_REQUEST, "M_UNSUPPORTED_ROOM_VERSION"),
+        Error::RoomState(_) => (StatusCode::BAD_REQUEST, "M_INVALID_ROOM_STATE"),
+        Error::Guest => (StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN"),
+        Error::TooOften { .. } => (StatusCode::TOO_MANY_REQUESTS, "M_LIMIT_EXCEEDED"),
+        Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "M_UNKNOWN"),
+        Error::Full => (StatusCode::INSUFFICIENT_STORAGE, "M_UNKNOWN"),
+    }
+}

@@ -1,0 +1,136 @@
+//! The doors of our own: pages for people, health for machines, invitations.
+
+mod pages;
+
+pub use self::pages::only_https;
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use serde::Deserialize;
+use serde_json::json;
+use wayside_specs::Role;
+
+use super::{
+    Arrival,
+    fault::Fault,
+    table::{Access, Call, Rate, Reply, Route, done, json as reply},
+};
+use crate::services::Error;
+
+/// The routes.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    let member = Access::AtLeast(Role::Member);
+    vec![
+        Route::own(Method::GET, "/", Access::Public, Rate::Read, pages::first),
+        Route::own(Method::GET, "/join/{invitation}", Access::Public, Rate::Read, pages::join),
+        Route::own(Method::GET, "/style.css", Access::Public, Rate::Free, pages::style),
+        Route::own(Method::GET, "/join.js", Access::Public, Rate::Free, pages::script),
+        Route::own(Method::GET, "/health/live", Access::Public, Rate::Free, live),
+        Route::own(Method::GET, "/health/ready", Access::Public, Rate::Free, ready),
+        Route::own(Method::GET, "/metrics", Access::Public, Rate::Free, metrics),
+        Route::own(Method::POST, "/_wayside/v1/invitations", member, Rate::Write, invite),
+        Route::own(Method::POST, "/_wayside/v1/account/keep", Access::Account, Rate::Guess, keep),
+    ]
+}
+
+async fn live(_: Call<Bytes>) -> Result<Reply, Fault> {
+    Ok(Reply::new("ok\n".into()))
+}
+
+async fn ready(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let stopping = call.app.services.ground.stop.is_cancelled();
+    let answers = call.app.services.ground.ready().await;
+    let (status, text) = match answers {
+        _ if stopping => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
+        Err(error) => {
+            tracing::warn!(%error, "the store does not answer");
+            (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n")
+        }
+        Ok(()) => (StatusCode::OK, "ok\n"),
+    };
+    let mut reply = Reply::new(text.into());
+    *reply.status_mut() = status;
+    Ok(reply)
+}
+
+/// Only for this machine: how busy a node is, is nobody else's business.
+async fn metrics(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let peer =
+        call.request.extensions().get::<Arrival>().map(|arrival| arrival.peer.to_canonical());
+    if !peer.is_some_and(|peer: IpAddr| peer.is_loopback()) {
+        return Err(
+            Error::Forbidden("metrics are read on the node's own machine".to_owned()).into()
+        );
+    }
+    let text = call.app.metrics.text().map_err(Error::internal)?;
+    let mut reply = Reply::new(text.into());
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    Ok(reply)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InviteBody {
+    role: String,
+    uses: Option<i64>,
+    lasts_ms: Option<i64>,
+}
+
+/// Most accounts that one invitation makes.
+const USES: i64 = 1_000;
+
+/// Makes an invitation: members invite guests, moderators members, operators anybody.
+async fn invite(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
+    let body: InviteBody = read(call.request.body())?;
+    let role: Role = body
+        .role
+        .parse()
+        .map_err(|_| Fault::bad_json("role is guest, member, moderator or operator"))?;
+    let may = match role {
+        Role::Guest => session.role >= Role::Member,
+        Role::Member => session.role >= Role::Moderator,
+        Role::Moderator | Role::Operator => session.role == Role::Operator,
+    };
+    if !may {
+        return Err(Error::Forbidden(format!("you may not invite a {role}")).into());
+    }
+    let uses = body.uses.unwrap_or(1);
+    if !(1..=USES).contains(&uses) || body.lasts_ms.is_some_and(|ms| ms <= 0) {
+        return Err(Fault::BadParameter(format!("uses is 1 to {USES}, lasts_ms more than 0")));
+    }
+    let accounts = &call.app.services.accounts;
+    let text = accounts.invite(role, uses, body.lasts_ms, Some(&session.user_id)).await?;
+    let link = format!("{}/join/{text}", call.app.places.public);
+    Ok(reply(&json!({ "invitation": text, "link": link })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeepBody {
+    password: String,
+    invitation: Option<String>,
+}
+
+/// Makes a guest's account a lasting one, under the same user id.
+async fn keep(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
+    let body: KeepBody = read(call.request.body())?;
+    let accounts = &call.app.services.accounts;
+    accounts.keep_guest(session, body.password, body.invitation.as_deref()).await?;
+    Ok(done())
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
+    serde_json::from_slice(body).map_err(|error| {
+        if error.is_data() {
+            Fault::BadJson(format!("the body is not right: {error}"))
+        } else {
+            Fault::not_json(&error)
+        }
+    })
+}

@@ -1,0 +1,63 @@
+// Makes the account of an invitation through the Matrix client API and shows how to go on.
+"use strict";
+
+const form = document.getElementById("join");
+const guest = form.dataset.role === "guest";
+const wrong = document.getElementById("wrong");
+const button = form.querySelector("button");
+const field = (id) => document.getElementById(id);
+
+if (guest) {
+  field("name-part").hidden = true;
+  field("password-part").hidden = true;
+} else {
+  field("name").required = true;
+  field("password").required = true;
+}
+
+async function ask(method, path, body, token) {
+  const headers = { "Content-Type": "application/json" };
+  if (token) headers.Authorization = `Bearer ${token}`;
+  const reply = await fetch(path, { method, headers, body: JSON.stringify(body) });
+  const said = await reply.json();
+  if (!reply.ok) throw new Error(said.error || `the node answered ${reply.status}`);
+  return said;
+}
+
+async function join() {
+  const auth = { type: "m.login.registration_token", token: form.dataset.invitation };
+  const wish = { auth, initial_device_display_name: "Web page" };
+  if (!guest) {
+    wish.username = field("name").value.trim().toLowerCase();
+    wish.password = field("password").value;
+  }
+  const account = await ask("POST", `/_matrix/client/v3/register${guest ? "?kind=guest" : ""}`, wish);
+  const shown = field("shown").value.trim();
+  if (shown) {
+    const user = encodeURIComponent(account.user_id);
+    await ask("PUT", `/_matrix/client/v3/profile/${user}/displayname`, { displayname: shown }, account.access_token);
+  }
+  // The page is no app: a member signs in from one, so this session ends. A guest has nothing but it.
+  if (guest) localStorage.setItem("wayside.session", JSON.stringify(account));
+  else await ask("POST", "/_matrix/client/v3/logout", {}, account.access_token);
+  return account;
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  wrong.hidden = true;
+  button.disabled = true;
+  try {
+    const account = await join();
+    form.hidden = true;
+    field("who").textContent = account.user_id;
+    field("guest-note").hidden = !guest;
+    field("welcome").hidden = false;
+    field("welcome").focus();
+  } catch (error) {
+    wrong.textContent = error.message;
+    wrong.hidden = false;
+  } finally {
+    button.disabled = false;
+  }
+});

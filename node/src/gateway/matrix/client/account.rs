@@ -1,0 +1,253 @@
+//! Coming in and going: registration, login, logout, devices, password.
+
+use ruma::{
+    OwnedDeviceId,
+    api::client::{
+        account::{
+            change_password, check_registration_token_validity, deactivate,
+            get_username_availability, register, whoami,
+        },
+        device::{delete_device, delete_devices, get_device, get_devices, update_device},
+        session::{get_login_types, login, logout, logout_all},
+        uiaa::{AuthData, UserIdentifier},
+    },
+};
+use serde_json::{Map, Value, json};
+use wayside_specs::Role;
+
+use crate::{
+    config::Registration,
+    gateway::{
+        fault::Fault,
+        table::{Access, Asked, Rate, Reply, Route, done, json as reply},
+    },
+    services::{
+        Error,
+        accounts::{Device, DeviceWish, Registering, SignedIn},
+        rooms::{Membership, Step},
+    },
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::matrix(Access::Public, Rate::Guess, register),
+        Route::matrix(Access::Public, Rate::Read, name_available),
+        Route::matrix(Access::Public, Rate::Guess, invitation_valid),
+        Route::matrix(Access::Public, Rate::Read, login_types),
+        Route::matrix(Access::Public, Rate::Guess, login),
+        Route::matrix(Access::Account, Rate::Write, logout),
+        Route::matrix(Access::Account, Rate::Write, logout_all),
+        Route::matrix(Access::Account, Rate::Read, whoami),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, change_password),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, deactivate),
+        Route::matrix(Access::Account, Rate::Read, devices),
+        Route::matrix(Access::Account, Rate::Read, device),
+        Route::matrix(Access::Account, Rate::Write, rename_device),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, remove_device),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, remove_devices),
+    ]
+}
+
+async fn register(asked: Asked<register::v3::Request>) -> Result<Reply, Fault> {
+    let accounts = &asked.app.services.accounts;
+    let body = asked.body;
+    let guest = body.kind == register::RegistrationKind::Guest;
+    let invitation = match body.auth {
+        Some(AuthData::RegistrationToken(shown)) => Some(shown.token),
+        Some(AuthData::Dummy(_)) => None,
+        // A guest of an open node shows nothing (client-server API, guest access).
+        None if guest => None,
+        None => {
+            let token = asked.app.services.ground.config.registration != Registration::Open;
+            let stage = if token { "m.login.registration_token" } else { "m.login.dummy" };
+            if let Some(name) = &body.username {
+                accounts.name_is_free(name).await?;
+            }
+            return Err(interactive(&asked.app.services.ground.clock.random_name(16), stage, None));
+        }
+        Some(_) => {
+            return Err(Fault::BadParameter("this kind of proof is not taken here".to_owned()));
+        }
+    };
+    let device = DeviceWish {
+        device_id: body.device_id,
+        name: body.initial_device_display_name,
+        no_device: body.inhibit_login,
+    };
+    let wish =
+        Registering { name: body.username, password: body.password, invitation, guest, device };
+    let signed_in = accounts.register(wish).await?;
+    Ok(reply(&signed_in_json(signed_in, &asked.app.places.public)))
+}
+
+async fn name_available(
+    asked: Asked<get_username_availability::v3::Request>,
+) -> Result<Reply, Fault> {
+    asked.app.services.accounts.name_is_free(&asked.body.username).await?;
+    Ok(reply(&json!({ "available": true })))
+}
+
+async fn invitation_valid(
+    asked: Asked<check_registration_token_validity::v1::Request>,
+) -> Result<Reply, Fault> {
+    let valid = asked.app.services.accounts.invitation_is_good(&asked.body.token).await?;
+    Ok(reply(&json!({ "valid": valid })))
+}
+
+async fn login_types(_: Asked<get_login_types::v3::Request>) -> Result<Reply, Fault> {
+    Ok(reply(&json!({ "flows": [{ "type": "m.login.password" }] })))
+}
+
+async fn login(asked: Asked<login::v3::Request>) -> Result<Reply, Fault> {
+    let body = asked.body;
+    let login::v3::LoginInfo::Password(shown) = body.login_info else {
+        return Err(Fault::BadParameter("only m.login.password is taken here".to_owned()));
+    };
+    // Clients of before 2018 name the person beside the proof instead of inside it.
+    let older = || asked.json.get("user").and_then(Value::as_str).map(str::to_owned);
+    let name = match shown.identifier {
+        Some(UserIdentifier::Matrix(named)) => Some(named.user),
+        Some(_) => {
+            return Err(Fault::BadParameter("people are known by their names here".to_owned()));
+        }
+        None => older(),
+    };
+    let name = name.ok_or_else(|| Error::Missing("identifier says who signs in".to_owned()))?;
+    let device = DeviceWish {
+        device_id: body.device_id,
+        name: body.initial_device_display_name,
+        no_device: false,
+    };
+    let signed_in = asked.app.services.accounts.sign_in(&name, shown.password, device).await?;
+    Ok(reply(&signed_in_json(signed_in, &asked.app.places.public)))
+}
+
+async fn logout(asked: Asked<logout::v3::Request>) -> Result<Reply, Fault> {
+    let session = asked.session()?;
+    let device = session.device_id.as_str();
+    asked.app.services.accounts.sign_out(&session.user_id, Some(device)).await?;
+    Ok(done())
+}
+
+async fn logout_all(asked: Asked<logout_all::v3::Request>) -> Result<Reply, Fault> {
+    asked.app.services.accounts.sign_out(&asked.session()?.user_id, None).await?;
+    Ok(done())
+}
+
+async fn whoami(asked: Asked<whoami::v3::Request>) -> Result<Reply, Fault> {
+    let session = asked.session()?;
+    Ok(reply(&json!({
+        "user_id": session.user_id,
+        "device_id": session.device_id,
+        "is_guest": session.role == Role::Guest,
+    })))
+}
+
+async fn change_password(asked: Asked<change_password::v3::Request>) -> Result<Reply, Fault> {
+    confirm(&asked, asked.body.auth.as_ref()).await?;
+    let session = asked.session()?;
+    let (password, others) = (asked.body.new_password.clone(), asked.body.logout_devices);
+    asked.app.services.accounts.change_password(session, password, others).await?;
+    Ok(done())
+}
+
+async fn deactivate(asked: Asked<deactivate::v3::Request>) -> Result<Reply, Fault> {
+    confirm(&asked, asked.body.auth.as_ref()).await?;
+    let user_id = &asked.session()?.user_id;
+    for room_id in asked.app.services.rooms.joined(user_id).await? {
+        let leave = Step::to(Membership::Leave);
+        asked.app.services.rooms.step(&room_id, user_id, user_id, leave).await?;
+    }
+    asked.app.services.accounts.end(user_id).await?;
+    Ok(reply(&json!({ "id_server_unbind_result": "no-support" })))
+}
+
+async fn devices(asked: Asked<get_devices::v3::Request>) -> Result<Reply, Fault> {
+    let devices = asked.app.services.accounts.devices(&asked.session()?.user_id).await?;
+    let devices: Vec<Value> = devices.iter().map(device_json).collect();
+    Ok(reply(&json!({ "devices": devices })))
+}
+
+async fn device(asked: Asked<get_device::v3::Request>) -> Result<Reply, Fault> {
+    let devices = asked.app.services.accounts.devices(&asked.session()?.user_id).await?;
+    let device = devices.iter().find(|device| device.device_id == asked.body.device_id);
+    let device = device.ok_or_else(|| Error::NotFound("there is no such device".to_owned()))?;
+    Ok(reply(&device_json(device)))
+}
+
+async fn rename_device(asked: Asked<update_device::v3::Request>) -> Result<Reply, Fault> {
+    let (session, body) = (asked.session()?, &asked.body);
+    let name = body.display_name.clone();
+    let accounts = &asked.app.services.accounts;
+    accounts.rename_device(&session.user_id, body.device_id.as_str(), name).await?;
+    Ok(done())
+}
+
+async fn remove_device(asked: Asked<delete_device::v3::Request>) -> Result<Reply, Fault> {
+    confirm(&asked, asked.body.auth.as_ref()).await?;
+    remove(&asked, std::slice::from_ref(&asked.body.device_id)).await
+}
+
+async fn remove_devices(asked: Asked<delete_devices::v3::Request>) -> Result<Reply, Fault> {
+    confirm(&asked, asked.body.auth.as_ref()).await?;
+    remove(&asked, &asked.body.devices).await
+}
+
+async fn remove<T>(asked: &Asked<T>, devices: &[OwnedDeviceId]) -> Result<Reply, Fault> {
+    let user_id = &asked.session()?.user_id;
+    for device in devices.iter().take(100) {
+        asked.app.services.accounts.sign_out(user_id, Some(device.as_str())).await?;
+    }
+    Ok(done())
+}
+
+/// Lets only those on who show their password again.
+async fn confirm<T>(asked: &Asked<T>, shown: Option<&AuthData>) -> Result<(), Fault> {
+    let ask = |error| {
+        let session = asked.app.services.ground.clock.random_name(16);
+        interactive(&session, "m.login.password", error)
+    };
+    let Some(AuthData::Password(shown)) = shown else { return Err(ask(None)) };
+    let user_id = &asked.session()?.user_id;
+    if let UserIdentifier::Matrix(named) = &shown.identifier
+        && named.user != user_id.as_str()
+        && named.user != user_id.localpart()
+    {
+        return Err(ask(Some("that is somebody else's name")));
+    }
+    let right = asked.app.services.accounts.confirms(user_id, shown.password.clone()).await?;
+    if right { Ok(()) } else { Err(ask(Some("the password is wrong"))) }
+}
+
+/// The reply that asks for a proof (client-server API, user-interactive authentication).
+fn interactive(session: &str, stage: &str, error: Option<&str>) -> Fault {
+    let mut body = json!({ "session": session, "flows": [{ "stages": [stage] }], "params": {} });
+    if let Some(error) = error {
+        body["errcode"] = "M_FORBIDDEN".into();
+        body["error"] = error.into();
+    }
+    Fault::Interactive(body)
+}
+
+fn signed_in_json(signed_in: SignedIn, public: &str) -> Value {
+    let mut body = Map::new();
+    body.insert("user_id".to_owned(), signed_in.user_id.as_str().into());
+    body.insert("home_server".to_owned(), signed_in.user_id.server_name().as_str().into());
+    if let Some((device_id, token)) = signed_in.device {
+        body.insert("device_id".to_owned(), device_id.as_str().into());
+        body.insert("access_token".to_owned(), token.into());
+        body.insert("well_known".to_owned(), json!({ "m.homeserver": { "base_url": public } }));
+    }
+    Value::Object(body)
+}
+
+fn device_json(device: &Device) -> Value {
+    let mut body = json!({ "device_id": device.device_id, "last_seen_ts": device.seen_ms });
+    if let Some(name) = &device.name {
+        body["display_name"] = name.as_str().into();
+    }
+    if let Some(address) = &device.seen_address {
+        body["last_seen_ip"] = address.as_str().into();
+    }
+    body
+}

@@ -1,0 +1,153 @@
+//! Finding rooms: aliases and the public directory.
+
+use ruma::{
+    api::client::{
+        alias::{create_alias, delete_alias, get_alias},
+        directory::{
+            get_public_rooms, get_public_rooms_filtered, get_room_visibility, set_room_visibility,
+        },
+        room::{Visibility, aliases},
+    },
+    directory::RoomTypeFilter,
+};
+use serde_json::{Map, Value, json};
+use wayside_specs::Role;
+
+use crate::{
+    gateway::{
+        fault::Fault,
+        table::{Access, Asked, Rate, Reply, Route, done, json as reply},
+    },
+    services::rooms::{DirectoryPage, DirectoryQuery, Listed},
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::matrix(Access::Public, Rate::Read, public_rooms),
+        Route::matrix(Access::Account, Rate::Read, public_rooms_filtered),
+        Route::matrix(Access::Public, Rate::Read, visibility),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Write, set_visibility),
+        Route::matrix(Access::Public, Rate::Read, alias),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Write, add_alias),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Write, remove_alias),
+        Route::matrix(Access::Account, Rate::Read, aliases_of),
+    ]
+}
+
+/// Rooms of a page where the client names no number, and the most it gets.
+const PAGE: (i64, i64) = (50, 200);
+
+async fn public_rooms(asked: Asked<get_public_rooms::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let query = DirectoryQuery {
+        limit: limit(body.limit.map(u64::from)),
+        behind: behind(body.since.as_deref())?,
+        ..DirectoryQuery::default()
+    };
+    Ok(page(asked.app.services.rooms.directory(&query).await?))
+}
+
+async fn public_rooms_filtered(
+    asked: Asked<get_public_rooms_filtered::v3::Request>,
+) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let kinds = (!body.filter.room_types.is_empty()).then(|| {
+        let kind = |kind: &RoomTypeFilter| match kind {
+            RoomTypeFilter::Default => None,
+            kind => kind.as_str().map(str::to_owned),
+        };
+        body.filter.room_types.iter().map(kind).collect()
+    });
+    let query = DirectoryQuery {
+        limit: limit(body.limit.map(u64::from)),
+        behind: behind(body.since.as_deref())?,
+        words: body.filter.generic_search_term.clone(),
+        kinds,
+    };
+    Ok(page(asked.app.services.rooms.directory(&query).await?))
+}
+
+async fn visibility(asked: Asked<get_room_visibility::v3::Request>) -> Result<Reply, Fault> {
+    let published = asked.app.services.rooms.is_published(&asked.body.room_id).await?;
+    Ok(reply(&json!({ "visibility": if published { "public" } else { "private" } })))
+}
+
+async fn set_visibility(asked: Asked<set_room_visibility::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let published = match body.visibility {
+        Visibility::Public => true,
+        Visibility::Private => false,
+        _ => return Err(Fault::bad_json("visibility is public or private")),
+    };
+    let by = &asked.session()?.user_id;
+    asked.app.services.rooms.publish(&body.room_id, by, published).await?;
+    Ok(done())
+}
+
+async fn alias(asked: Asked<get_alias::v3::Request>) -> Result<Reply, Fault> {
+    let room_id = asked.app.services.rooms.by_alias(&asked.body.room_alias).await?;
+    let servers = [&asked.app.services.ground.server_name];
+    Ok(reply(&json!({ "room_id": room_id, "servers": servers })))
+}
+
+async fn add_alias(asked: Asked<create_alias::v3::Request>) -> Result<Reply, Fault> {
+    let by = &asked.session()?.user_id;
+    asked.app.services.rooms.add_alias(&asked.body.room_alias, &asked.body.room_id, by).await?;
+    Ok(done())
+}
+
+async fn remove_alias(asked: Asked<delete_alias::v3::Request>) -> Result<Reply, Fault> {
+    let by = &asked.session()?.user_id;
+    asked.app.services.rooms.remove_alias(&asked.body.room_alias, by).await?;
+    Ok(done())
+}
+
+async fn aliases_of(asked: Asked<aliases::v3::Request>) -> Result<Reply, Fault> {
+    let asker = &asked.session()?.user_id;
+    let found = asked.app.services.rooms.aliases(&asked.body.room_id, asker).await?;
+    Ok(reply(&json!({ "aliases": found })))
+}
+
+fn limit(wanted: Option<u64>) -> i64 {
+    wanted.map_or(PAGE.0, |wanted| wanted.clamp(1, PAGE.1 as u64) as i64)
+}
+
+/// A place in the directory as text: how many have joined, and the room's number.
+fn behind(text: Option<&str>) -> Result<Option<(i64, i64)>, Fault> {
+    let Some(text) = text else { return Ok(None) };
+    let wrong = || Fault::BadParameter(format!("{text:?} is no place in the directory"));
+    let (joined, number) = text.split_once('_').ok_or_else(wrong)?;
+    let joined = joined.parse().map_err(|_| wrong())?;
+    let number = number.parse().map_err(|_| wrong())?;
+    Ok(Some((joined, number)))
+}
+
+fn page(found: DirectoryPage) -> Reply {
+    let mut body = json!({ "chunk": found.rooms.into_iter().map(listed).collect::<Vec<_>>() });
+    if let Some((joined, number)) = found.next {
+        body["next_batch"] = format!("{joined}_{number}").into();
+    }
+    reply(&body)
+}
+
+fn listed(room: Listed) -> Value {
+    let mut body = Map::new();
+    body.insert("room_id".to_owned(), room.room_id.as_str().into());
+    body.insert("num_joined_members".to_owned(), room.joined.into());
+    body.insert("world_readable".to_owned(), room.world_readable.into());
+    body.insert("guest_can_join".to_owned(), room.guests_can_join.into());
+    let texts = [
+        ("name", room.name),
+        ("topic", room.topic),
+        ("avatar_url", room.avatar_url),
+        ("canonical_alias", room.alias),
+        ("join_rule", room.join_rule),
+        ("room_type", room.kind),
+    ];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            body.insert(name.to_owned(), text.into());
+        }
+    }
+    Value::Object(body)
+}

@@ -1,0 +1,172 @@
+//! Uploads, downloads, thumbnails.
+
+use axum::body::Body;
+use futures_util::StreamExt;
+use http::{HeaderValue, Method, header};
+use ruma::{
+    api::client::authenticated_media::{
+        get_content, get_content_as_filename, get_content_thumbnail, get_media_config,
+    },
+    media::Method as Resize,
+};
+use serde_json::json;
+use tokio_util::io::ReaderStream;
+
+use crate::{
+    gateway::{
+        fault::Fault,
+        table::{Access, Asked, Call, Rate, Reply, Route, json as reply},
+    },
+    services::content::{Served, ThumbnailWish},
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    let upload_paths = ["/_matrix/media/v3/upload", "/_matrix/media/r0/upload"];
+    vec![
+        Route::streaming(Method::POST, &upload_paths, Access::Account, Rate::Media, upload),
+        Route::matrix(Access::Account, Rate::Media, download),
+        Route::matrix(Access::Account, Rate::Media, download_as),
+        Route::matrix(Access::Account, Rate::Media, thumbnail),
+        Route::matrix(Access::Account, Rate::Read, config),
+    ]
+}
+
+/// Types that a browser may show at once; all else is offered as a file (client-server API, serving inline content).
+const SHOWN: [&str; 20] = [
+    "text/css",
+    "text/plain",
+    "text/csv",
+    "application/json",
+    "application/ld+json",
+    "image/jpeg",
+    "image/gif",
+    "image/png",
+    "image/apng",
+    "image/webp",
+    "image/avif",
+    "video/mp4",
+    "video/webm",
+    "video/ogg",
+    "video/quicktime",
+    "audio/mp4",
+    "audio/webm",
+    "audio/aac",
+    "audio/mpeg",
+    "audio/ogg",
+];
+
+async fn upload(call: Call<Body>) -> Result<Reply, Fault> {
+    let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
+    let limit = call.app.services.ground.config.max_upload_bytes;
+    let (parts, body) = call.request.into_parts();
+    let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    // What says beforehand that it is too large need not be sent at all.
+    let announced = text(header::CONTENT_LENGTH).and_then(|it| it.parse::<u64>().ok());
+    if announced.is_some_and(|bytes| bytes > limit) {
+        let error = format!("the file is larger than the {limit} bytes allowed here");
+        return Err(crate::services::Error::TooLarge(error).into());
+    }
+    let content_type = text(header::CONTENT_TYPE).map(str::to_owned);
+    let file_name = parts.uri.query().and_then(file_name);
+    let bytes = body.into_data_stream().boxed();
+    let content = &call.app.services.content;
+    let uri = content.upload(&session.user_id, bytes, content_type, file_name).await?;
+    Ok(reply(&json!({ "content_uri": uri })))
+}
+
+fn file_name(query: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        filename: Option<String>,
+    }
+    let uri = http::Uri::builder().path_and_query(format!("/?{query}")).build().ok()?;
+    axum::extract::Query::<Named>::try_from_uri(&uri).ok()?.0.filename
+}
+
+async fn download(asked: Asked<get_content::v1::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let served = asked.app.services.content.download(&body.server_name, &body.media_id).await?;
+    Ok(file(served, None))
+}
+
+async fn download_as(asked: Asked<get_content_as_filename::v1::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let served = asked.app.services.content.download(&body.server_name, &body.media_id).await?;
+    Ok(file(served, Some(&body.filename)))
+}
+
+async fn thumbnail(asked: Asked<get_content_thumbnail::v1::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let wish = ThumbnailWish {
+        width: body.width.into(),
+        height: body.height.into(),
+        crop: body.method == Some(Resize::Crop),
+    };
+    let content = &asked.app.services.content;
+    Ok(file(content.thumbnail(&body.server_name, &body.media_id, wish).await?, None))
+}
+
+async fn config(asked: Asked<get_media_config::v1::Request>) -> Result<Reply, Fault> {
+    Ok(reply(&json!({ "m.upload.size": asked.app.services.ground.config.max_upload_bytes })))
+}
+
+/// A file as a reply. It can do nothing on this origin: no script, no frame, no guessing of types.
+fn file(served: Served, name: Option<&str>) -> Reply {
+    let kind = served.content_type.unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let shown = SHOWN.contains(&essence.as_str());
+    let mut reply = Reply::new(Body::from_stream(ReaderStream::new(served.file)));
+    let headers = reply.headers_mut();
+    let unknown = HeaderValue::from_static("application/octet-stream");
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::try_from(&kind).ok().filter(|_| shown || !kind.is_empty()).unwrap_or(unknown),
+    );
+    headers.insert(header::CONTENT_LENGTH, served.size.into());
+    let disposition = disposition(shown, name.or(served.file_name.as_deref()));
+    headers.insert(header::CONTENT_DISPOSITION, disposition);
+    let policy = "sandbox; default-src 'none'; script-src 'none'; plugin-types application/pdf; \
+                  style-src 'unsafe-inline'; object-src 'self'";
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    let origin = HeaderValue::from_static("cross-origin");
+    headers.insert("cross-origin-resource-policy", origin);
+    let keep = HeaderValue::from_static("private, max-age=31536000, immutable");
+    headers.insert(header::CACHE_CONTROL, keep);
+    reply
+}
+
+/// The name that the file is offered under (RFC 6266, RFC 8187).
+fn disposition(shown: bool, name: Option<&str>) -> HeaderValue {
+    let kind = if shown { "inline" } else { "attachment" };
+    let Some(name) = name.filter(|name| !name.is_empty()) else {
+        return HeaderValue::from_static(kind);
+    };
+    let encoded: String = name
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect();
+    let value = format!("{kind}; filename*=UTF-8''{encoded}");
+    HeaderValue::try_from(value).unwrap_or_else(|_| HeaderValue::from_static(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_file_name_breaks_out_of_its_header() {
+        let value = disposition(false, Some("../a\"b\r\nSet-Cookie: x\u{e9}"));
+        let text = value.to_str().unwrap();
+        assert!(text.starts_with("attachment; filename*=UTF-8''..%2Fa%22b%0D%0A"), "{text}");
+        assert!(text.ends_with("%C3%A9"), "{text}");
+        bolero::check!().with_type::<String>().for_each(|name| {
+            let value = disposition(true, Some(name));
+            assert!(value.to_str().is_ok());
+        });
+    }
+}

@@ -1,0 +1,26 @@
+//! The door for Matrix clients (client-server API): one table, a file for each part of the API.
+
+mod account;
+mod directory;
+mod media;
+mod node;
+mod people;
+mod read;
+mod rooms;
+mod sync;
+
+use crate::gateway::table::Route;
+
+pub(in crate::gateway) fn routes() -> Vec<Route> {
+    [
+        node::routes(),
+        account::routes(),
+        rooms::routes(),
+        read::routes(),
+        sync::routes(),
+        people::routes(),
+        directory::routes(),
+        media::routes(),
+    ]
+    .concat()
+}

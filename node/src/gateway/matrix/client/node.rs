@@ -1,0 +1,44 @@
+//! What this node is and can.
+
+use ruma::api::client::discovery::{discover_homeserver, get_capabilities, get_supported_versions};
+use serde_json::{Value, json};
+use wayside_federation::version::RoomVersion;
+
+use crate::gateway::{
+    fault::Fault,
+    table::{Access, Asked, Rate, Reply, Route, json as reply},
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::matrix(Access::Public, Rate::Free, versions),
+        Route::matrix(Access::Public, Rate::Free, well_known),
+        Route::matrix(Access::Account, Rate::Read, capabilities),
+    ]
+}
+
+async fn versions(_: Asked<get_supported_versions::Request>) -> Result<Reply, Fault> {
+    let versions = [
+        "r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10",
+        "v1.11", "v1.12",
+    ];
+    Ok(reply(&json!({ "versions": versions, "unstable_features": {} })))
+}
+
+async fn well_known(asked: Asked<discover_homeserver::Request>) -> Result<Reply, Fault> {
+    Ok(reply(&json!({ "m.homeserver": { "base_url": asked.app.places.public } })))
+}
+
+async fn capabilities(_: Asked<get_capabilities::v3::Request>) -> Result<Reply, Fault> {
+    let available: serde_json::Map<String, Value> =
+        RoomVersion::ALL.iter().map(|it| (it.as_str().to_owned(), "stable".into())).collect();
+    Ok(reply(&json!({ "capabilities": {
+        "m.change_password": { "enabled": true },
+        "m.room_versions": { "default": RoomVersion::DEFAULT.as_str(), "available": available },
+        "m.set_displayname": { "enabled": true },
+        "m.set_avatar_url": { "enabled": true },
+        "m.profile_fields": { "enabled": true },
+        "m.3pid_changes": { "enabled": false },
+        "m.get_login_token": { "enabled": false },
+    } })))
+}

@@ -1,0 +1,194 @@
+//! Profiles, account data, typing, receipts, presence.
+
+use ruma::{
+    UserId,
+    api::client::{
+        config::{
+            get_global_account_data, get_room_account_data, set_global_account_data,
+            set_room_account_data,
+        },
+        presence::{get_presence, set_presence},
+        profile::{delete_profile_field, get_profile, get_profile_field, set_profile_field},
+        read_marker::set_read_marker,
+        receipt::create_receipt,
+        typing::create_typing_event,
+    },
+    events::receipt::ReceiptThread,
+    presence::PresenceState,
+};
+use serde_json::{Value, json};
+
+use super::{read::text, sync::own};
+use crate::{
+    gateway::{
+        fault::Fault,
+        table::{Access, Asked, Rate, Reply, Route, done, json as reply},
+    },
+    services::{Error, live::Presence},
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::matrix(Access::Public, Rate::Read, profile),
+        Route::matrix(Access::Public, Rate::Read, profile_field),
+        Route::matrix(Access::Account, Rate::Write, set_profile_field),
+        Route::matrix(Access::Account, Rate::Write, delete_profile_field),
+        Route::matrix(Access::Account, Rate::Read, global_data),
+        Route::matrix(Access::Account, Rate::Write, set_global_data),
+        Route::matrix(Access::Account, Rate::Read, room_data),
+        Route::matrix(Access::Account, Rate::Write, set_room_data),
+        Route::matrix(Access::Account, Rate::Write, typing),
+        Route::matrix(Access::Account, Rate::Write, receipt),
+        Route::matrix(Access::Account, Rate::Write, read_marker),
+        Route::matrix(Access::Account, Rate::Read, presence),
+        Route::matrix(Access::Account, Rate::Write, set_presence),
+    ]
+}
+
+async fn profile(asked: Asked<get_profile::v3::Request>) -> Result<Reply, Fault> {
+    let profile = asked.app.services.social.profile(&asked.body.user_id).await?;
+    Ok(reply(&Value::Object(profile)))
+}
+
+async fn profile_field(asked: Asked<get_profile_field::v3::Request>) -> Result<Reply, Fault> {
+    let name = asked.body.field.to_string();
+    let mut profile = asked.app.services.social.profile(&asked.body.user_id).await?;
+    let value = profile.remove(&name);
+    let value = value.ok_or_else(|| Error::NotFound(format!("the profile has no {name}")))?;
+    Ok(reply(&json!({ name: value })))
+}
+
+async fn set_profile_field(asked: Asked<set_profile_field::v3::Request>) -> Result<Reply, Fault> {
+    let name = asked.body.value.field_name().to_string();
+    let value = asked.json.get(&name).cloned();
+    let value = value.ok_or_else(|| Error::Missing(format!("the body must hold {name}")))?;
+    set_field(&asked, &asked.body.user_id, &name, Some(value)).await
+}
+
+async fn delete_profile_field(
+    asked: Asked<delete_profile_field::v3::Request>,
+) -> Result<Reply, Fault> {
+    set_field(&asked, &asked.body.user_id, &asked.body.field.to_string(), None).await
+}
+
+async fn set_field<T>(
+    asked: &Asked<T>,
+    user_id: &UserId,
+    name: &str,
+    value: Option<Value>,
+) -> Result<Reply, Fault> {
+    own(*user_id == asked.session()?.user_id)?;
+    asked.app.services.social.set_profile_field(user_id, name, value).await?;
+    if name == "displayname" || name == "avatar_url" {
+        asked.app.services.rooms.show_profile(user_id).await?;
+    }
+    Ok(done())
+}
+
+async fn global_data(asked: Asked<get_global_account_data::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    own(body.user_id == asked.session()?.user_id)?;
+    let kind = body.event_type.to_string();
+    text(&asked.app.services.social.data_item(&body.user_id, None, &kind).await?)
+}
+
+async fn set_global_data(
+    asked: Asked<set_global_account_data::v3::Request>,
+) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    own(body.user_id == asked.session()?.user_id)?;
+    let kind = body.event_type.to_string();
+    let social = &asked.app.services.social;
+    social.set_data_item(&body.user_id, None, &kind, body.data.json()).await?;
+    Ok(done())
+}
+
+async fn room_data(asked: Asked<get_room_account_data::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    own(body.user_id == asked.session()?.user_id)?;
+    let kind = body.event_type.to_string();
+    text(&asked.app.services.social.data_item(&body.user_id, Some(&body.room_id), &kind).await?)
+}
+
+async fn set_room_data(asked: Asked<set_room_account_data::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    own(body.user_id == asked.session()?.user_id)?;
+    let kind = body.event_type.to_string();
+    let social = &asked.app.services.social;
+    social.set_data_item(&body.user_id, Some(&body.room_id), &kind, body.data.json()).await?;
+    Ok(done())
+}
+
+async fn typing(asked: Asked<create_typing_event::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    own(body.user_id == asked.session()?.user_id)?;
+    let for_ms = match &body.state {
+        create_typing_event::v3::Typing::Yes(info) => {
+            Some(u64::try_from(info.timeout.as_millis()).unwrap_or(u64::MAX))
+        }
+        create_typing_event::v3::Typing::No => None,
+    };
+    asked.app.services.social.type_in(&body.user_id, &body.room_id, for_ms).await?;
+    Ok(done())
+}
+
+async fn receipt(asked: Asked<create_receipt::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let kind = body.receipt_type.to_string();
+    if !matches!(kind.as_str(), "m.read" | "m.read.private" | "m.fully_read") {
+        return Err(Fault::BadParameter(format!("{kind:?} is no kind of receipt")));
+    }
+    let thread = match &body.thread {
+        ReceiptThread::Unthreaded => None,
+        thread => thread.as_str(),
+    };
+    let user_id = &asked.session()?.user_id;
+    let social = &asked.app.services.social;
+    social.read_up_to(user_id, &body.room_id, &kind, thread, &body.event_id).await?;
+    Ok(done())
+}
+
+async fn read_marker(asked: Asked<set_read_marker::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let user_id = &asked.session()?.user_id;
+    let moved = [
+        ("m.fully_read", &body.fully_read),
+        ("m.read", &body.read_receipt),
+        ("m.read.private", &body.private_read_receipt),
+    ];
+    for (kind, event_id) in moved {
+        if let Some(event_id) = event_id {
+            let social = &asked.app.services.social;
+            social.read_up_to(user_id, &body.room_id, kind, None, event_id).await?;
+        }
+    }
+    Ok(done())
+}
+
+async fn presence(asked: Asked<get_presence::v3::Request>) -> Result<Reply, Fault> {
+    let asker = &asked.session()?.user_id;
+    let present = asked.app.services.social.presence(asker, &asked.body.user_id).await?;
+    let now_ms = asked.app.services.ground.clock.now_ms();
+    let mut body = json!({
+        "presence": present.presence.as_str(),
+        "last_active_ago": (now_ms - present.active_ms).max(0),
+        "currently_active": present.presence == Presence::Online,
+    });
+    if let Some(status) = present.status {
+        body["status_msg"] = status.into();
+    }
+    Ok(reply(&body))
+}
+
+async fn set_presence(asked: Asked<set_presence::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    own(body.user_id == asked.session()?.user_id)?;
+    let presence = match body.presence {
+        PresenceState::Online => Presence::Online,
+        PresenceState::Unavailable => Presence::Unavailable,
+        PresenceState::Offline => Presence::Offline,
+        _ => return Err(Fault::bad_json("presence is online, unavailable or offline")),
+    };
+    asked.app.services.social.set_presence(&body.user_id, presence, body.status_msg.clone())?;
+    Ok(done())
+}

@@ -1,0 +1,180 @@
+//! Reading rooms.
+
+use ruma::api::{
+    Direction,
+    client::{
+        context::get_context,
+        filter::LazyLoadOptions,
+        membership::{get_member_events, joined_members},
+        message::get_message_events,
+        room::get_room_event,
+        state::{get_state_event_for_key, get_state_events},
+    },
+};
+use serde::Serialize;
+use serde_json::{Value, json, value::RawValue};
+use wayside_specs::limits;
+
+use crate::{
+    gateway::{
+        fault::Fault,
+        table::{Access, Asked, Rate, Reply, Route, json as reply, json_bytes},
+    },
+    services::{
+        Error,
+        rooms::{Asker, MembersAsked, Membership, PageAsked, Rendered},
+        sync::page_token,
+    },
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::matrix(Access::Account, Rate::Read, event),
+        Route::matrix(Access::Account, Rate::Read, messages),
+        Route::matrix(Access::Account, Rate::Read, context),
+        Route::matrix(Access::Account, Rate::Read, state),
+        Route::matrix(Access::Account, Rate::Read, state_event),
+        Route::matrix(Access::Account, Rate::Read, members),
+        Route::matrix(Access::Account, Rate::Read, joined_members),
+    ]
+}
+
+/// Who asks, as the services want to know it.
+pub(super) fn asker<T>(asked: &Asked<T>) -> Result<Asker, Fault> {
+    let session = asked.session()?;
+    Ok(Asker { user_id: session.user_id.clone(), device_id: session.device_id.clone() })
+}
+
+async fn event(asked: Asked<get_room_event::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let found =
+        asked.app.services.rooms.event(&asker(&asked)?, &body.room_id, &body.event_id).await?;
+    text(&found.json)
+}
+
+async fn messages(asked: Asked<get_message_events::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let (rooms, sync) = (&asked.app.services.rooms, &asked.app.services.sync);
+    let who = asker(&asked)?;
+    let read = |text: &Option<String>| {
+        text.as_deref().map(|text| sync.read_page_token(&who.user_id, text)).transpose()
+    };
+    let wanted = PageAsked {
+        from: read(&body.from)?,
+        to: read(&body.to)?,
+        back: body.dir == Direction::Backward,
+        limit: u64::from(body.limit).clamp(1, u64::from(limits::PAGE_EVENTS)) as i64,
+        lazy_members: matches!(body.filter.lazy_load_options, LazyLoadOptions::Enabled { .. }),
+    };
+    let page = rooms.page(&who, &body.room_id, wanted).await?;
+    text(&PageJson {
+        chunk: only_json(page.events),
+        start: page_token(page.start),
+        end: page.end.map(page_token),
+        state: page.members,
+    })
+}
+
+async fn context(asked: Asked<get_context::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let limit = u64::from(body.limit).min(u64::from(limits::PAGE_EVENTS)) as i64;
+    let who = asker(&asked)?;
+    let around =
+        asked.app.services.rooms.around(&who, &body.room_id, &body.event_id, limit).await?;
+    text(&ContextJson {
+        event: around.event.json,
+        events_before: only_json(around.before),
+        events_after: only_json(around.after),
+        state: around.state,
+        start: page_token(around.start),
+        end: page_token(around.end),
+    })
+}
+
+async fn state(asked: Asked<get_state_events::v3::Request>) -> Result<Reply, Fault> {
+    text(&asked.app.services.rooms.state(&asker(&asked)?, &asked.body.room_id).await?)
+}
+
+async fn state_event(asked: Asked<get_state_event_for_key::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let (kind, key) = (body.event_type.clone(), body.state_key.as_str());
+    let rooms = &asked.app.services.rooms;
+    let event = rooms.state_event(&asker(&asked)?, &body.room_id, kind, key).await?;
+    if body.format == get_state_event_for_key::v3::StateEventFormat::Event {
+        return text(&event);
+    }
+    #[derive(serde::Deserialize)]
+    struct Content<'a> {
+        #[serde(borrow)]
+        content: &'a RawValue,
+    }
+    let content: Content<'_> = serde_json::from_str(event.get()).map_err(Error::internal)?;
+    text(&content.content)
+}
+
+async fn members(asked: Asked<get_member_events::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let who = asker(&asked)?;
+    let filter = |word: Option<String>| word.as_deref().and_then(Membership::parse);
+    let at = body.at.as_deref();
+    let wanted = MembersAsked {
+        only: filter(body.membership.as_ref().map(ToString::to_string)),
+        not: filter(body.not_membership.as_ref().map(ToString::to_string)),
+        at: at.map(|at| asked.app.services.sync.read_page_token(&who.user_id, at)).transpose()?,
+    };
+    let chunk = asked.app.services.rooms.members(&who, &body.room_id, wanted).await?;
+    text(&Chunk { chunk })
+}
+
+async fn joined_members(asked: Asked<joined_members::v3::Request>) -> Result<Reply, Fault> {
+    let rooms = &asked.app.services.rooms;
+    let members = rooms.joined_members(&asker(&asked)?, &asked.body.room_id).await?;
+    let joined: serde_json::Map<String, Value> = members
+        .into_iter()
+        .map(|(user_id, (name, avatar))| {
+            let mut shown = json!({});
+            if let Some(name) = name {
+                shown["display_name"] = name.into();
+            }
+            if let Some(avatar) = avatar {
+                shown["avatar_url"] = avatar.into();
+            }
+            (user_id.to_string(), shown)
+        })
+        .collect();
+    Ok(reply(&json!({ "joined": joined })))
+}
+
+#[derive(Serialize)]
+struct Chunk {
+    chunk: Vec<Box<RawValue>>,
+}
+
+#[derive(Serialize)]
+struct PageJson {
+    chunk: Vec<Box<RawValue>>,
+    start: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    state: Vec<Box<RawValue>>,
+}
+
+#[derive(Serialize)]
+struct ContextJson {
+    event: Box<RawValue>,
+    events_before: Vec<Box<RawValue>>,
+    events_after: Vec<Box<RawValue>>,
+    state: Vec<Box<RawValue>>,
+    start: String,
+    end: String,
+}
+
+fn only_json(events: Vec<Rendered>) -> Vec<Box<RawValue>> {
+    events.into_iter().map(|it| it.json).collect()
+}
+
+/// A reply of something that holds raw JSON.
+pub(super) fn text(value: &impl Serialize) -> Result<Reply, Fault> {
+    Ok(json_bytes(serde_json::to_string(value).map_err(Error::internal)?))
+}

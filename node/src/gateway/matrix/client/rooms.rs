@@ -1,0 +1,254 @@
+//! Making rooms, speaking in them, coming and going.
+
+use ruma::{
+    OwnedRoomId, UserId,
+    api::client::{
+        knock::knock_room,
+        membership::{
+            ban_user, forget_room, invite_user, join_room_by_id, join_room_by_id_or_alias,
+            joined_rooms, kick_user, leave_room, unban_user,
+        },
+        message::send_message_event,
+        redact::redact_event,
+        room::{Visibility, create_room},
+        state::send_state_event,
+    },
+};
+use serde_json::{Map, Value, json, value::RawValue};
+use wayside_federation::version::RoomVersion;
+use wayside_specs::Role;
+
+use crate::{
+    gateway::{
+        fault::Fault,
+        table::{Access, Asked, Rate, Reply, Route, done, json as reply},
+    },
+    services::{
+        Error,
+        rooms::{Membership, NewRoom, Preset, Request, Step},
+    },
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Write, create).large(),
+        Route::matrix(Access::Account, Rate::Write, send),
+        Route::matrix(Access::Account, Rate::Write, set_state),
+        Route::matrix(Access::Account, Rate::Write, redact),
+        Route::matrix(Access::Account, Rate::Write, join),
+        Route::matrix(Access::Account, Rate::Write, join_by_name),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Write, knock),
+        Route::matrix(Access::Account, Rate::Write, leave),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Write, invite),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Write, kick),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Write, ban),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Write, unban),
+        Route::matrix(Access::Account, Rate::Write, forget),
+        Route::matrix(Access::Account, Rate::Read, joined),
+    ]
+}
+
+async fn create(asked: Asked<create_room::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    if !body.invite_3pid.is_empty() {
+        return Err(Fault::BadParameter(
+            "people are invited by their Matrix names here".to_owned(),
+        ));
+    }
+    let version = match &body.room_version {
+        None => None,
+        Some(id) => {
+            let known = RoomVersion::parse(id.as_str());
+            Some(known.ok_or_else(|| Error::RoomVersion(id.to_string()))?)
+        }
+    };
+    let published = body.visibility == Visibility::Public;
+    let preset = match &body.preset {
+        Some(create_room::v3::RoomPreset::PublicChat) => Preset::Public,
+        Some(create_room::v3::RoomPreset::TrustedPrivateChat) => Preset::TrustedPrivate,
+        Some(create_room::v3::RoomPreset::PrivateChat) => Preset::Private,
+        Some(_) => return Err(Fault::BadParameter("the preset is unknown".to_owned())),
+        None if published => Preset::Public,
+        None => Preset::Private,
+    };
+    let object = |name: &str| -> Map<String, Value> {
+        asked.json.get(name).and_then(Value::as_object).cloned().unwrap_or_default()
+    };
+    let initial_state = asked.json.get("initial_state").and_then(Value::as_array);
+    let initial_state = initial_state
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+        .iter()
+        .map(initial)
+        .collect::<Result<_, _>>()?;
+    let room_id = asked
+        .app
+        .services
+        .rooms
+        .create(NewRoom {
+            creator: Some(asked.session()?.user_id.clone()),
+            version,
+            preset,
+            creation_content: object("creation_content"),
+            initial_state,
+            power_levels: object("power_level_content_override"),
+            name: body.name.clone(),
+            topic: body.topic.clone(),
+            alias: body.room_alias_name.clone(),
+            invite: body.invite.clone(),
+            is_direct: body.is_direct,
+            published,
+        })
+        .await?;
+    Ok(reply(&json!({ "room_id": room_id })))
+}
+
+fn initial(event: &Value) -> Result<(String, String, Box<RawValue>), Fault> {
+    let kind = event.get("type").and_then(Value::as_str);
+    let kind = kind.ok_or_else(|| Fault::bad_json("each initial_state event has a type"))?;
+    let key = match event.get("state_key") {
+        None => "",
+        Some(key) => key.as_str().ok_or_else(|| Fault::bad_json("a state_key is a text"))?,
+    };
+    let content = event.get("content").filter(|content| content.is_object());
+    let content =
+        content.ok_or_else(|| Fault::bad_json("each initial_state event has a content"))?;
+    let content = serde_json::value::to_raw_value(content).map_err(Error::internal)?;
+    Ok((kind.to_owned(), key.to_owned(), content))
+}
+
+async fn send(asked: Asked<send_message_event::v3::Request>) -> Result<Reply, Fault> {
+    let request = request(&asked, "send", asked.body.txn_id.as_str())?;
+    let body = &asked.body;
+    let content = content(body.body.json())?;
+    let kind = body.event_type.to_string().as_str().into();
+    let event_id = asked.app.services.rooms.send(&body.room_id, kind, content, request).await?;
+    Ok(reply(&json!({ "event_id": event_id })))
+}
+
+async fn set_state(asked: Asked<send_state_event::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let content = content(body.body.json())?;
+    let kind = body.event_type.to_string().as_str().into();
+    let sender = &asked.session()?.user_id;
+    let key = body.state_key.clone();
+    let event_id =
+        asked.app.services.rooms.set_state(&body.room_id, sender, kind, key, content).await?;
+    Ok(reply(&json!({ "event_id": event_id })))
+}
+
+async fn redact(asked: Asked<redact_event::v3::Request>) -> Result<Reply, Fault> {
+    let request = request(&asked, "redact", asked.body.txn_id.as_str())?;
+    let body = &asked.body;
+    let reason = body.reason.as_deref();
+    let event_id =
+        asked.app.services.rooms.redact(&body.room_id, &body.event_id, reason, request).await?;
+    Ok(reply(&json!({ "event_id": event_id })))
+}
+
+async fn join(asked: Asked<join_room_by_id::v3::Request>) -> Result<Reply, Fault> {
+    come(&asked, asked.body.room_id.clone(), Membership::Join, asked.body.reason.clone()).await
+}
+
+async fn join_by_name(asked: Asked<join_room_by_id_or_alias::v3::Request>) -> Result<Reply, Fault> {
+    let room_id = asked.app.services.rooms.resolve(&asked.body.room_id_or_alias).await?;
+    come(&asked, room_id, Membership::Join, asked.body.reason.clone()).await
+}
+
+async fn knock(asked: Asked<knock_room::v3::Request>) -> Result<Reply, Fault> {
+    let room_id = asked.app.services.rooms.resolve(&asked.body.room_id_or_alias).await?;
+    come(&asked, room_id, Membership::Knock, asked.body.reason.clone()).await
+}
+
+async fn come<T>(
+    asked: &Asked<T>,
+    room_id: OwnedRoomId,
+    to: Membership,
+    reason: Option<String>,
+) -> Result<Reply, Fault> {
+    let session = asked.session()?;
+    let mut step = Step::to(to).because(reason);
+    step.guest = session.role == Role::Guest;
+    asked.app.services.rooms.step(&room_id, &session.user_id, &session.user_id, step).await?;
+    Ok(reply(&json!({ "room_id": room_id })))
+}
+
+async fn leave(asked: Asked<leave_room::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let step = Step::to(Membership::Leave).because(body.reason.clone());
+    change(&asked, &body.room_id, &asked.session()?.user_id, step).await
+}
+
+async fn invite(asked: Asked<invite_user::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let invite_user::v3::InvitationRecipient::UserId(target) = &body.recipient else {
+        return Err(Fault::BadParameter(
+            "people are invited by their Matrix names here".to_owned(),
+        ));
+    };
+    let step = Step::to(Membership::Invite).because(target.reason.clone());
+    change(&asked, &body.room_id, &target.user_id, step).await
+}
+
+async fn kick(asked: Asked<kick_user::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let mut step = Step::to(Membership::Leave).because(body.reason.clone());
+    step.from = Some(&[Membership::Join, Membership::Invite, Membership::Knock]);
+    change(&asked, &body.room_id, &body.user_id, step).await
+}
+
+async fn ban(asked: Asked<ban_user::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let step = Step::to(Membership::Ban).because(body.reason.clone());
+    change(&asked, &body.room_id, &body.user_id, step).await
+}
+
+async fn unban(asked: Asked<unban_user::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let mut step = Step::to(Membership::Leave).because(body.reason.clone());
+    step.from = Some(&[Membership::Ban]);
+    change(&asked, &body.room_id, &body.user_id, step).await
+}
+
+async fn change<T>(
+    asked: &Asked<T>,
+    room_id: &OwnedRoomId,
+    target: &UserId,
+    step: Step,
+) -> Result<Reply, Fault> {
+    let sender = &asked.session()?.user_id;
+    asked.app.services.rooms.step(room_id, sender, target, step).await?;
+    Ok(done())
+}
+
+async fn forget(asked: Asked<forget_room::v3::Request>) -> Result<Reply, Fault> {
+    let user_id = &asked.session()?.user_id;
+    asked.app.services.rooms.forget(&asked.body.room_id, user_id).await?;
+    Ok(done())
+}
+
+async fn joined(asked: Asked<joined_rooms::v3::Request>) -> Result<Reply, Fault> {
+    let rooms = asked.app.services.rooms.joined(&asked.session()?.user_id).await?;
+    Ok(reply(&json!({ "joined_rooms": rooms })))
+}
+
+fn request<T>(asked: &Asked<T>, scope: &'static str, txn_id: &str) -> Result<Request, Fault> {
+    let session = asked.session()?;
+    if txn_id.is_empty() || txn_id.len() > wayside_specs::limits::TOKEN_BYTES {
+        return Err(Fault::BadParameter("a transaction id has 1 to 255 bytes".to_owned()));
+    }
+    Ok(Request {
+        user_id: session.user_id.clone(),
+        device_id: session.device_id.clone(),
+        scope,
+        txn_id: txn_id.to_owned(),
+    })
+}
+
+/// The content as the client wrote it; whether it is canonical is decided when the event is built.
+fn content(raw: &RawValue) -> Result<Box<RawValue>, Fault> {
+    if !raw.get().trim_start().starts_with('{') {
+        return Err(Fault::bad_json("the content of an event is an object"));
+    }
+    Ok(raw.to_owned())
+}

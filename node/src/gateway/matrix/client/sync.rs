@@ -1,0 +1,96 @@
+//! News and filters.
+
+use std::time::Duration;
+
+use ruma::{
+    api::client::{
+        filter::{create_filter, get_filter},
+        sync::sync_events,
+    },
+    presence::PresenceState,
+};
+use serde_json::json;
+
+use super::read::{asker, text};
+use crate::{
+    gateway::{
+        fault::Fault,
+        table::{Access, Asked, Rate, Reply, Route, json as reply},
+    },
+    services::{
+        Error,
+        live::Presence,
+        sync::{Asked as Wanted, Filter},
+    },
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::matrix(Access::Account, Rate::Read, sync),
+        Route::matrix(Access::Account, Rate::Write, create_filter).large(),
+        Route::matrix(Access::Account, Rate::Read, filter),
+    ]
+}
+
+async fn sync(asked: Asked<sync_events::v3::Request>) -> Result<Reply, Fault> {
+    let who = asker(&asked)?;
+    let body = &asked.body;
+    let filter = match &body.filter {
+        None => Filter::default(),
+        Some(sync_events::v3::Filter::FilterId(id)) => {
+            let stored = asked.app.services.social.filter(&who.user_id, id).await?;
+            serde_json::from_str(stored.get()).map_err(Error::internal)?
+        }
+        Some(sync_events::v3::Filter::FilterDefinition(given)) => {
+            let value = serde_json::to_value(given).map_err(Error::internal)?;
+            serde_json::from_value(value).map_err(|error| Fault::not_json(&error))?
+        }
+        Some(_) => {
+            return Err(Fault::BadParameter("the filter is neither an id nor a filter".to_owned()));
+        }
+    };
+    let wanted = Wanted {
+        since: body.since.clone(),
+        wait: body.timeout.unwrap_or(Duration::ZERO),
+        full_state: body.full_state,
+        state_after: body.use_state_after,
+        presence: presence(&body.set_presence),
+        filter,
+    };
+    text(&asked.app.services.sync.ask(&who, &wanted).await?)
+}
+
+/// What asking for news says about a person; asking as offline says nothing.
+pub(super) fn presence(state: &PresenceState) -> Option<Presence> {
+    match state {
+        PresenceState::Online => Some(Presence::Online),
+        PresenceState::Unavailable => Some(Presence::Unavailable),
+        _ => None,
+    }
+}
+
+async fn create_filter(asked: Asked<create_filter::v3::Request>) -> Result<Reply, Fault> {
+    let session = asked.session()?;
+    own(asked.body.user_id == session.user_id)?;
+    // Checked now, so that a later sync by its id cannot fail.
+    let _readable: Filter = serde_json::from_value(asked.json.clone())
+        .map_err(|error| Fault::BadJson(error.to_string()))?;
+    let raw = serde_json::value::to_raw_value(&asked.json).map_err(Error::internal)?;
+    let filter_id = asked.app.services.social.add_filter(&session.user_id, &raw).await?;
+    Ok(reply(&json!({ "filter_id": filter_id })))
+}
+
+async fn filter(asked: Asked<get_filter::v3::Request>) -> Result<Reply, Fault> {
+    let session = asked.session()?;
+    own(asked.body.user_id == session.user_id)?;
+    text(&asked.app.services.social.filter(&session.user_id, &asked.body.filter_id).await?)
+}
+
+/// What belongs to one person is only for that person.
+pub(super) fn own(is_own: bool) -> Result<(), Fault> {
+    if is_own {
+        Ok(())
+    } else {
+        Err(Error::Forbidden("this belongs to somebody else".to_owned()).into())
+    }
+}

@@ -1,0 +1,228 @@
+//! The doors of a node: every request from outside is parsed, bounded and authorised here.
+//!
+//! All routes stand in one table ([`routes`]), from which the router is built and the tests
+//! enumerate. A door calls services and never the store.
+
+pub mod fault;
+pub mod http;
+mod limit;
+pub mod listen;
+pub mod matrix;
+pub mod table;
+
+use std::{net::IpAddr, sync::Arc};
+
+use ::http::{HeaderMap, HeaderValue, Method, Request, header};
+use axum::{
+    Router,
+    body::Body,
+    extract::{FromRequestParts, RawPathParams},
+    response::IntoResponse,
+    routing::{MethodFilter, MethodRouter, on},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use self::{
+    fault::Fault,
+    limit::{Limits, Who},
+    table::{Access, Call, Handler, Reply, Route},
+};
+use crate::{
+    ops::metrics::Metrics,
+    services::{Services, accounts::Session},
+};
+
+/// What the doors lead to.
+pub struct App {
+    /// The verbs.
+    pub services: Services,
+    /// Counts and times.
+    pub metrics: Metrics,
+    /// The addresses under which people find this node.
+    pub places: Places,
+    limits: Limits,
+}
+
+/// The addresses of this node as people and clients write them, without a slash at the end.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// For people and clients.
+    pub public: String,
+    /// HTTPS on this machine.
+    pub https: String,
+}
+
+/// By which kind of listener a request came, and from where.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// The other end of the connection.
+    pub peer: IpAddr,
+    /// Whether the connection is encrypted.
+    pub secure: bool,
+}
+
+impl App {
+    /// The doors of these services.
+    #[must_use]
+    pub fn new(services: Services, metrics: Metrics, places: Places) -> Self {
+        let limits = Limits::new(services.ground.config.no_rate_limit);
+        Self { services, metrics, places, limits }
+    }
+
+    /// Forgets what the limits need not remember.
+    pub fn sweep(&self) {
+        self.limits.sweep();
+    }
+}
+
+/// All routes of the client-facing doors.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    let mut all = matrix::client::routes();
+    all.extend(http::routes());
+    all
+}
+
+/// The routes of the door that other servers use.
+#[must_use]
+pub fn federation_routes() -> Vec<Route> {
+    matrix::federation::routes()
+}
+
+/// The router of a table.
+pub fn router(app: &Arc<App>, routes: Vec<Route>) -> Router {
+    let mut router = Router::new();
+    for route in routes {
+        for path in route.paths.clone() {
+            router = router.route(&path, method_router(app.clone(), route.clone(), path.clone()));
+        }
+    }
+    router
+        .fallback(|| async { Fault::Unrecognized.into_reply() })
+        .method_not_allowed_fallback(|| async { Fault::WrongMethod.into_reply() })
+        .layer(axum::middleware::from_fn(with_cors))
+}
+
+fn method_router(app: Arc<App>, route: Route, path: String) -> MethodRouter {
+    let filter =
+        MethodFilter::try_from(route.method.clone()).expect("the table holds common methods");
+    let route = Arc::new(route);
+    let path: Arc<str> = path.into();
+    on(filter, move |request: Request<Body>| {
+        let (app, route, path) = (app.clone(), route.clone(), path.clone());
+        async move {
+            let timer = app.metrics.begin(&route.method, &path);
+            let reply = pass(&app, &route, request).await.unwrap_or_else(Fault::into_reply);
+            app.metrics.end(timer, reply.status());
+            reply
+        }
+    })
+}
+
+/// Who it is, whether they may, whether the body is small enough: then the handler.
+async fn pass(app: &Arc<App>, route: &Route, request: Request<Body>) -> Result<Reply, Fault> {
+    let (mut parts, body) = request.into_parts();
+    let arrival = parts.extensions.get::<Arrival>().copied();
+    let peer = arrival.map_or(IpAddr::from([0, 0, 0, 0]), |arrival| arrival.peer);
+    let address = forwarded(app, peer, &parts.headers);
+    let session = session(app, route, &parts.headers, parts.uri.query(), address).await?;
+    let params = RawPathParams::from_request_parts(&mut parts, &()).await;
+    let params = params.map_err(|error| Fault::BadParameter(error.body_text()))?;
+    let path = params.iter().map(|(_, value)| value.to_owned()).collect();
+    match &route.handler {
+        Handler::Stream(answer) => {
+            let request = Request::from_parts(parts, body);
+            answer(Call { app: app.clone(), session, address, path, request }).await
+        }
+        Handler::Whole(answer) => {
+            let body = whole(body, route.body_bytes).await?;
+            let request = Request::from_parts(parts, body);
+            answer(Call { app: app.clone(), session, address, path, request }).await
+        }
+    }
+}
+
+async fn session(
+    app: &App,
+    route: &Route,
+    headers: &HeaderMap,
+    query: Option<&str>,
+    address: IpAddr,
+) -> Result<Option<Session>, Fault> {
+    let token = token(headers, query);
+    if route.access == Access::Public {
+        app.limits.take(route.rate, Who::address(address))?;
+        return Ok(None);
+    }
+    let Some(token) = token else {
+        app.limits.take(route.rate, Who::address(address))?;
+        return Err(Fault::MissingToken);
+    };
+    let session = match app.services.accounts.session(&token, address).await {
+        Ok(session) => session,
+        Err(error) => {
+            // Tokens that are guessed use up the budget of guesses.
+            app.limits.take(table::Rate::Guess, Who::address(address))?;
+            return Err(error.into());
+        }
+    };
+    app.limits.take(route.rate, Who::Person(session.user_id.clone()))?;
+    if let Access::AtLeast(role) = route.access
+        && session.role < role
+    {
+        if session.role == wayside_specs::Role::Guest {
+            return Err(crate::services::Error::Guest.into());
+        }
+        return Err(Fault::RoleTooLow(role.as_str()));
+    }
+    Ok(Some(session))
+}
+
+/// The access token: in the header, or for older clients in the query.
+fn token(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let value = value.to_str().ok()?;
+        let (scheme, token) = value.split_once(' ')?;
+        return scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned());
+    }
+    let pair = query?.split('&').find_map(|pair| pair.strip_prefix("access_token="))?;
+    Some(pair.to_owned())
+}
+
+/// Whom a proxy that is trusted speaks for; otherwise whoever is at the other end.
+fn forwarded(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let peer = peer.to_canonical();
+    let trusted = &app.services.ground.config.trusted_proxies;
+    if !trusted.contains(&peer) {
+        return peer;
+    }
+    let list =
+        headers.get("x-forwarded-for").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let chain = list.split(',').filter_map(|part| part.trim().parse::<IpAddr>().ok());
+    // The last address that is no proxy of ours is the first that nobody can have made up.
+    chain.rev().find(|address| !trusted.contains(address)).unwrap_or(peer)
+}
+
+async fn whole(body: Body, most: usize) -> Result<Bytes, Fault> {
+    match Limited::new(body, most).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Fault::BodyTooLarge(most)),
+        Err(_) => Err(Fault::BadParameter("the body did not arrive whole".to_owned())),
+    }
+}
+
+/// Lets pages of other origins ask (client-server API, web browser clients).
+async fn with_cors(request: Request<Body>, next: axum::middleware::Next) -> Reply {
+    let preflight = request.method() == Method::OPTIONS;
+    let mut reply = if preflight { Body::empty().into_response() } else { next.run(request).await };
+    let headers = reply.headers_mut();
+    let any = HeaderValue::from_static("*");
+    let methods = HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS");
+    let allowed = HeaderValue::from_static("X-Requested-With, Content-Type, Authorization");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    reply
+}

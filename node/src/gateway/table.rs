@@ -1,0 +1,247 @@
+//! The one table of routes: who may call each, how large and how often, and what answers.
+
+use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use ruma::api::{IncomingRequest, IncomingRequestExt, Metadata, path_builder::PathBuilder};
+use serde_json::Value;
+use wayside_specs::{Role, limits};
+
+use super::{App, fault::Fault};
+use crate::services::accounts::Session;
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Public,
+    /// Whoever is signed in, guests too.
+    Account,
+    /// Whoever is signed in with a role of at least this.
+    AtLeast(Role),
+}
+
+/// How often a route may be called: its share of one budget for each person or address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rate {
+    /// Without limit: cheap, and needed by monitors.
+    Free,
+    /// Guessing a password or a link.
+    Guess,
+    /// Reading.
+    Read,
+    /// Changing something.
+    Write,
+    /// Sending and making files.
+    Media,
+}
+
+/// A reply with its whole body at hand, or one that streams.
+pub type Reply = Response<Body>;
+
+type Answer = Pin<Box<dyn Future<Output = Result<Reply, Fault>> + Send>>;
+
+/// What answers a route.
+#[derive(Clone)]
+pub enum Handler {
+    /// Wants the whole body first.
+    Whole(Arc<dyn Fn(Call<Bytes>) -> Answer + Send + Sync>),
+    /// Takes the body in while it comes.
+    Stream(Arc<dyn Fn(Call<Body>) -> Answer + Send + Sync>),
+}
+
+/// A request that has passed the door.
+pub struct Call<B> {
+    /// The node.
+    pub app: Arc<App>,
+    /// Who asks, where the route wants to know.
+    pub session: Option<Session>,
+    /// From where.
+    pub address: IpAddr,
+    /// The variable parts of the path, decoded, in their order.
+    pub path: Vec<String>,
+    /// The request.
+    pub request: Request<B>,
+}
+
+/// A request of the Matrix API, parsed.
+pub struct Asked<T> {
+    /// The node.
+    pub app: Arc<App>,
+    /// Who asks; there for every route that is not public.
+    session: Option<Session>,
+    /// From where.
+    pub address: IpAddr,
+    /// What is asked.
+    pub body: T,
+    /// The body as it came, for parts that are kept as they are.
+    pub json: Value,
+}
+
+impl<T> Asked<T> {
+    /// Who asks.
+    pub fn session(&self) -> Result<&Session, Fault> {
+        self.session.as_ref().ok_or(Fault::MissingToken)
+    }
+}
+
+/// A row of the table.
+#[derive(Clone)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The paths, aliases among them, with `{name}` for the variable parts.
+    pub paths: Vec<String>,
+    /// Who may call.
+    pub access: Access,
+    /// How often.
+    pub rate: Rate,
+    /// The largest body in bytes.
+    pub body_bytes: usize,
+    /// Whether the body is JSON.
+    pub json: bool,
+    /// What answers.
+    pub handler: Handler,
+}
+
+impl Route {
+    /// A route of the Matrix client API, whose method and paths are those of its request type.
+    pub fn matrix<T, F>(
+        access: Access,
+        rate: Rate,
+        answer: impl Fn(Asked<T>) -> F + Send + Sync + Clone + 'static,
+    ) -> Self
+    where
+        T: IncomingRequest + Send + 'static,
+        F: Future<Output = Result<Reply, Fault>> + Send + 'static,
+    {
+        let handler = move |call: Call<Bytes>| -> Answer {
+            let answer = answer.clone();
+            Box::pin(async move { answer(parse::<T>(call)?).await })
+        };
+        Self {
+            method: T::METHOD,
+            paths: with_aliases(T::PATH_BUILDER.all_paths()),
+            access,
+            rate,
+            body_bytes: limits::REQUEST_BYTES,
+            json: T::METHOD != Method::GET,
+            handler: Handler::Whole(Arc::new(handler)),
+        }
+    }
+
+    /// A route of our own, whose handler reads the request itself.
+    pub fn own<F>(
+        method: Method,
+        path: &str,
+        access: Access,
+        rate: Rate,
+        answer: impl Fn(Call<Bytes>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Reply, Fault>> + Send + 'static,
+    {
+        let json = method != Method::GET;
+        let handler = Handler::Whole(Arc::new(move |call| -> Answer { Box::pin(answer(call)) }));
+        let body_bytes = limits::REQUEST_BYTES;
+        Self { method, paths: vec![path.to_owned()], access, rate, body_bytes, json, handler }
+    }
+
+    /// A route whose body is taken in while it comes.
+    pub fn streaming<F>(
+        method: Method,
+        paths: &[&str],
+        access: Access,
+        rate: Rate,
+        answer: impl Fn(Call<Body>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Reply, Fault>> + Send + 'static,
+    {
+        let handler = Handler::Stream(Arc::new(move |call| -> Answer { Box::pin(answer(call)) }));
+        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+        Self { method, paths, access, rate, body_bytes: usize::MAX, json: false, handler }
+    }
+
+    /// The same with room for a larger body.
+    #[must_use]
+    pub fn large(mut self) -> Self {
+        self.body_bytes = limits::LARGE_REQUEST_BYTES;
+        self
+    }
+}
+
+/// The stable paths, and for each of version 3 its alias of `r0`, which older clients call.
+fn with_aliases(paths: impl Iterator<Item = &'static str>) -> Vec<String> {
+    let mut all: Vec<String> =
+        paths.filter(|path| !path.contains("/unstable/")).map(str::to_owned).collect();
+    let aliases: Vec<String> = all
+        .iter()
+        .filter(|path| path.starts_with("/_matrix/") && path.contains("/v3/"))
+        .map(|path| path.replacen("/v3/", "/r0/", 1))
+        .collect();
+    all.extend(aliases);
+    // State with an empty key is asked for with and without the slash at its end.
+    let state = |path: &String| path.ends_with("/state/{event_type}/{state_key}");
+    let short: Vec<String> = all
+        .iter()
+        .filter(|path| state(path))
+        .flat_map(|path| {
+            let short = path.trim_end_matches("{state_key}").to_owned();
+            [short.trim_end_matches('/').to_owned(), short]
+        })
+        .collect();
+    all.extend(short);
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn parse<T: IncomingRequest>(call: Call<Bytes>) -> Result<Asked<T>, Fault> {
+    let Call { app, session, address, mut path, request } = call;
+    let (mut parts, body) = request.into_parts();
+    let json: Value = if body.is_empty() || T::METHOD == Method::GET {
+        Value::Object(serde_json::Map::new())
+    } else {
+        serde_json::from_slice(&body).map_err(|error| Fault::not_json(&error))?
+    };
+    if !json.is_object() {
+        return Err(Fault::bad_json("the body must be a JSON object"));
+    }
+    // A client that sends no body where all parts of it are optional means an empty one.
+    let body = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
+    let wanted = wanted_arguments::<T>();
+    path.resize(wanted.max(path.len()), String::new());
+    parts.method = T::METHOD;
+    let request = Request::from_parts(parts, body.as_ref());
+    let arguments: Vec<&str> = path.iter().map(String::as_str).collect();
+    let body =
+        T::try_from_http_request(request, &arguments).map_err(|error| Fault::unparsed(&error))?;
+    Ok(Asked { app, session, address, body, json })
+}
+
+fn wanted_arguments<T: Metadata>() -> usize {
+    T::PATH_BUILDER.all_paths().map(|path| path.matches('{').count()).max().unwrap_or(0)
+}
+
+/// A JSON reply.
+#[must_use]
+pub fn json(value: &Value) -> Reply {
+    json_bytes(value.to_string())
+}
+
+/// A reply of JSON text.
+pub fn json_bytes(text: impl Into<Body>) -> Reply {
+    let mut reply = Response::new(text.into());
+    let kind = http::HeaderValue::from_static("application/json");
+    reply.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    reply
+}
+
+/// The empty JSON object, which says that it was done.
+#[must_use]
+pub fn done() -> Reply {
+    json_bytes("{}")
+}

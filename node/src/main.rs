@@ -1,0 +1,158 @@
+//! The command line of a node.
+
+mod commands;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use wayside::config::{Config, KEYS, Kind};
+use wayside_specs::Role;
+
+fn main() -> ExitCode {
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        // Help and version go to standard output and are no failure; clap knows which is which.
+        Err(error) => error.exit(),
+    };
+    match run(&matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("wayside: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(matches: &ArgMatches) -> anyhow::Result<()> {
+    let (name, arguments) = matches.subcommand().context("no command was given")?;
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("another provider of cryptography was installed"))?;
+    let config = Config::load(&given(arguments))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(async {
+        match name {
+            "init" => commands::init(config, text(arguments, "name")).await,
+            "serve" => commands::serve(config).await,
+            "config" => commands::config(config, arguments),
+            "user" => commands::user(config, arguments).await,
+            "invite" => commands::invite(config, arguments).await,
+            "room" => commands::room(config, arguments).await,
+            other => anyhow::bail!("there is no command {other}"),
+        }
+    })
+}
+
+fn command() -> Command {
+    Command::new("wayside")
+        .about("A federated metaverse node: worlds, chat and identity for a community")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with_settings(Command::new("init").about("Name this node, for ever").arg(
+            Arg::new("name").required(true).help("The domain of the node, such as example.org"),
+        )))
+        .subcommand(with_settings(Command::new("serve").about("Run the node")))
+        .subcommand(with_settings(
+            Command::new("config")
+                .about("Look at the settings")
+                .subcommand_required(true)
+                .subcommand(Command::new("check").about("Say whether the settings are right"))
+                .subcommand(Command::new("example").about("Print an example of wayside.toml")),
+        ))
+        .subcommand(with_settings(user_command()))
+        .subcommand(with_settings(
+            Command::new("invite")
+                .about("Make a link with which somebody can make an account")
+                .arg(role_argument().default_value("member"))
+                .arg(
+                    Arg::new("uses")
+                        .long("uses")
+                        .value_parser(value_parser!(i64).range(1..=1000))
+                        .default_value("1")
+                        .help("How many accounts it makes"),
+                )
+                .arg(
+                    Arg::new("days")
+                        .long("days")
+                        .value_parser(value_parser!(i64).range(1..=3650))
+                        .default_value("7")
+                        .help("For how many days"),
+                ),
+        ))
+        .subcommand(with_settings(
+            Command::new("room")
+                .about("Look at the rooms")
+                .subcommand_required(true)
+                .subcommand(Command::new("list").about("List all rooms"))
+                .subcommand(
+                    Command::new("publish")
+                        .about("List a room in the public directory, or take it off")
+                        .arg(Arg::new("room").required(true).help("The room's id or alias"))
+                        .arg(
+                            Arg::new("off")
+                                .long("off")
+                                .action(ArgAction::SetTrue)
+                                .help("Take it off"),
+                        ),
+                ),
+        ))
+}
+
+fn user_command() -> Command {
+    let name = || Arg::new("name").required(true).help("The name, with or without the node's");
+    Command::new("user")
+        .about("Look after accounts")
+        .subcommand_required(true)
+        .subcommand(Command::new("list").about("List all accounts"))
+        .subcommand(
+            Command::new("add")
+                .about("Make an account; the password is read from standard input")
+                .arg(name())
+                .arg(role_argument().default_value("member")),
+        )
+        .subcommand(
+            Command::new("role")
+                .about("Change what somebody may do")
+                .arg(name())
+                .arg(role_argument().required(true)),
+        )
+        .subcommand(
+            Command::new("password").about("Set a password, read from standard input").arg(name()),
+        )
+        .subcommand(Command::new("end").about("End an account for ever").arg(name()))
+}
+
+fn role_argument() -> Arg {
+    let roles = Role::ALL.map(Role::as_str);
+    Arg::new("role").long("role").value_parser(roles.to_vec()).help("What they may do")
+}
+
+/// Every key of the configuration as a flag, after the words of the command.
+fn with_settings(command: Command) -> Command {
+    KEYS.iter().fold(command, |command, key| {
+        let help = key.doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+        let arg =
+            Arg::new(key.name).long(key.flag()).help(help).help_heading("Settings").global(true);
+        command.arg(match key.kind {
+            Kind::Flag => arg.num_args(0..=1).default_missing_value("true").require_equals(true),
+            Kind::Text | Kind::Number | Kind::List => arg.num_args(1),
+        })
+    })
+}
+
+fn given(arguments: &ArgMatches) -> Vec<(&'static str, String)> {
+    // A flag may stand after the subcommand's word; clap gives global ones to the innermost.
+    let innermost = arguments.subcommand().map_or(arguments, |(_, inner)| inner);
+    KEYS.iter()
+        .filter_map(|key| Some((key.name, innermost.get_one::<String>(key.name)?.clone())))
+        .collect()
+}
+
+fn text<'a>(arguments: &'a ArgMatches, name: &str) -> &'a str {
+    arguments.get_one::<String>(name).map_or("", String::as_str)
+}

@@ -1,0 +1,136 @@
+//! What a node measures of itself, in Prometheus' words.
+
+use std::{
+    fmt, fs,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use http::{Method, StatusCode};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+use crate::{
+    clock::Clock,
+    store::{Store, WriterCounts},
+};
+
+/// Everything that `/metrics` shows.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<RouteLabels, Histogram>,
+    in_flight: Gauge,
+    clock: Clock,
+}
+
+/// A request whose time is taken.
+pub struct Timer {
+    begin: Instant,
+    labels: RouteLabels,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    method: String,
+    route: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+impl Metrics {
+    /// The measures of a node on that store.
+    #[must_use]
+    pub fn new(clock: Clock, store: Store) -> Self {
+        let mut registry = Registry::with_prefix("wayside");
+        let requests = Family::<RequestLabels, Counter>::default();
+        let seconds = Family::<RouteLabels, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.000_5, 2.0, 16))
+        });
+        let in_flight = Gauge::default();
+        registry.register("http_requests", "Requests answered", requests.clone());
+        registry.register_with_unit(
+            "http_request_duration",
+            "Time to answer a request, long polls included",
+            Unit::Seconds,
+            seconds.clone(),
+        );
+        registry.register("http_requests_in_flight", "Requests being answered", in_flight.clone());
+        registry.register_collector(Box::new(Inside { store: Arc::new(store) }));
+        Self { registry: Mutex::new(registry), requests, seconds, in_flight, clock }
+    }
+
+    /// A request came to a route of the table.
+    pub fn begin(&self, method: &Method, route: &str) -> Timer {
+        self.in_flight.inc();
+        let labels = RouteLabels { method: method.to_string(), route: route.to_owned() };
+        Timer { begin: self.clock.instant(), labels }
+    }
+
+    /// It was answered.
+    pub fn end(&self, timer: Timer, status: StatusCode) {
+        self.in_flight.dec();
+        let Timer { begin, labels } = timer;
+        self.seconds.get_or_create(&labels).observe(begin.elapsed().as_secs_f64());
+        let RouteLabels { method, route } = labels;
+        let labels = RequestLabels { method, route, status: status.as_u16() };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// The text of `/metrics`.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(text)
+    }
+}
+
+/// What is read when somebody looks.
+#[derive(Debug)]
+struct Inside {
+    store: Arc<Store>,
+}
+
+impl Collector for Inside {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let WriterCounts { transactions, commits } = self.store.writer_counts();
+        let mut counter = |name: &str, help: &str, value: u64| {
+            let metric = ConstCounter::new(value);
+            metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
+        };
+        counter("store_transactions", "Use cases whose changes were committed", transactions)?;
+        counter("store_commits", "Commits, each of which is one sync to disk", commits)?;
+        let memory = ConstGauge::new(resident_bytes());
+        let help = "Memory that the process holds";
+        let unit = Unit::Bytes;
+        let descriptor = encoder.encode_descriptor(
+            "process_resident_memory",
+            help,
+            Some(&unit),
+            memory.metric_type(),
+        )?;
+        memory.encode(descriptor)
+    }
+}
+
+/// Resident memory in bytes; 0 where the system does not tell.
+fn resident_bytes() -> i64 {
+    const PAGE: i64 = 4096;
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|text| text.parse::<i64>().ok());
+    pages.unwrap_or(0) * PAGE
+}

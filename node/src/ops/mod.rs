@@ -1,0 +1,4 @@
+//! Running a node: what it measures, its certificates.
+
+pub mod certificates;
+pub mod metrics;

@@ -1,0 +1,522 @@
+//! Who may come in: registration, sign-in, devices, invitations, guests.
+
+use std::{net::IpAddr, sync::Arc};
+
+use ruma::{OwnedDeviceId, OwnedUserId, UserId};
+use tokio::sync::Semaphore;
+use wayside_identity::{
+    password,
+    token::{Kind, Secret},
+};
+use wayside_specs::{Role, limits};
+
+use super::{Error, Ground};
+pub use crate::store::accounts::{Account, Device, Invitation, Session};
+use crate::{
+    config::Registration,
+    store::{
+        StoreError,
+        accounts::{self, NewDevice},
+    },
+};
+
+/// Passwords hashed at the same time; each takes 19 MiB and a core.
+const HASHING: usize = 2;
+/// A device is noted as seen at most this often, in milliseconds.
+const SEEN_EVERY_MS: i64 = 60_000;
+/// Longest name of an account, without the server's.
+const LOCALPART_CHARS: usize = 64;
+
+/// The service of accounts.
+pub struct Accounts {
+    ground: Arc<Ground>,
+    hashing: Arc<Semaphore>,
+}
+
+/// A person who came in just now.
+pub struct SignedIn {
+    /// Who.
+    pub user_id: OwnedUserId,
+    /// The device and its token, unless none was wanted.
+    pub device: Option<(OwnedDeviceId, String)>,
+}
+
+/// What a device asks for when it signs in.
+#[derive(Default)]
+pub struct DeviceWish {
+    /// An id it had before.
+    pub device_id: Option<OwnedDeviceId>,
+    /// What it shall be called.
+    pub name: Option<String>,
+    /// Only make the account.
+    pub no_device: bool,
+}
+
+/// Who wants an account.
+pub struct Registering {
+    /// The wished name; without one the node chooses.
+    pub name: Option<String>,
+    /// The password; a guest has none.
+    pub password: Option<String>,
+    /// The text of an invitation.
+    pub invitation: Option<String>,
+    /// Whether they come as a guest.
+    pub guest: bool,
+    /// Their device.
+    pub device: DeviceWish,
+}
+
+impl Accounts {
+    /// The service on its ground.
+    #[must_use]
+    pub fn new(ground: Arc<Ground>) -> Self {
+        Self { ground, hashing: Arc::new(Semaphore::new(HASHING)) }
+    }
+
+    /// Whether a name could be given to a new account now.
+    pub async fn name_is_free(&self, name: &str) -> Result<OwnedUserId, Error> {
+        let user_id = self.checked_name(name)?;
+        let mut snapshot = self.ground.store.snapshot().await?;
+        match accounts::account(&mut snapshot, &user_id).await? {
+            Some(_) => Err(Error::NameTaken(name.to_owned())),
+            None => Ok(user_id),
+        }
+    }
+
+    /// Whether an invitation would work now.
+    pub async fn invitation_is_good(&self, text: &str) -> Result<bool, Error> {
+        Ok(self.invitation(text).await?.is_some())
+    }
+
+    /// What an invitation gives, if it still gives anything.
+    pub async fn invitation(&self, text: &str) -> Result<Option<Invitation>, Error> {
+        let Some(secret) = Secret::parse(text) else { return Ok(None) };
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let invitation = accounts::invitation(&mut snapshot, &secret.hash().0).await?;
+        let now_ms = self.ground.clock.now_ms();
+        Ok(invitation.filter(|it| it.uses_left > 0 && it.expires_ms.is_none_or(|end| end > now_ms)))
+    }
+
+    /// Makes an account and signs its first device in.
+    pub async fn register(&self, wish: Registering) -> Result<SignedIn, Error> {
+        let user_id = match &wish.name {
+            Some(name) if !wish.guest => self.checked_name(name)?,
+            _ => {
+                let name = self.ground.clock.random_name(10);
+                let prefix = if wish.guest { "guest-" } else { "" };
+                self.ground.user_id(&format!("{prefix}{name}")).map_err(Error::internal)?
+            }
+        };
+        let invitation = wish.invitation.as_deref().map(invitation_hash).transpose()?;
+        if invitation.is_none() {
+            self.may_come_uninvited(wish.guest)?;
+        }
+        let password = match wish.password {
+            Some(password) => Some(self.hash(password).await?),
+            None if wish.guest => None,
+            None => return Err(Error::Missing("a password is needed".to_owned())),
+        };
+        let (device, signed_in) = self.new_device(&user_id, wish.device)?;
+        let now_ms = self.ground.clock.now_ms();
+        let guest = wish.guest;
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let role = match invitation {
+                        None if guest => Role::Guest,
+                        None => Role::Member,
+                        Some(hash) => {
+                            let given = tx.use_invitation(&hash, now_ms).await?;
+                            let role = given.ok_or_else(bad_invitation)?;
+                            // An invitation to be a guest makes no members, and the other way round
+                            // a guest holds nothing more than a guest's role.
+                            if guest {
+                                Role::Guest
+                            } else if role == Role::Guest {
+                                return Err(Error::Forbidden(
+                                    "this link lets guests in: come in as a guest".to_owned(),
+                                ));
+                            } else {
+                                role
+                            }
+                        }
+                    };
+                    let name = user_id.localpart().to_owned();
+                    tx.add_account(&user_id, password.as_deref(), role, now_ms).await.map_err(
+                        |error| match error {
+                            StoreError::Taken => Error::NameTaken(name),
+                            other => other.into(),
+                        },
+                    )?;
+                    if let Some(device) = &device {
+                        tx.sign_in(&user_id, device, now_ms).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+        Ok(signed_in)
+    }
+
+    /// Turns a guest into a member who keeps the same user id.
+    pub async fn keep_guest(
+        &self,
+        session: &Session,
+        password: String,
+        invitation: Option<&str>,
+    ) -> Result<(), Error> {
+        if session.role != Role::Guest {
+            return Err(Error::Invalid("this account is a lasting one already".to_owned()));
+        }
+        let invitation = invitation.map(invitation_hash).transpose()?;
+        if invitation.is_none() {
+            self.may_come_uninvited(false)?;
+        }
+        let password = self.hash(password).await?;
+        let user_id = session.user_id.clone();
+        let now_ms = self.ground.clock.now_ms();
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let mut role = Role::Member;
+                    if let Some(hash) = invitation {
+                        let given = tx.use_invitation(&hash, now_ms).await?;
+                        role =
+                            given.filter(|role| *role > Role::Guest).ok_or_else(bad_invitation)?;
+                    }
+                    Ok(tx.set_standing(&user_id, Some(&password), role).await?)
+                })
+            })
+            .await
+    }
+
+    /// Signs a device in by password. Whoever asks learns nothing about which part was wrong.
+    pub async fn sign_in(
+        &self,
+        name: &str,
+        password: String,
+        device: DeviceWish,
+    ) -> Result<SignedIn, Error> {
+        let wrong = || Error::Forbidden("the name or the password is wrong".to_owned());
+        let user_id = if name.starts_with('@') {
+            UserId::parse(name).map_err(|_| wrong())?
+        } else {
+            self.ground.user_id(&name.to_lowercase()).map_err(|_| wrong())?
+        };
+        let account = self.account(&user_id).await?;
+        let (hash, ended) = match account {
+            Some(account) => (account.password, account.ended_ms.is_some()),
+            None => (None, false),
+        };
+        if !self.verify(password, hash).await? {
+            return Err(if ended { Error::AccountEnded } else { wrong() });
+        }
+        let (device, signed_in) = self.new_device(&user_id, device)?;
+        let now_ms = self.ground.clock.now_ms();
+        let device = device.ok_or_else(wrong)?;
+        let whose = user_id.clone();
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move { Ok::<_, Error>(tx.sign_in(&whose, &device, now_ms).await?) })
+            })
+            .await?;
+        Ok(signed_in)
+    }
+
+    /// Whether that is the person's password, for confirming what cannot be undone.
+    pub async fn confirms(&self, user_id: &UserId, password: String) -> Result<bool, Error> {
+        let hash = self.account(user_id).await?.and_then(|account| account.password);
+        self.verify(password, hash).await
+    }
+
+    /// Sets a new password and, if wished, signs the other devices out.
+    pub async fn change_password(
+        &self,
+        session: &Session,
+        password: String,
+        sign_others_out: bool,
+    ) -> Result<(), Error> {
+        if session.role == Role::Guest {
+            return Err(Error::Guest);
+        }
+        let hash = self.hash(password).await?;
+        let session = session.clone();
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    tx.set_standing(&session.user_id, Some(&hash), session.role).await?;
+                    if sign_others_out {
+                        for device in accounts::devices(tx, &session.user_id).await? {
+                            if device.device_id != session.device_id {
+                                let id = device.device_id.as_str();
+                                tx.remove_devices(&session.user_id, Some(id)).await?;
+                            }
+                        }
+                    }
+                    Ok::<_, Error>(())
+                })
+            })
+            .await
+    }
+
+    /// Whose token this is.
+    pub async fn session(&self, token: &str, address: IpAddr) -> Result<Session, Error> {
+        let secret = Secret::parse(token).ok_or(Error::UnknownToken)?;
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let session = accounts::session(&mut snapshot, &secret.hash().0).await?;
+        drop(snapshot);
+        let session = session.ok_or(Error::UnknownToken)?;
+        let now_ms = self.ground.clock.now_ms();
+        if now_ms - session.seen_ms > SEEN_EVERY_MS {
+            self.note_seen(&session, address, now_ms);
+        }
+        Ok(session)
+    }
+
+    /// Signs out: one device, or all.
+    pub async fn sign_out(&self, user_id: &UserId, only: Option<&str>) -> Result<(), Error> {
+        let user_id = user_id.to_owned();
+        let only = only.map(str::to_owned);
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move { Ok(tx.remove_devices(&user_id, only.as_deref()).await?) })
+            })
+            .await
+    }
+
+    /// Ends an account for ever.
+    pub async fn end(&self, user_id: &UserId) -> Result<(), Error> {
+        let user_id = user_id.to_owned();
+        let now_ms = self.ground.clock.now_ms();
+        self.ground
+            .store
+            .write(move |tx| Box::pin(async move { Ok(tx.end_account(&user_id, now_ms).await?) }))
+            .await
+    }
+
+    /// The devices of a person.
+    pub async fn devices(&self, user_id: &UserId) -> Result<Vec<Device>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        Ok(accounts::devices(&mut snapshot, user_id).await?)
+    }
+
+    /// Renames a device.
+    pub async fn rename_device(
+        &self,
+        user_id: &UserId,
+        device_id: &str,
+        name: Option<String>,
+    ) -> Result<(), Error> {
+        let name = name.map(checked_device_name).transpose()?;
+        let (user_id, id) = (user_id.to_owned(), device_id.to_owned());
+        let known = self
+            .ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    Ok::<_, Error>(tx.rename_device(&user_id, &id, name.as_deref()).await?)
+                })
+            })
+            .await?;
+        if known { Ok(()) } else { Err(Error::NotFound("there is no such device".to_owned())) }
+    }
+
+    /// Makes an invitation and gives its text, which is shown once and stored only as a hash.
+    pub async fn invite(
+        &self,
+        role: Role,
+        uses: i64,
+        lasts_ms: Option<i64>,
+        by: Option<&UserId>,
+    ) -> Result<String, Error> {
+        let kind = if role == Role::Guest { Kind::GuestLink } else { Kind::Invitation };
+        let secret = Secret::mint(kind, self.ground.clock.random());
+        let hash = secret.hash().0;
+        let now_ms = self.ground.clock.now_ms();
+        let expires_ms = lasts_ms.map(|lasts| now_ms.saturating_add(lasts));
+        let invitation = Invitation { role, uses_left: uses, expires_ms };
+        let by = by.map(UserId::to_owned);
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    Ok::<_, Error>(
+                        tx.add_invitation(&hash, &invitation, by.as_deref(), now_ms).await?,
+                    )
+                })
+            })
+            .await?;
+        Ok(secret.reveal().to_owned())
+    }
+
+    /// Whether anybody can run this node yet.
+    pub async fn has_operator(&self) -> Result<bool, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        Ok(accounts::count(&mut snapshot, Role::Operator).await? > 0)
+    }
+
+    /// The account of that name.
+    pub async fn account(&self, user_id: &UserId) -> Result<Option<Account>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        Ok(accounts::account(&mut snapshot, user_id).await?)
+    }
+
+    /// All accounts, page by page.
+    pub async fn list(&self, after: &str, limit: i64) -> Result<Vec<Account>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        Ok(accounts::list(&mut snapshot, after, limit).await?)
+    }
+
+    /// Sets a person's role, and a password where one is given; for operators.
+    pub async fn set_standing(
+        &self,
+        user_id: &UserId,
+        password: Option<String>,
+        role: Role,
+    ) -> Result<(), Error> {
+        let account = self.account(user_id).await?.filter(|account| account.ended_ms.is_none());
+        let account =
+            account.ok_or_else(|| Error::NotFound(format!("{user_id} has no account here")))?;
+        let hash = match password {
+            Some(password) => Some(self.hash(password).await?),
+            None => account.password,
+        };
+        let user_id = user_id.to_owned();
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move { Ok(tx.set_standing(&user_id, hash.as_deref(), role).await?) })
+            })
+            .await
+    }
+
+    fn may_come_uninvited(&self, guest: bool) -> Result<(), Error> {
+        match self.ground.config.registration {
+            Registration::Open => Ok(()),
+            Registration::Token if guest => Err(Error::Forbidden(
+                "guests need a link to this node: ask somebody who lives here for one".to_owned(),
+            )),
+            Registration::Token => Err(Error::Forbidden(
+                "an invitation is needed to make an account here: ask its operator for one"
+                    .to_owned(),
+            )),
+            Registration::Closed => {
+                Err(Error::Forbidden("this node takes no new accounts".to_owned()))
+            }
+        }
+    }
+
+    fn note_seen(&self, session: &Session, address: IpAddr, now_ms: i64) {
+        let store = self.ground.store.clone();
+        let session = session.clone();
+        tokio::spawn(async move {
+            let noted = store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        let (user_id, device_id) = (&session.user_id, session.device_id.as_str());
+                        tx.note_seen(user_id, device_id, &address.to_string(), now_ms).await
+                    })
+                })
+                .await;
+            if let Err(error) = noted {
+                tracing::warn!(%error, "noting when a device was seen failed");
+            }
+        });
+    }
+
+    fn checked_name(&self, name: &str) -> Result<OwnedUserId, Error> {
+        let wrong =
+            |why: &str| Error::NameInvalid(format!("the name {name:?} cannot be used: {why}"));
+        // A full user id of this node is as good as the name in it.
+        let local = name
+            .strip_prefix('@')
+            .and_then(|rest| rest.strip_suffix(&format!(":{}", self.ground.server_name)))
+            .unwrap_or(name);
+        if local.is_empty() || local.len() > LOCALPART_CHARS {
+            return Err(wrong("it must have 1 to 64 letters"));
+        }
+        let allowed =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._=-/+".contains(c);
+        if !local.chars().all(allowed) {
+            return Err(wrong("it may hold only a-z, 0-9 and . _ = - / +"));
+        }
+        if local.starts_with('_') || local.starts_with("guest-") {
+            return Err(wrong("names that begin with _ or guest- are kept for the node"));
+        }
+        self.ground.user_id(local).map_err(|_| wrong("it is too long"))
+    }
+
+    fn new_device(
+        &self,
+        user_id: &UserId,
+        wish: DeviceWish,
+    ) -> Result<(Option<NewDevice>, SignedIn), Error> {
+        if wish.no_device {
+            return Ok((None, SignedIn { user_id: user_id.to_owned(), device: None }));
+        }
+        let device_id = match wish.device_id {
+            Some(id) if id.as_str().is_empty() || id.as_str().len() > limits::TOKEN_BYTES => {
+                return Err(Error::Invalid("a device id has 1 to 255 bytes".to_owned()));
+            }
+            Some(id) => id,
+            None => self.ground.clock.random_name(10).to_uppercase().into(),
+        };
+        let name = wish.name.map(checked_device_name).transpose()?;
+        let secret = Secret::mint(Kind::Access, self.ground.clock.random());
+        let device = NewDevice { device_id: device_id.clone(), name, token_hash: secret.hash().0 };
+        let signed_in = SignedIn {
+            user_id: user_id.to_owned(),
+            device: Some((device_id, secret.reveal().to_owned())),
+        };
+        Ok((Some(device), signed_in))
+    }
+
+    async fn hash(&self, password: String) -> Result<String, Error> {
+        password::acceptable(&password).map_err(|flaw| Error::WeakPassword(flaw.to_string()))?;
+        let salt = self.ground.clock.random();
+        let _turn = self.hashing.acquire().await.map_err(Error::internal)?;
+        tokio::task::spawn_blocking(move || password::hash(&password, salt))
+            .await
+            .map_err(Error::internal)?
+            .map(|hash| hash.as_str().to_owned())
+            .map_err(Error::internal)
+    }
+
+    /// Checks a password; where there is none to check against, takes as long all the same.
+    async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
+        if password.len() > 4 * limits::NAME_BYTES {
+            return Ok(false);
+        }
+        let salt = self.ground.clock.random();
+        let _turn = self.hashing.acquire().await.map_err(Error::internal)?;
+        tokio::task::spawn_blocking(move || match hash {
+            Some(hash) => password::verify(&password, &hash),
+            None => {
+                let _same_effort = password::hash(&password, salt);
+                false
+            }
+        })
+        .await
+        .map_err(Error::internal)
+    }
+}
+
+fn invitation_hash(text: &str) -> Result<[u8; 32], Error> {
+    Secret::parse(text).map(|secret| secret.hash().0).ok_or_else(bad_invitation)
+}
+
+fn bad_invitation() -> Error {
+    Error::Forbidden("the invitation is unknown, used up or over: ask for a new one".to_owned())
+}
+
+fn checked_device_name(name: String) -> Result<String, Error> {
+    if name.len() > limits::NAME_BYTES {
+        return Err(Error::TooLarge("the name of a device has at most 512 bytes".to_owned()));
+    }
+    Ok(name)
+}

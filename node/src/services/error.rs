@@ -1,0 +1,110 @@
+//! Why a service refuses; every door turns these into its own protocol's words.
+
+use wayside_federation::{auth::Refusal, event::EventError};
+
+use crate::store::{StoreError, blob::WriteError};
+
+/// The answer of a service that did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// They may not do that.
+    #[error("{0}")]
+    Forbidden(String),
+    /// There is no such thing, or not for them.
+    #[error("{0}")]
+    NotFound(String),
+    /// A value does not fit.
+    #[error("{0}")]
+    Invalid(String),
+    /// The content is JSON, but not what is wanted.
+    #[error("{0}")]
+    BadJson(String),
+    /// A value that is needed is missing.
+    #[error("{0}")]
+    Missing(String),
+    /// What was sent is larger than allowed.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The access token stands for nothing.
+    #[error("the access token is unknown: sign in again")]
+    UnknownToken,
+    /// The account has ended.
+    #[error("this account has been ended")]
+    AccountEnded,
+    /// The name of an account is taken.
+    #[error("the name {0} is taken: choose another")]
+    NameTaken(String),
+    /// The name of an account is not allowed.
+    #[error("{0}")]
+    NameInvalid(String),
+    /// The password is too easy or too long.
+    #[error("{0}")]
+    WeakPassword(String),
+    /// The alias names a room already.
+    #[error("the alias {0} names another room already")]
+    AliasTaken(String),
+    /// This node does not know the room version.
+    #[error("the room version {0} is not one of 10, 11 and 12")]
+    RoomVersion(String),
+    /// The room would be made in a way that its own rules refuse.
+    #[error("{0}")]
+    RoomState(String),
+    /// Guests may not do that.
+    #[error("guests may not do that: make your account a lasting one first")]
+    Guest,
+    /// They ask too often.
+    #[error("too many requests: try again in {retry_ms} ms")]
+    TooOften {
+        /// When it may work again, in milliseconds.
+        retry_ms: u64,
+    },
+    /// Something on this node failed; the asker gets an id of it and nothing more.
+    #[error("something failed on this node")]
+    Internal(#[source] anyhow::Error),
+    /// No room is left on this node's disk.
+    #[error("the node's disk is full: nothing was changed; tell its operator")]
+    Full,
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full => Self::Full,
+            other => Self::Internal(other.into()),
+        }
+    }
+}
+
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::TooLarge { limit } => {
+                Self::TooLarge(format!("the file is larger than the {limit} bytes allowed here"))
+            }
+            WriteError::BrokenOff => Self::Invalid("the file did not arrive whole".to_owned()),
+            WriteError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Forbidden(refusal.to_string())
+    }
+}
+
+impl From<EventError> for Error {
+    fn from(error: EventError) -> Self {
+        match error {
+            EventError::TooLarge => Self::TooLarge(error.to_string()),
+            other => Self::BadJson(other.to_string()),
+        }
+    }
+}
+
+impl Error {
+    /// Wraps a failure that is this node's own.
+    pub fn internal(error: impl Into<anyhow::Error>) -> Self {
+        Self::Internal(error.into())
+    }
+}

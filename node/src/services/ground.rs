@@ -1,0 +1,43 @@
+//! What every service stands on: the store, the clock, the node's name and keys.
+
+use ruma::{OwnedServerName, OwnedUserId, UserId};
+use tokio_util::sync::CancellationToken;
+use wayside_federation::key::ServerKey;
+
+use crate::{clock::Clock, config::Config, store::Store};
+
+/// Shared by all services; made once by `app`.
+pub struct Ground {
+    /// Facts.
+    pub store: Store,
+    /// Time and chance.
+    pub clock: Clock,
+    /// The settings.
+    pub config: Config,
+    /// The name of this node in every id.
+    pub server_name: OwnedServerName,
+    /// Signs this node's events.
+    pub server_key: ServerKey,
+    /// Seals tokens that clients hand back, such as sync tokens.
+    pub token_key: [u8; 32],
+    /// Falls when the node shuts down: whoever waits for news is answered at once.
+    pub stop: CancellationToken,
+}
+
+impl Ground {
+    /// Whether the store answers.
+    pub async fn ready(&self) -> Result<(), super::Error> {
+        Ok(self.store.ready().await?)
+    }
+
+    /// Whether that person lives on this node.
+    #[must_use]
+    pub fn is_local(&self, user_id: &UserId) -> bool {
+        user_id.server_name() == self.server_name
+    }
+
+    /// The user id of a local name that has been checked.
+    pub fn user_id(&self, localpart: &str) -> Result<OwnedUserId, ruma::IdParseError> {
+        UserId::parse(format!("@{localpart}:{}", self.server_name))
+    }
+}

@@ -1,0 +1,313 @@
+//! What is true only now and stored nowhere: who types, who is online, who waits for news.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ruma::{OwnedUserId, UserId};
+use tokio::sync::{Notify, mpsc};
+
+/// How somebody is present (client-server API, presence).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// There.
+    Online,
+    /// There, but idle.
+    Unavailable,
+    /// Away.
+    Offline,
+}
+
+impl Presence {
+    /// The word in events.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Unavailable => "unavailable",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+/// Somebody's presence with what belongs to it.
+#[derive(Clone, Debug)]
+pub struct Present {
+    /// How.
+    pub presence: Presence,
+    /// Their own words.
+    pub status: Option<String>,
+    /// When they last did something, in milliseconds since the epoch.
+    pub active_ms: i64,
+    /// When they last asked for news, in milliseconds since the epoch.
+    pub asked_ms: i64,
+    /// The count at which this last changed.
+    serial: u64,
+}
+
+/// Something of the moment that others may have to hear of.
+#[derive(Clone, Debug)]
+pub enum Moment {
+    /// Who types in a room changed.
+    Typing(i64),
+    /// Somebody's presence changed.
+    Presence(OwnedUserId),
+}
+
+/// Who types in a room, until when.
+#[derive(Debug, Default)]
+struct Typists {
+    until_ms: BTreeMap<OwnedUserId, i64>,
+    serial: u64,
+}
+
+#[derive(Debug, Default)]
+struct Moments {
+    serial: u64,
+    typing: HashMap<i64, Typists>,
+    present: HashMap<OwnedUserId, Present>,
+}
+
+/// The things of the moment. They end with the process; sync tokens carry `boot` to notice that.
+pub struct Live {
+    boot: u32,
+    moments: Mutex<Moments>,
+    waiting: Mutex<HashMap<OwnedUserId, Arc<Notify>>>,
+    news: mpsc::Sender<Moment>,
+}
+
+/// Moments that may wait to be told; when it is full, those who poll find them at their next turn.
+const NEWS: usize = 1_024;
+/// People shown as typing in one room at once; further ones are not shown.
+const TYPISTS: usize = 100;
+/// Whoever has not asked for news so long is away, in milliseconds.
+const AWAY_AFTER_MS: i64 = 60_000;
+
+impl Live {
+    /// An empty moment, and where its news come out.
+    #[must_use]
+    pub fn new(boot: u32) -> (Self, mpsc::Receiver<Moment>) {
+        let (news, heard) = mpsc::channel(NEWS);
+        let live = Self { boot, moments: Mutex::default(), waiting: Mutex::default(), news };
+        (live, heard)
+    }
+
+    /// Which start of the process this is.
+    #[must_use]
+    pub fn boot(&self) -> u32 {
+        self.boot
+    }
+
+    /// The count of all moments so far.
+    #[must_use]
+    pub fn serial(&self) -> u64 {
+        self.moments().serial
+    }
+
+    /// Notes that somebody types in a room until then, or no longer.
+    pub fn set_typing(&self, room_no: i64, user_id: &UserId, until_ms: Option<i64>) {
+        let mut moments = self.moments();
+        let serial = moments.serial + 1;
+        let typists = moments.typing.entry(room_no).or_default();
+        let changed = match until_ms {
+            Some(until_ms) => {
+                let known = typists.until_ms.contains_key(user_id);
+                if !known && typists.until_ms.len() >= TYPISTS {
+                    return;
+                }
+                typists.until_ms.insert(user_id.to_owned(), until_ms);
+                !known
+            }
+            None => typists.until_ms.remove(user_id).is_some(),
+        };
+        if changed {
+            typists.serial = serial;
+            moments.serial = serial;
+            drop(moments);
+            self.tell(Moment::Typing(room_no));
+        }
+    }
+
+    /// Who types in a room, if that changed after a count.
+    #[must_use]
+    pub fn typing_since(&self, room_no: i64, serial: u64) -> Option<Vec<OwnedUserId>> {
+        let moments = self.moments();
+        let typists = moments.typing.get(&room_no).filter(|it| it.serial > serial)?;
+        Some(typists.until_ms.keys().cloned().collect())
+    }
+
+    /// The rooms in which typing changed after a count.
+    #[must_use]
+    pub fn rooms_typing_since(&self, serial: u64) -> Vec<i64> {
+        let moments = self.moments();
+        moments.typing.iter().filter(|(_, it)| it.serial > serial).map(|(room, _)| *room).collect()
+    }
+
+    /// Notes how somebody is present. Asking for news again changes nothing that others must hear.
+    pub fn set_presence(
+        &self,
+        user_id: &UserId,
+        presence: Presence,
+        status: Option<Option<String>>,
+        now_ms: i64,
+    ) {
+        let mut moments = self.moments();
+        let serial = moments.serial + 1;
+        let before = moments.present.get(user_id).cloned();
+        let status = status.unwrap_or_else(|| before.as_ref().and_then(|it| it.status.clone()));
+        let same = before.as_ref().is_some_and(|it| it.presence == presence && it.status == status);
+        let present = Present {
+            presence,
+            status,
+            active_ms: if presence == Presence::Online {
+                now_ms
+            } else {
+                before.as_ref().map_or(now_ms, |it| it.active_ms)
+            },
+            asked_ms: now_ms,
+            serial: if same { before.map_or(serial, |it| it.serial) } else { serial },
+        };
+        moments.present.insert(user_id.to_owned(), present);
+        if !same {
+            moments.serial = serial;
+            drop(moments);
+            self.tell(Moment::Presence(user_id.to_owned()));
+        }
+    }
+
+    /// How somebody is present, if they were since the start.
+    #[must_use]
+    pub fn presence(&self, user_id: &UserId) -> Option<Present> {
+        self.moments().present.get(user_id).cloned()
+    }
+
+    /// Whose presence changed after a count.
+    #[must_use]
+    pub fn present_since(&self, serial: u64) -> Vec<(OwnedUserId, Present)> {
+        let moments = self.moments();
+        let changed = moments.present.iter().filter(|(_, it)| it.serial > serial);
+        changed.map(|(user, it)| (user.clone(), it.clone())).collect()
+    }
+
+    /// Ends what has lasted too long: typing that was not renewed, people who no longer ask for news.
+    pub fn sweep(&self, now_ms: i64) {
+        let mut told = Vec::new();
+        let mut moments = self.moments();
+        let mut serial = moments.serial;
+        for (room_no, typists) in &mut moments.typing {
+            let before = typists.until_ms.len();
+            typists.until_ms.retain(|_, until_ms| *until_ms > now_ms);
+            if typists.until_ms.len() < before {
+                serial += 1;
+                typists.serial = serial;
+                told.push(Moment::Typing(*room_no));
+            }
+        }
+        for (user, present) in &mut moments.present {
+            let gone = now_ms - present.asked_ms > AWAY_AFTER_MS && !self.is_waiting(user);
+            if present.presence != Presence::Offline && gone {
+                serial += 1;
+                present.presence = Presence::Offline;
+                present.serial = serial;
+                told.push(Moment::Presence(user.clone()));
+            }
+        }
+        moments.serial = serial;
+        drop(moments);
+        for moment in told {
+            self.tell(moment);
+        }
+    }
+
+    /// What wakes somebody who waits for news.
+    #[must_use]
+    pub fn bell(&self, user_id: &UserId) -> Arc<Notify> {
+        self.waiting().entry(user_id.to_owned()).or_default().clone()
+    }
+
+    /// Lets go of a bell that nobody else holds.
+    pub fn leave_bell(&self, user_id: &UserId, bell: Arc<Notify>) {
+        let mut waiting = self.waiting();
+        // The map's own and the caller's are the last two.
+        if Arc::strong_count(&bell) <= 2 {
+            waiting.remove(user_id);
+        }
+    }
+
+    /// Wakes somebody.
+    pub fn ring(&self, user_id: &UserId) {
+        if let Some(bell) = self.waiting().get(user_id) {
+            bell.notify_waiters();
+        }
+    }
+
+    /// Wakes everybody who waits and for whom `concerned` holds.
+    pub fn ring_all(&self, concerned: impl Fn(&UserId) -> bool) {
+        for (user_id, bell) in self.waiting().iter() {
+            if concerned(user_id) {
+                bell.notify_waiters();
+            }
+        }
+    }
+
+    /// How many people wait for news.
+    #[must_use]
+    pub fn waiting_count(&self) -> usize {
+        self.waiting().len()
+    }
+
+    fn is_waiting(&self, user_id: &UserId) -> bool {
+        self.waiting().contains_key(user_id)
+    }
+
+    fn tell(&self, moment: Moment) {
+        // When the queue is full the news is not lost: it stands in the map until somebody asks.
+        let _full = self.news.try_send(moment);
+    }
+
+    fn moments(&self) -> MutexGuard<'_, Moments> {
+        self.moments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<OwnedUserId, Arc<Notify>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::user_id;
+
+    use super::*;
+
+    #[test]
+    fn typing_ends_by_itself_and_is_told_once() {
+        let (live, mut news) = Live::new(1);
+        let ann = user_id!("@ann:a.test");
+        live.set_typing(7, ann, Some(1_000));
+        live.set_typing(7, ann, Some(2_000));
+        assert_eq!(live.typing_since(7, 0).unwrap(), [ann.to_owned()]);
+        let serial = live.serial();
+        live.sweep(1_500);
+        assert!(live.typing_since(7, serial).is_none(), "it was renewed");
+        live.sweep(2_500);
+        assert!(live.typing_since(7, serial).unwrap().is_empty());
+        assert!(matches!(news.try_recv(), Ok(Moment::Typing(7))));
+        assert!(matches!(news.try_recv(), Ok(Moment::Typing(7))));
+        assert!(news.try_recv().is_err(), "one for the beginning, one for the end");
+    }
+
+    #[test]
+    fn whoever_stops_asking_goes_away() {
+        let (live, _news) = Live::new(1);
+        let ann = user_id!("@ann:a.test");
+        live.set_presence(ann, Presence::Online, Some(Some("hi".to_owned())), 0);
+        let serial = live.serial();
+        live.set_presence(ann, Presence::Online, None, 10_000);
+        assert_eq!(live.serial(), serial, "asking again is no news");
+        live.sweep(AWAY_AFTER_MS + 10_001);
+        let now = live.presence(ann).unwrap();
+        assert_eq!((now.presence, now.status.as_deref()), (Presence::Offline, Some("hi")));
+    }
+}

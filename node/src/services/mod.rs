@@ -1,0 +1,38 @@
+//! The verbs of a node: what can be done, whoever asks and by whichever door.
+//!
+//! Services call the store and each other downwards only; doors call services. Each service is a
+//! struct on a common [`Ground`], and every refusal is an [`Error`].
+
+pub mod accounts;
+pub mod content;
+mod error;
+mod ground;
+pub mod live;
+pub mod rooms;
+pub mod social;
+pub mod sync;
+
+use std::sync::Arc;
+
+use self::{
+    accounts::Accounts, content::Content, live::Live, rooms::Rooms, social::Social, sync::Sync,
+};
+pub use self::{error::Error, ground::Ground};
+
+/// All services of a node.
+pub struct Services {
+    /// What they stand on.
+    pub ground: Arc<Ground>,
+    /// Who may come in.
+    pub accounts: Accounts,
+    /// Rooms.
+    pub rooms: Rooms,
+    /// People.
+    pub social: Social,
+    /// News for clients.
+    pub sync: Sync,
+    /// Uploads.
+    pub content: Content,
+    /// The things of the moment.
+    pub live: Arc<Live>,
+}

@@ -1,0 +1,242 @@
+//! The one way in which an event of this node enters a room.
+
+use std::collections::HashMap;
+
+use ruma::{
+    DeviceId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, UserId,
+    events::{StateEventType, TimelineEventType},
+};
+use serde_json::value::RawValue;
+use wayside_federation::{
+    auth,
+    event::{Draft, Event},
+    state::{EventNo, StateKey},
+};
+
+use super::super::{Error, Ground};
+use crate::store::{
+    Reads, Tx,
+    bus::Change,
+    events::{self, StoredEvent, Verdict},
+    rooms::{MemberRow, Membership, RoomRow},
+    state,
+};
+
+/// What somebody wants to say in a room.
+pub(super) struct Saying {
+    pub(super) kind: TimelineEventType,
+    pub(super) state_key: Option<String>,
+    pub(super) content: Box<RawValue>,
+    pub(super) redacts: Option<OwnedEventId>,
+}
+
+impl Saying {
+    pub(super) fn state(kind: StateEventType, key: &str, content: Box<RawValue>) -> Self {
+        Self { kind: kind.into(), state_key: Some(key.to_owned()), content, redacts: None }
+    }
+}
+
+/// A request of a device, which makes one event however often it is repeated.
+#[derive(Clone)]
+pub struct Request {
+    /// Whose.
+    pub user_id: OwnedUserId,
+    /// By which device.
+    pub device_id: ruma::OwnedDeviceId,
+    /// Which kind of request.
+    pub scope: &'static str,
+    /// The id that the device chose.
+    pub txn_id: String,
+}
+
+/// The events of a state that an event needs, by key.
+pub(super) async fn needed(
+    from: &mut impl Reads,
+    room: &RoomRow,
+    keys: Vec<StateKey>,
+) -> Result<HashMap<StateKey, StoredEvent>, Error> {
+    let numbers = state::lookup(from, room.state_root, &keys).await?;
+    let found: Vec<EventNo> = numbers.iter().copied().flatten().collect();
+    let mut stored = events::by_numbers(from, &found).await?;
+    Ok(keys
+        .into_iter()
+        .zip(numbers)
+        .filter_map(|(key, number)| Some((key, stored.remove(&number?)?)))
+        .collect())
+}
+
+/// Builds, signs, authorises and stores an event at the end of a room, and moves `room` on.
+///
+/// The caller writes the room's row when it has appended all that it wants to.
+pub(super) async fn append(
+    ground: &Ground,
+    tx: &mut Tx,
+    room: &mut RoomRow,
+    sender: &UserId,
+    saying: Saying,
+) -> Result<StoredEvent, Error> {
+    let version = room.version;
+    let (kind, key) = (&saying.kind, saying.state_key.as_deref());
+    let cited = auth::auth_keys(version, kind, sender, key, &saying.content)?;
+    let mut keys = auth::needed_state(version, kind, sender, key, &saying.content)?;
+    if let Some(key) = key {
+        keys.push(StateKey::new(kind.to_string().into(), key));
+        keys.sort();
+        keys.dedup();
+    }
+    let held = needed(tx, room, keys).await?;
+    if let Some(same) = unchanged(&held, sender, &saying) {
+        return Ok(same.clone());
+    }
+    let auth =
+        cited.iter().filter_map(|key| held.get(key)).map(|it| it.event.id().to_owned()).collect();
+    let draft = Draft {
+        kind: saying.kind,
+        state_key: saying.state_key,
+        sender: sender.to_owned(),
+        content: saying.content,
+        redacts: saying.redacts,
+        origin_server_ts: ground.clock.now(),
+    };
+    let event = draft.seal(version, Some(&room.room_id), &room.heads, auth, &ground.server_key)?;
+    auth::check(version, &event, |key| held.get(key).map(|it| it.event.clone()))?;
+    let stored = place(tx, room, event).await?;
+    if let Some(target) = stored.event.redacts() {
+        let target = target.to_owned();
+        redact(tx, room, &stored, &target, &held).await?;
+    }
+    Ok(stored)
+}
+
+/// Stores an authorised event as the room's newest.
+pub(super) async fn place(
+    tx: &mut Tx,
+    room: &mut RoomRow,
+    event: Event,
+) -> Result<StoredEvent, Error> {
+    let number = tx.next_number();
+    let state_before = room.state_root;
+    let mut member = None;
+    if let Some(key) = event.state_key() {
+        let kind = event.kind().to_string();
+        let hash = StateKey::new(kind.as_str().into(), key).hash();
+        room.state_root = tx.change_state(state_before, &[(hash, Some(EventNo(number)))]).await?;
+        tx.set_state(room.room_no, &kind, key, EventNo(number)).await?;
+        if *event.kind() == TimelineEventType::RoomMember {
+            member = move_member(tx, room, &event, number).await?;
+        }
+    }
+    let stored = StoredEvent {
+        event,
+        event_no: EventNo(number),
+        room_no: room.room_no,
+        position: Some(number),
+        verdict: Verdict::Accepted,
+        state_before,
+        state_after: room.state_root,
+        redacted_by: None,
+    };
+    tx.add_event(&stored).await?;
+    room.heads = vec![(stored.event.id().to_owned(), stored.event.depth())];
+    room.last_position = number;
+    tx.announce(Change::Event {
+        room_no: room.room_no,
+        room_id: room.room_id.clone(),
+        position: number,
+        member,
+    });
+    Ok(stored)
+}
+
+/// Remembers which request made an event; or finds the event that it made before.
+pub(super) async fn once(tx: &mut Tx, request: &Request) -> Result<Option<OwnedEventId>, Error> {
+    let Request { user_id, device_id, scope, txn_id } = request;
+    Ok(events::made_by(tx, user_id, device_id, scope, txn_id).await?)
+}
+
+/// The counterpart of [`once`], after the event was made.
+pub(super) async fn remember(
+    tx: &mut Tx,
+    request: &Request,
+    stored: &StoredEvent,
+    now: MilliSecondsSinceUnixEpoch,
+) -> Result<(), Error> {
+    let device: &DeviceId = &request.device_id;
+    let (scope, txn_id) = (request.scope, request.txn_id.as_str());
+    let now_ms = i64::try_from(u64::from(now.get())).unwrap_or(i64::MAX);
+    let id = stored.event.id();
+    Ok(tx.remember_request(&request.user_id, device, scope, txn_id, id, now_ms).await?)
+}
+
+/// State that is set again to what it is by the same person changes nothing and makes no event.
+fn unchanged<'a>(
+    held: &'a HashMap<StateKey, StoredEvent>,
+    sender: &UserId,
+    saying: &Saying,
+) -> Option<&'a StoredEvent> {
+    let key = StateKey::new(saying.kind.to_string().into(), saying.state_key.as_deref()?);
+    let now = held.get(&key)?;
+    if now.event.sender() != sender {
+        return None;
+    }
+    let old: serde_json::Value = serde_json::from_str(now.event.content().get()).ok()?;
+    let new: serde_json::Value = serde_json::from_str(saying.content.get()).ok()?;
+    (old == new).then_some(now)
+}
+
+async fn move_member(
+    tx: &mut Tx,
+    room: &mut RoomRow,
+    event: &Event,
+    number: i64,
+) -> Result<Option<OwnedUserId>, Error> {
+    let Some(user_id) = event.state_key().and_then(|key| UserId::parse(key).ok()) else {
+        return Ok(None);
+    };
+    let Some(membership) = membership_of(event) else { return Ok(None) };
+    let before = crate::store::rooms::membership(tx, room.room_no, &user_id).await?;
+    let was = before.map(|row| row.membership);
+    let count = |wanted| i64::from(membership == wanted) - i64::from(was == Some(wanted));
+    room.joined += count(Membership::Join);
+    room.invited += count(Membership::Invite);
+    tx.set_membership(&MemberRow {
+        user_id: user_id.clone(),
+        room_no: room.room_no,
+        membership,
+        event_no: EventNo(number),
+        position: number,
+        forgotten: false,
+    })
+    .await?;
+    Ok(Some(user_id))
+}
+
+/// What an `m.room.member` event says.
+pub(super) fn membership_of(event: &Event) -> Option<Membership> {
+    #[derive(serde::Deserialize)]
+    struct Content {
+        membership: String,
+    }
+    let content: Content = serde_json::from_str(event.content().get()).ok()?;
+    Membership::parse(&content.membership)
+}
+
+/// Empties the event that a redaction names, where the redaction may.
+async fn redact(
+    tx: &mut Tx,
+    room: &RoomRow,
+    redaction: &StoredEvent,
+    target: &OwnedEventId,
+    held: &HashMap<StateKey, StoredEvent>,
+) -> Result<(), Error> {
+    let target = events::by_id(tx, target).await?.filter(|it| it.room_no == room.room_no);
+    let Some(target) = target else {
+        return Err(Error::NotFound("the event to redact is not in this room".to_owned()));
+    };
+    let state = |key: &StateKey| held.get(key).map(|it| it.event.clone());
+    if !auth::may_redact(room.version, &redaction.event, &target.event, state) {
+        return Err(Error::Forbidden("you may not redact this event".to_owned()));
+    }
+    let redacted = target.event.redact(room.version)?;
+    Ok(tx.redact_event(&redacted, redaction.event.id()).await?)
+}

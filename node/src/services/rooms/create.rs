@@ -1,0 +1,310 @@
+//! Making a room: the first events, in the order that the specification gives.
+
+use ruma::{
+    OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId,
+    events::{StateEventType, TimelineEventType},
+};
+use serde_json::{Map, Value, json, value::RawValue};
+use wayside_federation::{event::Draft, state::NodeId, version::RoomVersion};
+use wayside_specs::limits;
+
+use super::{
+    super::{Error, Ground},
+    Rooms,
+    append::{self, Saying},
+    content,
+    membership::person,
+};
+use crate::store::{StoreError, Tx, rooms::RoomRow};
+
+/// What a new room shall be (client-server API, `POST /createRoom`).
+#[derive(Default)]
+pub struct NewRoom {
+    /// Who makes it.
+    pub creator: Option<OwnedUserId>,
+    /// The rules it follows; the default version without one.
+    pub version: Option<RoomVersion>,
+    /// `private_chat`, `trusted_private_chat` or `public_chat`.
+    pub preset: Preset,
+    /// Further keys of the create event.
+    pub creation_content: Map<String, Value>,
+    /// State to set: type, key and content.
+    pub initial_state: Vec<(String, String, Box<RawValue>)>,
+    /// Keys laid over the power levels of the preset.
+    pub power_levels: Map<String, Value>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its topic.
+    pub topic: Option<String>,
+    /// The local part of an alias.
+    pub alias: Option<String>,
+    /// Whom to invite.
+    pub invite: Vec<OwnedUserId>,
+    /// Whether the invitations are for a conversation between two.
+    pub is_direct: bool,
+    /// Whether the public directory lists it.
+    pub published: bool,
+}
+
+/// What a preset means for a new room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preset {
+    /// Those who are invited may come.
+    #[default]
+    Private,
+    /// The same, and they are all equals of the creator.
+    TrustedPrivate,
+    /// Anybody may come.
+    Public,
+}
+
+impl Rooms {
+    /// Makes a room with its creator in it.
+    pub async fn create(&self, new: NewRoom) -> Result<OwnedRoomId, Error> {
+        let creator = new.creator.clone();
+        let creator = creator.ok_or_else(|| Error::Missing("a room needs a creator".to_owned()))?;
+        check(&new)?;
+        let alias = match &new.alias {
+            Some(local) => Some(self.local_alias(local)?),
+            None => None,
+        };
+        let ground = self.ground.clone();
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let mut room = begin(&ground, tx, &creator, &new).await?;
+                    for saying in first_state(&creator, &new, alias.as_deref(), &room)? {
+                        append::append(&ground, tx, &mut room, &creator, saying)
+                            .await
+                            .map_err(own_rules)?;
+                    }
+                    for invited in &new.invite {
+                        let saying = invitation(tx, invited, new.is_direct).await?;
+                        append::append(&ground, tx, &mut room, &creator, saying)
+                            .await
+                            .map_err(own_rules)?;
+                    }
+                    tx.move_room(&room).await?;
+                    if let Some(alias) = &alias {
+                        name_room(tx, alias, room.room_no, &creator).await?;
+                    }
+                    Ok(room.room_id)
+                })
+            })
+            .await
+    }
+}
+
+fn check(new: &NewRoom) -> Result<(), Error> {
+    if new.invite.len() > limits::INVITES_PER_CREATE {
+        let most = limits::INVITES_PER_CREATE;
+        return Err(Error::Invalid(format!("at most {most} people can be invited at once")));
+    }
+    if new.initial_state.len() > limits::INITIAL_STATE_EVENTS {
+        let most = limits::INITIAL_STATE_EVENTS;
+        return Err(Error::Invalid(format!("a room begins with at most {most} state events")));
+    }
+    let reserved = |kind: &str| kind == "m.room.create" || kind == "m.room.member";
+    if let Some((kind, ..)) = new.initial_state.iter().find(|(kind, ..)| reserved(kind)) {
+        return Err(Error::Invalid(format!("{kind} is not part of the initial state")));
+    }
+    Ok(())
+}
+
+/// What the room's own rules refuse is the fault of how the room was asked for.
+fn own_rules(error: Error) -> Error {
+    match error {
+        Error::Forbidden(why) => Error::RoomState(why),
+        other => other,
+    }
+}
+
+/// The create event, the room's row and the creator's joining.
+async fn begin(
+    ground: &Ground,
+    tx: &mut Tx,
+    creator: &UserId,
+    new: &NewRoom,
+) -> Result<RoomRow, Error> {
+    let version = new.version.unwrap_or(RoomVersion::DEFAULT);
+    let mut create = new.creation_content.clone();
+    create.insert("room_version".to_owned(), version.as_str().into());
+    create.remove("creator");
+    if version == RoomVersion::V10 {
+        create.insert("creator".to_owned(), creator.as_str().into());
+    }
+    if version == RoomVersion::V12 && new.preset == Preset::TrustedPrivate {
+        add_creators(&mut create, &new.invite);
+    }
+    let room_id = match version {
+        RoomVersion::V12 => None,
+        RoomVersion::V10 | RoomVersion::V11 => {
+            let name = ground.clock.random_name(18);
+            Some(
+                RoomId::parse(format!("!{name}:{}", ground.server_name))
+                    .map_err(Error::internal)?,
+            )
+        }
+    };
+    let kind = create.get("type").and_then(Value::as_str).map(str::to_owned);
+    let draft = Draft {
+        kind: TimelineEventType::RoomCreate,
+        state_key: Some(String::new()),
+        sender: creator.to_owned(),
+        content: content(&Value::Object(create))?,
+        redacts: None,
+        origin_server_ts: ground.clock.now(),
+    };
+    let event = draft.seal(version, room_id.as_deref(), &[], Vec::new(), &ground.server_key)?;
+    wayside_federation::auth::check(version, &event, |_| None)
+        .map_err(|it| own_rules(it.into()))?;
+    let mut room = RoomRow {
+        room_no: tx.next_number(),
+        room_id: event.room_id().to_owned(),
+        version,
+        kind,
+        heads: Vec::new(),
+        state_root: NodeId::EMPTY,
+        last_position: 0,
+        joined: 0,
+        invited: 0,
+        published: new.published,
+    };
+    tx.add_room(&room).await?;
+    append::place(tx, &mut room, event).await?;
+    let mut joining = person(tx, creator).await?;
+    joining.insert("membership".to_owned(), "join".into());
+    let joining = Saying::state(
+        StateEventType::RoomMember,
+        creator.as_str(),
+        content(&Value::Object(joining))?,
+    );
+    append::append(ground, tx, &mut room, creator, joining).await?;
+    Ok(room)
+}
+
+/// The people of a trusted room are its creators beside the one who makes it (room version 12).
+fn add_creators(create: &mut Map<String, Value>, invited: &[OwnedUserId]) {
+    let entry = create.entry("additional_creators").or_insert_with(|| json!([]));
+    if let Some(list) = entry.as_array_mut() {
+        for user in invited {
+            let user = Value::from(user.as_str());
+            if !list.contains(&user) {
+                list.push(user);
+            }
+        }
+    }
+}
+
+fn first_state(
+    creator: &UserId,
+    new: &NewRoom,
+    alias: Option<&RoomAliasId>,
+    room: &RoomRow,
+) -> Result<Vec<Saying>, Error> {
+    let given =
+        |kind: &str| new.initial_state.iter().any(|(k, key, _)| k == kind && key.is_empty());
+    let mut list = Vec::new();
+    let mut add = |kind: StateEventType, value: Value| -> Result<(), Error> {
+        list.push(Saying::state(kind, "", content(&value)?));
+        Ok(())
+    };
+    if !given("m.room.power_levels") || !new.power_levels.is_empty() {
+        add(StateEventType::RoomPowerLevels, power_levels(creator, new, room.version))?;
+    }
+    if let Some(alias) = alias {
+        add(StateEventType::RoomCanonicalAlias, json!({ "alias": alias.as_str() }))?;
+    }
+    let (rule, guests) = match new.preset {
+        Preset::Public => ("public", "forbidden"),
+        Preset::Private | Preset::TrustedPrivate => ("invite", "can_join"),
+    };
+    if !given("m.room.join_rules") {
+        add(StateEventType::RoomJoinRules, json!({ "join_rule": rule }))?;
+    }
+    if !given("m.room.history_visibility") {
+        add(StateEventType::RoomHistoryVisibility, json!({ "history_visibility": "shared" }))?;
+    }
+    if !given("m.room.guest_access") && guests == "can_join" {
+        add(StateEventType::RoomGuestAccess, json!({ "guest_access": guests }))?;
+    }
+    for (kind, key, value) in &new.initial_state {
+        if kind == "m.room.power_levels" && key.is_empty() && !new.power_levels.is_empty() {
+            continue;
+        }
+        list.push(Saying::state(kind.as_str().into(), key, value.clone()));
+    }
+    if let Some(name) = &new.name {
+        list.push(Saying::state(StateEventType::RoomName, "", content(&json!({ "name": name }))?));
+    }
+    if let Some(topic) = &new.topic {
+        let value = json!({
+            "topic": topic,
+            "m.topic": { "m.text": [{ "body": topic, "mimetype": "text/plain" }] },
+        });
+        list.push(Saying::state(StateEventType::RoomTopic, "", content(&value)?));
+    }
+    // Power levels given as initial state would otherwise come after events that they forbid.
+    list.sort_by_key(|saying| saying.kind != TimelineEventType::RoomPowerLevels);
+    Ok(list)
+}
+
+fn power_levels(creator: &UserId, new: &NewRoom, version: RoomVersion) -> Value {
+    let mut users = Map::new();
+    // In version 12 creators stand above all levels and must not be named (room version 12).
+    if version != RoomVersion::V12 {
+        users.insert(creator.to_string(), 100.into());
+        if new.preset == Preset::TrustedPrivate {
+            users.extend(new.invite.iter().map(|user| (user.to_string(), 100.into())));
+        }
+    }
+    let tombstone = if version == RoomVersion::V12 { 150 } else { 100 };
+    let mut levels = json!({
+        "ban": 50,
+        "events": {
+            "m.room.avatar": 50,
+            "m.room.canonical_alias": 50,
+            "m.room.encryption": 100,
+            "m.room.history_visibility": 100,
+            "m.room.name": 50,
+            "m.room.power_levels": 100,
+            "m.room.server_acl": 100,
+            "m.room.tombstone": tombstone,
+        },
+        "events_default": 0,
+        "invite": if new.preset == Preset::Public { 50 } else { 0 },
+        "kick": 50,
+        "notifications": { "room": 50 },
+        "redact": 50,
+        "state_default": 50,
+        "users": users,
+        "users_default": 0,
+    });
+    if let Some(object) = levels.as_object_mut() {
+        object.extend(new.power_levels.clone());
+    }
+    levels
+}
+
+async fn invitation(tx: &mut Tx, invited: &UserId, is_direct: bool) -> Result<Saying, Error> {
+    let mut value = person(tx, invited).await?;
+    value.insert("membership".to_owned(), "invite".into());
+    if is_direct {
+        value.insert("is_direct".to_owned(), true.into());
+    }
+    let value = content(&Value::Object(value))?;
+    Ok(Saying::state(StateEventType::RoomMember, invited.as_str(), value))
+}
+
+pub(super) async fn name_room(
+    tx: &mut Tx,
+    alias: &RoomAliasId,
+    room_no: i64,
+    by: &UserId,
+) -> Result<(), Error> {
+    tx.add_alias(alias, room_no, by).await.map_err(|error| match error {
+        StoreError::Taken => Error::AliasTaken(alias.to_string()),
+        other => other.into(),
+    })
+}

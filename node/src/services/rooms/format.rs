@@ -1,0 +1,107 @@
+//! Events as clients see them.
+
+use std::fmt::Write;
+
+use serde_json::value::RawValue;
+use wayside_federation::event::Event;
+
+use crate::store::events::StoredEvent;
+
+/// What a client is told beside an event.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unsigned<'a> {
+    /// The id under which the asking device sent it.
+    pub transaction_id: Option<&'a str>,
+    /// Its age in milliseconds.
+    pub age_ms: Option<i64>,
+    /// How the asker stood to the room when it was sent.
+    pub membership: Option<&'a str>,
+    /// The content that the event's state key had before.
+    pub prev_content: Option<&'a RawValue>,
+    /// The redaction that emptied it, as clients see it.
+    pub redacted_because: Option<&'a RawValue>,
+}
+
+/// The form of an event in timelines and state (client-server API, `ClientEvent`); without the
+/// room's id inside `/sync`, where it stands above.
+#[must_use]
+pub fn client_event(
+    stored: &StoredEvent,
+    with_room_id: bool,
+    unsigned: Unsigned<'_>,
+) -> Box<RawValue> {
+    let event = &stored.event;
+    let mut json = String::with_capacity(event.content().get().len() + 384);
+    json.push('{');
+    field(&mut json, "content", event.content().get());
+    text(&mut json, "event_id", event.id().as_str());
+    field(&mut json, "origin_server_ts", &event.origin_server_ts().get().to_string());
+    if with_room_id {
+        text(&mut json, "room_id", event.room_id().as_str());
+    }
+    text(&mut json, "sender", event.sender().as_str());
+    if let Some(state_key) = event.state_key() {
+        text(&mut json, "state_key", state_key);
+    }
+    text(&mut json, "type", &event.kind().to_string());
+    if let Some(redacts) = event.redacts() {
+        // Clients of before room version 11 look for it here (client-server API, redactions).
+        text(&mut json, "redacts", redacts.as_str());
+    }
+    let around = unsigned_json(unsigned);
+    if around.len() > 2 {
+        field(&mut json, "unsigned", &around);
+    }
+    json.push('}');
+    raw(json)
+}
+
+/// The form of state shown to those who are not in the room (client-server API, stripped state).
+#[must_use]
+pub fn stripped(event: &Event) -> Box<RawValue> {
+    let mut json = String::with_capacity(event.content().get().len() + 200);
+    json.push('{');
+    field(&mut json, "content", event.content().get());
+    text(&mut json, "sender", event.sender().as_str());
+    text(&mut json, "state_key", event.state_key().unwrap_or_default());
+    text(&mut json, "type", &event.kind().to_string());
+    json.push('}');
+    raw(json)
+}
+
+fn unsigned_json(unsigned: Unsigned<'_>) -> String {
+    let mut json = String::from("{");
+    if let Some(age_ms) = unsigned.age_ms {
+        field(&mut json, "age", &age_ms.max(0).to_string());
+    }
+    if let Some(id) = unsigned.transaction_id {
+        text(&mut json, "transaction_id", id);
+    }
+    if let Some(membership) = unsigned.membership {
+        text(&mut json, "membership", membership);
+    }
+    if let Some(content) = unsigned.prev_content {
+        field(&mut json, "prev_content", content.get());
+    }
+    if let Some(because) = unsigned.redacted_because {
+        field(&mut json, "redacted_because", because.get());
+    }
+    json.push('}');
+    json
+}
+
+fn text(json: &mut String, name: &str, value: &str) {
+    let quoted = serde_json::to_string(value).expect("a string is always JSON");
+    field(json, name, &quoted);
+}
+
+fn field(json: &mut String, name: &str, value: &str) {
+    if !json.ends_with('{') {
+        json.push(',');
+    }
+    write!(json, "\"{name}\":{value}").expect("writing to a string does not fail");
+}
+
+fn raw(json: String) -> Box<RawValue> {
+    RawValue::from_string(json).expect("the parts of the event are JSON")
+}

@@ -1,0 +1,325 @@
+//! Coming and going: join, invite, leave, kick, ban, unban, knock, forget.
+
+use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::StateEventType};
+use serde_json::{Map, Value, value::RawValue};
+use wayside_federation::{auth, state::StateKey};
+
+use super::{
+    super::Error,
+    Rooms,
+    append::{self, Saying, needed},
+    content,
+};
+use crate::store::{
+    Reads, Tx, people,
+    rooms::{self, Membership, RoomRow},
+};
+
+/// What changes between a person and a room.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What they shall be.
+    pub to: Membership,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// Whether an invitation is to a conversation between two.
+    pub is_direct: bool,
+    /// From what they must come, where the deed has a name of its own (kick, unban).
+    pub from: Option<&'static [Membership]>,
+    /// Whether a guest asks, who may come only where guests are let in.
+    pub guest: bool,
+}
+
+impl Step {
+    /// A step to that standing, without more.
+    #[must_use]
+    pub fn to(membership: Membership) -> Self {
+        Self { to: membership, reason: None, is_direct: false, from: None, guest: false }
+    }
+
+    /// The same with a reason.
+    #[must_use]
+    pub fn because(mut self, reason: Option<String>) -> Self {
+        self.reason = reason;
+        self
+    }
+}
+
+/// How many members are looked at to find one who may let somebody in.
+const DOORKEEPERS: usize = 1_000;
+
+impl Rooms {
+    /// Changes how `target` stands to a room, in the name of `sender`.
+    pub async fn step(
+        &self,
+        room_id: &RoomId,
+        sender: &UserId,
+        target: &UserId,
+        step: Step,
+    ) -> Result<(), Error> {
+        if step.to == Membership::Invite && !self.ground.is_local(target) {
+            return Err(Error::Invalid(format!(
+                "{target} lives on a server that cannot be reached from here"
+            )));
+        }
+        let ground = self.ground.clone();
+        let (room_id, sender, target) = (room_id.to_owned(), sender.to_owned(), target.to_owned());
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let mut room = known_room(tx, &room_id).await?;
+                    let now = rooms::membership(tx, room.room_no, &target).await?;
+                    let now = now.map(|row| row.membership);
+                    if now == Some(step.to) && step.to == Membership::Join && sender == target {
+                        return Ok(());
+                    }
+                    may_begin(&step, now, sender == target)?;
+                    let value = member_content(tx, &room, &target, &step, now).await?;
+                    let saying = Saying::state(StateEventType::RoomMember, target.as_str(), value);
+                    append::append(&ground, tx, &mut room, &sender, saying).await?;
+                    Ok(tx.move_room(&room).await?)
+                })
+            })
+            .await
+    }
+
+    /// Lets somebody stop seeing a room that they have left.
+    pub async fn forget(&self, room_id: &RoomId, user_id: &UserId) -> Result<(), Error> {
+        let (room_id, user_id) = (room_id.to_owned(), user_id.to_owned());
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let room = known_room(tx, &room_id).await?;
+                    let row = rooms::membership(tx, room.room_no, &user_id).await?;
+                    match row.map(|row| row.membership) {
+                        None | Some(Membership::Leave | Membership::Ban) => {
+                            Ok(tx.forget_room(room.room_no, &user_id).await?)
+                        }
+                        Some(_) => {
+                            Err(Error::Invalid("leave the room before you forget it".to_owned()))
+                        }
+                    }
+                })
+            })
+            .await
+    }
+
+    /// Sets a member event as a client wrote it; its own rules are those of the other ways.
+    pub(super) async fn set_member(
+        &self,
+        room_id: &RoomId,
+        sender: &UserId,
+        target: &str,
+        value: Box<RawValue>,
+    ) -> Result<OwnedEventId, Error> {
+        let target = UserId::parse(target).map_err(|_| {
+            Error::Invalid("the state key of a member event is a user id".to_owned())
+        })?;
+        let given: Map<String, Value> = serde_json::from_str(value.get())
+            .map_err(|_| Error::BadJson("the content of a member event is an object".to_owned()))?;
+        let to = given.get("membership").and_then(Value::as_str).and_then(Membership::parse);
+        let to = to.ok_or_else(|| {
+            Error::BadJson("membership is invite, join, knock, leave or ban".to_owned())
+        })?;
+        if to == Membership::Invite && !self.ground.is_local(&target) {
+            return Err(Error::Invalid(format!(
+                "{target} lives on a server that cannot be reached from here"
+            )));
+        }
+        let ground = self.ground.clone();
+        let (room_id, sender) = (room_id.to_owned(), sender.to_owned());
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let mut room = known_room(tx, &room_id).await?;
+                    let saying = Saying::state(StateEventType::RoomMember, target.as_str(), value);
+                    let stored = append::append(&ground, tx, &mut room, &sender, saying).await?;
+                    tx.move_room(&room).await?;
+                    Ok(stored.event.id().to_owned())
+                })
+            })
+            .await
+    }
+
+    /// The rooms that somebody is in.
+    pub async fn joined(&self, user_id: &UserId) -> Result<Vec<OwnedRoomId>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let mine = rooms::memberships_of(&mut snapshot, user_id).await?;
+        let numbers: Vec<i64> = mine
+            .iter()
+            .filter(|row| row.membership == Membership::Join)
+            .map(|row| row.room_no)
+            .collect();
+        let found = rooms::by_numbers(&mut snapshot, &numbers).await?;
+        Ok(found.into_iter().map(|room| room.room_id).collect())
+    }
+
+    /// Writes a person's new name and picture into the rooms they are in.
+    pub async fn show_profile(&self, user_id: &UserId) -> Result<(), Error> {
+        for room_id in self.joined(user_id).await? {
+            let ground = self.ground.clone();
+            let user_id: OwnedUserId = user_id.to_owned();
+            self.ground
+                .store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        let Some(mut room) = rooms::room(tx, &room_id).await? else {
+                            return Ok(());
+                        };
+                        let key = StateKey::new(StateEventType::RoomMember, user_id.as_str());
+                        let held = needed(tx, &room, vec![key.clone()]).await?;
+                        let Some(now) = held.get(&key) else { return Ok(()) };
+                        if append::membership_of(&now.event) != Some(Membership::Join) {
+                            return Ok(());
+                        }
+                        let mut value: Map<String, Value> =
+                            serde_json::from_str(now.event.content().get())
+                                .map_err(Error::internal)?;
+                        value.remove("displayname");
+                        value.remove("avatar_url");
+                        value.extend(person(tx, &user_id).await?);
+                        let value = content(&Value::Object(value))?;
+                        let saying =
+                            Saying::state(StateEventType::RoomMember, user_id.as_str(), value);
+                        append::append(&ground, tx, &mut room, &user_id, saying).await?;
+                        Ok::<_, Error>(tx.move_room(&room).await?)
+                    })
+                })
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// A room that exists here.
+async fn known_room(tx: &mut Tx, room_id: &RoomId) -> Result<RoomRow, Error> {
+    let room = rooms::room(tx, room_id).await?;
+    room.ok_or_else(|| Error::NotFound(format!("this node does not know the room {room_id}")))
+}
+
+/// What the deed's own name demands, beyond the rules of the room.
+fn may_begin(step: &Step, now: Option<Membership>, themselves: bool) -> Result<(), Error> {
+    if let Some(from) = step.from
+        && !now.is_some_and(|now| from.contains(&now))
+    {
+        let from: Vec<&str> = from.iter().map(|it| it.as_str()).collect();
+        let why = format!("they would have to be in one of these standings: {}", from.join(", "));
+        return Err(Error::Forbidden(why));
+    }
+    if step.to == Membership::Leave
+        && themselves
+        && !matches!(now, Some(Membership::Join | Membership::Invite | Membership::Knock))
+    {
+        return Err(Error::Forbidden("you are not in this room".to_owned()));
+    }
+    Ok(())
+}
+
+async fn member_content(
+    tx: &mut Tx,
+    room: &RoomRow,
+    target: &UserId,
+    step: &Step,
+    now: Option<Membership>,
+) -> Result<Box<RawValue>, Error> {
+    let mut value = match step.to {
+        Membership::Join | Membership::Invite | Membership::Knock => person(tx, target).await?,
+        Membership::Leave | Membership::Ban => Map::new(),
+    };
+    value.insert("membership".to_owned(), step.to.as_str().into());
+    if let Some(reason) = &step.reason {
+        value.insert("reason".to_owned(), reason.as_str().into());
+    }
+    if step.is_direct {
+        value.insert("is_direct".to_owned(), true.into());
+    }
+    if step.to == Membership::Join {
+        if step.guest {
+            guests_may_come(tx, room).await?;
+        }
+        if now != Some(Membership::Invite)
+            && let Some(doorkeeper) = doorkeeper(tx, room, target).await?
+        {
+            let key = "join_authorised_via_users_server";
+            value.insert(key.to_owned(), doorkeeper.as_str().into());
+        }
+    }
+    content(&Value::Object(value))
+}
+
+async fn guests_may_come(tx: &mut Tx, room: &RoomRow) -> Result<(), Error> {
+    let key = StateKey::new(StateEventType::RoomGuestAccess, "");
+    let held = needed(tx, room, vec![key.clone()]).await?;
+    let rule = held.get(&key).and_then(|it| text_of(it.event.content(), "guest_access"));
+    if rule.as_deref() == Some("can_join") { Ok(()) } else { Err(Error::Guest) }
+}
+
+/// Where a room lets members of other rooms in: a member of this node who may let `target` in.
+async fn doorkeeper(
+    tx: &mut Tx,
+    room: &RoomRow,
+    target: &UserId,
+) -> Result<Option<OwnedUserId>, Error> {
+    let rule_key = StateKey::new(StateEventType::RoomJoinRules, "");
+    let levels_key = StateKey::new(StateEventType::RoomPowerLevels, "");
+    let create_key = StateKey::new(StateEventType::RoomCreate, "");
+    let keys = vec![rule_key.clone(), levels_key.clone(), create_key.clone()];
+    let held = needed(tx, room, keys).await?;
+    let Some(rules) = held.get(&rule_key) else { return Ok(None) };
+    let rules: Value =
+        serde_json::from_str(rules.event.content().get()).map_err(Error::internal)?;
+    if !matches!(rules["join_rule"].as_str(), Some("restricted" | "knock_restricted")) {
+        return Ok(None);
+    }
+    if !is_in_one_of(tx, target, &rules["allow"]).await? {
+        return Ok(None);
+    }
+    let Some(create) = held.get(&create_key) else { return Ok(None) };
+    let levels = held.get(&levels_key).map(|it| &it.event);
+    let levels = auth::power_levels(room.version, &create.event, levels);
+    let joined = rooms::members(tx, room.room_no, Membership::Join).await?;
+    let mut able = joined
+        .into_iter()
+        .take(DOORKEEPERS)
+        .filter(|row| levels.user(&row.user_id) >= levels.invite());
+    Ok(able.next().map(|row| row.user_id))
+}
+
+async fn is_in_one_of(tx: &mut Tx, target: &UserId, allow: &Value) -> Result<bool, Error> {
+    let entries = allow.as_array().map(Vec::as_slice).unwrap_or_default();
+    for entry in entries.iter().take(100) {
+        let by_room = entry["type"].as_str() == Some("m.room_membership");
+        let Some(room_id) = entry["room_id"].as_str().filter(|_| by_room) else { continue };
+        let Ok(room_id) = RoomId::parse(room_id) else { continue };
+        let Some(other) = rooms::room(tx, &room_id).await? else { continue };
+        let row = rooms::membership(tx, other.room_no, target).await?;
+        if row.is_some_and(|row| row.membership == Membership::Join) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// How somebody shows themselves: display name and picture, as member events carry them.
+pub(super) async fn person(
+    from: &mut impl Reads,
+    user_id: &UserId,
+) -> Result<Map<String, Value>, Error> {
+    let profile = people::profile(from, user_id).await?;
+    let mut shown = Map::new();
+    for (name, value) in profile {
+        if name == "displayname" || name == "avatar_url" {
+            shown.insert(name, serde_json::from_str(&value).map_err(Error::internal)?);
+        }
+    }
+    Ok(shown)
+}
+
+/// A text in a content, if it is there and a text.
+pub(super) fn text_of(content: &RawValue, name: &str) -> Option<String> {
+    let value: Map<String, Value> = serde_json::from_str(content.get()).ok()?;
+    value.get(name).and_then(Value::as_str).map(str::to_owned)
+}

@@ -1,0 +1,156 @@
+//! Rooms: making them, speaking in them, coming and going, and reading what was said.
+//!
+//! Every event passes `append`: it is built, hashed, signed and authorised by the pure federation
+//! crate and stored in the same transaction, so that two people who speak at once are ordered and
+//! what was acknowledged is on disk.
+
+mod append;
+mod create;
+mod directory;
+pub mod format;
+mod membership;
+mod read;
+pub mod view;
+
+use std::sync::Arc;
+
+use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId, UserId, events::TimelineEventType};
+use serde_json::value::RawValue;
+
+use self::append::Saying;
+pub use self::{
+    append::Request,
+    create::{NewRoom, Preset},
+    directory::{DirectoryPage, DirectoryQuery, Listed},
+    membership::Step,
+    read::{Around, MembersAsked, Page, PageAsked},
+    view::{Asker, Rendered},
+};
+use super::{Error, Ground};
+pub use crate::store::rooms::Membership;
+use crate::store::{
+    Reads,
+    rooms::{self, RoomRow},
+};
+
+/// The service of rooms.
+pub struct Rooms {
+    ground: Arc<Ground>,
+}
+
+impl Rooms {
+    /// The service on its ground.
+    #[must_use]
+    pub fn new(ground: Arc<Ground>) -> Self {
+        Self { ground }
+    }
+
+    /// Says something in a room; a repeated request gives the event that it made the first time.
+    pub async fn send(
+        &self,
+        room_id: &RoomId,
+        kind: TimelineEventType,
+        content: Box<RawValue>,
+        request: Request,
+    ) -> Result<OwnedEventId, Error> {
+        if kind == TimelineEventType::RoomRedaction {
+            return Err(Error::Invalid("a redaction is made through /redact".to_owned()));
+        }
+        let saying = Saying { kind, state_key: None, content, redacts: None };
+        self.say(room_id, saying, Some(request.clone()), request.user_id).await
+    }
+
+    /// Sets state in a room.
+    pub async fn set_state(
+        &self,
+        room_id: &RoomId,
+        sender: &UserId,
+        kind: TimelineEventType,
+        state_key: String,
+        content: Box<RawValue>,
+    ) -> Result<OwnedEventId, Error> {
+        if kind == TimelineEventType::RoomMember {
+            return self.set_member(room_id, sender, &state_key, content).await;
+        }
+        if kind == TimelineEventType::RoomCreate {
+            return Err(Error::Forbidden("a room is created once".to_owned()));
+        }
+        if kind == TimelineEventType::RoomCanonicalAlias {
+            self.check_canonical_alias(room_id, &content).await?;
+        }
+        let saying = Saying { kind, state_key: Some(state_key), content, redacts: None };
+        self.say(room_id, saying, None, sender.to_owned()).await
+    }
+
+    /// Empties an event.
+    pub async fn redact(
+        &self,
+        room_id: &RoomId,
+        target: &EventId,
+        reason: Option<&str>,
+        request: Request,
+    ) -> Result<OwnedEventId, Error> {
+        let content = match reason {
+            Some(reason) => serde_json::json!({ "reason": reason }),
+            None => serde_json::json!({}),
+        };
+        let saying = Saying {
+            kind: TimelineEventType::RoomRedaction,
+            state_key: None,
+            content: serde_json::value::to_raw_value(&content).map_err(Error::internal)?,
+            redacts: Some(target.to_owned()),
+        };
+        self.say(room_id, saying, Some(request.clone()), request.user_id).await
+    }
+
+    async fn say(
+        &self,
+        room_id: &RoomId,
+        saying: Saying,
+        request: Option<Request>,
+        sender: OwnedUserId,
+    ) -> Result<OwnedEventId, Error> {
+        let ground = self.ground.clone();
+        let room_id = room_id.to_owned();
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    if let Some(request) = &request
+                        && let Some(made) = append::once(tx, request).await?
+                    {
+                        return Ok(made);
+                    }
+                    let mut room = joined_room(tx, &room_id, &sender).await?;
+                    let stored = append::append(&ground, tx, &mut room, &sender, saying).await?;
+                    tx.move_room(&room).await?;
+                    if let Some(request) = &request {
+                        append::remember(tx, request, &stored, ground.clock.now()).await?;
+                    }
+                    Ok(stored.event.id().to_owned())
+                })
+            })
+            .await
+    }
+}
+
+/// A room that somebody is in; whoever is not learns only that.
+async fn joined_room(
+    from: &mut impl Reads,
+    room_id: &RoomId,
+    user: &UserId,
+) -> Result<RoomRow, Error> {
+    let outside = || Error::Forbidden(format!("you are not in the room {room_id}"));
+    let room = rooms::room(from, room_id).await?.ok_or_else(outside)?;
+    let member = rooms::membership(from, room.room_no, user).await?;
+    if member.is_some_and(|member| member.membership == Membership::Join) {
+        Ok(room)
+    } else {
+        Err(outside())
+    }
+}
+
+/// JSON text of a value that this node made itself.
+fn content(value: &serde_json::Value) -> Result<Box<RawValue>, Error> {
+    serde_json::value::to_raw_value(value).map_err(Error::internal)
+}

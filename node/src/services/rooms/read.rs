@@ -1,0 +1,330 @@
+//! Reading a room: its events, its state, its members, page by page.
+
+use std::collections::{BTreeMap, HashSet};
+
+use ruma::{EventId, OwnedUserId, RoomId, events::StateEventType};
+use serde_json::{Value, value::RawValue};
+use wayside_federation::state::{EventNo, StateKey};
+
+use super::{
+    super::Error,
+    Rooms,
+    append::membership_of,
+    format::{self, Unsigned},
+    view::{self, Asker, Reach, Rendered},
+};
+use crate::store::{
+    Snapshot,
+    events::{self, StoredEvent, Stretch},
+    rooms::{self, Membership, RoomRow},
+    state,
+};
+
+/// Which page of a room's timeline is asked for.
+#[derive(Clone, Debug)]
+pub struct PageAsked {
+    /// Where to begin; without it at the end that the direction starts from.
+    pub from: Option<i64>,
+    /// Where to stop.
+    pub to: Option<i64>,
+    /// Whether to go back in time.
+    pub back: bool,
+    /// At most so many events.
+    pub limit: i64,
+    /// Whether to add the member events of those who speak in the page.
+    pub lazy_members: bool,
+}
+
+/// A page of a room's timeline.
+#[derive(Debug)]
+pub struct Page {
+    /// The events in the order asked for.
+    pub events: Vec<Rendered>,
+    /// The position at which it begins.
+    pub start: i64,
+    /// Where the next page begins, if there is one.
+    pub end: Option<i64>,
+    /// Member events of those who speak, where asked for.
+    pub members: Vec<Box<RawValue>>,
+}
+
+/// An event with what stands around it.
+#[derive(Debug)]
+pub struct Around {
+    /// The event.
+    pub event: Rendered,
+    /// What came before, the newest first.
+    pub before: Vec<Rendered>,
+    /// What came after, the oldest first.
+    pub after: Vec<Rendered>,
+    /// The state after the last event shown.
+    pub state: Vec<Box<RawValue>>,
+    /// Where a page going back begins.
+    pub start: i64,
+    /// Where a page going on begins.
+    pub end: i64,
+}
+
+/// Which members are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MembersAsked {
+    /// Only these.
+    pub only: Option<Membership>,
+    /// All but these.
+    pub not: Option<Membership>,
+    /// As the room was at this position.
+    pub at: Option<i64>,
+}
+
+impl Rooms {
+    /// One event.
+    pub async fn event(
+        &self,
+        asker: &Asker,
+        room_id: &RoomId,
+        id: &EventId,
+    ) -> Result<Rendered, Error> {
+        let unknown =
+            || Error::NotFound("there is no such event, or it is not for you to see".to_owned());
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let room = rooms::room(&mut snapshot, room_id).await?.ok_or_else(unknown)?;
+        let seen = self.seen(&mut snapshot, asker, &room, id).await?.ok_or_else(unknown)?;
+        let mut rendered = view::render(&self.ground, &mut snapshot, asker, &[seen], true).await?;
+        rendered.pop().ok_or_else(unknown)
+    }
+
+    /// A page of the timeline.
+    pub async fn page(
+        &self,
+        asker: &Asker,
+        room_id: &RoomId,
+        asked: PageAsked,
+    ) -> Result<Page, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let (room, reach) = self.readable(&mut snapshot, asker, room_id).await?;
+        let start = asked.from.unwrap_or(if asked.back { i64::MAX } else { 0 });
+        let newest = if let Reach::Until(end) = reach { end } else { i64::MAX };
+        let stretch = if asked.back {
+            Stretch::Back { upto: start.min(newest), after: asked.to.unwrap_or(0) }
+        } else {
+            Stretch::Forth { after: start, upto: asked.to.unwrap_or(i64::MAX).min(newest) }
+        };
+        let found = events::timeline(&mut snapshot, room.room_no, stretch, asked.limit).await?;
+        let full = found.len() as i64 == asked.limit;
+        let last = found.last().and_then(|it| it.position);
+        let seen = view::visible(&mut snapshot, asker, reach, found).await?;
+        let members = if asked.lazy_members {
+            speakers(&mut snapshot, &room, &seen).await?
+        } else {
+            Vec::new()
+        };
+        let events = view::render(&self.ground, &mut snapshot, asker, &seen, true).await?;
+        // A page going back ends just before its last event, one going on ends at it.
+        let end = last.filter(|_| full).map(|last| if asked.back { last - 1 } else { last });
+        let start = if start == i64::MAX { room.last_position } else { start };
+        Ok(Page { events, start, end, members })
+    }
+
+    /// An event with those around it, `limit` in all.
+    pub async fn around(
+        &self,
+        asker: &Asker,
+        room_id: &RoomId,
+        id: &EventId,
+        limit: i64,
+    ) -> Result<Around, Error> {
+        let unknown =
+            || Error::NotFound("there is no such event, or it is not for you to see".to_owned());
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let room = rooms::room(&mut snapshot, room_id).await?.ok_or_else(unknown)?;
+        let seen = self.seen(&mut snapshot, asker, &room, id).await?.ok_or_else(unknown)?;
+        let position = seen.position.ok_or_else(unknown)?;
+        let reach = view::reach(&mut snapshot, &room, asker).await?;
+        let back = Stretch::Back { upto: position - 1, after: 0 };
+        let forth = Stretch::Forth { after: position, upto: i64::MAX };
+        let before = events::timeline(&mut snapshot, room.room_no, back, limit / 2).await?;
+        let after = events::timeline(&mut snapshot, room.room_no, forth, limit - limit / 2).await?;
+        let start = before.last().and_then(|it| it.position).unwrap_or(position) - 1;
+        let end = after.last().and_then(|it| it.position).unwrap_or(position);
+        let root = after.last().unwrap_or(&seen).state_after;
+        let before = view::visible(&mut snapshot, asker, reach, before).await?;
+        let after = view::visible(&mut snapshot, asker, reach, after).await?;
+        let entries = state::entries(&mut snapshot, root).await?;
+        let numbers: Vec<EventNo> = entries.into_iter().map(|(_, number)| number).collect();
+        let state = in_order(events::by_numbers(&mut snapshot, &numbers).await?.into_values());
+        let mut event = view::render(&self.ground, &mut snapshot, asker, &[seen], true).await?;
+        Ok(Around {
+            event: event.pop().ok_or_else(unknown)?,
+            before: view::render(&self.ground, &mut snapshot, asker, &before, true).await?,
+            after: view::render(&self.ground, &mut snapshot, asker, &after, true).await?,
+            state: plain(&state),
+            start,
+            end,
+        })
+    }
+
+    /// The whole state: of now for those inside, of when they left for those who left.
+    pub async fn state(
+        &self,
+        asker: &Asker,
+        room_id: &RoomId,
+    ) -> Result<Vec<Box<RawValue>>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let (room, reach) = self.readable(&mut snapshot, asker, room_id).await?;
+        let state = self.state_seen(&mut snapshot, &room, reach, None).await?;
+        Ok(plain(&state))
+    }
+
+    /// One entry of the state.
+    pub async fn state_event(
+        &self,
+        asker: &Asker,
+        room_id: &RoomId,
+        kind: StateEventType,
+        key: &str,
+    ) -> Result<Box<RawValue>, Error> {
+        let unknown = || Error::NotFound("the room has no such state".to_owned());
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let (room, reach) = self.readable(&mut snapshot, asker, room_id).await?;
+        let root = self.root_seen(&mut snapshot, &room, reach).await?;
+        let found = state::lookup(&mut snapshot, root, &[StateKey::new(kind, key)]).await?;
+        let number = found[0].ok_or_else(unknown)?;
+        let stored = events::by_numbers(&mut snapshot, &[number]).await?.remove(&number);
+        Ok(format::client_event(&stored.ok_or_else(unknown)?, true, Unsigned::default()))
+    }
+
+    /// The member events of a room.
+    pub async fn members(
+        &self,
+        asker: &Asker,
+        room_id: &RoomId,
+        asked: MembersAsked,
+    ) -> Result<Vec<Box<RawValue>>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let (room, reach) = self.readable(&mut snapshot, asker, room_id).await?;
+        let reach = match (reach, asked.at) {
+            (Reach::Now, Some(at)) => Reach::Until(at),
+            (Reach::Until(end), Some(at)) => Reach::Until(end.min(at)),
+            (reach, _) => reach,
+        };
+        let found = self.state_seen(&mut snapshot, &room, reach, Some("m.room.member")).await?;
+        let wanted = |stored: &StoredEvent| {
+            let is = membership_of(&stored.event);
+            asked.only.is_none_or(|only| is == Some(only))
+                && asked.not.is_none_or(|not| is != Some(not))
+        };
+        Ok(plain(&found.into_iter().filter(wanted).collect::<Vec<_>>()))
+    }
+
+    /// Who is in a room, with the names and pictures they show there.
+    pub async fn joined_members(
+        &self,
+        asker: &Asker,
+        room_id: &RoomId,
+    ) -> Result<BTreeMap<OwnedUserId, (Option<String>, Option<String>)>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let room = super::joined_room(&mut snapshot, room_id, &asker.user_id).await?;
+        let rows = rooms::members(&mut snapshot, room.room_no, Membership::Join).await?;
+        let numbers: Vec<EventNo> = rows.iter().map(|row| row.event_no).collect();
+        let events = events::by_numbers(&mut snapshot, &numbers).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                let content = events
+                    .get(&row.event_no)
+                    .and_then(|it| serde_json::from_str::<Value>(it.event.content().get()).ok());
+                let text = |name: &str| {
+                    content.as_ref().and_then(|it| it[name].as_str()).map(str::to_owned)
+                };
+                (row.user_id, (text("displayname"), text("avatar_url")))
+            })
+            .collect())
+    }
+
+    /// A room that the asker may read something of, and how far.
+    async fn readable(
+        &self,
+        snapshot: &mut Snapshot,
+        asker: &Asker,
+        room_id: &RoomId,
+    ) -> Result<(RoomRow, Reach), Error> {
+        let outside = || Error::Forbidden(format!("you are not in the room {room_id}"));
+        let room = rooms::room(snapshot, room_id).await?.ok_or_else(outside)?;
+        let reach = view::reach(snapshot, &room, asker).await?;
+        if reach == Reach::Never && !view::is_world_readable(snapshot, &room, asker).await? {
+            return Err(outside());
+        }
+        Ok((room, reach))
+    }
+
+    async fn seen(
+        &self,
+        snapshot: &mut Snapshot,
+        asker: &Asker,
+        room: &RoomRow,
+        id: &EventId,
+    ) -> Result<Option<StoredEvent>, Error> {
+        let stored = events::by_id(snapshot, id).await?;
+        let Some(stored) = stored.filter(|it| it.room_no == room.room_no) else { return Ok(None) };
+        let reach = view::reach(snapshot, room, asker).await?;
+        Ok(view::visible(snapshot, asker, reach, vec![stored]).await?.pop())
+    }
+
+    /// The state of the room as far as somebody reaches: now, or when they left.
+    async fn root_seen(
+        &self,
+        snapshot: &mut Snapshot,
+        room: &RoomRow,
+        reach: Reach,
+    ) -> Result<wayside_federation::state::NodeId, Error> {
+        let Reach::Until(end) = reach else { return Ok(room.state_root) };
+        let stretch = Stretch::Back { upto: end, after: 0 };
+        let last = events::timeline(snapshot, room.room_no, stretch, 1).await?;
+        Ok(last.first().map_or(room.state_root, |it| it.state_after))
+    }
+
+    async fn state_seen(
+        &self,
+        snapshot: &mut Snapshot,
+        room: &RoomRow,
+        reach: Reach,
+        kind: Option<&str>,
+    ) -> Result<Vec<StoredEvent>, Error> {
+        let root = self.root_seen(snapshot, room, reach).await?;
+        let numbers = if root == room.state_root {
+            rooms::state_events(snapshot, room.room_no, kind).await?
+        } else {
+            state::entries(snapshot, root).await?.into_iter().map(|(_, number)| number).collect()
+        };
+        let found = events::by_numbers(snapshot, &numbers).await?.into_values();
+        let found = found.filter(|it| kind.is_none_or(|kind| it.event.kind().to_string() == kind));
+        Ok(in_order(found))
+    }
+}
+
+/// Member events, of now, of those who speak in a page.
+async fn speakers(
+    snapshot: &mut Snapshot,
+    room: &RoomRow,
+    page: &[StoredEvent],
+) -> Result<Vec<Box<RawValue>>, Error> {
+    let senders: HashSet<&ruma::UserId> = page.iter().map(|it| it.event.sender()).collect();
+    let keys: Vec<StateKey> = senders
+        .into_iter()
+        .map(|it| StateKey::new(StateEventType::RoomMember, it.as_str()))
+        .collect();
+    let numbers = state::lookup(snapshot, room.state_root, &keys).await?;
+    let numbers: Vec<EventNo> = numbers.into_iter().flatten().collect();
+    Ok(plain(&in_order(events::by_numbers(snapshot, &numbers).await?.into_values())))
+}
+
+fn in_order(found: impl Iterator<Item = StoredEvent>) -> Vec<StoredEvent> {
+    let mut found: Vec<StoredEvent> = found.collect();
+    found.sort_by_key(|it| it.event_no);
+    found
+}
+
+/// Events without what belongs to one asker alone.
+pub(in crate::services) fn plain(found: &[StoredEvent]) -> Vec<Box<RawValue>> {
+    found.iter().map(|it| format::client_event(it, true, Unsigned::default())).collect()
+}

@@ -1,0 +1,250 @@
+//! Who may see which event, and how a page of events is made ready for a client.
+
+use std::collections::{HashMap, HashSet};
+
+use ruma::{OwnedDeviceId, OwnedEventId, OwnedUserId, events::StateEventType};
+use serde_json::value::RawValue;
+use wayside_federation::{
+    event::Event,
+    state::{EventNo, NodeId, StateKey},
+};
+
+use super::{
+    super::{Error, Ground},
+    append::membership_of,
+    format::{self, Unsigned},
+    membership::text_of,
+};
+use crate::store::{
+    Reads,
+    events::{self, StoredEvent},
+    rooms::{self, Membership, RoomRow},
+    state,
+};
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// The person.
+    pub user_id: OwnedUserId,
+    /// Their device, which is told its own transaction ids.
+    pub device_id: OwnedDeviceId,
+}
+
+/// An event made ready for a client, with its place in the stream.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    /// The event as JSON.
+    pub json: Box<RawValue>,
+    /// Its position.
+    pub position: i64,
+    /// Who sent it.
+    pub sender: OwnedUserId,
+}
+
+/// How far into a room's time somebody reaches by having been in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// They are in it.
+    Now,
+    /// They were in it until this position.
+    Until(i64),
+    /// They never were in it.
+    Never,
+}
+
+/// What rules who may see an event, at one state of the room.
+#[derive(Clone, Copy)]
+struct Sight {
+    visibility: Visibility,
+    membership: Option<Membership>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Visibility {
+    WorldReadable,
+    Shared,
+    Invited,
+    Joined,
+}
+
+/// How far somebody reaches into a room.
+pub async fn reach(from: &mut impl Reads, room: &RoomRow, asker: &Asker) -> Result<Reach, Error> {
+    let Some(row) = rooms::membership(from, room.room_no, &asker.user_id).await? else {
+        return Ok(Reach::Never);
+    };
+    if row.membership == Membership::Join {
+        return Ok(Reach::Now);
+    }
+    if row.forgotten || !matches!(row.membership, Membership::Leave | Membership::Ban) {
+        return Ok(Reach::Never);
+    }
+    // Somebody who turned an invitation down has never been in the room.
+    let left = events::by_numbers(from, &[row.event_no]).await?.remove(&row.event_no);
+    let Some(left) = left else { return Ok(Reach::Never) };
+    let key = StateKey::new(StateEventType::RoomMember, asker.user_id.as_str());
+    let before = state::lookup(from, left.state_before, &[key]).await?;
+    let Some(number) = before.into_iter().flatten().next() else { return Ok(Reach::Never) };
+    let before = events::by_numbers(from, &[number]).await?.remove(&number);
+    let was_in = before.is_some_and(|it| membership_of(&it.event) == Some(Membership::Join));
+    Ok(if was_in { Reach::Until(row.position) } else { Reach::Never })
+}
+
+/// Keeps the events that the asker may see (client-server API, room history visibility).
+pub async fn visible(
+    from: &mut impl Reads,
+    asker: &Asker,
+    reach: Reach,
+    page: Vec<StoredEvent>,
+) -> Result<Vec<StoredEvent>, Error> {
+    let roots: HashSet<NodeId> =
+        page.iter().flat_map(|it| [it.state_before, it.state_after]).collect();
+    let sights = sights(from, asker, &roots).await?;
+    let sees = |stored: &StoredEvent| {
+        let within = match (reach, stored.position) {
+            (Reach::Now, _) => true,
+            (Reach::Until(end), Some(position)) => position <= end,
+            _ => false,
+        };
+        // The more generous of before and after counts: who joins sees their own joining, and a
+        // change of the rule is seen by those whom either side of it lets see.
+        [stored.state_before, stored.state_after].iter().any(|root| {
+            sights.get(root).is_some_and(|sight| match sight.visibility {
+                Visibility::WorldReadable => true,
+                _ if sight.membership == Some(Membership::Join) => within,
+                Visibility::Shared => within,
+                Visibility::Invited => sight.membership == Some(Membership::Invite) && within,
+                Visibility::Joined => false,
+            })
+        })
+    };
+    Ok(page.into_iter().filter(sees).collect())
+}
+
+/// Whether anybody may read the room as it is now.
+pub async fn is_world_readable(
+    from: &mut impl Reads,
+    room: &RoomRow,
+    asker: &Asker,
+) -> Result<bool, Error> {
+    let roots = HashSet::from([room.state_root]);
+    let sights = sights(from, asker, &roots).await?;
+    Ok(sights.values().any(|sight| sight.visibility == Visibility::WorldReadable))
+}
+
+async fn sights(
+    from: &mut impl Reads,
+    asker: &Asker,
+    roots: &HashSet<NodeId>,
+) -> Result<HashMap<NodeId, Sight>, Error> {
+    let keys = [
+        StateKey::new(StateEventType::RoomHistoryVisibility, ""),
+        StateKey::new(StateEventType::RoomMember, asker.user_id.as_str()),
+    ];
+    let mut found = Vec::with_capacity(roots.len());
+    for root in roots {
+        let numbers = state::lookup(from, *root, &keys).await?;
+        found.push((*root, numbers));
+    }
+    let numbers: HashSet<EventNo> =
+        found.iter().flat_map(|(_, it)| it.iter().copied().flatten()).collect();
+    let numbers: Vec<EventNo> = numbers.into_iter().collect();
+    let holders = events::by_numbers(from, &numbers).await?;
+    let holder = |number: Option<EventNo>| number.and_then(|number| holders.get(&number));
+    Ok(found
+        .into_iter()
+        .map(|(root, numbers)| {
+            let rule =
+                holder(numbers[0]).and_then(|it| text_of(it.event.content(), "history_visibility"));
+            let visibility = match rule.as_deref() {
+                Some("world_readable") => Visibility::WorldReadable,
+                Some("invited") => Visibility::Invited,
+                Some("joined") => Visibility::Joined,
+                _ => Visibility::Shared,
+            };
+            let membership = holder(numbers[1]).and_then(|it| membership_of(&it.event));
+            (root, Sight { visibility, membership })
+        })
+        .collect())
+}
+
+/// Whether a member event says that somebody is in the room.
+#[must_use]
+pub fn is_joined(event: &Event) -> bool {
+    membership_of(event) == Some(Membership::Join)
+}
+
+/// Makes a page of events ready for a client, with what belongs beside each of them.
+pub async fn render(
+    ground: &Ground,
+    from: &mut impl Reads,
+    asker: &Asker,
+    page: &[StoredEvent],
+    with_room_id: bool,
+) -> Result<Vec<Rendered>, Error> {
+    let own: Vec<OwnedEventId> = page
+        .iter()
+        .filter(|it| it.event.sender() == asker.user_id)
+        .map(|it| it.event.id().to_owned())
+        .collect();
+    let sent_as = events::txn_ids(from, &asker.user_id, &asker.device_id, &own).await?;
+    let before = previous(from, page).await?;
+    let because = redactions(from, page).await?;
+    let now_ms = ground.clock.now_ms();
+    Ok(page
+        .iter()
+        .map(|stored| {
+            let sent_ms =
+                i64::try_from(u64::from(stored.event.origin_server_ts().get())).unwrap_or(now_ms);
+            let unsigned = Unsigned {
+                transaction_id: sent_as.get(stored.event.id()).map(String::as_str),
+                age_ms: Some(now_ms - sent_ms),
+                membership: None,
+                prev_content: before.get(&stored.event_no).map(|it| it.event.content()),
+                redacted_because: because.get(stored.event.id()).map(AsRef::as_ref),
+            };
+            Rendered {
+                json: format::client_event(stored, with_room_id, unsigned),
+                position: stored.position.unwrap_or_default(),
+                sender: stored.event.sender().to_owned(),
+            }
+        })
+        .collect())
+}
+
+/// What each state event of a page replaced.
+async fn previous(
+    from: &mut impl Reads,
+    page: &[StoredEvent],
+) -> Result<HashMap<EventNo, StoredEvent>, Error> {
+    let mut replaced = Vec::new();
+    for stored in page {
+        let Some(key) = stored.event.state_key() else { continue };
+        let key = StateKey::new(stored.event.kind().to_string().into(), key);
+        if let Some(number) = state::lookup(from, stored.state_before, &[key]).await?[0] {
+            replaced.push((stored.event_no, number));
+        }
+    }
+    let numbers: Vec<EventNo> = replaced.iter().map(|(_, number)| *number).collect();
+    let events = events::by_numbers(from, &numbers).await?;
+    Ok(replaced
+        .into_iter()
+        .filter_map(|(by, number)| Some((by, events.get(&number)?.clone())))
+        .collect())
+}
+
+/// The redactions that emptied events of a page, as clients see them.
+async fn redactions(
+    from: &mut impl Reads,
+    page: &[StoredEvent],
+) -> Result<HashMap<OwnedEventId, Box<RawValue>>, Error> {
+    let mut found = HashMap::new();
+    for stored in page {
+        let Some(by) = &stored.redacted_by else { continue };
+        if let Some(redaction) = events::by_id(from, by).await? {
+            let json = format::client_event(&redaction, true, Unsigned::default());
+            found.insert(stored.event.id().to_owned(), json);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,299 @@
+//! People: profiles, account data, filters, receipts, typing, presence.
+
+use std::sync::Arc;
+
+use ruma::{EventId, RoomId, UserId};
+use serde_json::{Map, Value, json, value::RawValue};
+use wayside_specs::limits;
+
+use super::{
+    Error, Ground,
+    live::{Live, Presence, Present},
+};
+use crate::store::{
+    accounts, events,
+    people::{self, DataItem},
+    rooms::{self, Membership},
+};
+
+/// The service of people.
+pub struct Social {
+    ground: Arc<Ground>,
+    live: Arc<Live>,
+}
+
+/// Account data that has ways of its own to be set (client-server API, client config).
+const KEPT_KINDS: [&str; 2] = ["m.fully_read", "m.push_rules"];
+
+impl Social {
+    /// The service on its ground.
+    #[must_use]
+    pub fn new(ground: Arc<Ground>, live: Arc<Live>) -> Self {
+        Self { ground, live }
+    }
+
+    /// All fields of a person's profile.
+    pub async fn profile(&self, user_id: &UserId) -> Result<Map<String, Value>, Error> {
+        let unknown = || Error::NotFound(format!("{user_id} has no profile here"));
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let account = accounts::account(&mut snapshot, user_id).await?;
+        if account.is_none_or(|account| account.ended_ms.is_some()) {
+            return Err(unknown());
+        }
+        let fields = people::profile(&mut snapshot, user_id).await?;
+        fields
+            .into_iter()
+            .map(|(name, value)| Ok((name, serde_json::from_str(&value).map_err(Error::internal)?)))
+            .collect()
+    }
+
+    /// Sets a field of one's profile, or removes it.
+    pub async fn set_profile_field(
+        &self,
+        user_id: &UserId,
+        name: &str,
+        value: Option<Value>,
+    ) -> Result<(), Error> {
+        if name.is_empty() || name.len() > limits::ID_BYTES {
+            return Err(Error::Invalid(
+                "the name of a profile field has 1 to 255 bytes".to_owned(),
+            ));
+        }
+        if let Some(value) = &value {
+            check_shown(name, value)?;
+        }
+        let text = value.as_ref().map(ToString::to_string);
+        let (user_id, name) = (user_id.to_owned(), name.to_owned());
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let others = people::profile(tx, &user_id).await?;
+                    let others = others.iter().filter(|(other, _)| *other != name);
+                    let size: usize =
+                        others.map(|(name, value)| name.len() + value.len() + 8).sum();
+                    let added = text.as_ref().map_or(0, |text| name.len() + text.len() + 8);
+                    if size + added > limits::PROFILE_BYTES {
+                        return Err(Error::TooLarge("a profile has at most 64 KiB".to_owned()));
+                    }
+                    Ok(tx.set_profile_field(&user_id, &name, text.as_deref()).await?)
+                })
+            })
+            .await
+    }
+
+    /// One item of account data, of the account or of a room.
+    pub async fn data_item(
+        &self,
+        user_id: &UserId,
+        room_id: Option<&RoomId>,
+        kind: &str,
+    ) -> Result<Box<RawValue>, Error> {
+        let unknown = || Error::NotFound("there is no such account data".to_owned());
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let room_no = match room_id {
+            Some(room_id) => {
+                rooms::room(&mut snapshot, room_id).await?.ok_or_else(unknown)?.room_no
+            }
+            None => 0,
+        };
+        let item = people::data_item(&mut snapshot, user_id, room_no, kind).await?;
+        RawValue::from_string(item.ok_or_else(unknown)?).map_err(Error::internal)
+    }
+
+    /// Sets one item of account data.
+    pub async fn set_data_item(
+        &self,
+        user_id: &UserId,
+        room_id: Option<&RoomId>,
+        kind: &str,
+        content: &RawValue,
+    ) -> Result<(), Error> {
+        if KEPT_KINDS.contains(&kind) {
+            return Err(Error::Invalid(format!("{kind} is set in a way of its own")));
+        }
+        if kind.len() > limits::ID_BYTES {
+            return Err(Error::TooLarge("a type has at most 255 bytes".to_owned()));
+        }
+        if !content.get().trim_start().starts_with('{') {
+            return Err(Error::BadJson("account data is a JSON object".to_owned()));
+        }
+        self.put(user_id, room_id, kind, content.get().to_owned()).await
+    }
+
+    async fn put(
+        &self,
+        user_id: &UserId,
+        room_id: Option<&RoomId>,
+        kind: &str,
+        content: String,
+    ) -> Result<(), Error> {
+        let (user_id, kind) = (user_id.to_owned(), kind.to_owned());
+        let room_id = room_id.map(RoomId::to_owned);
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let room_no = match room_id {
+                        None => 0,
+                        Some(room_id) => {
+                            let room = rooms::room(tx, &room_id).await?;
+                            let unknown = || Error::NotFound(format!("there is no room {room_id}"));
+                            let room_no = room.ok_or_else(unknown)?.room_no;
+                            rooms::membership(tx, room_no, &user_id).await?.ok_or_else(unknown)?;
+                            room_no
+                        }
+                    };
+                    Ok(tx.set_data_item(&user_id, &DataItem { room_no, kind, content }).await?)
+                })
+            })
+            .await
+    }
+
+    /// Stores a filter and names it; equal filters of one person have one name.
+    pub async fn add_filter(&self, user_id: &UserId, body: &RawValue) -> Result<String, Error> {
+        let tag = wayside_identity::tag::tag(&[0; 32], &[body.get().as_bytes()]);
+        let filter_id: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+        let (user, id, body) = (user_id.to_owned(), filter_id.clone(), body.get().to_owned());
+        let now_ms = self.ground.clock.now_ms();
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(
+                    async move { Ok::<_, Error>(tx.add_filter(&user, &id, &body, now_ms).await?) },
+                )
+            })
+            .await?;
+        Ok(filter_id)
+    }
+
+    /// A filter stored before.
+    pub async fn filter(&self, user_id: &UserId, filter_id: &str) -> Result<Box<RawValue>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let body = people::filter(&mut snapshot, user_id, filter_id).await?;
+        let body =
+            body.ok_or_else(|| Error::NotFound(format!("there is no filter {filter_id:?}")))?;
+        RawValue::from_string(body).map_err(Error::internal)
+    }
+
+    /// Moves a receipt: `m.read`, `m.read.private`, or the marker `m.fully_read`.
+    pub async fn read_up_to(
+        &self,
+        user_id: &UserId,
+        room_id: &RoomId,
+        kind: &str,
+        thread: Option<&str>,
+        event_id: &EventId,
+    ) -> Result<(), Error> {
+        if thread.is_some_and(|thread| thread.is_empty() || thread.len() > limits::ID_BYTES) {
+            return Err(Error::Invalid("thread_id is an event id or main".to_owned()));
+        }
+        self.inside(user_id, room_id, Some(event_id)).await?;
+        if kind == "m.fully_read" {
+            let content = json!({ "event_id": event_id.as_str() }).to_string();
+            return self.put(user_id, Some(room_id), kind, content).await;
+        }
+        let (user_id, room_id, event_id) =
+            (user_id.to_owned(), room_id.to_owned(), event_id.to_owned());
+        let (kind, thread) = (kind.to_owned(), thread.map(str::to_owned));
+        let now_ms = self.ground.clock.now_ms();
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let Some(room) = rooms::room(tx, &room_id).await? else { return Ok(()) };
+                    let thread = thread.as_deref();
+                    Ok(tx
+                        .set_receipt(room.room_no, &user_id, &kind, thread, &event_id, now_ms)
+                        .await?)
+                })
+            })
+            .await
+    }
+
+    /// Notes that somebody types, for that long or no longer.
+    pub async fn type_in(
+        &self,
+        user_id: &UserId,
+        room_id: &RoomId,
+        for_ms: Option<u64>,
+    ) -> Result<(), Error> {
+        let room_no = self.inside(user_id, room_id, None).await?;
+        let now_ms = self.ground.clock.now_ms();
+        let until_ms = for_ms.map(|ms| now_ms + ms.min(limits::TYPING_MS) as i64);
+        self.live.set_typing(room_no, user_id, until_ms);
+        Ok(())
+    }
+
+    /// Sets one's presence.
+    pub fn set_presence(
+        &self,
+        user_id: &UserId,
+        presence: Presence,
+        status: Option<String>,
+    ) -> Result<(), Error> {
+        if status.as_ref().is_some_and(|status| status.len() > limits::STATUS_BYTES) {
+            return Err(Error::TooLarge("a status message has at most 1024 bytes".to_owned()));
+        }
+        self.live.set_presence(user_id, presence, Some(status), self.ground.clock.now_ms());
+        Ok(())
+    }
+
+    /// How somebody is present; only those who share a room with them may know.
+    pub async fn presence(&self, asker: &UserId, user_id: &UserId) -> Result<Present, Error> {
+        if asker != user_id {
+            let mut snapshot = self.ground.store.snapshot().await?;
+            if !rooms::share_a_room(&mut snapshot, asker, user_id).await? {
+                let why = "only those who share a room with somebody see their presence";
+                return Err(Error::Forbidden(why.to_owned()));
+            }
+        }
+        let unknown =
+            || Error::NotFound(format!("{user_id} has not been here since the last start"));
+        self.live.presence(user_id).ok_or_else(unknown)
+    }
+
+    /// The number of a room that somebody is in, and that holds an event where one is named.
+    async fn inside(
+        &self,
+        user_id: &UserId,
+        room_id: &RoomId,
+        event_id: Option<&EventId>,
+    ) -> Result<i64, Error> {
+        let outside = || Error::Forbidden(format!("you are not in the room {room_id}"));
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let room = rooms::room(&mut snapshot, room_id).await?.ok_or_else(outside)?;
+        let row = rooms::membership(&mut snapshot, room.room_no, user_id).await?;
+        if row.is_none_or(|row| row.membership != Membership::Join) {
+            return Err(outside());
+        }
+        if let Some(event_id) = event_id {
+            let stored = events::by_id(&mut snapshot, event_id).await?;
+            if stored.is_none_or(|it| it.room_no != room.room_no) {
+                return Err(Error::NotFound(format!("there is no event {event_id} in this room")));
+            }
+        }
+        Ok(room.room_no)
+    }
+}
+
+/// The two fields that member events carry have a form of their own.
+fn check_shown(name: &str, value: &Value) -> Result<(), Error> {
+    let text = value.as_str();
+    match name {
+        "displayname" => match text {
+            Some(text) if text.len() <= limits::NAME_BYTES => Ok(()),
+            _ => Err(Error::BadJson("displayname is a text of at most 512 bytes".to_owned())),
+        },
+        "avatar_url" => match text {
+            Some(text)
+                if text.len() <= limits::NAME_BYTES
+                    && (text.is_empty() || text.starts_with("mxc://")) =>
+            {
+                Ok(())
+            }
+            _ => Err(Error::BadJson("avatar_url is an mxc:// URI".to_owned())),
+        },
+        _ => Ok(()),
+    }
+}

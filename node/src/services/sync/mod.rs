@@ -1,0 +1,140 @@
+//! News for clients: what changed since they last asked, and waiting until something does.
+
+mod build;
+mod filter;
+mod news;
+mod token;
+
+use std::{sync::Arc, time::Duration};
+
+use ruma::UserId;
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+use wayside_specs::limits;
+
+use self::news::News;
+pub use self::{
+    build::Answer,
+    filter::{EventFilter, Filter, RoomFilter},
+    token::Token,
+};
+use super::{
+    Error, Ground,
+    live::{Live, Moment, Presence},
+    rooms::Asker,
+};
+
+/// The service of news.
+pub struct Sync {
+    ground: Arc<Ground>,
+    live: Arc<Live>,
+    news: Arc<News>,
+}
+
+/// What a client asks for (client-server API, `GET /sync`).
+#[derive(Debug)]
+pub struct Asked {
+    /// The token of the answer before this one; without it the client knows nothing yet.
+    pub since: Option<String>,
+    /// How long to wait for news.
+    pub wait: Duration,
+    /// Whether to give all state, not only what changed.
+    pub full_state: bool,
+    /// Whether to give the state after the timeline instead of before it.
+    pub state_after: bool,
+    /// How the client is present while it asks.
+    pub presence: Option<Presence>,
+    /// What to leave out.
+    pub filter: Filter,
+}
+
+impl Sync {
+    /// The service on its ground; [`Sync::follow`] must run beside it.
+    #[must_use]
+    pub fn new(ground: Arc<Ground>, live: Arc<Live>) -> Self {
+        let news = Arc::new(News::new(ground.store.clone(), live.clone()));
+        Self { ground, live, news }
+    }
+
+    /// Follows the store and the moment and wakes those who wait, until the node stops.
+    pub fn follow(
+        &self,
+        moments: tokio::sync::mpsc::Receiver<Moment>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let commits = self.ground.store.bus().listen();
+        let (news, stop) = (self.news.clone(), self.ground.stop.clone());
+        async move {
+            // Cut off or closed: the node ends either way.
+            let _ended = stop.run_until_cancelled(news.follow(commits, moments)).await;
+        }
+    }
+
+    /// Answers as soon as there is something to tell, or when the wait is over.
+    pub async fn ask(&self, asker: &Asker, asked: &Asked) -> Result<Answer, Error> {
+        let since =
+            asked.since.as_deref().map(|text| self.read_token(&asker.user_id, text)).transpose()?;
+        if let Some(presence) = asked.presence {
+            let now_ms = self.ground.clock.now_ms();
+            self.live.set_presence(&asker.user_id, presence, None, now_ms);
+        }
+        let wait = asked.wait.min(Duration::from_millis(limits::SYNC_WAIT_MS));
+        let until = Instant::now() + wait;
+        let bell = self.live.bell(&asker.user_id);
+        let answer = loop {
+            // Listening begins before looking, so that what comes in between is not missed.
+            let rung = bell.notified();
+            tokio::pin!(rung);
+            rung.as_mut().enable();
+            match self.build(asker, asked, since).await {
+                Ok(answer) if since.is_none() || !answer.is_empty() => break Ok(answer),
+                Ok(answer) => {
+                    let stopped = self.ground.stop.cancelled();
+                    let rung = timeout_at(until, async {
+                        tokio::select! { () = rung => true, () = stopped => false }
+                    });
+                    if !rung.await.unwrap_or(false) {
+                        break Ok(answer);
+                    }
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        self.live.leave_bell(&asker.user_id, bell);
+        answer
+    }
+
+    /// Reads a token that this node gave to this person; anybody else's is refused.
+    pub fn read_token(&self, user_id: &UserId, text: &str) -> Result<Token, Error> {
+        let token = Token::parse(&self.ground.token_key, user_id, text);
+        token
+            .ok_or_else(|| Error::Invalid("the token was not given to you by this node".to_owned()))
+    }
+
+    /// The position that a pagination token stands for: one of [`page_token`], or a sync token.
+    pub fn read_page_token(&self, user_id: &UserId, text: &str) -> Result<i64, Error> {
+        let wrong = || Error::Invalid(format!("{text:?} is no token of this node"));
+        match text.strip_prefix('t') {
+            Some(position) => position.parse().ok().filter(|it| *it >= 0).ok_or_else(wrong),
+            None => Ok(self.read_token(user_id, text)?.position),
+        }
+    }
+}
+
+/// The pagination token of a position. It opens nothing: what a page shows is decided by who asks.
+#[must_use]
+pub fn page_token(position: i64) -> String {
+    format!("t{}", position.max(0))
+}
+
+/// A list of events, as all parts of an answer wrap it.
+#[derive(Debug, Default, Serialize)]
+pub struct Events {
+    /// The events as JSON.
+    pub events: Vec<Box<serde_json::value::RawValue>>,
+}
+
+impl Events {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+}

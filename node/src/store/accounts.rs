@@ -1,0 +1,322 @@
+//! Accounts, their devices, and invitations.
+
+use ruma::{OwnedDeviceId, OwnedUserId, UserId};
+use wayside_specs::{Role, limits};
+
+use super::{Reads, StoreError, Tx, db::Row};
+
+/// An account of this node.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Its name.
+    pub user_id: OwnedUserId,
+    /// The password's Argon2id hash; a guest has none.
+    pub password: Option<String>,
+    /// What it may do here.
+    pub role: Role,
+    /// When it was ended, in milliseconds since the epoch; an ended account's name stays taken.
+    pub ended_ms: Option<i64>,
+}
+
+/// A signed-in client.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// Its id within the account.
+    pub device_id: OwnedDeviceId,
+    /// What its person calls it.
+    pub name: Option<String>,
+    /// When it last asked for something, to the minute, in milliseconds since the epoch.
+    pub seen_ms: i64,
+    /// From where.
+    pub seen_address: Option<String>,
+}
+
+/// What an access token stands for.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Whose it is.
+    pub user_id: OwnedUserId,
+    /// On which device.
+    pub device_id: OwnedDeviceId,
+    /// What the account may do.
+    pub role: Role,
+    /// When the device was last noted as seen.
+    pub seen_ms: i64,
+}
+
+/// A link that lets somebody make an account.
+#[derive(Clone, Debug)]
+pub struct Invitation {
+    /// What the new account may do.
+    pub role: Role,
+    /// How many more accounts it may make.
+    pub uses_left: i64,
+    /// When it ends, in milliseconds since the epoch.
+    pub expires_ms: Option<i64>,
+}
+
+/// A device to be signed in.
+#[derive(Clone, Debug)]
+pub struct NewDevice {
+    /// Its id; an existing device of that id gets the new token.
+    pub device_id: OwnedDeviceId,
+    /// What its person calls it.
+    pub name: Option<String>,
+    /// SHA-256 of the access token.
+    pub token_hash: [u8; 32],
+}
+
+/// The account of that name, ended or not.
+pub async fn account(
+    from: &mut impl Reads,
+    user_id: &UserId,
+) -> Result<Option<Account>, StoreError> {
+    let sql = "SELECT user_id, password, role, ended_ms FROM accounts WHERE user_id = $1";
+    let row = from.conn().0.query(sql).bind(user_id.as_str()).one().await?;
+    row.map(|row| {
+        Ok(Account {
+            user_id: row.parse(0)?,
+            password: row.get(1)?,
+            role: row.parse(2)?,
+            ended_ms: row.get(3)?,
+        })
+    })
+    .transpose()
+}
+
+/// How many accounts of a role there are that have not ended.
+pub async fn count(from: &mut impl Reads, role: Role) -> Result<i64, StoreError> {
+    let sql = "SELECT count(*) FROM accounts WHERE role = $1 AND ended_ms IS NULL";
+    let row = from.conn().0.query(sql).bind(role.as_str()).one().await?;
+    row.ok_or(StoreError::Damaged("a count gave no row"))?.get(0)
+}
+
+/// Accounts after `after` in order of their names, at most `limit`.
+pub async fn list(
+    from: &mut impl Reads,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Account>, StoreError> {
+    let sql =
+        "SELECT user_id, role, ended_ms FROM accounts WHERE user_id > $1 ORDER BY user_id LIMIT $2";
+    let rows = from.conn().0.query(sql).bind(after).bind(limit).all().await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Account {
+                user_id: row.parse(0)?,
+                password: None,
+                role: row.parse(1)?,
+                ended_ms: row.get(2)?,
+            })
+        })
+        .collect()
+}
+
+/// What a token's hash stands for, if it stands for anything.
+pub async fn session(
+    from: &mut impl Reads,
+    token_hash: &[u8; 32],
+) -> Result<Option<Session>, StoreError> {
+    let sql = "SELECT d.user_id, d.device_id, a.role, d.seen_ms FROM devices d \
+               JOIN accounts a ON a.user_id = d.user_id WHERE d.token_hash = $1 AND a.ended_ms IS NULL";
+    let row = from.conn().0.query(sql).bind(token_hash.as_slice()).one().await?;
+    row.map(|row| {
+        let device_id: String = row.get(1)?;
+        Ok(Session {
+            user_id: row.parse(0)?,
+            device_id: device_id.into(),
+            role: row.parse(2)?,
+            seen_ms: row.get(3)?,
+        })
+    })
+    .transpose()
+}
+
+/// The devices of an account.
+pub async fn devices(from: &mut impl Reads, user_id: &UserId) -> Result<Vec<Device>, StoreError> {
+    let sql = "SELECT device_id, name, seen_ms, seen_address FROM devices WHERE user_id = $1 \
+               ORDER BY created_ms, device_id LIMIT $2";
+    let rows = from
+        .conn()
+        .0
+        .query(sql)
+        .bind(user_id.as_str())
+        .bind(limits::DEVICES_PER_USER)
+        .all()
+        .await?;
+    rows.iter().map(read_device).collect()
+}
+
+fn read_device(row: &Row) -> Result<Device, StoreError> {
+    let device_id: String = row.get(0)?;
+    Ok(Device {
+        device_id: device_id.into(),
+        name: row.get(1)?,
+        seen_ms: row.get(2)?,
+        seen_address: row.get(3)?,
+    })
+}
+
+/// The invitation of that token's hash, used up or not.
+pub async fn invitation(
+    from: &mut impl Reads,
+    token_hash: &[u8; 32],
+) -> Result<Option<Invitation>, StoreError> {
+    let sql = "SELECT role, uses_left, expires_ms FROM invitations WHERE token_hash = $1";
+    let row = from.conn().0.query(sql).bind(token_hash.as_slice()).one().await?;
+    row.map(|row| {
+        Ok(Invitation { role: row.parse(0)?, uses_left: row.get(1)?, expires_ms: row.get(2)? })
+    })
+    .transpose()
+}
+
+impl Tx {
+    /// Makes an account; [`StoreError::Taken`] where the name has ever been used.
+    pub async fn add_account(
+        &mut self,
+        user_id: &UserId,
+        password: Option<&str>,
+        role: Role,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO accounts (user_id, password, role, created_ms) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (user_id) DO NOTHING";
+        let added = self
+            .query(sql)
+            .bind(user_id.as_str())
+            .bind(password)
+            .bind(role.as_str())
+            .bind(now_ms)
+            .run()
+            .await?;
+        if added == 0 { Err(StoreError::Taken) } else { Ok(()) }
+    }
+
+    /// Sets the password and role of an account: a guest becomes a member, a member an operator.
+    pub async fn set_standing(
+        &mut self,
+        user_id: &UserId,
+        password: Option<&str>,
+        role: Role,
+    ) -> Result<(), StoreError> {
+        self.query("UPDATE accounts SET password = $2, role = $3 WHERE user_id = $1")
+            .bind(user_id.as_str())
+            .bind(password)
+            .bind(role.as_str())
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// Ends an account: nobody signs in to it again, its devices are gone, its name stays taken.
+    pub async fn end_account(&mut self, user_id: &UserId, now_ms: i64) -> Result<(), StoreError> {
+        self.query("UPDATE accounts SET ended_ms = $2, password = NULL WHERE user_id = $1")
+            .bind(user_id.as_str())
+            .bind(now_ms)
+            .run()
+            .await?;
+        self.remove_devices(user_id, None).await
+    }
+
+    /// Signs a device in. The device seen last longest ago gives way when there are too many.
+    pub async fn sign_in(
+        &mut self,
+        user_id: &UserId,
+        device: &NewDevice,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO devices (user_id, device_id, name, token_hash, created_ms, seen_ms) \
+                   VALUES ($1, $2, $3, $4, $5, $5) \
+                   ON CONFLICT (user_id, device_id) DO UPDATE SET token_hash = excluded.token_hash, \
+                   name = COALESCE(excluded.name, devices.name), seen_ms = excluded.seen_ms";
+        self.query(sql)
+            .bind(user_id.as_str())
+            .bind(device.device_id.as_str())
+            .bind(device.name.as_deref())
+            .bind(device.token_hash.as_slice())
+            .bind(now_ms)
+            .run()
+            .await?;
+        let sql = "DELETE FROM devices WHERE user_id = $1 AND device_id IN (SELECT device_id FROM devices \
+                   WHERE user_id = $1 ORDER BY seen_ms DESC, device_id LIMIT 1000 OFFSET $2)";
+        self.query(sql).bind(user_id.as_str()).bind(limits::DEVICES_PER_USER).run().await.map(drop)
+    }
+
+    /// Renames a device; false where there is none of that id.
+    pub async fn rename_device(
+        &mut self,
+        user_id: &UserId,
+        device_id: &str,
+        name: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE devices SET name = $3 WHERE user_id = $1 AND device_id = $2";
+        let changed =
+            self.query(sql).bind(user_id.as_str()).bind(device_id).bind(name).run().await?;
+        Ok(changed > 0)
+    }
+
+    /// Notes that a device asked for something.
+    pub async fn note_seen(
+        &mut self,
+        user_id: &UserId,
+        device_id: &str,
+        address: &str,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE devices SET seen_ms = $3, seen_address = $4 WHERE user_id = $1 AND device_id = $2";
+        self.query(sql)
+            .bind(user_id.as_str())
+            .bind(device_id)
+            .bind(now_ms)
+            .bind(address)
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// Signs devices out: one, or all but none.
+    pub async fn remove_devices(
+        &mut self,
+        user_id: &UserId,
+        only: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let sql = "DELETE FROM devices WHERE user_id = $1 AND ($2 = '' OR device_id = $2)";
+        self.query(sql).bind(user_id.as_str()).bind(only.unwrap_or_default()).run().await.map(drop)
+    }
+
+    /// Writes an invitation down.
+    pub async fn add_invitation(
+        &mut self,
+        token_hash: &[u8; 32],
+        invitation: &Invitation,
+        created_by: Option<&UserId>,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO invitations (token_hash, role, uses_left, created_by, created_ms, expires_ms) \
+                   VALUES ($1, $2, $3, $4, $5, $6)";
+        self.query(sql)
+            .bind(token_hash.as_slice())
+            .bind(invitation.role.as_str())
+            .bind(invitation.uses_left)
+            .bind(created_by.map(UserId::as_str))
+            .bind(now_ms)
+            .bind(invitation.expires_ms)
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// Uses an invitation once; nothing where it is unknown, used up or over.
+    pub async fn use_invitation(
+        &mut self,
+        token_hash: &[u8; 32],
+        now_ms: i64,
+    ) -> Result<Option<Role>, StoreError> {
+        let sql = "UPDATE invitations SET uses_left = uses_left - 1 WHERE token_hash = $1 \
+                   AND uses_left > 0 AND (expires_ms IS NULL OR expires_ms > $2)";
+        if self.query(sql).bind(token_hash.as_slice()).bind(now_ms).run().await? == 0 {
+            return Ok(None);
+        }
+        Ok(invitation(self, token_hash).await?.map(|invitation| invitation.role))
+    }
+}

@@ -1,0 +1,80 @@
+//! Word of committed changes, for long polls, instances and caches.
+
+use std::sync::Arc;
+
+use ruma::{OwnedRoomId, OwnedUserId};
+use tokio::sync::broadcast;
+
+/// Groups of changes that a slow listener may fall behind before it must look at the store instead.
+const BACKLOG: usize = 4_096;
+
+/// Something that was committed.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// An event joined a room's timeline.
+    Event {
+        /// The room's number.
+        room_no: i64,
+        /// The room.
+        room_id: OwnedRoomId,
+        /// Where in the stream.
+        position: i64,
+        /// The person whose membership the event sets, if it does.
+        member: Option<OwnedUserId>,
+    },
+    /// A receipt moved in a room.
+    Receipt {
+        /// The room's number.
+        room_no: i64,
+        /// Where in the stream.
+        position: i64,
+    },
+    /// Something that only one person sees changed: account data, a filter, a device.
+    Person {
+        /// Whose.
+        user_id: OwnedUserId,
+        /// Where in the stream.
+        position: i64,
+    },
+}
+
+/// What one commit changed.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The position that the stream reached by it.
+    pub position: i64,
+    /// The changes, in order.
+    pub changes: Vec<Change>,
+}
+
+/// The seam between processes: alone on one machine it is a channel.
+#[derive(Clone, Debug)]
+pub enum Bus {
+    /// Within this process.
+    Local(broadcast::Sender<Arc<Commit>>),
+}
+
+impl Bus {
+    /// A bus that reaches no further than this process.
+    #[must_use]
+    pub fn local() -> Self {
+        Self::Local(broadcast::channel(BACKLOG).0)
+    }
+
+    /// Hears of everything committed from now on, group by group in commit order.
+    #[must_use]
+    pub fn listen(&self) -> broadcast::Receiver<Arc<Commit>> {
+        match self {
+            Self::Local(sender) => sender.subscribe(),
+        }
+    }
+
+    /// Tells all listeners; nobody listening is no error.
+    pub(super) fn publish(&self, commit: Commit) {
+        match self {
+            Self::Local(sender) => {
+                let _heard_by = sender.send(Arc::new(commit));
+            }
+        }
+    }
+}

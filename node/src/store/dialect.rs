@@ -1,0 +1,60 @@
+//! All that differs between the two engines: migrations' type names, locks, and how an error reads.
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr};
+
+/// The migrations in order; one text for both engines. They only go forward and are never edited.
+const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "ground", include_str!("migrations/0001_ground.sql"))];
+
+/// The number under which PostgreSQL's advisory lock orders the writers of one node.
+pub(super) const LOCK_WRITERS: &str = "SELECT pg_advisory_xact_lock(7421830)";
+
+/// What begins a group of writes on each engine.
+pub(super) const fn begin(postgres: bool) -> &'static str {
+    if postgres { "BEGIN" } else { "BEGIN IMMEDIATE" }
+}
+
+/// The migrations in the words of one engine.
+pub(super) fn migrator(postgres: bool) -> Migrator {
+    let words: [(&str, &str); 2] = if postgres {
+        [("{bytes}", "BYTEA"), ("{compact}", "")]
+    } else {
+        [("{bytes}", "BLOB"), ("{compact}", "WITHOUT ROWID")]
+    };
+    let migrations = MIGRATIONS.iter().map(|(version, name, text)| {
+        let sql = words.iter().fold((*text).to_owned(), |sql, (word, put)| sql.replace(word, put));
+        Migration::new(
+            *version,
+            (*name).into(),
+            MigrationType::Simple,
+            AssertSqlSafe(sql).into_sql_str(),
+            false,
+        )
+    });
+    Migrator::with_migrations(migrations.collect())
+}
+
+/// What an engine's error code means to a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// No room is left on the disk.
+    Full,
+    /// Two rows claim the same name.
+    Taken,
+    /// Anything else.
+    Other,
+}
+
+/// Reads the code of an engine's error: SQLite's result code, or PostgreSQL's SQLSTATE.
+pub(super) fn trouble(error: &dyn sqlx::error::DatabaseError) -> Trouble {
+    if error.is_unique_violation() {
+        return Trouble::Taken;
+    }
+    let Some(code) = error.code() else { return Trouble::Other };
+    match code.as_ref() {
+        // disk_full of PostgreSQL, SQLITE_FULL, and SQLITE_IOERR in writing, syncing and growing files.
+        "53100" | "13" | "778" | "1034" | "1546" | "4874" => Trouble::Full,
+        _ => Trouble::Other,
+    }
+}

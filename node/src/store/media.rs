@@ -1,0 +1,133 @@
+//! Which uploads there are, and the resized pictures made from them; the bytes are blobs.
+
+use ruma::UserId;
+
+use super::{Reads, StoreError, Tx};
+
+/// An upload.
+#[derive(Clone, Debug)]
+pub struct MediaRow {
+    /// SHA-256 of its bytes.
+    pub blob: [u8; 32],
+    /// Its size in bytes.
+    pub size: i64,
+    /// What its owner says it is.
+    pub content_type: Option<String>,
+    /// What its owner calls it.
+    pub file_name: Option<String>,
+}
+
+/// Which resized picture is meant.
+#[derive(Clone, Copy, Debug)]
+pub struct ThumbnailKey {
+    /// SHA-256 of the picture it is made from.
+    pub blob: [u8; 32],
+    /// Wanted width in pixels.
+    pub width: u32,
+    /// Wanted height in pixels.
+    pub height: u32,
+    /// `crop` or `scale`.
+    pub method: &'static str,
+}
+
+/// A resized picture.
+#[derive(Clone, Debug)]
+pub struct ThumbnailRow {
+    /// SHA-256 of its bytes.
+    pub blob: [u8; 32],
+    /// Its size in bytes.
+    pub size: i64,
+    /// What it is.
+    pub content_type: String,
+}
+
+/// The upload of that id.
+pub async fn media(from: &mut impl Reads, media_id: &str) -> Result<Option<MediaRow>, StoreError> {
+    let sql = "SELECT blob, size, content_type, file_name FROM media WHERE media_id = $1";
+    let row = from.conn().0.query(sql).bind(media_id).one().await?;
+    row.map(|row| {
+        Ok(MediaRow {
+            blob: row.array(0)?,
+            size: row.get(1)?,
+            content_type: row.get(2)?,
+            file_name: row.get(3)?,
+        })
+    })
+    .transpose()
+}
+
+/// How many bytes of uploads a person keeps here.
+pub async fn media_bytes_of(from: &mut impl Reads, user_id: &UserId) -> Result<i64, StoreError> {
+    let sql = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM media WHERE uploaded_by = $1";
+    let row = from.conn().0.query(sql).bind(user_id.as_str()).one().await?;
+    row.ok_or(StoreError::Damaged("a sum gave no row"))?.get(0)
+}
+
+/// A resized picture made before.
+pub async fn thumbnail(
+    from: &mut impl Reads,
+    key: &ThumbnailKey,
+) -> Result<Option<ThumbnailRow>, StoreError> {
+    let sql = "SELECT made_blob, size, content_type FROM thumbnails \
+               WHERE blob = $1 AND width = $2 AND height = $3 AND method = $4";
+    let row = from
+        .conn()
+        .0
+        .query(sql)
+        .bind(key.blob.as_slice())
+        .bind(i64::from(key.width))
+        .bind(i64::from(key.height))
+        .bind(key.method)
+        .one()
+        .await?;
+    row.map(|row| {
+        Ok(ThumbnailRow { blob: row.array(0)?, size: row.get(1)?, content_type: row.get(2)? })
+    })
+    .transpose()
+}
+
+impl Tx {
+    /// Writes an upload down whose blob is on disk already.
+    pub async fn add_media(
+        &mut self,
+        media_id: &str,
+        media: &MediaRow,
+        owner: &UserId,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO media (media_id, blob, size, content_type, file_name, uploaded_by, created_ms) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        self.query(sql)
+            .bind(media_id)
+            .bind(media.blob.as_slice())
+            .bind(media.size)
+            .bind(media.content_type.as_deref())
+            .bind(media.file_name.as_deref())
+            .bind(owner.as_str())
+            .bind(now_ms)
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// Writes a resized picture down whose blob is on disk already.
+    pub async fn add_thumbnail(
+        &mut self,
+        key: &ThumbnailKey,
+        made: &ThumbnailRow,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO thumbnails (blob, width, height, method, made_blob, content_type, size) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (blob, width, height, method) DO NOTHING";
+        self.query(sql)
+            .bind(key.blob.as_slice())
+            .bind(i64::from(key.width))
+            .bind(i64::from(key.height))
+            .bind(key.method)
+            .bind(made.blob.as_slice())
+            .bind(made.content_type.as_str())
+            .bind(made.size)
+            .run()
+            .await
+            .map(drop)
+    }
+}

@@ -1,0 +1,241 @@
+//! What the node keeps: facts in SQLite or PostgreSQL, blobs on disk, and word of each change.
+//!
+//! Reading happens in a [`Snapshot`], which sees one moment of the store. Writing happens in a use
+//! case handed to [`Store::write`]: all use cases pass one writer task, which gathers those that
+//! wait into one transaction, so that one sync to disk acknowledges many of them. A use case that
+//! fails is undone alone, and nobody hears of a success before it is on disk.
+
+pub mod accounts;
+pub mod blob;
+pub mod bus;
+mod db;
+mod dialect;
+pub mod events;
+mod facts;
+pub mod media;
+pub mod people;
+pub mod rooms;
+pub mod state;
+mod writer;
+
+use std::{path::Path, str::FromStr, time::Duration};
+
+use futures_util::future::BoxFuture;
+use sqlx::{
+    ConnectOptions, Connection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+pub use self::writer::{Tx, WriterCounts};
+use self::{bus::Bus, db::Conn, dialect::Trouble, state::NodeCache, writer::Writer};
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk has no room left; nothing was changed.
+    #[error("writing to the store: the disk is full; free some space, reading goes on meanwhile")]
+    Full,
+    /// A name that must be unique is taken.
+    #[error("writing to the store: the name is taken")]
+    Taken,
+    /// A stored fact does not read back as what was written.
+    #[error("reading the store: {0}")]
+    Damaged(&'static str),
+    /// The engine failed.
+    #[error("the database failed")]
+    Engine(#[source] sqlx::Error),
+    /// The migrations could not be run.
+    #[error("bringing the database to this version's form")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// Files could not be read or written.
+    #[error("working on the files of the store")]
+    Files(#[source] std::io::Error),
+    /// The writer has stopped: the node is shutting down, or the use case panicked.
+    #[error("the store takes no more writes: {0}")]
+    Stopped(&'static str),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::Database(inner) = &error {
+            match dialect::trouble(inner.as_ref()) {
+                Trouble::Full => return Self::Full,
+                Trouble::Taken => return Self::Taken,
+                Trouble::Other => {}
+            }
+        }
+        Self::Engine(error)
+    }
+}
+
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::StorageFull
+            || error.kind() == std::io::ErrorKind::QuotaExceeded
+        {
+            return Self::Full;
+        }
+        Self::Files(error)
+    }
+}
+
+/// The engine seam: one of two databases.
+#[derive(Clone, Debug)]
+enum Db {
+    Sqlite(sqlx::SqlitePool),
+    Postgres(sqlx::PgPool),
+}
+
+/// The store of a node; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    db: Db,
+    writer: Writer,
+    bus: Bus,
+    nodes: NodeCache,
+}
+
+/// One moment of the store, for reading.
+pub struct Snapshot {
+    conn: Conn,
+    nodes: NodeCache,
+}
+
+/// Connections that read at the same time from SQLite: more would only wait for the two or so cores.
+const SQLITE_READERS: u32 = 4;
+/// Connections that read at the same time from PostgreSQL.
+const POSTGRES_READERS: u32 = 8;
+/// How long a reader waits for a free connection before it says so.
+const READER_WAIT: Duration = Duration::from_secs(20);
+/// How long an engine that another process has locked is waited for.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// Statements kept prepared on each connection.
+const PREPARED: usize = 256;
+
+impl Store {
+    /// Opens or creates the store: PostgreSQL when `database` is a URL, else SQLite in `folder`.
+    pub async fn open(folder: &Path, database: Option<&str>) -> Result<Self, StoreError> {
+        let (db, conn) = match database {
+            Some(url) => open_postgres(url).await?,
+            None => open_sqlite(&folder.join("wayside.db")).await?,
+        };
+        let bus = Bus::local();
+        let nodes = state::node_cache();
+        let writer = Writer::start(conn, bus.clone(), nodes.clone()).await?;
+        Ok(Self { db, writer, bus, nodes })
+    }
+
+    /// Hears of every change after it was committed.
+    #[must_use]
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// Runs a use case that changes the store; returns when its changes are on disk.
+    ///
+    /// The use case sees its own changes and everything committed before. When it answers with an
+    /// error, or panics, all that it changed is undone, and the use cases beside it are not touched.
+    pub async fn write<T, E>(
+        &self,
+        case: impl for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.writer.write(case).await
+    }
+
+    /// A view of one moment: whatever is committed while it is open is not seen.
+    pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let conn = match &self.db {
+            Db::Sqlite(pool) => Conn::SqliteSnapshot(pool.begin().await?),
+            Db::Postgres(pool) => Conn::PostgresSnapshot(
+                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
+            ),
+        };
+        Ok(Snapshot { conn, nodes: self.nodes.clone() })
+    }
+
+    /// How many use cases and how many commits the writer has done since the start.
+    #[must_use]
+    pub fn writer_counts(&self) -> WriterCounts {
+        self.writer.counts()
+    }
+
+    /// Whether the engine answers a question now.
+    pub async fn ready(&self) -> Result<(), StoreError> {
+        self.snapshot().await?.position().await.map(drop)
+    }
+
+    /// Finishes what was accepted, then closes the engine.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        match &self.db {
+            Db::Sqlite(pool) => pool.close().await,
+            Db::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Snapshot {
+    /// The position of the newest change that this view holds.
+    pub async fn position(&mut self) -> Result<i64, StoreError> {
+        facts::position(&mut self.conn).await
+    }
+}
+
+/// Both kinds of access give the same questions: a [`Snapshot`] and a [`Tx`] can be read alike.
+pub trait Reads: Send {
+    #[doc(hidden)]
+    fn conn(&mut self) -> ConnRef<'_>;
+    #[doc(hidden)]
+    fn nodes(&self) -> &NodeCache;
+}
+
+/// A borrowed connection; only the store can look inside.
+pub struct ConnRef<'c>(&'c mut Conn);
+
+impl Reads for Snapshot {
+    fn conn(&mut self) -> ConnRef<'_> {
+        ConnRef(&mut self.conn)
+    }
+
+    fn nodes(&self) -> &NodeCache {
+        &self.nodes
+    }
+}
+
+async fn open_sqlite(path: &Path) -> Result<(Db, Conn), StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(LOCK_WAIT)
+        .statement_cache_capacity(PREPARED)
+        .pragma("cache_size", "-4096")
+        .disable_statement_logging();
+    let mut conn = sqlx::SqliteConnection::connect_with(&options).await?;
+    dialect::migrator(false).run_direct(None, &mut conn, false).await?;
+    let pool = SqlitePoolOptions::new()
+        .max_connections(SQLITE_READERS)
+        .acquire_timeout(READER_WAIT)
+        .connect_lazy_with(options);
+    Ok((Db::Sqlite(pool), Conn::Sqlite(conn)))
+}
+
+async fn open_postgres(url: &str) -> Result<(Db, Conn), StoreError> {
+    let options = PgConnectOptions::from_str(url)?
+        .application_name("wayside")
+        .statement_cache_capacity(PREPARED)
+        .disable_statement_logging();
+    let mut conn = sqlx::PgConnection::connect_with(&options).await?;
+    dialect::migrator(true).run_direct(None, &mut conn, false).await?;
+    let pool = PgPoolOptions::new()
+        .max_connections(POSTGRES_READERS)
+        .acquire_timeout(READER_WAIT)
+        .connect_lazy_with(options);
+    Ok((Db::Postgres(pool), Conn::Postgres(conn)))
+}

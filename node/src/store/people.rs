@@ -1,0 +1,200 @@
+//! What belongs to a person: profile, account data, filters, receipts.
+
+use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
+use wayside_specs::limits;
+
+use super::{Reads, StoreError, Tx, bus::Change};
+
+/// One item of account data.
+#[derive(Clone, Debug)]
+pub struct DataItem {
+    /// The room it belongs to, 0 for the account as a whole.
+    pub room_no: i64,
+    /// Its type.
+    pub kind: String,
+    /// Its content, a JSON object.
+    pub content: String,
+}
+
+/// How far somebody has read in a room.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// Who.
+    pub user_id: OwnedUserId,
+    /// `m.read` or `m.read.private`.
+    pub kind: String,
+    /// The thread, `main`, or nothing for the whole room.
+    pub thread: Option<String>,
+    /// The newest event that was read.
+    pub event_id: OwnedEventId,
+    /// When, in milliseconds since the epoch.
+    pub sent_ms: i64,
+}
+
+/// Most rows of account data or receipts in one answer.
+const ROWS: i64 = 10_000;
+
+/// All profile fields of a person: name and JSON value.
+pub async fn profile(
+    from: &mut impl Reads,
+    user_id: &UserId,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let sql = "SELECT name, value FROM profile_fields WHERE user_id = $1 ORDER BY name LIMIT $2";
+    let rows = from.conn().0.query(sql).bind(user_id.as_str()).bind(ROWS).all().await?;
+    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+}
+
+/// One item of account data.
+pub async fn data_item(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    room_no: i64,
+    kind: &str,
+) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT content FROM account_data WHERE user_id = $1 AND room_no = $2 AND kind = $3";
+    let row =
+        from.conn().0.query(sql).bind(user_id.as_str()).bind(room_no).bind(kind).one().await?;
+    row.map(|row| row.get(0)).transpose()
+}
+
+/// Account data of a person that changed after a position, in the order of the changes.
+pub async fn data_since(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    since: i64,
+) -> Result<Vec<DataItem>, StoreError> {
+    let sql = "SELECT room_no, kind, content FROM account_data WHERE user_id = $1 AND position > $2 \
+               ORDER BY position LIMIT $3";
+    let rows = from.conn().0.query(sql).bind(user_id.as_str()).bind(since).bind(ROWS).all().await?;
+    rows.iter()
+        .map(|row| Ok(DataItem { room_no: row.get(0)?, kind: row.get(1)?, content: row.get(2)? }))
+        .collect()
+}
+
+/// A filter that a person stored.
+pub async fn filter(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    filter_id: &str,
+) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT body FROM filters WHERE user_id = $1 AND filter_id = $2";
+    let row = from.conn().0.query(sql).bind(user_id.as_str()).bind(filter_id).one().await?;
+    row.map(|row| row.get(0)).transpose()
+}
+
+/// Receipts of a room that moved after a position.
+pub async fn receipts_since(
+    from: &mut impl Reads,
+    room_no: i64,
+    since: i64,
+) -> Result<Vec<Receipt>, StoreError> {
+    let sql = "SELECT user_id, kind, thread, event_id, sent_ms FROM receipts \
+               WHERE room_no = $1 AND position > $2 ORDER BY position LIMIT $3";
+    let rows = from.conn().0.query(sql).bind(room_no).bind(since).bind(ROWS).all().await?;
+    rows.iter()
+        .map(|row| {
+            let thread: String = row.get(2)?;
+            Ok(Receipt {
+                user_id: row.parse(0)?,
+                kind: row.get(1)?,
+                thread: Some(thread).filter(|thread| !thread.is_empty()),
+                event_id: row.parse(3)?,
+                sent_ms: row.get(4)?,
+            })
+        })
+        .collect()
+}
+
+impl Tx {
+    /// Sets or removes one field of a profile.
+    pub async fn set_profile_field(
+        &mut self,
+        user_id: &UserId,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let Some(value) = value else {
+            let sql = "DELETE FROM profile_fields WHERE user_id = $1 AND name = $2";
+            return self.query(sql).bind(user_id.as_str()).bind(name).run().await.map(drop);
+        };
+        let sql = "INSERT INTO profile_fields (user_id, name, value) VALUES ($1, $2, $3) \
+                   ON CONFLICT (user_id, name) DO UPDATE SET value = excluded.value";
+        self.query(sql).bind(user_id.as_str()).bind(name).bind(value).run().await.map(drop)
+    }
+
+    /// Sets one item of account data and tells its owner's other devices.
+    pub async fn set_data_item(
+        &mut self,
+        user_id: &UserId,
+        item: &DataItem,
+    ) -> Result<(), StoreError> {
+        let position = self.next_number();
+        let sql = "INSERT INTO account_data (user_id, room_no, kind, content, position) \
+                   VALUES ($1, $2, $3, $4, $5) ON CONFLICT (user_id, room_no, kind) \
+                   DO UPDATE SET content = excluded.content, position = excluded.position";
+        self.query(sql)
+            .bind(user_id.as_str())
+            .bind(item.room_no)
+            .bind(item.kind.as_str())
+            .bind(item.content.as_str())
+            .bind(position)
+            .run()
+            .await?;
+        self.announce(Change::Person { user_id: user_id.to_owned(), position });
+        Ok(())
+    }
+
+    /// Stores a filter; the oldest give way when there are too many.
+    pub async fn add_filter(
+        &mut self,
+        user_id: &UserId,
+        filter_id: &str,
+        body: &str,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO filters (user_id, filter_id, body, created_ms) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (user_id, filter_id) DO UPDATE SET created_ms = excluded.created_ms";
+        self.query(sql)
+            .bind(user_id.as_str())
+            .bind(filter_id)
+            .bind(body)
+            .bind(now_ms)
+            .run()
+            .await?;
+        let sql = "DELETE FROM filters WHERE user_id = $1 AND filter_id IN (SELECT filter_id FROM filters \
+                   WHERE user_id = $1 ORDER BY created_ms DESC, filter_id LIMIT 1000 OFFSET $2)";
+        self.query(sql).bind(user_id.as_str()).bind(limits::FILTERS_PER_USER).run().await.map(drop)
+    }
+
+    /// Moves a receipt.
+    pub async fn set_receipt(
+        &mut self,
+        room_no: i64,
+        user_id: &UserId,
+        kind: &str,
+        thread: Option<&str>,
+        event_id: &EventId,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let position = self.next_number();
+        let sql = "INSERT INTO receipts (room_no, user_id, kind, thread, event_id, sent_ms, position) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (room_no, user_id, kind, thread) DO UPDATE \
+                   SET event_id = excluded.event_id, sent_ms = excluded.sent_ms, position = excluded.position";
+        self.query(sql)
+            .bind(room_no)
+            .bind(user_id.as_str())
+            .bind(kind)
+            .bind(thread.unwrap_or_default())
+            .bind(event_id.as_str())
+            .bind(now_ms)
+            .bind(position)
+            .run()
+            .await?;
+        if kind == "m.read.private" {
+            self.announce(Change::Person { user_id: user_id.to_owned(), position });
+        } else {
+            self.announce(Change::Receipt { room_no, position });
+        }
+        Ok(())
+    }
+}

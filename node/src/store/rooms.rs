@@ -1,0 +1,401 @@
+//! The rooms: where their graphs end, who is in them, and under which names they are found.
+
+use ruma::{OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};
+use wayside_federation::{
+    state::{EventNo, NodeId},
+    version::RoomVersion,
+};
+
+use super::{
+    Reads, StoreError, Tx,
+    db::{LIST_MOST, Row},
+};
+
+/// A room as this node sees it now.
+#[derive(Clone, Debug)]
+pub struct RoomRow {
+    /// Its number here.
+    pub room_no: i64,
+    /// Its id everywhere.
+    pub room_id: OwnedRoomId,
+    /// Which rules it follows.
+    pub version: RoomVersion,
+    /// The `type` of its create event.
+    pub kind: Option<String>,
+    /// The events that no other event names yet, with their depths.
+    pub heads: Vec<(OwnedEventId, u64)>,
+    /// The current state.
+    pub state_root: NodeId,
+    /// The position of its newest event.
+    pub last_position: i64,
+    /// How many have joined.
+    pub joined: i64,
+    /// How many are invited.
+    pub invited: i64,
+    /// Whether the public directory lists it.
+    pub published: bool,
+}
+
+/// How somebody stands to a room (client-server API, `m.room.member`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Membership {
+    /// Asked to come.
+    Invite,
+    /// In it.
+    Join,
+    /// Asks to come.
+    Knock,
+    /// Was in it, or never was.
+    Leave,
+    /// Shut out.
+    Ban,
+}
+
+impl Membership {
+    /// The word in events and in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invite => "invite",
+            Self::Join => "join",
+            Self::Knock => "knock",
+            Self::Leave => "leave",
+            Self::Ban => "ban",
+        }
+    }
+
+    /// Reads the word of an event.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Invite, Self::Join, Self::Knock, Self::Leave, Self::Ban]
+            .into_iter()
+            .find(|membership| membership.as_str() == word)
+    }
+}
+
+/// One person's standing in one room.
+#[derive(Clone, Debug)]
+pub struct MemberRow {
+    /// Who.
+    pub user_id: OwnedUserId,
+    /// Where.
+    pub room_no: i64,
+    /// How.
+    pub membership: Membership,
+    /// The event that says so.
+    pub event_no: EventNo,
+    /// When it was said.
+    pub position: i64,
+    /// Whether they asked not to be shown the room any more.
+    pub forgotten: bool,
+}
+
+/// A room of the public directory.
+#[derive(Clone, Debug)]
+pub struct PublicRoom {
+    /// The room.
+    pub room: RoomRow,
+    /// One of its aliases.
+    pub alias: Option<OwnedRoomAliasId>,
+}
+
+/// Rooms of one person that are looked at; beyond this the oldest are not shown.
+const ROOMS_OF_ONE: i64 = 20_000;
+/// Most people named in one answer about a room.
+const MEMBERS_OF_ONE: i64 = 100_000;
+
+/// The room of that id.
+pub async fn room(from: &mut impl Reads, room_id: &RoomId) -> Result<Option<RoomRow>, StoreError> {
+    let sql = "SELECT room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, \
+               published FROM rooms WHERE room_id = $1";
+    let row = from.conn().0.query(sql).bind(room_id.as_str()).one().await?;
+    row.as_ref().map(read_room).transpose()
+}
+
+/// The rooms of these numbers; unknown ones are left out.
+pub async fn by_numbers(
+    from: &mut impl Reads,
+    numbers: &[i64],
+) -> Result<Vec<RoomRow>, StoreError> {
+    let mut found = Vec::with_capacity(numbers.len());
+    for chunk in numbers.chunks(LIST_MOST) {
+        let sql = "SELECT room_no, room_id, version, kind, heads, state_root, last_position, joined, \
+                   invited, published FROM rooms WHERE room_no IN (LIST)";
+        for row in from.conn().0.query(sql).list(chunk).all().await? {
+            found.push(read_room(&row)?);
+        }
+    }
+    Ok(found)
+}
+
+/// How a person stands to a room; nothing if they never had to do with it.
+pub async fn membership(
+    from: &mut impl Reads,
+    room_no: i64,
+    user_id: &UserId,
+) -> Result<Option<MemberRow>, StoreError> {
+    let sql = "SELECT user_id, room_no, membership, event_no, position, forgotten FROM memberships \
+               WHERE user_id = $1 AND room_no = $2";
+    let row = from.conn().0.query(sql).bind(user_id.as_str()).bind(room_no).one().await?;
+    row.as_ref().map(read_member).transpose()
+}
+
+/// All rooms that a person has to do with.
+pub async fn memberships_of(
+    from: &mut impl Reads,
+    user_id: &UserId,
+) -> Result<Vec<MemberRow>, StoreError> {
+    let sql = "SELECT user_id, room_no, membership, event_no, position, forgotten FROM memberships \
+               WHERE user_id = $1 ORDER BY room_no LIMIT $2";
+    let rows = from.conn().0.query(sql).bind(user_id.as_str()).bind(ROOMS_OF_ONE).all().await?;
+    rows.iter().map(read_member).collect()
+}
+
+/// All who stand to a room in this way.
+pub async fn members(
+    from: &mut impl Reads,
+    room_no: i64,
+    membership: Membership,
+) -> Result<Vec<MemberRow>, StoreError> {
+    let sql = "SELECT user_id, room_no, membership, event_no, position, forgotten FROM memberships \
+               WHERE room_no = $1 AND membership = $2 ORDER BY user_id LIMIT $3";
+    let query = from.conn().0.query(sql).bind(room_no).bind(membership.as_str());
+    query.bind(MEMBERS_OF_ONE).all().await?.iter().map(read_member).collect()
+}
+
+/// The current state's events of a room: all of them, or those of one type.
+pub async fn state_events(
+    from: &mut impl Reads,
+    room_no: i64,
+    kind: Option<&str>,
+) -> Result<Vec<EventNo>, StoreError> {
+    let sql = "SELECT event_no FROM room_state WHERE room_no = $1 AND ($2 = '' OR kind = $2) \
+               ORDER BY event_no LIMIT $3";
+    let query = from.conn().0.query(sql).bind(room_no).bind(kind.unwrap_or_default());
+    let rows = query.bind(MEMBERS_OF_ONE).all().await?;
+    rows.iter().map(|row| Ok(EventNo(row.get(0)?))).collect()
+}
+
+/// Whether two people have a room in common.
+pub async fn share_a_room(
+    from: &mut impl Reads,
+    one: &UserId,
+    other: &UserId,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT a.room_no FROM memberships a JOIN memberships b ON b.room_no = a.room_no \
+               WHERE a.user_id = $1 AND a.membership = 'join' AND b.user_id = $2 AND b.membership = 'join' LIMIT 1";
+    let row = from.conn().0.query(sql).bind(one.as_str()).bind(other.as_str()).one().await?;
+    Ok(row.is_some())
+}
+
+/// The room that an alias names, and who gave it.
+pub async fn alias(
+    from: &mut impl Reads,
+    alias: &RoomAliasId,
+) -> Result<Option<(i64, OwnedUserId)>, StoreError> {
+    let sql = "SELECT room_no, created_by FROM aliases WHERE alias = $1";
+    let row = from.conn().0.query(sql).bind(alias.as_str()).one().await?;
+    row.map(|row| Ok((row.get(0)?, row.parse(1)?))).transpose()
+}
+
+/// The aliases of a room.
+pub async fn aliases_of(
+    from: &mut impl Reads,
+    room_no: i64,
+) -> Result<Vec<OwnedRoomAliasId>, StoreError> {
+    let sql = "SELECT alias FROM aliases WHERE room_no = $1 ORDER BY alias LIMIT 100";
+    let rows = from.conn().0.query(sql).bind(room_no).all().await?;
+    rows.iter().map(|row| row.parse(0)).collect()
+}
+
+/// The public directory from the fullest room downwards, starting behind `(joined, room_no)`.
+pub async fn public(
+    from: &mut impl Reads,
+    behind: Option<(i64, i64)>,
+    limit: i64,
+) -> Result<Vec<RoomRow>, StoreError> {
+    let (joined, room_no) = behind.unwrap_or((i64::MAX, i64::MAX));
+    let sql = "SELECT room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, \
+               published FROM rooms WHERE published = 1 AND (joined < $1 OR (joined = $1 AND room_no < $2)) \
+               ORDER BY joined DESC, room_no DESC LIMIT $3";
+    let rows = from.conn().0.query(sql).bind(joined).bind(room_no).bind(limit).all().await?;
+    rows.iter().map(read_room).collect()
+}
+
+/// All rooms by number, for the command line.
+pub async fn all(
+    from: &mut impl Reads,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<RoomRow>, StoreError> {
+    let sql = "SELECT room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, \
+               published FROM rooms WHERE room_no > $1 ORDER BY room_no LIMIT $2";
+    let rows = from.conn().0.query(sql).bind(after).bind(limit).all().await?;
+    rows.iter().map(read_room).collect()
+}
+
+impl Tx {
+    /// Writes a new room down.
+    pub async fn add_room(&mut self, room: &RoomRow) -> Result<(), StoreError> {
+        let sql = "INSERT INTO rooms (room_no, room_id, version, kind, heads, state_root, last_position, \
+                   joined, invited, published) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        self.query(sql)
+            .bind(room.room_no)
+            .bind(room.room_id.as_str())
+            .bind(room.version.as_str())
+            .bind(room.kind.as_deref())
+            .bind(write_heads(&room.heads))
+            .bind(room.state_root.0.as_slice())
+            .bind(room.last_position)
+            .bind(room.joined)
+            .bind(room.invited)
+            .bind(room.published)
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// Moves a room on to its new heads and state.
+    pub async fn move_room(&mut self, room: &RoomRow) -> Result<(), StoreError> {
+        let sql = "UPDATE rooms SET heads = $2, state_root = $3, last_position = $4, joined = $5, invited = $6 \
+                   WHERE room_no = $1";
+        self.query(sql)
+            .bind(room.room_no)
+            .bind(write_heads(&room.heads))
+            .bind(room.state_root.0.as_slice())
+            .bind(room.last_position)
+            .bind(room.joined)
+            .bind(room.invited)
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// Lists a room in the public directory, or takes it off.
+    pub async fn publish_room(&mut self, room_no: i64, published: bool) -> Result<(), StoreError> {
+        self.query("UPDATE rooms SET published = $2 WHERE room_no = $1")
+            .bind(room_no)
+            .bind(published)
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// Sets one entry of the current state.
+    pub async fn set_state(
+        &mut self,
+        room_no: i64,
+        kind: &str,
+        state_key: &str,
+        event_no: EventNo,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO room_state (room_no, kind, state_key, event_no) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (room_no, kind, state_key) DO UPDATE SET event_no = excluded.event_no";
+        self.query(sql)
+            .bind(room_no)
+            .bind(kind)
+            .bind(state_key)
+            .bind(event_no.0)
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// Sets how a person stands to a room.
+    pub async fn set_membership(&mut self, member: &MemberRow) -> Result<(), StoreError> {
+        let sql = "INSERT INTO memberships (user_id, room_no, membership, event_no, position, forgotten) \
+                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (user_id, room_no) DO UPDATE SET \
+                   membership = excluded.membership, event_no = excluded.event_no, \
+                   position = excluded.position, forgotten = excluded.forgotten";
+        self.query(sql)
+            .bind(member.user_id.as_str())
+            .bind(member.room_no)
+            .bind(member.membership.as_str())
+            .bind(member.event_no.0)
+            .bind(member.position)
+            .bind(member.forgotten)
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// Lets a person forget a room.
+    pub async fn forget_room(&mut self, room_no: i64, user_id: &UserId) -> Result<(), StoreError> {
+        self.query("UPDATE memberships SET forgotten = 1 WHERE user_id = $1 AND room_no = $2")
+            .bind(user_id.as_str())
+            .bind(room_no)
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// Names a room; [`StoreError::Taken`] where the alias names one already.
+    pub async fn add_alias(
+        &mut self,
+        alias: &RoomAliasId,
+        room_no: i64,
+        created_by: &UserId,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO aliases (alias, room_no, created_by) VALUES ($1, $2, $3) \
+                   ON CONFLICT (alias) DO NOTHING";
+        let added = self
+            .query(sql)
+            .bind(alias.as_str())
+            .bind(room_no)
+            .bind(created_by.as_str())
+            .run()
+            .await?;
+        if added == 0 { Err(StoreError::Taken) } else { Ok(()) }
+    }
+
+    /// Takes a name away; false where nothing has it.
+    pub async fn remove_alias(&mut self, alias: &RoomAliasId) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM aliases WHERE alias = $1";
+        Ok(self.query(sql).bind(alias.as_str()).run().await? > 0)
+    }
+}
+
+/// Heads as text: a line each, the id and the depth.
+fn write_heads(heads: &[(OwnedEventId, u64)]) -> String {
+    heads.iter().map(|(id, depth)| format!("{id} {depth}\n")).collect()
+}
+
+fn read_heads(text: &str) -> Option<Vec<(OwnedEventId, u64)>> {
+    text.lines()
+        .map(|line| {
+            let (id, depth) = line.split_once(' ')?;
+            Some((id.try_into().ok()?, depth.parse().ok()?))
+        })
+        .collect()
+}
+
+fn read_room(row: &Row) -> Result<RoomRow, StoreError> {
+    let version: String = row.get(2)?;
+    let heads: String = row.get(4)?;
+    Ok(RoomRow {
+        room_no: row.get(0)?,
+        room_id: row.parse(1)?,
+        version: RoomVersion::parse(&version)
+            .ok_or(StoreError::Damaged("a stored room version is unknown"))?,
+        kind: row.get(3)?,
+        heads: read_heads(&heads).ok_or(StoreError::Damaged("a room's heads do not parse"))?,
+        state_root: NodeId(row.array(5)?),
+        last_position: row.get(6)?,
+        joined: row.get(7)?,
+        invited: row.get(8)?,
+        published: row.get::<i64>(9)? != 0,
+    })
+}
+
+fn read_member(row: &Row) -> Result<MemberRow, StoreError> {
+    let membership: String = row.get(2)?;
+    Ok(MemberRow {
+        user_id: row.parse(0)?,
+        room_no: row.get(1)?,
+        membership: Membership::parse(&membership)
+            .ok_or(StoreError::Damaged("a stored membership is unknown"))?,
+        event_no: EventNo(row.get(3)?),
+        position: row.get(4)?,
+        forgotten: row.get::<i64>(5)? != 0,
+    })
+}
