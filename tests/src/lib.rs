@@ -1,0 +1,32 @@
+//! The harness of the stories: a town of real nodes, and a plain Matrix client that walks about in it.
+//!
+//! Nothing here knows the inside of a node. A node is a program, found through `WAYSIDE_BIN` or
+//! beside the running test, and is spoken to through its flags, its signals and its doors only.
+//!
+//! ```no_run
+//! # async fn story() -> anyhow::Result<()> {
+//! use wayside_tests::{Client, Engine, Town};
+//! let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+//! let mut node = town.node("a")?.start().await?;
+//! let alice = Client::register(node.http(), "alice").await?;
+//! let room = alice.create_room(&serde_json::json!({})).await?;
+//! alice.send_text(&room, "txn-1", "hello").await?;
+//! node.stop().await?;
+//! # Ok(()) }
+//! ```
+
+mod client;
+mod engine;
+mod metrics;
+mod node;
+mod programs;
+mod seeded;
+mod town;
+
+pub use client::{CallError, Client, EventId, MediaUri, RoomId, Session, SyncToken};
+pub use engine::{Database, Engine};
+pub use metrics::Metrics;
+pub use node::{Node, Options, Refusal};
+pub use programs::{Script, skip};
+pub use seeded::Seeded;
+pub use town::Town;

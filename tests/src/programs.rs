@@ -1,0 +1,93 @@
+//! Programs that the stories run: the node, Python, and what ends a process gently.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::{process::Command, time::timeout};
+
+/// Whether this run may not leave anything out.
+fn is_ci() -> bool {
+    env::var_os("CI").is_some_and(|value| value == "true")
+}
+
+/// Leaves a story out because this machine lacks something: says so under the story's name, and
+/// fails in CI, where setup brings everything.
+pub fn skip(why: &str) -> Result<()> {
+    let thread = std::thread::current();
+    let story = thread.name().unwrap_or("a story");
+    ensure!(!is_ci(), "{story} cannot be left out in CI: {why}");
+    println!("skipped: {story}: {why}");
+    Ok(())
+}
+
+/// Asks a process to end. The standard library can only kill, hence the shell.
+pub(crate) async fn signal_term(pid: u32) -> Result<()> {
+    let status = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().await?;
+    ensure!(status.success(), "process {pid} is not there to be ended");
+    Ok(())
+}
+
+/// The node's program: `WAYSIDE_BIN`, else the one built beside the running test or bench.
+pub(crate) fn node_program() -> Result<PathBuf> {
+    if let Some(named) = env::var_os("WAYSIDE_BIN") {
+        return Ok(named.into());
+    }
+    let here = env::current_exe().context("finding the running program")?;
+    here.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("wayside"))
+        .find(|candidate| candidate.is_file())
+        .with_context(|| {
+            format!(
+                "no program `wayside` beside {}: build it (cargo build --workspace --bins) or name it in WAYSIDE_BIN",
+                here.display()
+            )
+        })
+}
+
+/// A Python script of the stories, run by the interpreter that has their packages.
+#[derive(Debug)]
+pub struct Script {
+    python: PathBuf,
+    path: PathBuf,
+}
+
+impl Script {
+    /// The script `flows/NAME`, or `None` with a word on it where `WAYSIDE_PYTHON` is not set.
+    pub fn find(name: &str) -> Result<Option<Self>> {
+        let Some(python) = env::var_os("WAYSIDE_PYTHON") else {
+            skip("WAYSIDE_PYTHON is not set (make test sets it)")?;
+            return Ok(None);
+        };
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("flows").join(name);
+        Ok(Some(Self { python: python.into(), path }))
+    }
+
+    /// Runs the script to its end.
+    pub async fn run(&self, arguments: &[&str], limit: Duration) -> Result<()> {
+        let run = Command::new(&self.python)
+            .arg(&self.path)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let name = self.path.display();
+        let Ok(output) = timeout(limit, run).await else {
+            bail!("{name} {arguments:?} took longer than {limit:?}");
+        };
+        let output = output.with_context(|| format!("running {name}"))?;
+        ensure!(
+            output.status.success(),
+            "{name} {arguments:?} failed:\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+}
