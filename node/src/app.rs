@@ -38,7 +38,9 @@ use crate::{
 
 /// How long requests under way may take to finish when the node ends.
 const DRAIN: Duration = Duration::from_secs(3);
-/// How often what lasts too long is looked for.
+/// How often the moment is looked through for what lasts too long: typing ends so late at most.
+const LIVE_SWEEP: Duration = Duration::from_secs(1);
+/// How often the rest is.
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// A node that answers.
@@ -222,11 +224,15 @@ impl Running {
 
 /// Looks now and then for what has lasted too long.
 async fn sweep(app: Arc<App>, stop: CancellationToken) {
-    let mut ticks = interval(SWEEP);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        app.services.live.sweep(app.services.ground.clock.now_ms());
-        app.sweep();
+    let (mut often, mut seldom) = (interval(LIVE_SWEEP), interval(SWEEP));
+    often.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    seldom.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = often.tick() => app.services.live.sweep(app.services.ground.clock.now_ms()),
+            _ = seldom.tick() => app.sweep(),
+            () = stop.cancelled() => break,
+        }
     }
 }
 
@@ -274,9 +280,19 @@ fn url(scheme: &str, address: SocketAddr) -> String {
 /// The address of this machine in its local network, if it is in one.
 fn lan_address() -> Option<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().ok()?;
-    let private = |ip: &IpAddr| match ip {
-        IpAddr::V4(ip) => ip.is_private(),
-        IpAddr::V6(_) => false,
-    };
-    interfaces.into_iter().map(|it| it.ip()).find(private)
+    let addresses = interfaces.iter().filter(|it| it.is_oper_up() && !is_inner(&it.name));
+    let mut addresses: Vec<Ipv4Addr> = addresses
+        .filter_map(|it| match it.ip() {
+            IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_link_local() => Some(ip),
+            _ => None,
+        })
+        .collect();
+    // A home network has private addresses; a public one is the next best that others can reach.
+    addresses.sort_by_key(|ip| !ip.is_private());
+    addresses.first().copied().map(IpAddr::V4)
+}
+
+/// Whether an interface leads only to containers and virtual machines inside this machine.
+fn is_inner(interface: &str) -> bool {
+    ["docker", "br-", "veth", "virbr", "cni", "podman"].iter().any(|it| interface.starts_with(it))
 }

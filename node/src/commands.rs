@@ -26,6 +26,8 @@ use crate::text;
 /// A link for the first operator works so long, in milliseconds.
 const FIRST_LINK_MS: i64 = 24 * 60 * 60 * 1000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// The file of the data folder that holds the address of the node's last start.
+const ADDRESS_FILE: &str = "address";
 /// Rows of a list that are read at once.
 const PAGE: i64 = 500;
 
@@ -69,8 +71,12 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let try_out = config.server_name.is_none();
     let mut term = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let data = config.data.clone();
     let running = app::start(config).await?;
     greet(&running, try_out).await?;
+    // Commands beside the running node show links with the address that it has now.
+    fs::write(data.join(ADDRESS_FILE), &running.app.places.public)
+        .context("noting the node's address in the data folder")?;
     let mut out = io::stdout();
     writeln!(
         out,
@@ -133,6 +139,7 @@ async fn greet(running: &Running, try_out: bool) -> anyhow::Result<()> {
             "  `wayside init NAME` in a new data folder before people live on it.".to_owned(),
         );
     }
+    lines.push(format!("  On this machine: {}", running.http));
     if let Some(lan) = &running.lan {
         lines.push(format!("  On your network: {lan}"));
         lines.extend(qr(lan));
@@ -151,6 +158,9 @@ async fn greet(running: &Running, try_out: bool) -> anyhow::Result<()> {
                 .to_owned(),
         );
         lines.push(format!("  {}/join/{text}", app.places.public));
+        if app.places.public != running.http {
+            lines.push(format!("  or on this machine: {}/join/{text}", running.http));
+        }
     }
     lines.push(String::new());
     for line in lines {
@@ -163,25 +173,25 @@ async fn greet(running: &Running, try_out: bool) -> anyhow::Result<()> {
 fn qr(address: &str) -> Vec<String> {
     let Ok(code) = qrcode::QrCode::new(address) else { return Vec::new() };
     let drawn = code.render::<qrcode::render::unicode::Dense1x2>().quiet_zone(true).build();
-    drawn.lines().map(|line| format!("  {line}")).collect()
+    // Cameras want dark on light, whatever colours the terminal has.
+    let (light, off) =
+        if io::stderr().is_terminal() { ("\x1b[30;107m", "\x1b[0m") } else { ("", "") };
+    drawn.lines().map(|line| format!("  {light}{line}{off}")).collect()
 }
 
 /// Shows or checks the settings.
-pub(crate) fn config(config: Config, arguments: &ArgMatches) -> anyhow::Result<()> {
-    match arguments.subcommand_name() {
-        Some("example") => print!("{}", config::example()),
-        _ => {
-            EnvFilter::try_new(&config.log)
-                .with_context(|| format!("{:?} is no right value of log", config.log))?;
-            for path in [&config.tls_cert, &config.tls_key, &config.trust_ca].into_iter().flatten()
-            {
-                fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
-            }
-            let name =
-                config.server_name.as_ref().map_or("a try-out without a name", |it| it.as_str());
-            println!("The settings are right: {name}, data in {}.", config.data.display());
-        }
+pub(crate) fn config(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()> {
+    if arguments.subcommand_name() == Some("example") {
+        print!("{}", config::example());
+        return Ok(());
     }
+    EnvFilter::try_new(&config.log)
+        .with_context(|| format!("{:?} is no right value of log", config.log))?;
+    for path in [&config.tls_cert, &config.tls_key, &config.trust_ca].into_iter().flatten() {
+        fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+    }
+    let name = config.server_name.as_ref().map_or("a try-out without a name", |it| it.as_str());
+    println!("The settings are right: {name}, data in {}.", config.data.display());
     Ok(())
 }
 
@@ -277,7 +287,8 @@ pub(crate) async fn invite(config: Config, arguments: &ArgMatches) -> anyhow::Re
     let role: Role = text(arguments, "role").parse()?;
     let uses = arguments.get_one::<i64>("uses").copied().unwrap_or(1);
     let days = arguments.get_one::<i64>("days").copied().unwrap_or(7);
-    let public = config.public_url.clone();
+    let noted = fs::read_to_string(config.data.join(ADDRESS_FILE)).ok();
+    let public = config.public_url.clone().or(noted);
     let inside = app::open(config).await?;
     let services = &inside.services;
     let link = services.accounts.invite(role, uses, Some(days * DAY_MS), None).await;
@@ -285,7 +296,7 @@ pub(crate) async fn invite(config: Config, arguments: &ArgMatches) -> anyhow::Re
     let link = link?;
     match public {
         Some(url) => println!("{}/join/{link}", url.trim_end_matches('/')),
-        None => println!("/join/{link} below the node's address (public_url is not set)"),
+        None => println!("/join/{link} below the node's address, which its first start will tell"),
     }
     Ok(())
 }

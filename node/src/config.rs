@@ -248,7 +248,7 @@ pub fn example() -> String {
             text.push_str(line);
             text.push('\n');
         }
-        text.push_str(&format!("#{} = {}\n", key.name, key.example));
+        text.extend(["#", key.name, " = ", key.example, "\n"]);
     }
     text
 }
@@ -329,12 +329,22 @@ mod tests {
     }
 
     #[test]
+    fn the_committed_example_file_is_the_one_that_the_settings_make() {
+        let committed = include_str!("../wayside.example.toml");
+        assert_eq!(
+            committed,
+            example(),
+            "write `wayside config example` to node/wayside.example.toml"
+        );
+    }
+
+    #[test]
     fn the_example_file_holds_every_key_and_is_valid_when_uncommented() {
         let example = example();
         let uncommented: String = example
             .lines()
             .filter(|line| !line.starts_with("##") && !line.starts_with("# "))
-            .map(|line| format!("{}\n", line.trim_start_matches('#')))
+            .flat_map(|line| [line.trim_start_matches('#'), "\n"])
             .collect();
         let table: Table = toml::from_str(&uncommented).unwrap();
         assert_eq!(table.len(), KEYS.len());

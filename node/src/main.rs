@@ -38,7 +38,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
         match name {
             "init" => commands::init(config, text(arguments, "name")).await,
             "serve" => commands::serve(config).await,
-            "config" => commands::config(config, arguments),
+            "config" => commands::config(&config, arguments),
             "user" => commands::user(config, arguments).await,
             "invite" => commands::invite(config, arguments).await,
             "room" => commands::room(config, arguments).await,

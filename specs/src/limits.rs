@@ -30,6 +30,12 @@ pub const INITIAL_STATE_EVENTS: usize = 200;
 pub const NAME_BYTES: usize = 512;
 /// Longest transaction id, device id or filter id in bytes.
 pub const TOKEN_BYTES: usize = 255;
+/// Most files of one account that have a name and no bytes yet.
+pub const AWAITED_MEDIA_PER_USER: i64 = 100;
+/// How long a file with a name may stay without bytes, in milliseconds.
+pub const AWAITED_MEDIA_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Longest wait of one download for a file that is still to come, in milliseconds.
+pub const DOWNLOAD_WAIT_MS: u64 = 60_000;
 /// Longest time a typing notice lasts in milliseconds.
 pub const TYPING_MS: u64 = 120_000;
 /// Longest status message of a presence in bytes.

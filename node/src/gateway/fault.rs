@@ -34,6 +34,12 @@ pub enum Fault {
     /// The body is larger than the route takes.
     #[error("the body is larger than the {0} bytes that this request may have")]
     BodyTooLarge(usize),
+    /// What is asked for is none of the kinds that this node knows.
+    #[error("{0}")]
+    Unknown(String),
+    /// The alias of a room that was to be made names another room.
+    #[error("the alias {0} names another room already")]
+    AliasInUse(String),
     /// The role does not reach.
     #[error("this is only for those who are {0} or more")]
     RoleTooLow(&'static str),
@@ -81,13 +87,14 @@ impl Fault {
         if let Self::Service(Error::TooOften { retry_ms }) = &self {
             body["retry_after_ms"] = (*retry_ms).into();
         }
-        if status.is_server_error() {
+        let failed = !matches!(self, Self::Service(Error::NotYetUploaded));
+        if status.is_server_error() && failed {
             let id = Clock.random_name(8);
-            let cause: Option<&dyn std::error::Error> = match &self {
-                Self::Service(Error::Internal(cause)) => Some(cause.as_ref()),
-                _ => None,
+            let cause = match &self {
+                Self::Service(Error::Internal(cause)) => format!("{cause:#}"),
+                other => other.to_string(),
             };
-            tracing::error!(%id, cause = cause.map(tracing::field::display), "a request failed");
+            tracing::error!(%id, %cause, "a request failed");
             body["error"] = format!("{self} (id {id})").into();
         }
         let mut reply = json_reply(&body);
@@ -109,6 +116,8 @@ impl Fault {
             Self::Unrecognized => (StatusCode::NOT_FOUND, "M_UNRECOGNIZED"),
             Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "M_UNRECOGNIZED"),
             Self::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE"),
+            Self::Unknown(_) => (StatusCode::BAD_REQUEST, "M_UNKNOWN"),
+            Self::AliasInUse(_) => (StatusCode::BAD_REQUEST, "M_ROOM_IN_USE"),
             Self::RoleTooLow(_) => (StatusCode::FORBIDDEN, "M_FORBIDDEN"),
             Self::Interactive(_) => (StatusCode::UNAUTHORIZED, "M_FORBIDDEN"),
         }
@@ -131,6 +140,13 @@ fn service(error: &Error) -> (StatusCode, &'static str) {
         Error::WeakPassword(_) => (StatusCode::BAD_REQUEST, "M_WEAK_PASSWORD"),
         Error::AliasTaken(_) => (StatusCode::CONFLICT, "M_ROOM_IN_USE"),
         Error::RoomVersion(_) => (StatusCode::BAD_REQUEST, "M_UNSUPPORTED_ROOM_VERSION"),
+        Error::NotLeft => (StatusCode::BAD_REQUEST, "M_UNKNOWN"),
+        Error::BadAlias(_) => (StatusCode::BAD_REQUEST, "M_BAD_ALIAS"),
+        Error::KeptByNode(_) => (StatusCode::METHOD_NOT_ALLOWED, "M_BAD_JSON"),
+        Error::ProfileTooLarge => (StatusCode::BAD_REQUEST, "M_PROFILE_TOO_LARGE"),
+        Error::ProfileKeyTooLarge => (StatusCode::BAD_REQUEST, "M_KEY_TOO_LARGE"),
+        Error::NotYetUploaded => (StatusCode::GATEWAY_TIMEOUT, "M_NOT_YET_UPLOADED"),
+        Error::AlreadyUploaded => (StatusCode::CONFLICT, "M_CANNOT_OVERWRITE_MEDIA"),
         Error::RoomState(_) => (StatusCode::BAD_REQUEST, "M_INVALID_ROOM_STATE"),
         Error::Guest => (StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN"),
         Error::TooOften { .. } => (StatusCode::TOO_MANY_REQUESTS, "M_LIMIT_EXCEEDED"),

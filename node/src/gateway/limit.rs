@@ -49,14 +49,14 @@ impl Limits {
     }
 
     /// Takes one from the budget, or says when there will be one again.
-    pub(super) fn take(&self, rate: Rate, who: Who) -> Result<(), Error> {
+    pub(super) fn take(&self, rate: Rate, who: &Who) -> Result<(), Error> {
         let Some((_, budget)) = self.budgets.iter().find(|(of, _)| *of == rate) else {
             return Ok(());
         };
         if budget.len() > BUDGETS {
             budget.retain_recent();
         }
-        budget.check_key(&who).map_err(|until| {
+        budget.check_key(who).map_err(|until| {
             let wait = until.wait_time_from(self.clock.now());
             let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
             Error::TooOften { retry_ms }
@@ -96,13 +96,13 @@ mod tests {
         let limits = Limits::new(false);
         let one = || Who::address("192.0.2.1".parse().unwrap());
         for _ in 0..10 {
-            limits.take(Rate::Guess, one()).unwrap();
+            limits.take(Rate::Guess, &one()).unwrap();
         }
-        let over = limits.take(Rate::Guess, one()).unwrap_err();
+        let over = limits.take(Rate::Guess, &one()).unwrap_err();
         assert!(matches!(over, Error::TooOften { retry_ms } if retry_ms > 0));
-        limits.take(Rate::Guess, Who::address("192.0.2.2".parse().unwrap())).unwrap();
-        limits.take(Rate::Read, one()).unwrap();
-        limits.take(Rate::Free, one()).unwrap();
+        limits.take(Rate::Guess, &Who::address("192.0.2.2".parse().unwrap())).unwrap();
+        limits.take(Rate::Read, &one()).unwrap();
+        limits.take(Rate::Free, &one()).unwrap();
     }
 
     #[test]

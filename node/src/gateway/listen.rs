@@ -1,9 +1,17 @@
 //! The listeners: sockets, TLS, and connections that end when the node does.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
-use http::{Request, Response, header};
+use http::{Request, Response, Version, header};
+use http_body_util::BodyExt;
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -13,19 +21,29 @@ use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Notify, Semaphore},
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-use super::{Arrival, http::only_https};
+use super::{Arrival, body::Patient, http::only_https};
+use crate::ops::descriptors;
 
 /// Connections open at once on one listener; further ones wait to be accepted.
 const CONNECTIONS: usize = 16_384;
 /// How long a connection may take to say what it wants, and to shake hands.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a connection may stay open between requests.
+const IDLE: Duration = Duration::from_mins(2);
+/// How long a connection with requests may go without one beginning or ending: more than the
+/// longest wait for news, and than a file takes on a slow line.
+const BUSY: Duration = Duration::from_hours(1);
+/// How long a connection that is to end may take to do so.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// Most bytes of a request's head.
+const HEAD_BYTES: usize = 64 * 1024;
 /// A pause after accepting failed, so that a lack of file descriptors does not spin.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
@@ -37,7 +55,7 @@ pub enum Door {
         /// The address that others are shown.
         https: String,
         /// Who is let through beside this machine itself.
-        proxies: Arc<[std::net::IpAddr]>,
+        proxies: Arc<[IpAddr]>,
     },
     /// Encrypted.
     Secure(Arc<ServerConfig>),
@@ -60,7 +78,8 @@ impl Listener {
     /// Answers until `stop` falls; then lets what is under way finish. Every connection is a task
     /// of the tracker.
     pub async fn serve(self, tasks: TaskTracker, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        // Three listeners, and a fourth part for all else that this process opens.
+        let places = Arc::new(Semaphore::new(CONNECTIONS.min(descriptors::raise() / 4)));
         loop {
             let Ok(place) = places.clone().acquire_owned().await else { return };
             let accepted = tokio::select! {
@@ -96,9 +115,8 @@ async fn connection(
     let peer = peer.ip().to_canonical();
     match door {
         Door::Plain { https, proxies } => {
-            let known = peer.is_loopback() || proxies.contains(&peer);
-            let arrival = Arrival { peer, secure: false };
-            converse(stream, arrival, router, (!known).then_some(https), stop).await;
+            let only_to = (!may_come_plainly(peer, &proxies)).then_some(https);
+            converse(stream, Arrival { peer, secure: false }, router, only_to, stop).await;
         }
         Door::Secure(config) => {
             let shaken = timeout(PATIENCE, TlsAcceptor::from(config).accept(stream)).await;
@@ -113,6 +131,11 @@ async fn connection(
     }
 }
 
+/// What is said without encryption stays on this machine, or comes from a proxy that is trusted.
+fn may_come_plainly(peer: IpAddr, proxies: &[IpAddr]) -> bool {
+    peer.is_loopback() || proxies.contains(&peer)
+}
+
 async fn converse<S>(
     stream: S,
     arrival: Arrival,
@@ -122,10 +145,14 @@ async fn converse<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let doing = Arc::new(Doing::default());
+    let (said, stopping) = (doing.clone(), stop.clone());
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let (router, only_to) = (router.clone(), only_to.clone());
+        let (answering, stopping) = (Answering::begin(&said), stopping.clone());
         async move {
-            let mut request = request.map(Body::new);
+            let lingers = request.version() < Version::HTTP_2;
+            let mut request = request.map(|body| Body::new(Patient::new(body, lingers, stopping)));
             request.extensions_mut().insert(arrival);
             if let Some(https) = only_to {
                 return Ok(only_https(&https));
@@ -135,11 +162,18 @@ async fn converse<S>(
                 let always = header::HeaderValue::from_static("max-age=15552000");
                 reply.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, always);
             }
+            // A request is over when its answer has gone out.
+            let reply = reply.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    let _held_until_then = &answering;
+                    frame
+                }))
+            });
             Ok::<_, std::convert::Infallible>(reply)
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEAD_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -153,8 +187,91 @@ async fn converse<S>(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = doing.nothing() => {
+            connection.as_mut().graceful_shutdown();
+            timeout(FAREWELL, connection).await.unwrap_or(Ok(()))
+        }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke off");
+    }
+}
+
+/// What goes on on a connection.
+#[derive(Default)]
+struct Doing {
+    requests: AtomicUsize,
+    changed: Notify,
+}
+
+impl Doing {
+    /// Waits until nothing has begun or ended for longer than is borne.
+    async fn nothing(&self) {
+        let mut idle = PATIENCE;
+        loop {
+            let requests = self.requests.load(Ordering::Acquire);
+            let most = if requests > 0 { BUSY } else { idle };
+            if timeout(most, self.changed.notified()).await.is_err() {
+                return;
+            }
+            idle = IDLE;
+        }
+    }
+}
+
+/// A request that is being answered.
+struct Answering(Arc<Doing>);
+
+impl Answering {
+    fn begin(doing: &Arc<Doing>) -> Self {
+        doing.requests.fetch_add(1, Ordering::AcqRel);
+        doing.changed.notify_one();
+        Self(doing.clone())
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::AcqRel);
+        self.0.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// What a peer gets that asks for `/` without encryption.
+    async fn asked_by(peer: &str) -> String {
+        let peer = peer.parse().unwrap();
+        let proxies = ["192.0.2.9".parse().unwrap()];
+        let only_to = (!may_come_plainly(peer, &proxies)).then(|| "https://a.test".to_owned());
+        let router = Router::new().route("/", get(|| async { "inside" }));
+        let (mut near, far) = tokio::io::duplex(64 * 1024);
+        let arrival = Arrival { peer, secure: false };
+        let talk = converse(far, arrival, router, only_to, CancellationToken::new());
+        let ask = async {
+            near.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+                .await
+                .unwrap();
+            let mut reply = String::new();
+            near.read_to_string(&mut reply).await.unwrap();
+            reply
+        };
+        tokio::join!(talk, ask).1
+    }
+
+    #[tokio::test]
+    async fn plain_http_from_other_machines_only_points_to_https() {
+        for known in ["127.0.0.1", "::1", "192.0.2.9"] {
+            let reply = asked_by(known).await;
+            assert!(reply.starts_with("HTTP/1.1 200") && reply.ends_with("inside"), "{reply}");
+        }
+        let reply = asked_by("192.0.2.1").await;
+        assert!(reply.starts_with("HTTP/1.1 426"), "{reply}");
+        assert!(reply.contains("https://a.test") && !reply.contains("inside"), "{reply}");
     }
 }

@@ -3,16 +3,20 @@
 //! All routes stand in one table ([`routes`]), from which the router is built and the tests
 //! enumerate. A door calls services and never the store.
 
+mod body;
+mod claims;
 pub mod fault;
 pub mod http;
+mod json;
 mod limit;
 pub mod listen;
 pub mod matrix;
 pub mod table;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use ::http::{HeaderMap, HeaderValue, Method, Request, header};
+use ::http::{HeaderMap, HeaderValue, Method, Request, Version, header};
+use anyhow::anyhow;
 use axum::{
     Router,
     body::Body,
@@ -21,7 +25,9 @@ use axum::{
     routing::{MethodFilter, MethodRouter, on},
 };
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::time::timeout;
 
 use self::{
     fault::Fault,
@@ -30,7 +36,7 @@ use self::{
 };
 use crate::{
     ops::metrics::Metrics,
-    services::{Services, accounts::Session},
+    services::{Error, Services, accounts::Session},
 };
 
 /// What the doors lead to.
@@ -113,7 +119,18 @@ fn method_router(app: Arc<App>, route: Route, path: String) -> MethodRouter {
         let (app, route, path) = (app.clone(), route.clone(), path.clone());
         async move {
             let timer = app.metrics.begin(&route.method, &path);
-            let reply = pass(&app, &route, request).await.unwrap_or_else(Fault::into_reply);
+            let first = request.version() < Version::HTTP_2;
+            let has_body = !http_body::Body::is_end_stream(request.body());
+            // A panic is a defect of ours, and costs the one request that met it.
+            let passed = AssertUnwindSafe(pass(&app, &route, request)).catch_unwind().await;
+            let passed = passed.unwrap_or_else(|_| Err(Error::internal(anyhow!("a panic")).into()));
+            let mut reply = passed.unwrap_or_else(Fault::into_reply);
+            if first && has_body && !reply.status().is_success() {
+                // What is refused may not have been read to its end: the connection cannot go on
+                // behind it, and a client that is not told would lose its next request.
+                let close = HeaderValue::from_static("close");
+                reply.headers_mut().insert(header::CONNECTION, close);
+            }
             app.metrics.end(timer, reply.status());
             reply
         }
@@ -125,7 +142,8 @@ async fn pass(app: &Arc<App>, route: &Route, request: Request<Body>) -> Result<R
     let (mut parts, body) = request.into_parts();
     let arrival = parts.extensions.get::<Arrival>().copied();
     let peer = arrival.map_or(IpAddr::from([0, 0, 0, 0]), |arrival| arrival.peer);
-    let address = forwarded(app, peer, &parts.headers);
+    let trusted = &app.services.ground.config.trusted_proxies;
+    let address = claims::address(trusted, peer, &parts.headers);
     let session = session(app, route, &parts.headers, parts.uri.query(), address).await?;
     let params = RawPathParams::from_request_parts(&mut parts, &()).await;
     let params = params.map_err(|error| Fault::BadParameter(error.body_text()))?;
@@ -150,65 +168,43 @@ async fn session(
     query: Option<&str>,
     address: IpAddr,
 ) -> Result<Option<Session>, Fault> {
-    let token = token(headers, query);
+    let token = claims::token(headers, query);
     if route.access == Access::Public {
-        app.limits.take(route.rate, Who::address(address))?;
+        app.limits.take(route.rate, &Who::address(address))?;
         return Ok(None);
     }
     let Some(token) = token else {
-        app.limits.take(route.rate, Who::address(address))?;
+        app.limits.take(route.rate, &Who::address(address))?;
         return Err(Fault::MissingToken);
     };
     let session = match app.services.accounts.session(&token, address).await {
         Ok(session) => session,
         Err(error) => {
             // Tokens that are guessed use up the budget of guesses.
-            app.limits.take(table::Rate::Guess, Who::address(address))?;
+            app.limits.take(table::Rate::Guess, &Who::address(address))?;
             return Err(error.into());
         }
     };
-    app.limits.take(route.rate, Who::Person(session.user_id.clone()))?;
+    app.limits.take(route.rate, &Who::Person(session.user_id.clone()))?;
     if let Access::AtLeast(role) = route.access
         && session.role < role
     {
         if session.role == wayside_specs::Role::Guest {
-            return Err(crate::services::Error::Guest.into());
+            return Err(Error::Guest.into());
         }
         return Err(Fault::RoleTooLow(role.as_str()));
     }
     Ok(Some(session))
 }
 
-/// The access token: in the header, or for older clients in the query.
-fn token(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let value = value.to_str().ok()?;
-        let (scheme, token) = value.split_once(' ')?;
-        return scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned());
-    }
-    let pair = query?.split('&').find_map(|pair| pair.strip_prefix("access_token="))?;
-    Some(pair.to_owned())
-}
-
-/// Whom a proxy that is trusted speaks for; otherwise whoever is at the other end.
-fn forwarded(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-    let peer = peer.to_canonical();
-    let trusted = &app.services.ground.config.trusted_proxies;
-    if !trusted.contains(&peer) {
-        return peer;
-    }
-    let list =
-        headers.get("x-forwarded-for").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let chain = list.split(',').filter_map(|part| part.trim().parse::<IpAddr>().ok());
-    // The last address that is no proxy of ours is the first that nobody can have made up.
-    chain.rev().find(|address| !trusted.contains(address)).unwrap_or(peer)
-}
+/// How long a body that is wanted whole may take.
+const WHOLE: Duration = Duration::from_mins(1);
 
 async fn whole(body: Body, most: usize) -> Result<Bytes, Fault> {
-    match Limited::new(body, most).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Fault::BodyTooLarge(most)),
-        Err(_) => Err(Fault::BadParameter("the body did not arrive whole".to_owned())),
+    match timeout(WHOLE, Limited::new(body, most).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::BodyTooLarge(most)),
+        _ => Err(Fault::BadParameter("the body did not arrive whole".to_owned())),
     }
 }
 

@@ -143,7 +143,7 @@ impl Route {
     where
         F: Future<Output = Result<Reply, Fault>> + Send + 'static,
     {
-        let json = method != Method::GET;
+        let json = method != Method::GET && method != Method::DELETE;
         let handler = Handler::Whole(Arc::new(move |call| -> Answer { Box::pin(answer(call)) }));
         let body_bytes = limits::REQUEST_BYTES;
         Self { method, paths: vec![path.to_owned()], access, rate, body_bytes, json, handler }
@@ -163,6 +163,31 @@ impl Route {
         let handler = Handler::Stream(Arc::new(move |call| -> Answer { Box::pin(answer(call)) }));
         let paths = paths.iter().map(|path| (*path).to_owned()).collect();
         Self { method, paths, access, rate, body_bytes: usize::MAX, json: false, handler }
+    }
+
+    /// The same under the paths of `r0` too, which older clients call.
+    #[must_use]
+    pub fn older(mut self) -> Self {
+        let older = self.paths.iter().map(|path| path.replacen("/v3/", "/r0/", 1));
+        self.paths.extend(older.collect::<Vec<_>>());
+        self
+    }
+
+    /// The same for a request type that breaks where this field is missing, instead of saying so.
+    #[must_use]
+    pub fn needing(mut self, field: &'static str) -> Self {
+        if let Handler::Whole(answer) = self.handler {
+            let checked = move |call: Call<Bytes>| -> Answer {
+                let missing = match super::json::object(call.request.body()) {
+                    Ok(body) if body.get(field).is_some() => return answer(call),
+                    Ok(_) => Fault::BadJson(format!("the field {field} is missing")),
+                    Err(fault) => fault,
+                };
+                Box::pin(async { Err(missing) })
+            };
+            self.handler = Handler::Whole(Arc::new(checked));
+        }
+        self
     }
 
     /// The same with room for a larger body.
@@ -205,11 +230,8 @@ fn parse<T: IncomingRequest>(call: Call<Bytes>) -> Result<Asked<T>, Fault> {
     let json: Value = if body.is_empty() || T::METHOD == Method::GET {
         Value::Object(serde_json::Map::new())
     } else {
-        serde_json::from_slice(&body).map_err(|error| Fault::not_json(&error))?
+        super::json::object(&body)?
     };
-    if !json.is_object() {
-        return Err(Fault::bad_json("the body must be a JSON object"));
-    }
     // A client that sends no body where all parts of it are optional means an empty one.
     let body = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
     let wanted = wanted_arguments::<T>();

@@ -1,4 +1,5 @@
 //! Running a node: what it measures, its certificates.
 
 pub mod certificates;
+pub mod descriptors;
 pub mod metrics;

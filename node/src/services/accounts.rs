@@ -277,6 +277,14 @@ impl Accounts {
         Ok(session)
     }
 
+    /// Refuses a session whose device was signed out while it was served.
+    pub async fn still_signed_in(&self, session: &Session) -> Result<(), Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let device = session.device_id.as_str();
+        let here = accounts::is_signed_in(&mut snapshot, &session.user_id, device).await?;
+        if here { Ok(()) } else { Err(Error::UnknownToken) }
+    }
+
     /// Signs out: one device, or all.
     pub async fn sign_out(&self, user_id: &UserId, only: Option<&str>) -> Result<(), Error> {
         let user_id = user_id.to_owned();
@@ -494,12 +502,12 @@ impl Accounts {
         }
         let salt = self.ground.clock.random();
         let _turn = self.hashing.acquire().await.map_err(Error::internal)?;
-        tokio::task::spawn_blocking(move || match hash {
-            Some(hash) => password::verify(&password, &hash),
-            None => {
-                let _same_effort = password::hash(&password, salt);
-                false
+        tokio::task::spawn_blocking(move || {
+            if let Some(hash) = hash {
+                return password::verify(&password, &hash);
             }
+            let _same_effort = password::hash(&password, salt);
+            false
         })
         .await
         .map_err(Error::internal)

@@ -46,9 +46,30 @@ pub enum Error {
     /// This node does not know the room version.
     #[error("the room version {0} is not one of 10, 11 and 12")]
     RoomVersion(String),
+    /// They are in the room, or at its door.
+    #[error("leave the room before you forget it")]
+    NotLeft,
+    /// Aliases that a room claims for itself name another room, or none.
+    #[error("the alias {0} does not name this room")]
+    BadAlias(String),
     /// The room would be made in a way that its own rules refuse.
     #[error("{0}")]
     RoomState(String),
+    /// The kind of account data is the node's own to set.
+    #[error("{0} is set in a way of its own")]
+    KeptByNode(String),
+    /// A profile would become too large.
+    #[error("a profile has at most 64 KiB")]
+    ProfileTooLarge,
+    /// The name of a profile field is too long.
+    #[error("the name of a profile field has at most 255 bytes")]
+    ProfileKeyTooLarge,
+    /// The name of a file that is still to come.
+    #[error("this file has not been uploaded yet")]
+    NotYetUploaded,
+    /// A file of that name is there already.
+    #[error("this file has been uploaded already, and files never change")]
+    AlreadyUploaded,
     /// Guests may not do that.
     #[error("guests may not do that: make your account a lasting one first")]
     Guest,
@@ -70,6 +91,9 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => Self::Full,
+            StoreError::Nul => Self::Invalid(
+                "the character NUL can be part of no name, id or text here".to_owned(),
+            ),
             other => Self::Internal(other.into()),
         }
     }

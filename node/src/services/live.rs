@@ -227,10 +227,10 @@ impl Live {
     }
 
     /// Lets go of a bell that nobody else holds.
-    pub fn leave_bell(&self, user_id: &UserId, bell: Arc<Notify>) {
+    pub fn leave_bell(&self, user_id: &UserId, bell: &Arc<Notify>) {
         let mut waiting = self.waiting();
         // The map's own and the caller's are the last two.
-        if Arc::strong_count(&bell) <= 2 {
+        if Arc::strong_count(bell) <= 2 {
             waiting.remove(user_id);
         }
     }

@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod content;
 mod error;
+pub mod filter;
 mod ground;
 pub mod live;
 pub mod rooms;

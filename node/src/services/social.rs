@@ -47,39 +47,40 @@ impl Social {
             .collect()
     }
 
-    /// Sets a field of one's profile, or removes it.
+    /// Sets a field of one's profile, or removes it; gives what it was before.
     pub async fn set_profile_field(
         &self,
         user_id: &UserId,
         name: &str,
         value: Option<Value>,
-    ) -> Result<(), Error> {
-        if name.is_empty() || name.len() > limits::ID_BYTES {
-            return Err(Error::Invalid(
-                "the name of a profile field has 1 to 255 bytes".to_owned(),
-            ));
-        }
+    ) -> Result<Option<Value>, Error> {
+        check_field_name(name)?;
         if let Some(value) = &value {
             check_shown(name, value)?;
         }
         let text = value.as_ref().map(ToString::to_string);
         let (user_id, name) = (user_id.to_owned(), name.to_owned());
-        self.ground
+        let before = self
+            .ground
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    let others = people::profile(tx, &user_id).await?;
-                    let others = others.iter().filter(|(other, _)| *other != name);
-                    let size: usize =
-                        others.map(|(name, value)| name.len() + value.len() + 8).sum();
-                    let added = text.as_ref().map_or(0, |text| name.len() + text.len() + 8);
-                    if size + added > limits::PROFILE_BYTES {
-                        return Err(Error::TooLarge("a profile has at most 64 KiB".to_owned()));
+                    let mut fields = people::profile(tx, &user_id).await?;
+                    let at = fields.iter().position(|(other, _)| *other == name);
+                    let before = at.map(|at| fields.swap_remove(at).1);
+                    // The commas and quotes around a field count too.
+                    let bytes = |name: &str, value: &str| name.len() + value.len() + 4;
+                    let size: usize = fields.iter().map(|(name, value)| bytes(name, value)).sum();
+                    let added = text.as_ref().map_or(0, |text| bytes(&name, text));
+                    if added > 0 && size + added + 2 > limits::PROFILE_BYTES {
+                        return Err(Error::ProfileTooLarge);
                     }
-                    Ok(tx.set_profile_field(&user_id, &name, text.as_deref()).await?)
+                    tx.set_profile_field(&user_id, &name, text.as_deref()).await?;
+                    Ok(before)
                 })
             })
-            .await
+            .await?;
+        before.map(|text| serde_json::from_str(&text).map_err(Error::internal)).transpose()
     }
 
     /// One item of account data, of the account or of a room.
@@ -110,7 +111,7 @@ impl Social {
         content: &RawValue,
     ) -> Result<(), Error> {
         if KEPT_KINDS.contains(&kind) {
-            return Err(Error::Invalid(format!("{kind} is set in a way of its own")));
+            return Err(Error::KeptByNode(kind.to_owned()));
         }
         if kind.len() > limits::ID_BYTES {
             return Err(Error::TooLarge("a type has at most 255 bytes".to_owned()));
@@ -153,7 +154,7 @@ impl Social {
     /// Stores a filter and names it; equal filters of one person have one name.
     pub async fn add_filter(&self, user_id: &UserId, body: &RawValue) -> Result<String, Error> {
         let tag = wayside_identity::tag::tag(&[0; 32], &[body.get().as_bytes()]);
-        let filter_id: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+        let filter_id = hex::encode(tag);
         let (user, id, body) = (user_id.to_owned(), filter_id.clone(), body.get().to_owned());
         let now_ms = self.ground.clock.now_ms();
         self.ground
@@ -185,8 +186,10 @@ impl Social {
         thread: Option<&str>,
         event_id: &EventId,
     ) -> Result<(), Error> {
-        if thread.is_some_and(|thread| thread.is_empty() || thread.len() > limits::ID_BYTES) {
-            return Err(Error::Invalid("thread_id is an event id or main".to_owned()));
+        let known = |thread: &str| thread == "main" || EventId::parse(thread).is_ok();
+        if thread.is_some_and(|thread| kind == "m.fully_read" || !known(thread)) {
+            let why = "thread_id is an event id or main, and has no part in m.fully_read";
+            return Err(Error::Invalid(why.to_owned()));
         }
         self.inside(user_id, room_id, Some(event_id)).await?;
         if kind == "m.fully_read" {
@@ -220,7 +223,8 @@ impl Social {
     ) -> Result<(), Error> {
         let room_no = self.inside(user_id, room_id, None).await?;
         let now_ms = self.ground.clock.now_ms();
-        let until_ms = for_ms.map(|ms| now_ms + ms.min(limits::TYPING_MS) as i64);
+        let lasts = |ms: u64| i64::try_from(ms.min(limits::TYPING_MS)).unwrap_or(0);
+        let until_ms = for_ms.map(|ms| now_ms + lasts(ms));
         self.live.set_typing(room_no, user_id, until_ms);
         Ok(())
     }
@@ -275,6 +279,21 @@ impl Social {
         }
         Ok(room.room_no)
     }
+}
+
+/// The names that profile fields may have (client-server API, profiles, and the appendices' common
+/// namespaced identifiers).
+fn check_field_name(name: &str) -> Result<(), Error> {
+    if name.len() > limits::ID_BYTES {
+        return Err(Error::ProfileKeyTooLarge);
+    }
+    let allowed =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-');
+    if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(allowed) {
+        let why = "the name of a profile field begins with a-z and holds only a-z, 0-9 and . _ -";
+        return Err(Error::Invalid(why.to_owned()));
+    }
+    Ok(())
 }
 
 /// The two fields that member events carry have a form of their own.

@@ -132,6 +132,17 @@ pub async fn session(
     .transpose()
 }
 
+/// Whether a device is still signed in.
+pub async fn is_signed_in(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    device_id: &str,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT device_id FROM devices WHERE user_id = $1 AND device_id = $2";
+    let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(device_id);
+    Ok(query.one().await?.is_some())
+}
+
 /// The devices of an account.
 pub async fn devices(from: &mut impl Reads, user_id: &UserId) -> Result<Vec<Device>, StoreError> {
     let sql = "SELECT device_id, name, seen_ms, seen_address FROM devices WHERE user_id = $1 \
@@ -280,8 +291,14 @@ impl Tx {
         user_id: &UserId,
         only: Option<&str>,
     ) -> Result<(), StoreError> {
-        let sql = "DELETE FROM devices WHERE user_id = $1 AND ($2 = '' OR device_id = $2)";
-        self.query(sql).bind(user_id.as_str()).bind(only.unwrap_or_default()).run().await.map(drop)
+        let query = match only {
+            None => self.query("DELETE FROM devices WHERE user_id = $1").bind(user_id.as_str()),
+            Some(device_id) => {
+                let sql = "DELETE FROM devices WHERE user_id = $1 AND device_id = $2";
+                self.query(sql).bind(user_id.as_str()).bind(device_id)
+            }
+        };
+        query.run().await.map(drop)
     }
 
     /// Writes an invitation down.

@@ -69,17 +69,10 @@ impl Blob {
         limit: u64,
     ) -> Result<Written, WriteError> {
         let Self::Disk(folder) = self;
-        let unfinished = folder.join("unfinished").join(Clock.random_name(24));
-        let received = receive(&unfinished, &mut bytes, limit).await;
-        let result = match received {
-            Ok(written) => self.keep(&unfinished, &written.hash).await.map(|()| written),
-            Err(error) => Err(error),
-        };
-        if result.is_err() {
-            // The error is what the caller must hear; what cannot be removed now goes at the next start.
-            let _left_for_next_start = fs::remove_file(&unfinished).await;
-        }
-        result
+        let unfinished = Unfinished(folder.join("unfinished").join(Clock.random_name(24)));
+        let written = receive(&unfinished.0, &mut bytes, limit).await?;
+        self.keep(&unfinished.0, &written.hash).await?;
+        Ok(written)
     }
 
     /// Writes bytes that are in memory.
@@ -123,8 +116,19 @@ impl Blob {
 
     fn path(&self, hash: &[u8; 32]) -> PathBuf {
         let Self::Disk(folder) = self;
-        let name: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = hex::encode(hash);
         folder.join(&name[..2]).join(name)
+    }
+}
+
+/// A file that is still being written. It goes when this does, however that comes: by an error, or
+/// because nobody waits for the rest any more. Once it has its name there is nothing to remove.
+struct Unfinished(PathBuf);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // What cannot be removed now goes at the next start.
+        let _left_for_next_start = std::fs::remove_file(&self.0);
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Change {
     Receipt {
         /// The room's number.
         room_no: i64,
+        /// The one person who hears of it, where it is private.
+        only: Option<OwnedUserId>,
         /// Where in the stream.
         position: i64,
     },

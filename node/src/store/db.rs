@@ -102,8 +102,16 @@ impl Query<'_> {
         self
     }
 
+    /// PostgreSQL holds no text with a NUL in it, so neither engine is given one.
+    fn check(&self) -> Result<(), StoreError> {
+        let has_nul =
+            |value: &Value| matches!(value, Value::Text(Some(text)) if text.contains('\0'));
+        if self.values.iter().any(has_nul) { Err(StoreError::Nul) } else { Ok(()) }
+    }
+
     /// Runs a statement that changes rows and says how many.
     pub(super) async fn run(self) -> Result<u64, StoreError> {
+        self.check()?;
         let Self { conn, sql, values } = self;
         let sql = AssertSqlSafe(sql);
         match conn {
@@ -125,6 +133,7 @@ impl Query<'_> {
 
     /// All rows; the text itself carries the LIMIT.
     pub(super) async fn all(self) -> Result<Vec<Row>, StoreError> {
+        self.check()?;
         let Self { conn, sql, values } = self;
         let sql = AssertSqlSafe(sql);
         Ok(match conn {

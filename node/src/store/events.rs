@@ -117,6 +117,17 @@ pub async fn timeline(
     query.all().await?.iter().map(read).collect()
 }
 
+/// Whether anybody came, went or changed in a room after a position.
+pub async fn members_moved(
+    from: &mut impl Reads,
+    room_no: i64,
+    after: i64,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT event_no FROM events WHERE room_no = $1 AND position > $2 \
+               AND kind = 'm.room.member' AND verdict = 0 LIMIT 1";
+    Ok(from.conn().0.query(sql).bind(room_no).bind(after).one().await?.is_some())
+}
+
 /// The event that this request of this device has made before, if it has.
 pub async fn made_by(
     from: &mut impl Reads,

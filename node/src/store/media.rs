@@ -1,6 +1,6 @@
 //! Which uploads there are, and the resized pictures made from them; the bytes are blobs.
 
-use ruma::UserId;
+use ruma::{OwnedUserId, UserId};
 
 use super::{Reads, StoreError, Tx};
 
@@ -56,6 +56,30 @@ pub async fn media(from: &mut impl Reads, media_id: &str) -> Result<Option<Media
     .transpose()
 }
 
+/// Who is to upload a file of that id that has not come yet.
+pub async fn awaited(
+    from: &mut impl Reads,
+    media_id: &str,
+    now_ms: i64,
+) -> Result<Option<OwnedUserId>, StoreError> {
+    let sql = "SELECT reserved_by FROM awaited_media WHERE media_id = $1 AND expires_ms > $2";
+    let row = from.conn().0.query(sql).bind(media_id).bind(now_ms).one().await?;
+    row.map(|row| row.parse(0)).transpose()
+}
+
+/// How many files of a person have not come yet, and when the first of them is given up.
+pub async fn awaited_of(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    now_ms: i64,
+) -> Result<(i64, Option<i64>), StoreError> {
+    let sql = "SELECT count(*), MIN(expires_ms) FROM awaited_media \
+               WHERE reserved_by = $1 AND expires_ms > $2";
+    let row = from.conn().0.query(sql).bind(user_id.as_str()).bind(now_ms).one().await?;
+    let row = row.ok_or(StoreError::Damaged("a count gave no row"))?;
+    Ok((row.get(0)?, row.get(1)?))
+}
+
 /// How many bytes of uploads a person keeps here.
 pub async fn media_bytes_of(from: &mut impl Reads, user_id: &UserId) -> Result<i64, StoreError> {
     let sql = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM media WHERE uploaded_by = $1";
@@ -87,6 +111,28 @@ pub async fn thumbnail(
 }
 
 impl Tx {
+    /// Keeps a name for a file that is to come, and gives up those that did not come in time.
+    pub async fn await_media(
+        &mut self,
+        media_id: &str,
+        owner: &UserId,
+        now_ms: i64,
+        expires_ms: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "DELETE FROM awaited_media WHERE expires_ms <= $1";
+        self.query(sql).bind(now_ms).run().await?;
+        let sql =
+            "INSERT INTO awaited_media (media_id, reserved_by, expires_ms) VALUES ($1, $2, $3)";
+        let query = self.query(sql).bind(media_id).bind(owner.as_str()).bind(expires_ms);
+        query.run().await.map(drop)
+    }
+
+    /// Takes a name that was kept; false where none of that id is kept any more.
+    pub async fn take_awaited(&mut self, media_id: &str) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM awaited_media WHERE media_id = $1";
+        Ok(self.query(sql).bind(media_id).run().await? > 0)
+    }
+
     /// Writes an upload down whose blob is on disk already.
     pub async fn add_media(
         &mut self,

@@ -39,6 +39,9 @@ pub enum StoreError {
     /// A name that must be unique is taken.
     #[error("writing to the store: the name is taken")]
     Taken,
+    /// A text holds a character that not every engine can keep.
+    #[error("speaking to the store: a text holds the character NUL")]
+    Nul,
     /// A stored fact does not read back as what was written.
     #[error("reading the store: {0}")]
     Damaged(&'static str),
@@ -122,7 +125,8 @@ impl Store {
         };
         let bus = Bus::local();
         let nodes = state::node_cache();
-        let writer = Writer::start(conn, bus.clone(), nodes.clone()).await?;
+        let reopen = database.map(str::to_owned);
+        let writer = Writer::start(conn, reopen, bus.clone(), nodes.clone()).await?;
         Ok(Self { db, writer, bus, nodes })
     }
 
@@ -226,11 +230,20 @@ async fn open_sqlite(path: &Path) -> Result<(Db, Conn), StoreError> {
     Ok((Db::Sqlite(pool), Conn::Sqlite(conn)))
 }
 
-async fn open_postgres(url: &str) -> Result<(Db, Conn), StoreError> {
-    let options = PgConnectOptions::from_str(url)?
+fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    Ok(PgConnectOptions::from_str(url)?
         .application_name("wayside")
         .statement_cache_capacity(PREPARED)
-        .disable_statement_logging();
+        .disable_statement_logging())
+}
+
+/// A new connection in place of one that was lost.
+async fn reopen_postgres(url: &str) -> Result<Conn, StoreError> {
+    Ok(Conn::Postgres(sqlx::PgConnection::connect_with(&postgres_options(url)?).await?))
+}
+
+async fn open_postgres(url: &str) -> Result<(Db, Conn), StoreError> {
+    let options = postgres_options(url)?;
     let mut conn = sqlx::PgConnection::connect_with(&options).await?;
     dialect::migrator(true).run_direct(None, &mut conn, false).await?;
     let pool = PgPoolOptions::new()
@@ -239,3 +252,6 @@ async fn open_postgres(url: &str) -> Result<(Db, Conn), StoreError> {
         .connect_lazy_with(options);
     Ok((Db::Postgres(pool), Conn::Postgres(conn)))
 }
+
+#[cfg(test)]
+mod tests;

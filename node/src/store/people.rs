@@ -3,7 +3,7 @@
 use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
 use wayside_specs::limits;
 
-use super::{Reads, StoreError, Tx, bus::Change};
+use super::{Reads, StoreError, Tx, bus::Change, db::Row};
 
 /// One item of account data.
 #[derive(Clone, Debug)]
@@ -66,9 +66,23 @@ pub async fn data_since(
     let sql = "SELECT room_no, kind, content FROM account_data WHERE user_id = $1 AND position > $2 \
                ORDER BY position LIMIT $3";
     let rows = from.conn().0.query(sql).bind(user_id.as_str()).bind(since).bind(ROWS).all().await?;
-    rows.iter()
-        .map(|row| Ok(DataItem { room_no: row.get(0)?, kind: row.get(1)?, content: row.get(2)? }))
-        .collect()
+    rows.iter().map(read_item).collect()
+}
+
+/// All account data of a person of one room.
+pub async fn data_of_room(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    room_no: i64,
+) -> Result<Vec<DataItem>, StoreError> {
+    let sql = "SELECT room_no, kind, content FROM account_data WHERE user_id = $1 AND room_no = $2 \
+               ORDER BY position LIMIT $3";
+    let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(room_no).bind(ROWS);
+    query.all().await?.iter().map(read_item).collect()
+}
+
+fn read_item(row: &Row) -> Result<DataItem, StoreError> {
+    Ok(DataItem { room_no: row.get(0)?, kind: row.get(1)?, content: row.get(2)? })
 }
 
 /// A filter that a person stored.
@@ -190,11 +204,8 @@ impl Tx {
             .bind(position)
             .run()
             .await?;
-        if kind == "m.read.private" {
-            self.announce(Change::Person { user_id: user_id.to_owned(), position });
-        } else {
-            self.announce(Change::Receipt { room_no, position });
-        }
+        let only = (kind == "m.read.private").then(|| user_id.to_owned());
+        self.announce(Change::Receipt { room_no, only, position });
         Ok(())
     }
 }

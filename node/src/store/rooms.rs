@@ -86,17 +86,10 @@ pub struct MemberRow {
     pub event_no: EventNo,
     /// When it was said.
     pub position: i64,
+    /// Where they last left it, for those who have ever been in it and have not forgotten it.
+    pub left: Option<i64>,
     /// Whether they asked not to be shown the room any more.
     pub forgotten: bool,
-}
-
-/// A room of the public directory.
-#[derive(Clone, Debug)]
-pub struct PublicRoom {
-    /// The room.
-    pub room: RoomRow,
-    /// One of its aliases.
-    pub alias: Option<OwnedRoomAliasId>,
 }
 
 /// Rooms of one person that are looked at; beyond this the oldest are not shown.
@@ -134,10 +127,27 @@ pub async fn membership(
     room_no: i64,
     user_id: &UserId,
 ) -> Result<Option<MemberRow>, StoreError> {
-    let sql = "SELECT user_id, room_no, membership, event_no, position, forgotten FROM memberships \
+    let sql = "SELECT user_id, room_no, membership, event_no, position, left_position, forgotten FROM memberships \
                WHERE user_id = $1 AND room_no = $2";
     let row = from.conn().0.query(sql).bind(user_id.as_str()).bind(room_no).one().await?;
     row.as_ref().map(read_member).transpose()
+}
+
+/// How a person stands to each of these rooms that they have to do with.
+pub async fn memberships_in(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    numbers: &[i64],
+) -> Result<Vec<MemberRow>, StoreError> {
+    let mut found = Vec::new();
+    for chunk in numbers.chunks(LIST_MOST) {
+        let sql = "SELECT user_id, room_no, membership, event_no, position, left_position, forgotten \
+                   FROM memberships WHERE user_id = $1 AND room_no IN (LIST)";
+        for row in from.conn().0.query(sql).bind(user_id.as_str()).list(chunk).all().await? {
+            found.push(read_member(&row)?);
+        }
+    }
+    Ok(found)
 }
 
 /// All rooms that a person has to do with.
@@ -145,7 +155,7 @@ pub async fn memberships_of(
     from: &mut impl Reads,
     user_id: &UserId,
 ) -> Result<Vec<MemberRow>, StoreError> {
-    let sql = "SELECT user_id, room_no, membership, event_no, position, forgotten FROM memberships \
+    let sql = "SELECT user_id, room_no, membership, event_no, position, left_position, forgotten FROM memberships \
                WHERE user_id = $1 ORDER BY room_no LIMIT $2";
     let rows = from.conn().0.query(sql).bind(user_id.as_str()).bind(ROOMS_OF_ONE).all().await?;
     rows.iter().map(read_member).collect()
@@ -157,10 +167,22 @@ pub async fn members(
     room_no: i64,
     membership: Membership,
 ) -> Result<Vec<MemberRow>, StoreError> {
-    let sql = "SELECT user_id, room_no, membership, event_no, position, forgotten FROM memberships \
+    let sql = "SELECT user_id, room_no, membership, event_no, position, left_position, forgotten FROM memberships \
                WHERE room_no = $1 AND membership = $2 ORDER BY user_id LIMIT $3";
     let query = from.conn().0.query(sql).bind(room_no).bind(membership.as_str());
     query.bind(MEMBERS_OF_ONE).all().await?.iter().map(read_member).collect()
+}
+
+/// The guests of this node who are in a room.
+pub async fn guests_in(
+    from: &mut impl Reads,
+    room_no: i64,
+) -> Result<Vec<OwnedUserId>, StoreError> {
+    let sql = "SELECT m.user_id FROM memberships m JOIN accounts a ON a.user_id = m.user_id \
+               WHERE m.room_no = $1 AND m.membership = 'join' AND a.role = 'guest' \
+               ORDER BY m.user_id LIMIT $2";
+    let rows = from.conn().0.query(sql).bind(room_no).bind(MEMBERS_OF_ONE).all().await?;
+    rows.iter().map(|row| row.parse(0)).collect()
 }
 
 /// The current state's events of a room: all of them, or those of one type.
@@ -220,6 +242,25 @@ pub async fn public(
                ORDER BY joined DESC, room_no DESC LIMIT $3";
     let rows = from.conn().0.query(sql).bind(joined).bind(room_no).bind(limit).all().await?;
     rows.iter().map(read_room).collect()
+}
+
+/// The part of the public directory before `(joined, room_no)`, the nearest room first.
+pub async fn public_before(
+    from: &mut impl Reads,
+    before: (i64, i64),
+    limit: i64,
+) -> Result<Vec<RoomRow>, StoreError> {
+    let sql = "SELECT room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, \
+               published FROM rooms WHERE published = 1 AND (joined > $1 OR (joined = $1 AND room_no > $2)) \
+               ORDER BY joined ASC, room_no ASC LIMIT $3";
+    let rows = from.conn().0.query(sql).bind(before.0).bind(before.1).bind(limit).all().await?;
+    rows.iter().map(read_room).collect()
+}
+
+/// How many rooms the public directory holds.
+pub async fn public_count(from: &mut impl Reads) -> Result<i64, StoreError> {
+    let row = from.conn().0.query("SELECT count(*) FROM rooms WHERE published = 1").one().await?;
+    row.ok_or(StoreError::Damaged("a count gave no row"))?.get(0)
 }
 
 /// All rooms by number, for the command line.
@@ -303,30 +344,29 @@ impl Tx {
 
     /// Sets how a person stands to a room.
     pub async fn set_membership(&mut self, member: &MemberRow) -> Result<(), StoreError> {
-        let sql = "INSERT INTO memberships (user_id, room_no, membership, event_no, position, forgotten) \
-                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (user_id, room_no) DO UPDATE SET \
-                   membership = excluded.membership, event_no = excluded.event_no, \
-                   position = excluded.position, forgotten = excluded.forgotten";
+        let sql = "INSERT INTO memberships (user_id, room_no, membership, event_no, position, left_position, \
+                   forgotten) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_id, room_no) DO UPDATE \
+                   SET membership = excluded.membership, event_no = excluded.event_no, \
+                   position = excluded.position, left_position = excluded.left_position, \
+                   forgotten = excluded.forgotten";
         self.query(sql)
             .bind(member.user_id.as_str())
             .bind(member.room_no)
             .bind(member.membership.as_str())
             .bind(member.event_no.0)
             .bind(member.position)
+            .bind(member.left)
             .bind(member.forgotten)
             .run()
             .await
             .map(drop)
     }
 
-    /// Lets a person forget a room.
+    /// Lets a person forget a room, and with it that they have been in it.
     pub async fn forget_room(&mut self, room_no: i64, user_id: &UserId) -> Result<(), StoreError> {
-        self.query("UPDATE memberships SET forgotten = 1 WHERE user_id = $1 AND room_no = $2")
-            .bind(user_id.as_str())
-            .bind(room_no)
-            .run()
-            .await
-            .map(drop)
+        let sql = "UPDATE memberships SET forgotten = 1, left_position = NULL \
+                   WHERE user_id = $1 AND room_no = $2";
+        self.query(sql).bind(user_id.as_str()).bind(room_no).run().await.map(drop)
     }
 
     /// Names a room; [`StoreError::Taken`] where the alias names one already.
@@ -357,7 +397,8 @@ impl Tx {
 
 /// Heads as text: a line each, the id and the depth.
 fn write_heads(heads: &[(OwnedEventId, u64)]) -> String {
-    heads.iter().map(|(id, depth)| format!("{id} {depth}\n")).collect()
+    let lines: Vec<String> = heads.iter().map(|(id, depth)| format!("{id} {depth}")).collect();
+    lines.join("\n")
 }
 
 fn read_heads(text: &str) -> Option<Vec<(OwnedEventId, u64)>> {
@@ -396,6 +437,7 @@ fn read_member(row: &Row) -> Result<MemberRow, StoreError> {
             .ok_or(StoreError::Damaged("a stored membership is unknown"))?,
         event_no: EventNo(row.get(3)?),
         position: row.get(4)?,
-        forgotten: row.get::<i64>(5)? != 0,
+        left: row.get(5)?,
+        forgotten: row.get::<i64>(6)? != 0,
     })
 }

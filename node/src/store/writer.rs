@@ -31,12 +31,18 @@ const QUEUE: usize = 1_024;
 /// Use cases of one transaction, so that no caller waits for an endless group.
 const GROUP: usize = 256;
 
+/// A pause before a lost database is tried again, so that its absence does not spin.
+const BEFORE_REOPENING: Duration = Duration::from_millis(200);
+
 type Job = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Done> + Send>;
+
+/// Tells the caller of a use case how it ended.
+type Deliver = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// What a use case left behind: whether its changes stay, and how to answer its caller.
 struct Done {
     kept: bool,
-    deliver: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+    deliver: Deliver,
 }
 
 /// How much the writer has done.
@@ -108,6 +114,7 @@ impl Tx {
 impl Writer {
     pub(super) async fn start(
         mut conn: Conn,
+        reopen: Option<String>,
         bus: Bus,
         nodes: NodeCache,
     ) -> Result<Self, StoreError> {
@@ -118,6 +125,7 @@ impl Writer {
         let state = Loop {
             tx: Tx { conn, nodes, position, changes: Vec::new() },
             queue,
+            reopen,
             bus,
             counters: counters.clone(),
             stop: stop.clone(),
@@ -180,6 +188,8 @@ impl Writer {
 struct Loop {
     tx: Tx,
     queue: mpsc::Receiver<Job>,
+    /// The URL under which a database on a network is reached again after it was lost.
+    reopen: Option<String>,
     bus: Bus,
     counters: Arc<Counters>,
     stop: Arc<tokio::sync::Notify>,
@@ -244,11 +254,7 @@ impl Loop {
         }
     }
 
-    async fn fill(
-        &mut self,
-        first: Job,
-        answers: &mut Vec<Box<dyn FnOnce(Result<(), StoreError>) + Send>>,
-    ) -> Result<usize, StoreError> {
+    async fn fill(&mut self, first: Job, answers: &mut Vec<Deliver>) -> Result<usize, StoreError> {
         let postgres = self.tx.conn.is_postgres();
         self.tx.conn.batch(dialect::begin(postgres)).await?;
         if postgres {
@@ -266,11 +272,7 @@ impl Loop {
     }
 
     /// Runs one use case inside a savepoint, so that its failure undoes nothing but itself.
-    async fn one(
-        &mut self,
-        job: Job,
-        answers: &mut Vec<Box<dyn FnOnce(Result<(), StoreError>) + Send>>,
-    ) -> Result<bool, StoreError> {
+    async fn one(&mut self, job: Job, answers: &mut Vec<Deliver>) -> Result<bool, StoreError> {
         self.tx.conn.batch("SAVEPOINT use_case").await?;
         let mark = self.tx.changes.len();
         let done = AssertUnwindSafe(job(&mut self.tx)).catch_unwind().await;
@@ -317,12 +319,18 @@ impl Loop {
         Ok(())
     }
 
-    /// After a failed group: undo what is open, and give an engine that does not answer time to return.
+    /// After a failed group: undo what is open, or reach a database again that was lost.
     async fn recover(&mut self) {
         // There may be no transaction to undo, which is as good.
         let _none_open = self.tx.conn.batch("ROLLBACK").await;
-        if !self.tx.conn.answers().await {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+        if self.tx.conn.answers().await {
+            return;
+        }
+        let Some(url) = &self.reopen else { return };
+        tokio::time::sleep(BEFORE_REOPENING).await;
+        match super::reopen_postgres(url).await {
+            Ok(conn) => self.tx.conn = conn,
+            Err(error) => tracing::warn!(%error, "the database cannot be reached"),
         }
     }
 }

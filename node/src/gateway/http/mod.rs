@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 use wayside_specs::Role;
 
@@ -28,6 +28,7 @@ pub fn routes() -> Vec<Route> {
         Route::own(Method::GET, "/join/{invitation}", Access::Public, Rate::Read, pages::join),
         Route::own(Method::GET, "/style.css", Access::Public, Rate::Free, pages::style),
         Route::own(Method::GET, "/join.js", Access::Public, Rate::Free, pages::script),
+        Route::own(Method::GET, "/icon.svg", Access::Public, Rate::Free, pages::icon),
         Route::own(Method::GET, "/health/live", Access::Public, Rate::Free, live),
         Route::own(Method::GET, "/health/ready", Access::Public, Rate::Free, ready),
         Route::own(Method::GET, "/metrics", Access::Public, Rate::Free, metrics),
@@ -125,12 +126,7 @@ async fn keep(call: Call<Bytes>) -> Result<Reply, Fault> {
     Ok(done())
 }
 
-fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Fault> {
-    serde_json::from_slice(body).map_err(|error| {
-        if error.is_data() {
-            Fault::BadJson(format!("the body is not right: {error}"))
-        } else {
-            Fault::not_json(&error)
-        }
-    })
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+    serde_json::from_value(super::json::object(body)?)
+        .map_err(|error| Fault::BadJson(format!("the body is not right: {error}")))
 }

@@ -18,6 +18,7 @@ const GONE: &str = include_str!("pages/gone.html");
 const PLAIN: &str = include_str!("pages/plain.html");
 const STYLE: &str = include_str!("pages/style.css");
 const SCRIPT: &str = include_str!("pages/join.js");
+const ICON: &str = include_str!("pages/icon.svg");
 
 pub(super) async fn first(call: Call<Bytes>) -> Result<Reply, Fault> {
     let ground = &call.app.services.ground;
@@ -83,6 +84,10 @@ pub(super) async fn style(_: Call<Bytes>) -> Result<Reply, Fault> {
 
 pub(super) async fn script(_: Call<Bytes>) -> Result<Reply, Fault> {
     Ok(file(SCRIPT, "text/javascript; charset=utf-8"))
+}
+
+pub(super) async fn icon(_: Call<Bytes>) -> Result<Reply, Fault> {
+    Ok(file(ICON, "image/svg+xml"))
 }
 
 /// All that plain HTTP gives to other machines: the way to HTTPS.

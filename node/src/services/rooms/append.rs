@@ -43,8 +43,8 @@ pub struct Request {
     pub user_id: OwnedUserId,
     /// By which device.
     pub device_id: ruma::OwnedDeviceId,
-    /// Which kind of request.
-    pub scope: &'static str,
+    /// Which request: the same id under another path is another request.
+    pub scope: String,
     /// The id that the device chose.
     pub txn_id: String,
 }
@@ -162,7 +162,7 @@ pub(super) async fn remember(
     now: MilliSecondsSinceUnixEpoch,
 ) -> Result<(), Error> {
     let device: &DeviceId = &request.device_id;
-    let (scope, txn_id) = (request.scope, request.txn_id.as_str());
+    let (scope, txn_id) = (request.scope.as_str(), request.txn_id.as_str());
     let now_ms = i64::try_from(u64::from(now.get())).unwrap_or(i64::MAX);
     let id = stored.event.id();
     Ok(tx.remember_request(&request.user_id, device, scope, txn_id, id, now_ms).await?)
@@ -195,7 +195,9 @@ async fn move_member(
     };
     let Some(membership) = membership_of(event) else { return Ok(None) };
     let before = crate::store::rooms::membership(tx, room.room_no, &user_id).await?;
-    let was = before.map(|row| row.membership);
+    let was = before.as_ref().map(|row| row.membership);
+    let leaves = was == Some(Membership::Join) && membership != Membership::Join;
+    let left = if leaves { Some(number) } else { before.and_then(|row| row.left) };
     let count = |wanted| i64::from(membership == wanted) - i64::from(was == Some(wanted));
     room.joined += count(Membership::Join);
     room.invited += count(Membership::Invite);
@@ -205,6 +207,7 @@ async fn move_member(
         membership,
         event_no: EventNo(number),
         position: number,
+        left,
         forgotten: false,
     })
     .await?;
@@ -222,6 +225,9 @@ pub(super) fn membership_of(event: &Event) -> Option<Membership> {
 }
 
 /// Empties the event that a redaction names, where the redaction may.
+///
+/// Among servers the rules let each person of a server redact what others of it sent: that only
+/// the moderators of the room do so is for this node to hold (client-server API, redactions).
 async fn redact(
     tx: &mut Tx,
     room: &RoomRow,
@@ -234,9 +240,34 @@ async fn redact(
         return Err(Error::NotFound("the event to redact is not in this room".to_owned()));
     };
     let state = |key: &StateKey| held.get(key).map(|it| it.event.clone());
-    if !auth::may_redact(room.version, &redaction.event, &target.event, state) {
+    if !auth::may_redact(room.version, &redaction.event, &target.event, state)
+        || !own_or_moderated(room, redaction, &target, held)
+    {
         return Err(Error::Forbidden("you may not redact this event".to_owned()));
+    }
+    if *target.event.kind() == TimelineEventType::RoomCreate {
+        return Err(Error::Forbidden("the event that made the room stays whole".to_owned()));
+    }
+    if target.redacted_by.is_some() {
+        return Ok(());
     }
     let redacted = target.event.redact(room.version)?;
     Ok(tx.redact_event(&redacted, redaction.event.id()).await?)
+}
+
+fn own_or_moderated(
+    room: &RoomRow,
+    redaction: &StoredEvent,
+    target: &StoredEvent,
+    held: &HashMap<StateKey, StoredEvent>,
+) -> bool {
+    let sender = redaction.event.sender();
+    if sender == target.event.sender() {
+        return true;
+    }
+    let create = held.get(&StateKey::new(StateEventType::RoomCreate, ""));
+    let Some(create) = create else { return false };
+    let levels = held.get(&StateKey::new(StateEventType::RoomPowerLevels, ""));
+    let levels = auth::power_levels(room.version, &create.event, levels.map(|it| &it.event));
+    levels.user(sender) >= levels.redact()
 }

@@ -13,6 +13,7 @@ use super::{
     Rooms,
     append::{self, Saying},
     content,
+    directory::claimed_aliases,
     membership::person,
 };
 use crate::store::{StoreError, Tx, rooms::RoomRow};
@@ -68,6 +69,7 @@ impl Rooms {
             Some(local) => Some(self.local_alias(local)?),
             None => None,
         };
+        self.check_claims(&new, alias.as_deref())?;
         let ground = self.ground.clone();
         self.ground
             .store
@@ -80,6 +82,7 @@ impl Rooms {
                             .map_err(own_rules)?;
                     }
                     for invited in &new.invite {
+                        super::membership::reachable(&ground, invited)?;
                         let saying = invitation(tx, invited, new.is_direct).await?;
                         append::append(&ground, tx, &mut room, &creator, saying)
                             .await
@@ -94,6 +97,22 @@ impl Rooms {
             })
             .await
     }
+
+    /// Of this node's aliases a new room can claim only the one that is made with it.
+    fn check_claims(&self, new: &NewRoom, alias: Option<&RoomAliasId>) -> Result<(), Error> {
+        let is_alias = |kind: &str| kind == "m.room.canonical_alias";
+        for (_, _, value) in new.initial_state.iter().filter(|(kind, ..)| is_alias(kind)) {
+            for claimed in claimed_aliases(value) {
+                let known = RoomAliasId::parse(&claimed)
+                    .map_err(|_| Error::Invalid(format!("{claimed:?} is not an alias")))?;
+                let is_local = known.server_name() == self.ground.server_name;
+                if is_local && alias != Some(&*known) {
+                    return Err(Error::BadAlias(claimed));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 fn check(new: &NewRoom) -> Result<(), Error> {
@@ -105,9 +124,10 @@ fn check(new: &NewRoom) -> Result<(), Error> {
         let most = limits::INITIAL_STATE_EVENTS;
         return Err(Error::Invalid(format!("a room begins with at most {most} state events")));
     }
-    let reserved = |kind: &str| kind == "m.room.create" || kind == "m.room.member";
+    let reserved =
+        |kind: &str| matches!(kind, "m.room.create" | "m.room.member" | "m.room.redaction");
     if let Some((kind, ..)) = new.initial_state.iter().find(|(kind, ..)| reserved(kind)) {
-        return Err(Error::Invalid(format!("{kind} is not part of the initial state")));
+        return Err(Error::RoomState(format!("{kind} is not part of the initial state")));
     }
     Ok(())
 }
@@ -180,7 +200,7 @@ async fn begin(
         creator.as_str(),
         content(&Value::Object(joining))?,
     );
-    append::append(ground, tx, &mut room, creator, joining).await?;
+    append::append(ground, tx, &mut room, creator, joining).await.map_err(own_rules)?;
     Ok(room)
 }
 
@@ -210,7 +230,7 @@ fn first_state(
         list.push(Saying::state(kind, "", content(&value)?));
         Ok(())
     };
-    if !given("m.room.power_levels") || !new.power_levels.is_empty() {
+    if !given("m.room.power_levels") {
         add(StateEventType::RoomPowerLevels, power_levels(creator, new, room.version))?;
     }
     if let Some(alias) = alias {
@@ -226,11 +246,16 @@ fn first_state(
     if !given("m.room.history_visibility") {
         add(StateEventType::RoomHistoryVisibility, json!({ "history_visibility": "shared" }))?;
     }
-    if !given("m.room.guest_access") && guests == "can_join" {
+    if !given("m.room.guest_access") {
         add(StateEventType::RoomGuestAccess, json!({ "guest_access": guests }))?;
     }
     for (kind, key, value) in &new.initial_state {
-        if kind == "m.room.power_levels" && key.is_empty() && !new.power_levels.is_empty() {
+        let replaced = match kind.as_str() {
+            "m.room.name" => new.name.is_some(),
+            "m.room.topic" => new.topic.is_some(),
+            _ => false,
+        };
+        if replaced && key.is_empty() {
             continue;
         }
         list.push(Saying::state(kind.as_str().into(), key, value.clone()));

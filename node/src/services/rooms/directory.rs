@@ -12,20 +12,32 @@ use super::{
 };
 use crate::store::{
     Reads, Snapshot,
-    rooms::{self, RoomRow},
+    rooms::{self, Membership, RoomRow},
 };
 
 /// What is looked for in the public directory.
 #[derive(Clone, Debug, Default)]
 pub struct DirectoryQuery {
     /// At most so many rooms.
-    pub limit: i64,
-    /// Behind this place: how many have joined, and the room's number.
-    pub behind: Option<(i64, i64)>,
+    pub limit: usize,
+    /// Where the page lies.
+    pub place: DirectoryPlace,
     /// Words that the name, topic or alias must hold.
     pub words: Option<String>,
     /// Only rooms of these types; nothing in it stands for rooms without a type.
     pub kinds: Option<Vec<Option<String>>>,
+}
+
+/// Where a page of the directory lies. A room's place is how many have joined, and its number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DirectoryPlace {
+    /// At the beginning.
+    #[default]
+    First,
+    /// After that room.
+    Behind(i64, i64),
+    /// Before that room.
+    Before(i64, i64),
 }
 
 /// A page of the directory.
@@ -33,8 +45,12 @@ pub struct DirectoryQuery {
 pub struct DirectoryPage {
     /// The rooms.
     pub rooms: Vec<Listed>,
-    /// Where the next page begins.
-    pub next: Option<(i64, i64)>,
+    /// Where the page before it lies.
+    pub before: Option<DirectoryPlace>,
+    /// Where the next page lies.
+    pub next: Option<DirectoryPlace>,
+    /// How many rooms the whole directory has, whatever is looked for.
+    pub all: i64,
 }
 
 /// A room as the directory shows it.
@@ -64,6 +80,8 @@ pub struct Listed {
 
 /// Rooms looked at for one page, so that a rare word does not read the whole directory at once.
 const LOOKED_AT: i64 = 1_000;
+/// Other aliases of one room that are looked at.
+const ALIASES: usize = 100;
 
 impl Rooms {
     /// The room that a name or id stands for.
@@ -125,14 +143,20 @@ impl Rooms {
             .await
     }
 
-    /// The aliases of a room that the asker is in.
+    /// The aliases of a room that the asker is in, or that anybody may read.
     pub async fn aliases(
         &self,
         room_id: &RoomId,
         asker: &UserId,
     ) -> Result<Vec<OwnedRoomAliasId>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
-        let room = joined_room(&mut snapshot, room_id, asker).await?;
+        let outside = || Error::Forbidden(format!("you are not in the room {room_id}"));
+        let room = rooms::room(&mut snapshot, room_id).await?.ok_or_else(outside)?;
+        let row = rooms::membership(&mut snapshot, room.room_no, asker).await?;
+        let inside = row.is_some_and(|row| row.membership == Membership::Join);
+        if !inside && !listed(&mut snapshot, room.clone()).await?.world_readable {
+            return Err(outside());
+        }
         Ok(rooms::aliases_of(&mut snapshot, room.room_no).await?)
     }
 
@@ -196,31 +220,55 @@ impl Rooms {
     /// A page of the public directory, the fullest rooms first.
     pub async fn directory(&self, query: &DirectoryQuery) -> Result<DirectoryPage, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
-        let mut page = DirectoryPage::default();
-        let rows = rooms::public(&mut snapshot, query.behind, LOOKED_AT).await?;
-        let all = rows.len() as i64;
+        let all = rooms::public_count(&mut snapshot).await?;
+        let rows = match query.place {
+            DirectoryPlace::First => rooms::public(&mut snapshot, None, LOOKED_AT).await?,
+            DirectoryPlace::Behind(joined, number) => {
+                rooms::public(&mut snapshot, Some((joined, number)), LOOKED_AT).await?
+            }
+            DirectoryPlace::Before(joined, number) => {
+                rooms::public_before(&mut snapshot, (joined, number), LOOKED_AT).await?
+            }
+        };
+        let found = rows.len();
         let words = query.words.as_deref().map(str::to_lowercase);
-        for (looked_at, room) in rows.into_iter().enumerate() {
+        let mut kept = Vec::new();
+        let (mut first, mut last, mut looked_at) = (None, None, 0);
+        for room in rows {
             let place = (room.joined, room.room_no);
-            if let Some(kinds) = &query.kinds
-                && !kinds.contains(&room.kind)
-            {
+            first.get_or_insert(place);
+            last = Some(place);
+            looked_at += 1;
+            if query.kinds.as_ref().is_some_and(|kinds| !kinds.contains(&room.kind)) {
                 continue;
             }
             let listed = listed(&mut snapshot, room).await?;
             if words.as_deref().is_none_or(|words| listed.holds(words)) {
-                page.rooms.push(listed);
+                kept.push(listed);
             }
-            let more = looked_at as i64 + 1 < all || all == LOOKED_AT;
-            if page.rooms.len() as i64 >= query.limit {
-                page.next = more.then_some(place);
+            if kept.len() >= query.limit {
                 break;
             }
-            if looked_at as i64 + 1 == LOOKED_AT {
-                page.next = Some(place);
-            }
         }
-        Ok(page)
+        let more = looked_at < found || i64::try_from(found) == Ok(LOOKED_AT);
+        let behind = |place: Option<(i64, i64)>| place.map(|it| DirectoryPlace::Behind(it.0, it.1));
+        let before = |place: Option<(i64, i64)>| place.map(|it| DirectoryPlace::Before(it.0, it.1));
+        Ok(match query.place {
+            // A page before another has that one behind it.
+            DirectoryPlace::Before(..) => {
+                kept.reverse();
+                let earlier = before(last).filter(|_| more);
+                DirectoryPage { rooms: kept, before: earlier, next: behind(first), all }
+            }
+            DirectoryPlace::Behind(..) => {
+                let next = behind(last).filter(|_| more);
+                DirectoryPage { rooms: kept, before: before(first), next, all }
+            }
+            DirectoryPlace::First => {
+                let next = behind(last).filter(|_| more);
+                DirectoryPage { rooms: kept, before: None, next, all }
+            }
+        })
     }
 
     pub(super) fn local_alias(&self, local: &str) -> Result<OwnedRoomAliasId, Error> {
@@ -234,24 +282,26 @@ impl Rooms {
         RoomAliasId::parse(format!("#{local}:{}", self.ground.server_name)).map_err(|_| wrong())
     }
 
-    /// The aliases that a room calls its own must name it.
+    /// The aliases that a room newly calls its own must name it; those that it called its own
+    /// before stay (client-server API, `PUT /state`).
     pub(super) async fn check_canonical_alias(
         &self,
         room_id: &RoomId,
         value: &RawValue,
     ) -> Result<(), Error> {
-        let value: Value = serde_json::from_str(value.get())
-            .map_err(|_| Error::BadJson("the content must be an object".to_owned()))?;
-        let main = value["alias"].as_str().into_iter();
-        let others = value["alt_aliases"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let others = others.iter().take(100).filter_map(Value::as_str);
-        for alias in main.chain(others) {
-            let alias = RoomAliasId::parse(alias)
+        let claimed = claimed_aliases(value);
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let Some(room) = rooms::room(&mut snapshot, room_id).await? else { return Ok(()) };
+        let key = StateKey::new(StateEventType::RoomCanonicalAlias, "");
+        let held = needed(&mut snapshot, &room, vec![key.clone()]).await?;
+        let known = held.get(&key).map(|it| claimed_aliases(it.event.content()));
+        let known = known.unwrap_or_default();
+        for alias in claimed.into_iter().filter(|alias| !known.contains(alias)) {
+            let alias = RoomAliasId::parse(&alias)
                 .map_err(|_| Error::Invalid(format!("{alias:?} is not an alias")))?;
-            if alias.server_name() == self.ground.server_name
-                && self.by_alias(&alias).await.ok().as_deref() != Some(room_id)
-            {
-                return Err(Error::Invalid(format!("the alias {alias} does not name this room")));
+            let named = rooms::alias(&mut snapshot, &alias).await?.map(|(room_no, _)| room_no);
+            if alias.server_name() == self.ground.server_name && named != Some(room.room_no) {
+                return Err(Error::BadAlias(alias.to_string()));
             }
         }
         Ok(())
@@ -259,7 +309,7 @@ impl Rooms {
 
     fn check_local(&self, alias: &RoomAliasId) -> Result<(), Error> {
         if alias.server_name() == self.ground.server_name {
-            return Ok(());
+            return self.local_alias(alias.alias()).map(drop);
         }
         Err(Error::Invalid(format!("aliases made here end in :{}", self.ground.server_name)))
     }
@@ -272,6 +322,14 @@ impl Listed {
             .flatten()
             .any(|text| text.to_lowercase().contains(words))
     }
+}
+
+/// The main alias and the others in the content of an `m.room.canonical_alias` event.
+pub(super) fn claimed_aliases(content: &RawValue) -> Vec<String> {
+    let value: Value = serde_json::from_str(content.get()).unwrap_or_default();
+    let others = value["alt_aliases"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let all = std::iter::once(&value["alias"]).chain(others.iter().take(ALIASES));
+    all.filter_map(Value::as_str).filter(|alias| !alias.is_empty()).map(str::to_owned).collect()
 }
 
 async fn may_set_alias(from: &mut impl Reads, room: &RoomRow, by: &UserId) -> Result<bool, Error> {

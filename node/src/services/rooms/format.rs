@@ -1,8 +1,9 @@
 //! Events as clients see them.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
-use serde_json::value::RawValue;
+use ruma::EventId;
+use serde_json::{Map, Value, value::RawValue};
 use wayside_federation::event::Event;
 
 use crate::store::events::StoredEvent;
@@ -18,6 +19,8 @@ pub struct Unsigned<'a> {
     pub membership: Option<&'a str>,
     /// The content that the event's state key had before.
     pub prev_content: Option<&'a RawValue>,
+    /// The event that the state key held before.
+    pub replaces_state: Option<&'a EventId>,
     /// The redaction that emptied it, as clients see it.
     pub redacted_because: Option<&'a RawValue>,
 }
@@ -33,7 +36,7 @@ pub fn client_event(
     let event = &stored.event;
     let mut json = String::with_capacity(event.content().get().len() + 384);
     json.push('{');
-    field(&mut json, "content", event.content().get());
+    field(&mut json, "content", &content_json(event));
     text(&mut json, "event_id", event.id().as_str());
     field(&mut json, "origin_server_ts", &event.origin_server_ts().get().to_string());
     if with_room_id {
@@ -69,6 +72,18 @@ pub fn stripped(event: &Event) -> Box<RawValue> {
     raw(json)
 }
 
+/// The content; in a redaction of before room version 11 with the event that it names, where newer
+/// clients look for it (client-server API, `m.room.redaction`).
+fn content_json(event: &Event) -> Cow<'_, str> {
+    let content = event.content().get();
+    let Some(target) = event.redacts() else { return content.into() };
+    let Ok(mut object) = serde_json::from_str::<Map<String, Value>>(content) else {
+        return content.into();
+    };
+    object.entry("redacts").or_insert_with(|| target.as_str().into());
+    Value::Object(object).to_string().into()
+}
+
 fn unsigned_json(unsigned: Unsigned<'_>) -> String {
     let mut json = String::from("{");
     if let Some(age_ms) = unsigned.age_ms {
@@ -82,6 +97,9 @@ fn unsigned_json(unsigned: Unsigned<'_>) -> String {
     }
     if let Some(content) = unsigned.prev_content {
         field(&mut json, "prev_content", content.get());
+    }
+    if let Some(replaced) = unsigned.replaces_state {
+        text(&mut json, "replaces_state", replaced.as_str());
     }
     if let Some(because) = unsigned.redacted_because {
         field(&mut json, "redacted_because", because.get());

@@ -1,17 +1,18 @@
 //! Coming and going: join, invite, leave, kick, ban, unban, knock, forget.
 
 use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::StateEventType};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 use wayside_federation::{auth, state::StateKey};
+use wayside_specs::Role;
 
 use super::{
-    super::Error,
+    super::{Error, Ground},
     Rooms,
     append::{self, Saying, needed},
     content,
 };
 use crate::store::{
-    Reads, Tx, people,
+    Reads, Tx, accounts, people,
     rooms::{self, Membership, RoomRow},
 };
 
@@ -47,6 +48,8 @@ impl Step {
 
 /// How many members are looked at to find one who may let somebody in.
 const DOORKEEPERS: usize = 1_000;
+/// The field of a member event that names who vouches for somebody (room version 8 on).
+const VOUCHER: &str = "join_authorised_via_users_server";
 
 impl Rooms {
     /// Changes how `target` stands to a room, in the name of `sender`.
@@ -57,10 +60,8 @@ impl Rooms {
         target: &UserId,
         step: Step,
     ) -> Result<(), Error> {
-        if step.to == Membership::Invite && !self.ground.is_local(target) {
-            return Err(Error::Invalid(format!(
-                "{target} lives on a server that cannot be reached from here"
-            )));
+        if step.to == Membership::Invite {
+            reachable(&self.ground, target)?;
         }
         let ground = self.ground.clone();
         let (room_id, sender, target) = (room_id.to_owned(), sender.to_owned(), target.to_owned());
@@ -75,7 +76,7 @@ impl Rooms {
                         return Ok(());
                     }
                     may_begin(&step, now, sender == target)?;
-                    let value = member_content(tx, &room, &target, &step, now).await?;
+                    let value = member_content(tx, &room, &target, &step).await?;
                     let saying = Saying::state(StateEventType::RoomMember, target.as_str(), value);
                     append::append(&ground, tx, &mut room, &sender, saying).await?;
                     Ok(tx.move_room(&room).await?)
@@ -97,9 +98,7 @@ impl Rooms {
                         None | Some(Membership::Leave | Membership::Ban) => {
                             Ok(tx.forget_room(room.room_no, &user_id).await?)
                         }
-                        Some(_) => {
-                            Err(Error::Invalid("leave the room before you forget it".to_owned()))
-                        }
+                        Some(_) => Err(Error::NotLeft),
                     }
                 })
             })
@@ -112,21 +111,19 @@ impl Rooms {
         room_id: &RoomId,
         sender: &UserId,
         target: &str,
-        value: Box<RawValue>,
+        value: &RawValue,
     ) -> Result<OwnedEventId, Error> {
         let target = UserId::parse(target).map_err(|_| {
             Error::Invalid("the state key of a member event is a user id".to_owned())
         })?;
-        let given: Map<String, Value> = serde_json::from_str(value.get())
+        let mut given: Map<String, Value> = serde_json::from_str(value.get())
             .map_err(|_| Error::BadJson("the content of a member event is an object".to_owned()))?;
         let to = given.get("membership").and_then(Value::as_str).and_then(Membership::parse);
         let to = to.ok_or_else(|| {
             Error::BadJson("membership is invite, join, knock, leave or ban".to_owned())
         })?;
-        if to == Membership::Invite && !self.ground.is_local(&target) {
-            return Err(Error::Invalid(format!(
-                "{target} lives on a server that cannot be reached from here"
-            )));
+        if to == Membership::Invite {
+            reachable(&self.ground, &target)?;
         }
         let ground = self.ground.clone();
         let (room_id, sender) = (room_id.to_owned(), sender.to_owned());
@@ -134,7 +131,18 @@ impl Rooms {
             .store
             .write(move |tx| {
                 Box::pin(async move {
+                    let account = accounts::account(tx, &sender).await?;
+                    let guest = account.is_some_and(|account| account.role == Role::Guest);
+                    if guest && sender != target {
+                        return Err(Error::Guest);
+                    }
                     let mut room = known_room(tx, &room_id).await?;
+                    // Who vouches for somebody is for this node to say, not for them.
+                    given.remove(VOUCHER);
+                    if to == Membership::Join && sender == target {
+                        vouch(tx, &room, &target, guest, &mut given).await?;
+                    }
+                    let value = content(&Value::Object(given))?;
                     let saying = Saying::state(StateEventType::RoomMember, target.as_str(), value);
                     let stored = append::append(&ground, tx, &mut room, &sender, saying).await?;
                     tx.move_room(&room).await?;
@@ -146,22 +154,38 @@ impl Rooms {
 
     /// The rooms that somebody is in.
     pub async fn joined(&self, user_id: &UserId) -> Result<Vec<OwnedRoomId>, Error> {
+        self.where_one_is(user_id, &[Membership::Join]).await
+    }
+
+    /// The rooms to which somebody stands in one of these ways.
+    pub async fn where_one_is(
+        &self,
+        user_id: &UserId,
+        standings: &[Membership],
+    ) -> Result<Vec<OwnedRoomId>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let mine = rooms::memberships_of(&mut snapshot, user_id).await?;
         let numbers: Vec<i64> = mine
             .iter()
-            .filter(|row| row.membership == Membership::Join)
+            .filter(|row| standings.contains(&row.membership))
             .map(|row| row.room_no)
             .collect();
         let found = rooms::by_numbers(&mut snapshot, &numbers).await?;
         Ok(found.into_iter().map(|room| room.room_id).collect())
     }
 
-    /// Writes a person's new name and picture into the rooms they are in.
-    pub async fn show_profile(&self, user_id: &UserId) -> Result<(), Error> {
+    /// Writes a changed field of a person's profile into the rooms they are in; with `only_where`,
+    /// into those where they still showed that value, so that what they set for one room stays.
+    pub async fn show_profile(
+        &self,
+        user_id: &UserId,
+        field: &str,
+        only_where: Option<Option<Value>>,
+    ) -> Result<(), Error> {
         for room_id in self.joined(user_id).await? {
             let ground = self.ground.clone();
-            let user_id: OwnedUserId = user_id.to_owned();
+            let (user_id, field) = (user_id.to_owned(), field.to_owned());
+            let only_where = only_where.clone();
             self.ground
                 .store
                 .write(move |tx| {
@@ -169,18 +193,15 @@ impl Rooms {
                         let Some(mut room) = rooms::room(tx, &room_id).await? else {
                             return Ok(());
                         };
-                        let key = StateKey::new(StateEventType::RoomMember, user_id.as_str());
-                        let held = needed(tx, &room, vec![key.clone()]).await?;
-                        let Some(now) = held.get(&key) else { return Ok(()) };
-                        if append::membership_of(&now.event) != Some(Membership::Join) {
+                        let shown = shown_in(tx, &room, &user_id).await?;
+                        let Some(mut value) = shown else { return Ok(()) };
+                        let before = value.remove(&field);
+                        if only_where.is_some_and(|wanted| wanted != before) {
                             return Ok(());
                         }
-                        let mut value: Map<String, Value> =
-                            serde_json::from_str(now.event.content().get())
-                                .map_err(Error::internal)?;
-                        value.remove("displayname");
-                        value.remove("avatar_url");
-                        value.extend(person(tx, &user_id).await?);
+                        if let Some(now) = person(tx, &user_id).await?.remove(&field) {
+                            value.insert(field, now);
+                        }
                         let value = content(&Value::Object(value))?;
                         let saying =
                             Saying::state(StateEventType::RoomMember, user_id.as_str(), value);
@@ -192,6 +213,32 @@ impl Rooms {
         }
         Ok(())
     }
+}
+
+/// The content of the member event of somebody who is in a room.
+async fn shown_in(
+    tx: &mut Tx,
+    room: &RoomRow,
+    user_id: &UserId,
+) -> Result<Option<Map<String, Value>>, Error> {
+    let key = StateKey::new(StateEventType::RoomMember, user_id.as_str());
+    let held = needed(tx, room, vec![key.clone()]).await?;
+    let Some(now) = held.get(&key) else { return Ok(None) };
+    if append::membership_of(&now.event) != Some(Membership::Join) {
+        return Ok(None);
+    }
+    let mut value: Map<String, Value> =
+        serde_json::from_str(now.event.content().get()).map_err(Error::internal)?;
+    value.remove(VOUCHER);
+    Ok(Some(value))
+}
+
+/// Only those who live here can be told of an invitation.
+pub(super) fn reachable(ground: &Ground, target: &UserId) -> Result<(), Error> {
+    if ground.is_local(target) {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!("{target} lives on a server that cannot be reached from here")))
 }
 
 /// A room that exists here.
@@ -223,7 +270,6 @@ async fn member_content(
     room: &RoomRow,
     target: &UserId,
     step: &Step,
-    now: Option<Membership>,
 ) -> Result<Box<RawValue>, Error> {
     let mut value = match step.to {
         Membership::Join | Membership::Invite | Membership::Knock => person(tx, target).await?,
@@ -237,24 +283,58 @@ async fn member_content(
         value.insert("is_direct".to_owned(), true.into());
     }
     if step.to == Membership::Join {
-        if step.guest {
-            guests_may_come(tx, room).await?;
-        }
-        if now != Some(Membership::Invite)
-            && let Some(doorkeeper) = doorkeeper(tx, room, target).await?
-        {
-            let key = "join_authorised_via_users_server";
-            value.insert(key.to_owned(), doorkeeper.as_str().into());
-        }
+        vouch(tx, room, target, step.guest, &mut value).await?;
     }
     content(&Value::Object(value))
 }
 
-async fn guests_may_come(tx: &mut Tx, room: &RoomRow) -> Result<(), Error> {
+/// What somebody needs who comes by themselves: guests a room that lets guests in, the others of a
+/// restricted room a member who vouches for them.
+async fn vouch(
+    tx: &mut Tx,
+    room: &RoomRow,
+    target: &UserId,
+    guest: bool,
+    value: &mut Map<String, Value>,
+) -> Result<(), Error> {
+    let now = rooms::membership(tx, room.room_no, target).await?.map(|row| row.membership);
+    if now == Some(Membership::Join) {
+        return Ok(());
+    }
+    if guest && !guests_may_come(tx, room).await? {
+        return Err(Error::Guest);
+    }
+    if now != Some(Membership::Invite)
+        && let Some(doorkeeper) = doorkeeper(tx, room, target).await?
+    {
+        value.insert(VOUCHER.to_owned(), doorkeeper.as_str().into());
+    }
+    Ok(())
+}
+
+/// Lets the guests of this node leave a room that no longer lets guests in (client-server API,
+/// guest access).
+pub(super) async fn turn_guests_out(
+    ground: &Ground,
+    tx: &mut Tx,
+    room: &mut RoomRow,
+) -> Result<(), Error> {
+    if guests_may_come(tx, room).await? {
+        return Ok(());
+    }
+    for guest in rooms::guests_in(tx, room.room_no).await? {
+        let value = content(&json!({ "membership": "leave" }))?;
+        let saying = Saying::state(StateEventType::RoomMember, guest.as_str(), value);
+        append::append(ground, tx, room, &guest, saying).await?;
+    }
+    Ok(())
+}
+
+async fn guests_may_come(tx: &mut Tx, room: &RoomRow) -> Result<bool, Error> {
     let key = StateKey::new(StateEventType::RoomGuestAccess, "");
     let held = needed(tx, room, vec![key.clone()]).await?;
     let rule = held.get(&key).and_then(|it| text_of(it.event.content(), "guest_access"));
-    if rule.as_deref() == Some("can_join") { Ok(()) } else { Err(Error::Guest) }
+    Ok(rule.as_deref() == Some("can_join"))
 }
 
 /// Where a room lets members of other rooms in: a member of this node who may let `target` in.

@@ -21,7 +21,7 @@ use self::append::Saying;
 pub use self::{
     append::Request,
     create::{NewRoom, Preset},
-    directory::{DirectoryPage, DirectoryQuery, Listed},
+    directory::{DirectoryPage, DirectoryPlace, DirectoryQuery, Listed},
     membership::Step,
     read::{Around, MembersAsked, Page, PageAsked},
     view::{Asker, Rendered},
@@ -53,10 +53,12 @@ impl Rooms {
         content: Box<RawValue>,
         request: Request,
     ) -> Result<OwnedEventId, Error> {
-        if kind == TimelineEventType::RoomRedaction {
-            return Err(Error::Invalid("a redaction is made through /redact".to_owned()));
-        }
-        let saying = Saying { kind, state_key: None, content, redacts: None };
+        created_once(&kind)?;
+        let saying = if kind == TimelineEventType::RoomRedaction {
+            redaction(&content)?
+        } else {
+            Saying { kind, state_key: None, content, redacts: None }
+        };
         self.say(room_id, saying, Some(request.clone()), request.user_id).await
     }
 
@@ -70,10 +72,11 @@ impl Rooms {
         content: Box<RawValue>,
     ) -> Result<OwnedEventId, Error> {
         if kind == TimelineEventType::RoomMember {
-            return self.set_member(room_id, sender, &state_key, content).await;
+            return self.set_member(room_id, sender, &state_key, &content).await;
         }
-        if kind == TimelineEventType::RoomCreate {
-            return Err(Error::Forbidden("a room is created once".to_owned()));
+        created_once(&kind)?;
+        if kind == TimelineEventType::RoomRedaction {
+            return Err(Error::Forbidden("a redaction is no state".to_owned()));
         }
         if kind == TimelineEventType::RoomCanonicalAlias {
             self.check_canonical_alias(room_id, &content).await?;
@@ -123,6 +126,9 @@ impl Rooms {
                     }
                     let mut room = joined_room(tx, &room_id, &sender).await?;
                     let stored = append::append(&ground, tx, &mut room, &sender, saying).await?;
+                    if *stored.event.kind() == TimelineEventType::RoomGuestAccess {
+                        membership::turn_guests_out(&ground, tx, &mut room).await?;
+                    }
                     tx.move_room(&room).await?;
                     if let Some(request) = &request {
                         append::remember(tx, request, &stored, ground.clock.now()).await?;
@@ -148,6 +154,32 @@ async fn joined_room(
     } else {
         Err(outside())
     }
+}
+
+/// Nothing said in a room may pass for its creation.
+fn created_once(kind: &TimelineEventType) -> Result<(), Error> {
+    if *kind == TimelineEventType::RoomCreate {
+        return Err(Error::Forbidden("a room is created once".to_owned()));
+    }
+    Ok(())
+}
+
+/// A redaction as a client writes it, the event that it names taken out of the content: where it
+/// stands in the event is the room version's business (client-server API, `PUT /send`).
+fn redaction(raw: &RawValue) -> Result<Saying, Error> {
+    let mut value: serde_json::Map<String, serde_json::Value> = serde_json::from_str(raw.get())
+        .map_err(|_| Error::BadJson("the content of an event is an object".to_owned()))?;
+    let target = value.remove("redacts");
+    let target = target.as_ref().and_then(serde_json::Value::as_str);
+    let target = target.ok_or_else(|| Error::Missing("redacts names the event".to_owned()))?;
+    let target = EventId::parse(target)
+        .map_err(|_| Error::Invalid(format!("redacts: {target:?} is no event id")))?;
+    Ok(Saying {
+        kind: TimelineEventType::RoomRedaction,
+        state_key: None,
+        content: content(&value.into())?,
+        redacts: Some(target),
+    })
 }
 
 /// JSON text of a value that this node made itself.

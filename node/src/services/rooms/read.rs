@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use ruma::{EventId, OwnedUserId, RoomId, events::StateEventType};
+use ruma::{
+    EventId, OwnedUserId, RoomId,
+    events::{StateEventType, TimelineEventType},
+};
 use serde_json::{Value, value::RawValue};
-use wayside_federation::state::{EventNo, StateKey};
+use wayside_federation::state::{EventNo, NodeId, StateKey};
 
 use super::{
-    super::Error,
+    super::{Error, filter::EventFilter},
     Rooms,
     append::membership_of,
-    format::{self, Unsigned},
     view::{self, Asker, Reach, Rendered},
 };
 use crate::store::{
@@ -31,8 +33,8 @@ pub struct PageAsked {
     pub back: bool,
     /// At most so many events.
     pub limit: i64,
-    /// Whether to add the member events of those who speak in the page.
-    pub lazy_members: bool,
+    /// What to leave out; with lazy members, those who speak are added instead.
+    pub filter: EventFilter,
 }
 
 /// A page of a room's timeline.
@@ -76,6 +78,9 @@ pub struct MembersAsked {
     pub at: Option<i64>,
 }
 
+/// How many times a page is looked for where a filter or the room's rules take much away.
+const LOOKS: usize = 8;
+
 impl Rooms {
     /// One event.
     pub async fn event(
@@ -102,27 +107,49 @@ impl Rooms {
     ) -> Result<Page, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let (room, reach) = self.readable(&mut snapshot, asker, room_id).await?;
-        let start = asked.from.unwrap_or(if asked.back { i64::MAX } else { 0 });
-        let newest = if let Reach::Until(end) = reach { end } else { i64::MAX };
-        let stretch = if asked.back {
+        let newest = self.newest_seen(&mut snapshot, asker, &room, reach).await?;
+        let start = asked.from.unwrap_or(if asked.back { newest } else { 0 });
+        let mut stretch = if asked.back {
             Stretch::Back { upto: start.min(newest), after: asked.to.unwrap_or(0) }
         } else {
             Stretch::Forth { after: start, upto: asked.to.unwrap_or(i64::MAX).min(newest) }
         };
-        let found = events::timeline(&mut snapshot, room.room_no, stretch, asked.limit).await?;
-        let full = found.len() as i64 == asked.limit;
-        let last = found.last().and_then(|it| it.position);
-        let seen = view::visible(&mut snapshot, asker, reach, found).await?;
-        let members = if asked.lazy_members {
-            speakers(&mut snapshot, &room, &seen).await?
+        let limit = usize::try_from(asked.limit).unwrap_or(usize::MAX);
+        let mut kept = Vec::new();
+        let mut end = None;
+        for _ in 0..LOOKS {
+            // One more than wanted tells whether there is anything behind the page.
+            let found =
+                events::timeline(&mut snapshot, room.room_no, stretch, asked.limit + 1).await?;
+            let more = found.len() > limit;
+            let ends = |it: &StoredEvent| {
+                it.position.map(|position| if asked.back { position - 1 } else { position })
+            };
+            let last = found.get(..limit).and_then(<[_]>::last).and_then(ends);
+            let found: Vec<StoredEvent> = found.into_iter().take(limit).collect();
+            let seen = view::visible(&mut snapshot, asker, reach, found).await?;
+            let mut fit = seen.into_iter().filter(|it| asked.filter.takes_event(&it.event));
+            let wanted = limit - kept.len();
+            kept.extend(fit.by_ref().take(wanted));
+            if fit.next().is_some() {
+                end = kept.last().and_then(ends);
+                break;
+            }
+            end = last.filter(|_| more);
+            let Some(end) = end.filter(|_| kept.len() < limit) else { break };
+            stretch = match stretch {
+                Stretch::Back { after, .. } => Stretch::Back { upto: end, after },
+                Stretch::Forth { upto, .. } => Stretch::Forth { after: end, upto },
+            };
+        }
+        let members = if asked.filter.lazy_load_members {
+            let root = self.root_seen(&mut snapshot, &room, reach).await?;
+            speakers(&mut snapshot, root, &kept).await?
         } else {
             Vec::new()
         };
-        let events = view::render(&self.ground, &mut snapshot, asker, &seen, true).await?;
-        // A page going back ends just before its last event, one going on ends at it.
-        let end = last.filter(|_| full).map(|last| if asked.back { last - 1 } else { last });
-        let start = if start == i64::MAX { room.last_position } else { start };
-        Ok(Page { events, start, end, members })
+        let events = view::render(&self.ground, &mut snapshot, asker, &kept, true).await?;
+        Ok(Page { events, start: start.min(room.last_position), end, members })
     }
 
     /// An event with those around it, `limit` in all.
@@ -132,6 +159,7 @@ impl Rooms {
         room_id: &RoomId,
         id: &EventId,
         limit: i64,
+        filter: &EventFilter,
     ) -> Result<Around, Error> {
         let unknown =
             || Error::NotFound("there is no such event, or it is not for you to see".to_owned());
@@ -146,18 +174,29 @@ impl Rooms {
         let after = events::timeline(&mut snapshot, room.room_no, forth, limit - limit / 2).await?;
         let start = before.last().and_then(|it| it.position).unwrap_or(position) - 1;
         let end = after.last().and_then(|it| it.position).unwrap_or(position);
+        let mut before = view::visible(&mut snapshot, asker, reach, before).await?;
+        let mut after = view::visible(&mut snapshot, asker, reach, after).await?;
+        before.retain(|it| filter.takes_event(&it.event));
+        after.retain(|it| filter.takes_event(&it.event));
         let root = after.last().unwrap_or(&seen).state_after;
-        let before = view::visible(&mut snapshot, asker, reach, before).await?;
-        let after = view::visible(&mut snapshot, asker, reach, after).await?;
         let entries = state::entries(&mut snapshot, root).await?;
         let numbers: Vec<EventNo> = entries.into_iter().map(|(_, number)| number).collect();
-        let state = in_order(events::by_numbers(&mut snapshot, &numbers).await?.into_values());
+        let mut state = in_order(events::by_numbers(&mut snapshot, &numbers).await?.into_values());
+        if filter.lazy_load_members {
+            let shown = before.iter().chain(&after).chain([&seen]);
+            let speakers: HashSet<&str> = shown.map(|it| it.event.sender().as_str()).collect();
+            state.retain(|it| {
+                *it.event.kind() != TimelineEventType::RoomMember
+                    || it.event.state_key().is_some_and(|key| speakers.contains(key))
+            });
+        }
+        let state = view::plain(&mut snapshot, &state, true).await?;
         let mut event = view::render(&self.ground, &mut snapshot, asker, &[seen], true).await?;
         Ok(Around {
             event: event.pop().ok_or_else(unknown)?,
             before: view::render(&self.ground, &mut snapshot, asker, &before, true).await?,
             after: view::render(&self.ground, &mut snapshot, asker, &after, true).await?,
-            state: plain(&state),
+            state,
             start,
             end,
         })
@@ -172,7 +211,7 @@ impl Rooms {
         let mut snapshot = self.ground.store.snapshot().await?;
         let (room, reach) = self.readable(&mut snapshot, asker, room_id).await?;
         let state = self.state_seen(&mut snapshot, &room, reach, None).await?;
-        Ok(plain(&state))
+        view::plain(&mut snapshot, &state, true).await
     }
 
     /// One entry of the state.
@@ -190,7 +229,9 @@ impl Rooms {
         let found = state::lookup(&mut snapshot, root, &[StateKey::new(kind, key)]).await?;
         let number = found[0].ok_or_else(unknown)?;
         let stored = events::by_numbers(&mut snapshot, &[number]).await?.remove(&number);
-        Ok(format::client_event(&stored.ok_or_else(unknown)?, true, Unsigned::default()))
+        let stored = stored.ok_or_else(unknown)?;
+        let mut plain = view::plain(&mut snapshot, &[stored], true).await?;
+        plain.pop().ok_or_else(unknown)
     }
 
     /// The member events of a room.
@@ -203,9 +244,9 @@ impl Rooms {
         let mut snapshot = self.ground.store.snapshot().await?;
         let (room, reach) = self.readable(&mut snapshot, asker, room_id).await?;
         let reach = match (reach, asked.at) {
-            (Reach::Now, Some(at)) => Reach::Until(at),
             (Reach::Until(end), Some(at)) => Reach::Until(end.min(at)),
-            (reach, _) => reach,
+            (Reach::Now | Reach::Never, Some(at)) => Reach::Until(at),
+            (reach, None) => reach,
         };
         let found = self.state_seen(&mut snapshot, &room, reach, Some("m.room.member")).await?;
         let wanted = |stored: &StoredEvent| {
@@ -213,7 +254,8 @@ impl Rooms {
             asked.only.is_none_or(|only| is == Some(only))
                 && asked.not.is_none_or(|not| is != Some(not))
         };
-        Ok(plain(&found.into_iter().filter(wanted).collect::<Vec<_>>()))
+        let found: Vec<StoredEvent> = found.into_iter().filter(wanted).collect();
+        view::plain(&mut snapshot, &found, true).await
     }
 
     /// Who is in a room, with the names and pictures they show there.
@@ -276,11 +318,26 @@ impl Rooms {
         snapshot: &mut Snapshot,
         room: &RoomRow,
         reach: Reach,
-    ) -> Result<wayside_federation::state::NodeId, Error> {
+    ) -> Result<NodeId, Error> {
         let Reach::Until(end) = reach else { return Ok(room.state_root) };
         let stretch = Stretch::Back { upto: end, after: 0 };
         let last = events::timeline(snapshot, room.room_no, stretch, 1).await?;
-        Ok(last.first().map_or(room.state_root, |it| it.state_after))
+        Ok(last.first().map_or(NodeId::EMPTY, |it| it.state_after))
+    }
+
+    /// The newest position that somebody may see something at.
+    async fn newest_seen(
+        &self,
+        snapshot: &mut Snapshot,
+        asker: &Asker,
+        room: &RoomRow,
+        reach: Reach,
+    ) -> Result<i64, Error> {
+        Ok(match reach {
+            // What anybody may read, those who left may read too.
+            Reach::Until(left) if !view::is_world_readable(snapshot, room, asker).await? => left,
+            _ => room.last_position,
+        })
     }
 
     async fn state_seen(
@@ -302,10 +359,10 @@ impl Rooms {
     }
 }
 
-/// Member events, of now, of those who speak in a page.
+/// Member events of those who speak in a page.
 async fn speakers(
     snapshot: &mut Snapshot,
-    room: &RoomRow,
+    root: NodeId,
     page: &[StoredEvent],
 ) -> Result<Vec<Box<RawValue>>, Error> {
     let senders: HashSet<&ruma::UserId> = page.iter().map(|it| it.event.sender()).collect();
@@ -313,18 +370,14 @@ async fn speakers(
         .into_iter()
         .map(|it| StateKey::new(StateEventType::RoomMember, it.as_str()))
         .collect();
-    let numbers = state::lookup(snapshot, room.state_root, &keys).await?;
+    let numbers = state::lookup(snapshot, root, &keys).await?;
     let numbers: Vec<EventNo> = numbers.into_iter().flatten().collect();
-    Ok(plain(&in_order(events::by_numbers(snapshot, &numbers).await?.into_values())))
+    let found = in_order(events::by_numbers(snapshot, &numbers).await?.into_values());
+    view::plain(snapshot, &found, true).await
 }
 
 fn in_order(found: impl Iterator<Item = StoredEvent>) -> Vec<StoredEvent> {
     let mut found: Vec<StoredEvent> = found.collect();
     found.sort_by_key(|it| it.event_no);
     found
-}
-
-/// Events without what belongs to one asker alone.
-pub(in crate::services) fn plain(found: &[StoredEvent]) -> Vec<Box<RawValue>> {
-    found.iter().map(|it| format::client_event(it, true, Unsigned::default())).collect()
 }

@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ruma::{OwnedDeviceId, OwnedEventId, OwnedUserId, events::StateEventType};
+use ruma::{
+    OwnedDeviceId, OwnedEventId, OwnedUserId,
+    events::{StateEventType, TimelineEventType},
+};
 use serde_json::value::RawValue;
 use wayside_federation::{
     event::Event,
@@ -73,21 +76,11 @@ pub async fn reach(from: &mut impl Reads, room: &RoomRow, asker: &Asker) -> Resu
     let Some(row) = rooms::membership(from, room.room_no, &asker.user_id).await? else {
         return Ok(Reach::Never);
     };
-    if row.membership == Membership::Join {
-        return Ok(Reach::Now);
-    }
-    if row.forgotten || !matches!(row.membership, Membership::Leave | Membership::Ban) {
-        return Ok(Reach::Never);
-    }
-    // Somebody who turned an invitation down has never been in the room.
-    let left = events::by_numbers(from, &[row.event_no]).await?.remove(&row.event_no);
-    let Some(left) = left else { return Ok(Reach::Never) };
-    let key = StateKey::new(StateEventType::RoomMember, asker.user_id.as_str());
-    let before = state::lookup(from, left.state_before, &[key]).await?;
-    let Some(number) = before.into_iter().flatten().next() else { return Ok(Reach::Never) };
-    let before = events::by_numbers(from, &[number]).await?.remove(&number);
-    let was_in = before.is_some_and(|it| membership_of(&it.event) == Some(Membership::Join));
-    Ok(if was_in { Reach::Until(row.position) } else { Reach::Never })
+    Ok(match (row.membership, row.left) {
+        (Membership::Join, _) => Reach::Now,
+        (_, Some(left)) => Reach::Until(left),
+        (_, None) => Reach::Never,
+    })
 }
 
 /// Keeps the events that the asker may see (client-server API, room history visibility).
@@ -100,12 +93,20 @@ pub async fn visible(
     let roots: HashSet<NodeId> =
         page.iter().flat_map(|it| [it.state_before, it.state_after]).collect();
     let sights = sights(from, asker, &roots).await?;
+    let own_member = |stored: &StoredEvent| {
+        *stored.event.kind() == TimelineEventType::RoomMember
+            && stored.event.state_key() == Some(asker.user_id.as_str())
+    };
     let sees = |stored: &StoredEvent| {
         let within = match (reach, stored.position) {
             (Reach::Now, _) => true,
             (Reach::Until(end), Some(position)) => position <= end,
             _ => false,
         };
+        // What happens to themselves is told to everybody anyway, in `/sync`.
+        if own_member(stored) && reach != Reach::Never {
+            return true;
+        }
         // The more generous of before and after counts: who joins sees their own joining, and a
         // change of the rule is seen by those whom either side of it lets see.
         [stored.state_before, stored.state_after].iter().any(|root| {
@@ -174,6 +175,12 @@ pub fn is_joined(event: &Event) -> bool {
     membership_of(event) == Some(Membership::Join)
 }
 
+/// A text in the content of an event, if it is there and a text.
+#[must_use]
+pub fn text_in(event: &Event, name: &str) -> Option<String> {
+    text_of(event.content(), name)
+}
+
 /// Makes a page of events ready for a client, with what belongs beside each of them.
 pub async fn render(
     ground: &Ground,
@@ -190,6 +197,7 @@ pub async fn render(
     let sent_as = events::txn_ids(from, &asker.user_id, &asker.device_id, &own).await?;
     let before = previous(from, page).await?;
     let because = redactions(from, page).await?;
+    let standings = standings(from, asker, page).await?;
     let now_ms = ground.clock.now_ms();
     Ok(page
         .iter()
@@ -197,9 +205,10 @@ pub async fn render(
             let sent_ms =
                 i64::try_from(u64::from(stored.event.origin_server_ts().get())).unwrap_or(now_ms);
             let unsigned = Unsigned {
+                replaces_state: before.get(&stored.event_no).map(|it| it.event.id()),
                 transaction_id: sent_as.get(stored.event.id()).map(String::as_str),
                 age_ms: Some(now_ms - sent_ms),
-                membership: None,
+                membership: standings.get(&stored.event_no).map(|it| it.as_str()),
                 prev_content: before.get(&stored.event_no).map(|it| it.event.content()),
                 redacted_because: because.get(stored.event.id()).map(AsRef::as_ref),
             };
@@ -208,6 +217,48 @@ pub async fn render(
                 position: stored.position.unwrap_or_default(),
                 sender: stored.event.sender().to_owned(),
             }
+        })
+        .collect())
+}
+
+/// How the asker stood to the room just after each event of a page (client-server API,
+/// `unsigned.membership`). Since their last step that is how they stand now.
+async fn standings(
+    from: &mut impl Reads,
+    asker: &Asker,
+    page: &[StoredEvent],
+) -> Result<HashMap<EventNo, Membership>, Error> {
+    let Some(first) = page.first() else { return Ok(HashMap::new()) };
+    let now = rooms::membership(from, first.room_no, &asker.user_id).await?;
+    let Some(now) = now else {
+        return Ok(page.iter().map(|it| (it.event_no, Membership::Leave)).collect());
+    };
+    let since = |it: &StoredEvent| it.position.is_some_and(|position| position >= now.position);
+    let (recent, older): (Vec<_>, Vec<_>) = page.iter().partition(|it| since(it));
+    let roots: HashSet<NodeId> = older.iter().map(|it| it.state_after).collect();
+    let sights =
+        if roots.is_empty() { HashMap::new() } else { sights(from, asker, &roots).await? };
+    let then = |it: &StoredEvent| {
+        let sight = sights.get(&it.state_after);
+        sight.and_then(|sight| sight.membership).unwrap_or(Membership::Leave)
+    };
+    let recent = recent.iter().map(|it| (it.event_no, now.membership));
+    Ok(recent.chain(older.iter().map(|it| (it.event_no, then(it)))).collect())
+}
+
+/// Events without what belongs to one asker alone, such as those of a state.
+pub async fn plain(
+    from: &mut impl Reads,
+    found: &[StoredEvent],
+    with_room_id: bool,
+) -> Result<Vec<Box<RawValue>>, Error> {
+    let because = redactions(from, found).await?;
+    Ok(found
+        .iter()
+        .map(|stored| {
+            let because = because.get(stored.event.id()).map(AsRef::as_ref);
+            let unsigned = Unsigned { redacted_because: because, ..Unsigned::default() };
+            format::client_event(stored, with_room_id, unsigned)
         })
         .collect())
 }

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use ruma::{OwnedRoomId, OwnedUserId, events::StateEventType};
-use serde::Serialize;
+use ruma::{
+    OwnedUserId,
+    events::{StateEventType, TimelineEventType},
+};
 use serde_json::{json, value::RawValue};
 use wayside_federation::state::{EventNo, NodeId, StateKey};
 use wayside_specs::limits;
@@ -11,11 +13,15 @@ use wayside_specs::limits;
 use super::{
     super::{
         Error,
+        filter::EventFilter,
         live::Present,
         rooms::{Asker, format, view},
     },
     Asked, Events, Sync,
-    filter::EventFilter,
+    answer::{
+        Answer, InvitePart, JoinedPart, KnockPart, LeftPart, StatefulTimeline, SummaryPart,
+        TimelinePart,
+    },
     news::Changed,
     page_token,
     token::Token,
@@ -23,88 +29,10 @@ use super::{
 use crate::store::{
     Snapshot,
     events::{self, StoredEvent, Stretch},
-    people,
+    people::{self, DataItem},
     rooms::{self, MemberRow, Membership, RoomRow},
     state,
 };
-
-/// What is told.
-#[derive(Debug, Default, Serialize)]
-pub struct Answer {
-    /// The token for asking on.
-    pub next_batch: String,
-    #[serde(skip_serializing_if = "Events::is_empty")]
-    account_data: Events,
-    #[serde(skip_serializing_if = "Events::is_empty")]
-    presence: Events,
-    rooms: RoomsPart,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct RoomsPart {
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    join: BTreeMap<OwnedRoomId, JoinedPart>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    invite: BTreeMap<OwnedRoomId, InvitePart>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    knock: BTreeMap<OwnedRoomId, KnockPart>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    leave: BTreeMap<OwnedRoomId, LeftPart>,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct JoinedPart {
-    summary: SummaryPart,
-    #[serde(flatten)]
-    timeline: StatefulTimeline,
-    #[serde(skip_serializing_if = "Events::is_empty")]
-    ephemeral: Events,
-    #[serde(skip_serializing_if = "Events::is_empty")]
-    account_data: Events,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct LeftPart {
-    #[serde(flatten)]
-    timeline: StatefulTimeline,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct StatefulTimeline {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<Events>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state_after: Option<Events>,
-    timeline: TimelinePart,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct TimelinePart {
-    events: Vec<Box<RawValue>>,
-    limited: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prev_batch: Option<String>,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct SummaryPart {
-    #[serde(rename = "m.heroes", skip_serializing_if = "Option::is_none")]
-    heroes: Option<Vec<OwnedUserId>>,
-    #[serde(rename = "m.joined_member_count", skip_serializing_if = "Option::is_none")]
-    joined: Option<i64>,
-    #[serde(rename = "m.invited_member_count", skip_serializing_if = "Option::is_none")]
-    invited: Option<i64>,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct InvitePart {
-    invite_state: Events,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct KnockPart {
-    knock_state: Events,
-}
 
 /// Timeline events of a room where the client names no number.
 const TIMELINE: u32 = 10;
@@ -124,19 +52,6 @@ const SHOWN_AT_THE_DOOR: [StateEventType; 8] = [
     StateEventType::RoomGuestAccess,
 ];
 
-impl Answer {
-    /// Whether there is nothing to tell but a new token.
-    pub(super) fn is_empty(&self) -> bool {
-        let rooms = &self.rooms;
-        self.account_data.is_empty()
-            && self.presence.is_empty()
-            && rooms.join.is_empty()
-            && rooms.invite.is_empty()
-            && rooms.knock.is_empty()
-            && rooms.leave.is_empty()
-    }
-}
-
 /// What one answer is built from.
 struct Building<'a> {
     sync: &'a Sync,
@@ -150,6 +65,8 @@ struct Building<'a> {
     now: i64,
     /// What changed, where that is remembered.
     changed: Option<Changed>,
+    /// Those with whom the person shares a room since then, whose presence they do not know yet.
+    met: HashSet<OwnedUserId>,
 }
 
 impl Sync {
@@ -175,8 +92,17 @@ impl Sync {
             Some(_) if !asked.full_state => self.news.changed(&asker.user_id, position, now).await,
             _ => None,
         };
-        let mut building =
-            Building { sync: self, snapshot, asker, asked, since: position, serial, now, changed };
+        let mut building = Building {
+            sync: self,
+            snapshot,
+            asker,
+            asked,
+            since: position,
+            serial,
+            now,
+            changed,
+            met: HashSet::new(),
+        };
         let mut answer = building.answer().await?;
         let token = Token { position: now, serial: serial_now, boot: self.live.boot() };
         answer.next_batch = token.seal(&self.ground.token_key, &asker.user_id);
@@ -189,7 +115,6 @@ impl Building<'_> {
         let mut answer = Answer::default();
         let (mut own, account_data) = self.account_data().await?;
         answer.account_data = account_data;
-        answer.presence = self.presence().await?;
         let typing: HashSet<i64> =
             self.sync.live.rooms_typing_since(self.serial).into_iter().collect();
         for member in self.memberships(&own, &typing).await? {
@@ -203,6 +128,7 @@ impl Building<'_> {
             let data = own.remove(&member.room_no).unwrap_or_default();
             self.room(&mut answer, &room, &member, data).await?;
         }
+        answer.presence = self.presence().await?;
         Ok(answer)
     }
 
@@ -221,11 +147,7 @@ impl Building<'_> {
         numbers.extend(own.keys().chain(typing));
         numbers.sort_unstable();
         numbers.dedup();
-        let mut rows = Vec::new();
-        for number in numbers {
-            rows.extend(rooms::membership(&mut self.snapshot, number, user_id).await?);
-        }
-        Ok(rows)
+        Ok(rooms::memberships_in(&mut self.snapshot, user_id, &numbers).await?)
     }
 
     async fn room(
@@ -251,11 +173,13 @@ impl Building<'_> {
                 let knock_state = self.at_the_door(member).await?;
                 answer.rooms.knock.insert(room.room_id.clone(), KnockPart { knock_state });
             }
-            Membership::Leave | Membership::Ban if new && !member.forgotten => {
-                if self.since > 0 || self.asked.filter.room.include_leave {
-                    let timeline = self.left(room, member).await?;
-                    answer.rooms.leave.insert(room.room_id.clone(), LeftPart { timeline });
-                }
+            Membership::Leave | Membership::Ban
+                if new
+                    && !member.forgotten
+                    && (self.since > 0 || self.asked.filter.room.include_leave) =>
+            {
+                let timeline = self.left(room, member).await?;
+                answer.rooms.leave.insert(room.room_id.clone(), LeftPart { timeline });
             }
             _ => {}
         }
@@ -268,20 +192,48 @@ impl Building<'_> {
         member: &MemberRow,
         account_data: Events,
     ) -> Result<Option<JoinedPart>, Error> {
-        let ephemeral = self.ephemeral(room).await?;
-        let first_time = self.since == 0 || self.asked.full_state;
-        if room.last_position <= self.since
-            && !first_time
-            && ephemeral.is_empty()
-            && account_data.is_empty()
-        {
+        let known = self.known_state(room, member).await?;
+        let new = known.is_none();
+        let account_data = if new && self.since > 0 {
+            // What was set before the room was joined has not been told.
+            let items = people::data_of_room(&mut self.snapshot, &self.asker.user_id, room.room_no);
+            shown_data(&items.await?, &self.asked.filter.room.account_data)?
+        } else {
+            account_data
+        };
+        let ephemeral = self.ephemeral(room, new).await?;
+        let told = !ephemeral.is_empty() || !account_data.is_empty();
+        if room.last_position <= self.since && !self.asked.full_state && !told {
             return Ok(None);
         }
-        let known = self.known_state(room, member).await?;
-        let (page, limited) = self.timeline(room, known.is_some(), self.now).await?;
-        let summary = self.summary(room, &page, known.is_none()).await?;
-        let timeline = self.stateful(room, known, page, limited, room.state_root).await?;
+        let (page, limited) = self.timeline(room, member, new, room.last_position).await?;
+        self.meet(room, new, &page).await?;
+        let summary = self.summary(room, &page, new, limited).await?;
+        let end = room.state_root;
+        let start = page.first().map_or(end, |it| it.state_before);
+        let heroes = summary.heroes.as_deref().unwrap_or_default();
+        let timeline = self.stateful(room, known, (start, end), &page, limited, heroes).await?;
+        // A room of which the filter leaves nothing is nothing to wake anybody for.
+        if timeline.is_empty() && !told && !new && !self.asked.full_state {
+            return Ok(None);
+        }
         Ok(Some(JoinedPart { summary, timeline, ephemeral, account_data }))
+    }
+
+    /// Notes whom the person meets: everybody in a room that is new to them, and who comes to one
+    /// in which they are.
+    async fn meet(&mut self, room: &RoomRow, new: bool, page: &[StoredEvent]) -> Result<(), Error> {
+        if self.since > 0 && new {
+            let inside = rooms::members(&mut self.snapshot, room.room_no, Membership::Join).await?;
+            self.met.extend(inside.into_iter().map(|row| row.user_id));
+        } else if self.since > 0 {
+            let comes = |it: &&StoredEvent| {
+                *it.event.kind() == TimelineEventType::RoomMember && view::is_joined(&it.event)
+            };
+            let who = page.iter().filter(comes).filter_map(|it| it.event.state_key());
+            self.met.extend(who.filter_map(|who| who.try_into().ok()));
+        }
+        Ok(())
     }
 
     async fn left(
@@ -289,31 +241,43 @@ impl Building<'_> {
         room: &RoomRow,
         member: &MemberRow,
     ) -> Result<StatefulTimeline, Error> {
-        let reach = view::reach(&mut self.snapshot, room, self.asker).await?;
-        let known = self.known_state(room, member).await?;
-        if reach == view::Reach::Never {
-            // An invitation that was turned down or taken back: only the event that says so.
+        if member.left.is_none_or(|left| left <= self.since) {
+            // An invitation turned down or taken back, or a ban of who had gone: only the event
+            // that says so.
             let ending = events::by_numbers(&mut self.snapshot, &[member.event_no]).await?;
             let page: Vec<StoredEvent> = ending.into_values().collect();
-            let timeline = self.rendered(&page, false).await?;
-            return Ok(StatefulTimeline {
-                state: Some(Events::default()),
-                state_after: None,
-                timeline,
+            let timeline = self.rendered(&page, false, member.position).await?;
+            let state = Some(Events::default());
+            return Ok(if self.asked.state_after {
+                StatefulTimeline { state: None, state_after: state, timeline }
+            } else {
+                StatefulTimeline { state, state_after: None, timeline }
             });
         }
-        let (page, limited) = self.timeline(room, known.is_some(), member.position).await?;
-        let end = page.last().map_or(room.state_root, |it| it.state_after);
-        self.stateful(room, known, page, limited, end).await
+        let known = self.known_state(room, member).await?;
+        let (page, limited) = self.timeline(room, member, known.is_none(), member.position).await?;
+        let left = member.left.unwrap_or(member.position);
+        let end = self.state_at(room, left).await?;
+        // Of a ban after leaving, the event is told, but not the state that it came upon.
+        let first = page.iter().find(|it| it.position.is_some_and(|position| position <= left));
+        let start = first.map_or(end, |it| it.state_before);
+        self.stateful(room, known, (start, end), &page, limited, &[]).await
     }
 
-    /// The state that the client knows; nothing where it was not in the room then, or wants all.
+    /// The state after the newest event that is no newer than a position.
+    async fn state_at(&mut self, room: &RoomRow, position: i64) -> Result<NodeId, Error> {
+        let stretch = Stretch::Back { upto: position, after: 0 };
+        let last = events::timeline(&mut self.snapshot, room.room_no, stretch, 1).await?;
+        Ok(last.first().map_or(room.state_root, |it| it.state_after))
+    }
+
+    /// The state that the client knows; nothing where it was not in the room then.
     async fn known_state(
         &mut self,
         room: &RoomRow,
         member: &MemberRow,
     ) -> Result<Option<NodeId>, Error> {
-        if self.since == 0 || self.asked.full_state {
+        if self.since == 0 {
             return Ok(None);
         }
         let stretch = Stretch::Forth { after: self.since, upto: i64::MAX };
@@ -335,32 +299,34 @@ impl Building<'_> {
     async fn timeline(
         &mut self,
         room: &RoomRow,
-        known: bool,
+        member: &MemberRow,
+        new: bool,
         upto: i64,
     ) -> Result<(Vec<StoredEvent>, bool), Error> {
         let filter = &self.asked.filter.room.timeline;
-        let limit = filter.limit.unwrap_or(TIMELINE).min(limits::SYNC_TIMELINE_EVENTS) as usize;
-        let after = if known { self.since } else { 0 };
+        let limit = filter.limit.unwrap_or(TIMELINE).min(limits::SYNC_TIMELINE_EVENTS);
+        let (wanted, limit) = (i64::from(limit) + 1, limit as usize);
+        let after = if new { 0 } else { self.since };
         let mut kept: Vec<StoredEvent> = Vec::new();
         let mut upto = upto;
         let mut more = true;
         let pages = if filter.takes_all() { 1 } else { FILTER_PAGES };
         for _ in 0..pages {
             let stretch = Stretch::Back { upto, after };
-            let wanted = (limit + 1) as i64;
             let found = events::timeline(&mut self.snapshot, room.room_no, stretch, wanted).await?;
-            more = found.len() as i64 == wanted;
+            more = found.len() > limit;
             if let Some(last) = found.last().and_then(|it| it.position) {
                 upto = last - 1;
             }
-            kept.extend(found.into_iter().filter(|it| takes(filter, it)));
+            kept.extend(found.into_iter().filter(|it| filter.takes_event(&it.event)));
             if !more || kept.len() > limit {
                 break;
             }
         }
         let limited = more || kept.len() > limit;
         kept.truncate(limit);
-        if !known {
+        // Whoever was in the room all the time since then may see all of it.
+        if new || member.position > self.since {
             let reach = view::reach(&mut self.snapshot, room, self.asker).await?;
             kept = view::visible(&mut self.snapshot, self.asker, reach, kept).await?;
         }
@@ -372,14 +338,17 @@ impl Building<'_> {
         &mut self,
         room: &RoomRow,
         known: Option<NodeId>,
-        page: Vec<StoredEvent>,
+        (start, end): (NodeId, NodeId),
+        page: &[StoredEvent],
         limited: bool,
-        end: NodeId,
+        heroes: &[OwnedUserId],
     ) -> Result<StatefulTimeline, Error> {
-        let start = page.first().map_or(end, |it| it.state_before);
+        let known = known.filter(|_| !self.asked.full_state);
         let after = self.asked.state_after;
-        let state = self.state(room, known, if after { end } else { start }, &page).await?;
-        let timeline = self.rendered(&page, limited).await?;
+        let stretch = if after { (end, end) } else { (start, end) };
+        let state = self.state(room, known, stretch, page, heroes).await?;
+        let newest = room.last_position.min(self.now);
+        let timeline = self.rendered(page, limited, newest).await?;
         let (state, state_after) = if after { (None, Some(state)) } else { (Some(state), None) };
         Ok(StatefulTimeline { state, state_after, timeline })
     }
@@ -388,10 +357,11 @@ impl Building<'_> {
         &mut self,
         page: &[StoredEvent],
         limited: bool,
+        newest: i64,
     ) -> Result<TimelinePart, Error> {
         let ground = &self.sync.ground;
         let rendered = view::render(ground, &mut self.snapshot, self.asker, page, false).await?;
-        let before = page.first().and_then(|it| it.position).map_or(self.now, |first| first - 1);
+        let before = page.first().and_then(|it| it.position).map_or(newest, |first| first - 1);
         Ok(TimelinePart {
             events: rendered.into_iter().map(|it| it.json).collect(),
             limited,
@@ -399,58 +369,72 @@ impl Building<'_> {
         })
     }
 
-    /// What of the state the client does not know yet.
+    /// What of the state the client does not know yet: before the timeline, and what changed within
+    /// it by events that a filter keeps out of it.
     async fn state(
         &mut self,
         room: &RoomRow,
         known: Option<NodeId>,
-        root: NodeId,
+        (start, end): (NodeId, NodeId),
         page: &[StoredEvent],
+        heroes: &[OwnedUserId],
     ) -> Result<Events, Error> {
         let filter = &self.asked.filter.room.state;
-        let numbers: Vec<EventNo> = match known {
-            Some(known) => {
-                let changes = state::difference(&mut self.snapshot, known, root).await?;
-                changes.into_iter().filter_map(|it| it.right).collect()
-            }
-            None if root == room.state_root && !filter.lazy_load_members => {
+        let mut numbers = match known {
+            Some(known) => self.changes(known, start).await?,
+            None if start == room.state_root && !filter.lazy_load_members => {
                 rooms::state_events(&mut self.snapshot, room.room_no, None).await?
             }
-            None => {
-                state::entries(&mut self.snapshot, root).await?.into_iter().map(|it| it.1).collect()
-            }
+            None => state::entries(&mut self.snapshot, start)
+                .await?
+                .into_iter()
+                .map(|it| it.1)
+                .collect(),
         };
+        if !self.asked.filter.room.timeline.takes_all() {
+            let shown: HashSet<EventNo> = page.iter().map(|it| it.event_no).collect();
+            let hidden = self.changes(start, end).await?;
+            numbers.extend(hidden.into_iter().filter(|number| !shown.contains(number)));
+        }
         let mut found: Vec<StoredEvent> =
             events::by_numbers(&mut self.snapshot, &numbers).await?.into_values().collect();
         if filter.lazy_load_members {
-            self.only_speakers(&mut found, root, page).await?;
+            self.only_speakers(&mut found, known.is_none(), start, page, heroes).await?;
         }
-        found.retain(|it| takes(filter, it));
+        found.retain(|it| filter.takes_event(&it.event));
         found.sort_by_key(|it| it.event_no);
-        let plain =
-            found.iter().map(|it| format::client_event(it, false, format::Unsigned::default()));
-        Ok(Events { events: plain.collect() })
+        Ok(Events { events: view::plain(&mut self.snapshot, &found, false).await? })
     }
 
-    /// Members who neither speak in the page nor ask are left out; those who speak are all there.
+    /// The entries of one state that another does not hold.
+    async fn changes(&mut self, from: NodeId, to: NodeId) -> Result<Vec<EventNo>, Error> {
+        if from == to {
+            return Ok(Vec::new());
+        }
+        let changes = state::difference(&mut self.snapshot, from, to).await?;
+        Ok(changes.into_iter().filter_map(|it| it.right).collect())
+    }
+
+    /// Of a whole state only the members who speak in the page, stand for the room or ask; of
+    /// changes all, because the client may have been told of those members before.
     async fn only_speakers(
         &mut self,
         found: &mut Vec<StoredEvent>,
+        whole: bool,
         root: NodeId,
         page: &[StoredEvent],
+        heroes: &[OwnedUserId],
     ) -> Result<(), Error> {
-        let mut speakers: HashSet<OwnedUserId> =
+        let mut needed: HashSet<OwnedUserId> =
             page.iter().map(|it| it.event.sender().to_owned()).collect();
-        if self.since == 0 {
-            speakers.insert(self.asker.user_id.clone());
+        if whole {
+            needed.extend(heroes.iter().cloned());
+            needed.insert(self.asker.user_id.clone());
+            let member = |it: &StoredEvent| *it.event.kind() == TimelineEventType::RoomMember;
+            found.retain(|it| !member(it));
         }
-        let member = |it: &StoredEvent| it.event.kind().to_string() == "m.room.member";
-        let speaks = |it: &StoredEvent| {
-            it.event.state_key().is_some_and(|key| speakers.iter().any(|user| user == key))
-        };
-        found.retain(|it| !member(it) || speaks(it));
         let there: HashSet<EventNo> = found.iter().map(|it| it.event_no).collect();
-        let keys: Vec<StateKey> = speakers
+        let keys: Vec<StateKey> = needed
             .iter()
             .map(|it| StateKey::new(StateEventType::RoomMember, it.as_str()))
             .collect();
@@ -465,33 +449,59 @@ impl Building<'_> {
         &mut self,
         room: &RoomRow,
         page: &[StoredEvent],
-        first_time: bool,
+        new: bool,
+        limited: bool,
     ) -> Result<SummaryPart, Error> {
-        let moved = page.iter().any(|it| it.event.kind().to_string() == "m.room.member");
-        if !first_time && !moved {
+        let tells = |it: &StoredEvent| {
+            let kind = it.event.kind();
+            *kind == TimelineEventType::RoomMember
+                || *kind == TimelineEventType::RoomName
+                || *kind == TimelineEventType::RoomCanonicalAlias
+        };
+        let filtered = !self.asked.filter.room.timeline.takes_all();
+        let told = new
+            || self.asked.full_state
+            || page.iter().any(tells)
+            || ((limited || filtered)
+                && events::members_moved(&mut self.snapshot, room.room_no, self.since).await?);
+        if !told {
             return Ok(SummaryPart::default());
         }
-        let names = [StateEventType::RoomName, StateEventType::RoomCanonicalAlias];
-        let keys = names.map(|kind| StateKey::new(kind, ""));
-        let named = state::lookup(&mut self.snapshot, room.state_root, &keys).await?;
-        let heroes =
-            if named.iter().all(Option::is_none) { Some(self.heroes(room).await?) } else { None };
+        let heroes = if self.is_named(room).await? { None } else { Some(self.heroes(room).await?) };
         Ok(SummaryPart { heroes, joined: Some(room.joined), invited: Some(room.invited) })
     }
 
+    /// Whether the room has a name or a main alias, and not an empty one.
+    async fn is_named(&mut self, room: &RoomRow) -> Result<bool, Error> {
+        let names =
+            [(StateEventType::RoomName, "name"), (StateEventType::RoomCanonicalAlias, "alias")];
+        let keys = names.clone().map(|(kind, _)| StateKey::new(kind, ""));
+        let numbers = state::lookup(&mut self.snapshot, room.state_root, &keys).await?;
+        let numbers: Vec<EventNo> = numbers.into_iter().flatten().collect();
+        let held = events::by_numbers(&mut self.snapshot, &numbers).await?;
+        Ok(held.values().any(|it| {
+            let kind = it.event.kind().to_string();
+            let field = names.iter().find(|(named, _)| named.to_string() == kind);
+            let text = field.and_then(|(_, field)| view::text_in(&it.event, field));
+            text.is_some_and(|text| !text.is_empty())
+        }))
+    }
+
+    /// Those who stand for a room without a name, those first who came first.
     async fn heroes(&mut self, room: &RoomRow) -> Result<Vec<OwnedUserId>, Error> {
-        let mut heroes = Vec::new();
-        for membership in [Membership::Join, Membership::Invite, Membership::Leave] {
-            if membership == Membership::Leave && !heroes.is_empty() {
-                break;
+        for wanted in [[Membership::Join, Membership::Invite], [Membership::Leave, Membership::Ban]]
+        {
+            let mut rows = Vec::new();
+            for membership in wanted {
+                rows.extend(rooms::members(&mut self.snapshot, room.room_no, membership).await?);
             }
-            let mut rows = rooms::members(&mut self.snapshot, room.room_no, membership).await?;
+            rows.retain(|row| row.user_id != self.asker.user_id);
             rows.sort_by_key(|row| row.position);
-            let others =
-                rows.into_iter().map(|row| row.user_id).filter(|it| *it != self.asker.user_id);
-            heroes.extend(others.take(HEROES - heroes.len()));
+            if !rows.is_empty() {
+                return Ok(rows.into_iter().take(HEROES).map(|row| row.user_id).collect());
+            }
         }
-        Ok(heroes)
+        Ok(Vec::new())
     }
 
     /// What is shown to somebody who is invited or knocks, and the event that says so.
@@ -511,70 +521,90 @@ impl Building<'_> {
         Ok(Events { events: list })
     }
 
-    async fn ephemeral(&mut self, room: &RoomRow) -> Result<Events, Error> {
+    async fn ephemeral(&mut self, room: &RoomRow, new: bool) -> Result<Events, Error> {
         let filter = &self.asked.filter.room.ephemeral;
         let mut list = Vec::new();
-        let moved =
-            self.changed.as_ref().is_none_or(|it| it.receipts.contains(&room.room_no) || it.own);
-        if moved && filter.takes_type("m.receipt") {
-            let receipts =
-                people::receipts_since(&mut self.snapshot, room.room_no, self.since).await?;
-            let mut content = json!({});
-            for receipt in receipts {
-                if receipt.kind == "m.read.private" && receipt.user_id != self.asker.user_id {
-                    continue;
-                }
-                let mut told = json!({ "ts": receipt.sent_ms });
-                if let Some(thread) = receipt.thread {
-                    told["thread_id"] = thread.into();
-                }
-                content[receipt.event_id.as_str()][&receipt.kind][receipt.user_id.as_str()] = told;
-            }
-            if content.as_object().is_some_and(|it| !it.is_empty()) {
-                list.push(json!({ "type": "m.receipt", "content": content }));
-            }
+        if !filter.takes_room(room.room_id.as_str()) {
+            return Ok(Events::default());
         }
+        let moved =
+            new || self.changed.as_ref().is_none_or(|it| it.receipts.contains(&room.room_no));
+        if moved && filter.takes_type("m.receipt") {
+            let since = if new { 0 } else { self.since };
+            let receipts = people::receipts_since(&mut self.snapshot, room.room_no, since).await?;
+            list.extend(self.receipts(receipts));
+        }
+        let serial = if new { 0 } else { self.serial };
         if filter.takes_type("m.typing")
-            && let Some(users) = self.sync.live.typing_since(room.room_no, self.serial)
-            && (self.since > 0 || !users.is_empty())
+            && let Some(users) = self.sync.live.typing_since(room.room_no, serial)
+            && (!new || !users.is_empty())
         {
             list.push(json!({ "type": "m.typing", "content": { "user_ids": users } }));
         }
         raw_events(&list)
     }
 
+    /// Receipts as events, one for each thread (client-server API, receipts): in one of them a
+    /// person's receipts of two threads on the same event would hide each other.
+    fn receipts(&self, receipts: Vec<people::Receipt>) -> Vec<serde_json::Value> {
+        let filter = &self.asked.filter.room.ephemeral;
+        let mut threads: BTreeMap<Option<String>, serde_json::Value> = BTreeMap::new();
+        for receipt in receipts {
+            let foreign = receipt.user_id != self.asker.user_id;
+            if foreign
+                && (receipt.kind == "m.read.private"
+                    || !filter.takes("m.receipt", receipt.user_id.as_str()))
+            {
+                continue;
+            }
+            let mut told = json!({ "ts": receipt.sent_ms });
+            if let Some(thread) = &receipt.thread {
+                told["thread_id"] = thread.as_str().into();
+            }
+            let content = threads.entry(receipt.thread).or_insert_with(|| json!({}));
+            content[receipt.event_id.as_str()][&receipt.kind][receipt.user_id.as_str()] = told;
+        }
+        let event = |content| json!({ "type": "m.receipt", "content": content });
+        threads.into_values().map(event).collect()
+    }
+
     /// The person's own data that changed: that of each room, and that of the account.
     async fn account_data(&mut self) -> Result<(HashMap<i64, Events>, Events), Error> {
-        let mut of_rooms: HashMap<i64, Events> = HashMap::new();
-        let mut global = Events::default();
         if self.changed.as_ref().is_some_and(|changed| !changed.own) {
-            return Ok((of_rooms, global));
+            return Ok((HashMap::new(), Events::default()));
         }
         let since = if self.asked.full_state { 0 } else { self.since };
         let items = people::data_since(&mut self.snapshot, &self.asker.user_id, since).await?;
-        let filter = &self.asked.filter;
+        let mut by_room: HashMap<i64, Vec<DataItem>> = HashMap::new();
         for item in items {
-            let (list, wanted) = if item.room_no == 0 {
-                (&mut global, filter.account_data.takes_type(&item.kind))
-            } else {
-                let wanted = filter.room.account_data.takes_type(&item.kind);
-                (of_rooms.entry(item.room_no).or_default(), wanted)
-            };
-            if wanted {
-                let kind = serde_json::to_string(&item.kind).map_err(Error::internal)?;
-                let json = format!("{{\"type\":{kind},\"content\":{}}}", item.content);
-                list.events.push(RawValue::from_string(json).map_err(Error::internal)?);
+            by_room.entry(item.room_no).or_default().push(item);
+        }
+        let global = by_room.remove(&0).unwrap_or_default();
+        let global = shown_data(&global, &self.asked.filter.account_data)?;
+        let of_room = &self.asked.filter.room.account_data;
+        let mut shown = HashMap::new();
+        for (room_no, items) in by_room {
+            let events = shown_data(&items, of_room)?;
+            if !events.is_empty() {
+                shown.insert(room_no, events);
             }
         }
-        of_rooms.retain(|_, events| !events.is_empty());
-        Ok((of_rooms, global))
+        Ok((shown, global))
     }
 
     async fn presence(&mut self) -> Result<Events, Error> {
         let filter = &self.asked.filter.presence;
         let now_ms = self.sync.ground.clock.now_ms();
+        let live = &self.sync.live;
+        let mut told: BTreeMap<OwnedUserId, Present> =
+            live.present_since(self.serial).into_iter().collect();
+        for user_id in std::mem::take(&mut self.met) {
+            if let Some(present) = live.presence(&user_id) {
+                told.insert(user_id, present);
+            }
+        }
         let mut list = Vec::new();
-        for (user_id, present) in self.sync.live.present_since(self.serial) {
+        for (user_id, present) in told {
             let own = user_id == self.asker.user_id;
             if !filter.takes("m.presence", user_id.as_str()) {
                 continue;
@@ -588,12 +618,15 @@ impl Building<'_> {
     }
 }
 
-fn takes(filter: &EventFilter, stored: &StoredEvent) -> bool {
-    let event = &stored.event;
-    let room_id = event.room_id().as_str();
-    filter.takes_room(room_id)
-        && (filter.takes_all() || filter.takes(&event.kind().to_string(), event.sender().as_str()))
-        && (filter.contains_url.is_none() || filter.takes_content(event.content().get()))
+/// Items of account data as events, without those that a filter leaves out.
+fn shown_data(items: &[DataItem], filter: &EventFilter) -> Result<Events, Error> {
+    let mut events = Vec::new();
+    for item in items.iter().filter(|item| filter.takes_type(&item.kind)) {
+        let kind = serde_json::to_string(&item.kind).map_err(Error::internal)?;
+        let json = format!("{{\"type\":{kind},\"content\":{}}}", item.content);
+        events.push(RawValue::from_string(json).map_err(Error::internal)?);
+    }
+    Ok(Events { events })
 }
 
 /// A presence as `/sync` and `/presence` show it.

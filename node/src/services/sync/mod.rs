@@ -1,7 +1,7 @@
 //! News for clients: what changed since they last asked, and waiting until something does.
 
+mod answer;
 mod build;
-mod filter;
 mod news;
 mod token;
 
@@ -13,13 +13,10 @@ use tokio::time::{Instant, timeout_at};
 use wayside_specs::limits;
 
 use self::news::News;
-pub use self::{
-    build::Answer,
-    filter::{EventFilter, Filter, RoomFilter},
-    token::Token,
-};
+pub use self::{answer::Answer, token::Token};
 use super::{
     Error, Ground,
+    filter::Filter,
     live::{Live, Moment, Presence},
     rooms::Asker,
 };
@@ -78,7 +75,8 @@ impl Sync {
             self.live.set_presence(&asker.user_id, presence, None, now_ms);
         }
         let wait = asked.wait.min(Duration::from_millis(limits::SYNC_WAIT_MS));
-        let until = Instant::now() + wait;
+        let until = Instant::from_std(self.ground.clock.instant() + wait);
+        let at_once = since.is_none() || asked.full_state;
         let bell = self.live.bell(&asker.user_id);
         let answer = loop {
             // Listening begins before looking, so that what comes in between is not missed.
@@ -86,7 +84,7 @@ impl Sync {
             tokio::pin!(rung);
             rung.as_mut().enable();
             match self.build(asker, asked, since).await {
-                Ok(answer) if since.is_none() || !answer.is_empty() => break Ok(answer),
+                Ok(answer) if at_once || !answer.is_empty() => break Ok(answer),
                 Ok(answer) => {
                     let stopped = self.ground.stop.cancelled();
                     let rung = timeout_at(until, async {
@@ -99,7 +97,7 @@ impl Sync {
                 Err(error) => break Err(error),
             }
         };
-        self.live.leave_bell(&asker.user_id, bell);
+        self.live.leave_bell(&asker.user_id, &bell);
         answer
     }
 
@@ -113,10 +111,10 @@ impl Sync {
     /// The position that a pagination token stands for: one of [`page_token`], or a sync token.
     pub fn read_page_token(&self, user_id: &UserId, text: &str) -> Result<i64, Error> {
         let wrong = || Error::Invalid(format!("{text:?} is no token of this node"));
-        match text.strip_prefix('t') {
-            Some(position) => position.parse().ok().filter(|it| *it >= 0).ok_or_else(wrong),
-            None => Ok(self.read_token(user_id, text)?.position),
+        if text.starts_with('t') {
+            return token::page_position(text).ok_or_else(wrong);
         }
+        Ok(self.read_token(user_id, text)?.position)
     }
 }
 

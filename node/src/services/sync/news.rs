@@ -46,13 +46,13 @@ struct Entry {
 #[derive(Debug)]
 enum What {
     Event(i64),
-    Receipt(i64),
+    Receipt(i64, Option<OwnedUserId>),
     Person(OwnedUserId),
 }
 
 #[derive(Debug, Default)]
 struct Memory {
-    /// Everything after this position is remembered; nothing is, before the first commit was heard.
+    /// Everything after this position is remembered; nothing is, before the following has begun.
     floor: Option<i64>,
     entries: VecDeque<Entry>,
 }
@@ -85,7 +85,11 @@ impl News {
         for entry in memory.entries.range(first..) {
             match &entry.what {
                 What::Event(room_no) => drop(changed.rooms.insert(*room_no)),
-                What::Receipt(room_no) => drop(changed.receipts.insert(*room_no)),
+                What::Receipt(room_no, only) => {
+                    if only.as_ref().is_none_or(|only| only == user_id) {
+                        changed.receipts.insert(*room_no);
+                    }
+                }
                 What::Person(whose) => changed.own |= whose == user_id,
             }
         }
@@ -98,6 +102,9 @@ impl News {
         mut moments: mpsc::Receiver<Moment>,
     ) {
         let mut members = Members { store: self.store.clone(), rooms: HashMap::new() };
+        if let Err(error) = self.begin().await {
+            tracing::warn!(%error, "reading where the stream stands failed; the first news come late");
+        }
         loop {
             tokio::select! {
                 commit = commits.recv() => match commit {
@@ -113,18 +120,29 @@ impl News {
         }
     }
 
+    /// Remembers from here on: what the store holds already is looked up there.
+    async fn begin(&self) -> Result<(), StoreError> {
+        let position = self.store.snapshot().await?.position().await?;
+        self.memory().floor = Some(position);
+        self.reached.send_replace(position);
+        Ok(())
+    }
+
     async fn hear(&self, commit: &Commit, members: &mut Members) {
         self.remember(commit);
-        self.reached.send_replace(commit.position);
+        self.reached.send_modify(|reached| *reached = commit.position.max(*reached));
         for change in &commit.changes {
             match change {
                 Change::Event { room_no, member, .. } => {
                     if let Some(member) = member {
                         members.rooms.remove(room_no);
+                        // Whoever comes or goes does not type.
+                        self.live.set_typing(*room_no, member, None);
                         self.live.ring(member);
                     }
                     self.ring_room(*room_no, members).await;
                 }
+                Change::Receipt { only: Some(only), .. } => self.live.ring(only),
                 Change::Receipt { room_no, .. } => self.ring_room(*room_no, members).await,
                 Change::Person { user_id, .. } => self.live.ring(user_id),
             }
@@ -174,7 +192,7 @@ impl News {
             position: position_of(change),
             what: match change {
                 Change::Event { room_no, .. } => What::Event(*room_no),
-                Change::Receipt { room_no, .. } => What::Receipt(*room_no),
+                Change::Receipt { room_no, only, .. } => What::Receipt(*room_no, only.clone()),
                 Change::Person { user_id, .. } => What::Person(user_id.clone()),
             },
         }));
@@ -209,15 +227,13 @@ impl Members {
         if self.rooms.len() >= ROOMS && !self.rooms.contains_key(&room_no) {
             self.rooms.clear();
         }
-        let loaded = match self.rooms.remove(&room_no) {
-            Some(known) => known,
-            None => {
-                let mut snapshot = self.store.snapshot().await?;
-                let rows = rooms::members(&mut snapshot, room_no, Membership::Join).await?;
-                rows.into_iter().map(|row| row.user_id).collect()
-            }
-        };
-        Ok(self.rooms.entry(room_no).or_insert(loaded))
+        if !self.rooms.contains_key(&room_no) {
+            let mut snapshot = self.store.snapshot().await?;
+            let rows = rooms::members(&mut snapshot, room_no, Membership::Join).await?;
+            let inside = rows.into_iter().map(|row| row.user_id).collect();
+            self.rooms.insert(room_no, inside);
+        }
+        Ok(&self.rooms[&room_no])
     }
 
     async fn rooms_of(&self, user_id: &UserId) -> Result<Vec<i64>, StoreError> {

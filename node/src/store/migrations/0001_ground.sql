@@ -116,6 +116,7 @@ CREATE TABLE memberships (
     membership TEXT NOT NULL,
     event_no BIGINT NOT NULL,
     position BIGINT NOT NULL,
+    left_position BIGINT,
     forgotten BIGINT NOT NULL,
     PRIMARY KEY (user_id, room_no)
 ) {compact};
@@ -156,6 +157,15 @@ CREATE TABLE media (
     created_ms BIGINT NOT NULL
 );
 CREATE INDEX media_owner ON media (uploaded_by, created_ms);
+
+-- Names of uploads that are still to come.
+CREATE TABLE awaited_media (
+    media_id TEXT PRIMARY KEY,
+    reserved_by TEXT NOT NULL,
+    expires_ms BIGINT NOT NULL
+);
+CREATE INDEX awaited_media_owner ON awaited_media (reserved_by, expires_ms);
+CREATE INDEX awaited_media_expiry ON awaited_media (expires_ms);
 
 -- Resized pictures that were made once and are kept.
 CREATE TABLE thumbnails (

@@ -60,6 +60,18 @@ fn sizes_keep_proportions_and_never_grow() {
 }
 
 #[test]
+fn one_long_row_keeps_its_colours() {
+    for (width, height) in [(4_000, 1), (4_000, 3)] {
+        let bytes = file(&halves(width, height), ImageFormat::Png);
+        let size = Size { width: 40, height: 40 };
+        let small = thumbnail(&bytes, size, Method::Scale).unwrap();
+        assert_eq!((small.width, small.height), (40, 1));
+        let pixels = pixels(&small);
+        assert!(near(*pixels.get_pixel(2, 0), RED) && near(*pixels.get_pixel(37, 0), BLUE));
+    }
+}
+
+#[test]
 fn the_format_follows_the_source() {
     let size = Size { width: 20, height: 20 };
     for (format, ours, out) in [

@@ -3,8 +3,6 @@
 
 const form = document.getElementById("join");
 const guest = form.dataset.role === "guest";
-const wrong = document.getElementById("wrong");
-const button = form.querySelector("button");
 const field = (id) => document.getElementById(id);
 
 if (guest) {
@@ -43,21 +41,40 @@ async function join() {
   return account;
 }
 
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  wrong.hidden = true;
-  button.disabled = true;
-  try {
-    const account = await join();
-    form.hidden = true;
-    field("who").textContent = account.user_id;
-    field("guest-note").hidden = !guest;
-    field("welcome").hidden = false;
-    field("welcome").focus();
-  } catch (error) {
-    wrong.textContent = error.message;
-    wrong.hidden = false;
-  } finally {
-    button.disabled = false;
-  }
+// Does what a form is for, one at a time, and says beside it what went wrong.
+function onSubmit(form, wrong, deed) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = form.querySelector("button");
+    wrong.hidden = true;
+    button.disabled = true;
+    try {
+      await deed();
+    } catch (error) {
+      wrong.textContent = error.message;
+      wrong.hidden = false;
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
+let account = null;
+
+onSubmit(form, field("wrong"), async () => {
+  account = await join();
+  field("asking").hidden = true;
+  field("who").textContent = account.user_id;
+  field("keep").hidden = !guest;
+  field("member-note").hidden = guest;
+  field("welcome").hidden = false;
+  field("welcome").focus();
+});
+
+onSubmit(field("keep"), field("keep-wrong"), async () => {
+  const password = field("keep-password").value;
+  await ask("POST", "/_wayside/v1/account/keep", { password }, account.access_token);
+  localStorage.removeItem("wayside.session");
+  field("keep").hidden = true;
+  field("member-note").hidden = false;
 });

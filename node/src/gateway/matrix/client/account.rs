@@ -34,7 +34,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::matrix(Access::Public, Rate::Read, name_available),
         Route::matrix(Access::Public, Rate::Guess, invitation_valid),
         Route::matrix(Access::Public, Rate::Read, login_types),
-        Route::matrix(Access::Public, Rate::Guess, login),
+        Route::matrix(Access::Public, Rate::Guess, login).needing("type"),
         Route::matrix(Access::Account, Rate::Write, logout),
         Route::matrix(Access::Account, Rate::Write, logout_all),
         Route::matrix(Access::Account, Rate::Read, whoami),
@@ -52,21 +52,31 @@ async fn register(asked: Asked<register::v3::Request>) -> Result<Reply, Fault> {
     let accounts = &asked.app.services.accounts;
     let body = asked.body;
     let guest = body.kind == register::RegistrationKind::Guest;
+    let open = asked.app.services.ground.config.registration;
+    let ask = |error| {
+        let token = open != Registration::Open;
+        let stage = if token { "m.login.registration_token" } else { "m.login.dummy" };
+        let session = asked.app.services.ground.clock.random_name(16);
+        interactive(&session, stage, error)
+    };
     let invitation = match body.auth {
-        Some(AuthData::RegistrationToken(shown)) => Some(shown.token),
-        Some(AuthData::Dummy(_)) => None,
+        Some(AuthData::RegistrationToken(shown)) => {
+            if !accounts.invitation_is_good(&shown.token).await? {
+                return Err(ask(Some("the invitation is unknown, used up or over")));
+            }
+            Some(shown.token)
+        }
         // A guest of an open node shows nothing (client-server API, guest access).
-        None if guest => None,
-        None => {
-            let token = asked.app.services.ground.config.registration != Registration::Open;
-            let stage = if token { "m.login.registration_token" } else { "m.login.dummy" };
+        Some(AuthData::Dummy(_)) | None if guest => None,
+        Some(AuthData::Dummy(_)) if open == Registration::Open => None,
+        _ if open == Registration::Closed => {
+            return Err(Error::Forbidden("this node takes no new accounts".to_owned()).into());
+        }
+        _ => {
             if let Some(name) = &body.username {
                 accounts.name_is_free(name).await?;
             }
-            return Err(interactive(&asked.app.services.ground.clock.random_name(16), stage, None));
-        }
-        Some(_) => {
-            return Err(Fault::BadParameter("this kind of proof is not taken here".to_owned()));
+            return Err(ask(None));
         }
     };
     let device = DeviceWish {
@@ -101,14 +111,14 @@ async fn login_types(_: Asked<get_login_types::v3::Request>) -> Result<Reply, Fa
 async fn login(asked: Asked<login::v3::Request>) -> Result<Reply, Fault> {
     let body = asked.body;
     let login::v3::LoginInfo::Password(shown) = body.login_info else {
-        return Err(Fault::BadParameter("only m.login.password is taken here".to_owned()));
+        return Err(Fault::Unknown("only m.login.password is taken here".to_owned()));
     };
     // Clients of before 2018 name the person beside the proof instead of inside it.
     let older = || asked.json.get("user").and_then(Value::as_str).map(str::to_owned);
     let name = match shown.identifier {
         Some(UserIdentifier::Matrix(named)) => Some(named.user),
         Some(_) => {
-            return Err(Fault::BadParameter("people are known by their names here".to_owned()));
+            return Err(Fault::Unknown("people are known by their names here".to_owned()));
         }
         None => older(),
     };
@@ -154,7 +164,8 @@ async fn change_password(asked: Asked<change_password::v3::Request>) -> Result<R
 async fn deactivate(asked: Asked<deactivate::v3::Request>) -> Result<Reply, Fault> {
     confirm(&asked, asked.body.auth.as_ref()).await?;
     let user_id = &asked.session()?.user_id;
-    for room_id in asked.app.services.rooms.joined(user_id).await? {
+    let there = [Membership::Join, Membership::Invite, Membership::Knock];
+    for room_id in asked.app.services.rooms.where_one_is(user_id, &there).await? {
         let leave = Step::to(Membership::Leave);
         asked.app.services.rooms.step(&room_id, user_id, user_id, leave).await?;
     }

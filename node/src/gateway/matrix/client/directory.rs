@@ -1,6 +1,7 @@
 //! Finding rooms: aliases and the public directory.
 
 use ruma::{
+    ServerName,
     api::client::{
         alias::{create_alias, delete_alias, get_alias},
         directory::{
@@ -18,7 +19,10 @@ use crate::{
         fault::Fault,
         table::{Access, Asked, Rate, Reply, Route, done, json as reply},
     },
-    services::rooms::{DirectoryPage, DirectoryQuery, Listed},
+    services::{
+        Error,
+        rooms::{DirectoryPage, DirectoryPlace, DirectoryQuery, Listed},
+    },
 };
 
 pub(super) fn routes() -> Vec<Route> {
@@ -35,13 +39,14 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 /// Rooms of a page where the client names no number, and the most it gets.
-const PAGE: (i64, i64) = (50, 200);
+const PAGE: (usize, usize) = (50, 200);
 
 async fn public_rooms(asked: Asked<get_public_rooms::v3::Request>) -> Result<Reply, Fault> {
     let body = &asked.body;
+    own_directory(&asked, body.server.as_deref())?;
     let query = DirectoryQuery {
         limit: limit(body.limit.map(u64::from)),
-        behind: behind(body.since.as_deref())?,
+        place: place(body.since.as_deref())?,
         ..DirectoryQuery::default()
     };
     Ok(page(asked.app.services.rooms.directory(&query).await?))
@@ -51,6 +56,7 @@ async fn public_rooms_filtered(
     asked: Asked<get_public_rooms_filtered::v3::Request>,
 ) -> Result<Reply, Fault> {
     let body = &asked.body;
+    own_directory(&asked, body.server.as_deref())?;
     let kinds = (!body.filter.room_types.is_empty()).then(|| {
         let kind = |kind: &RoomTypeFilter| match kind {
             RoomTypeFilter::Default => None,
@@ -60,11 +66,20 @@ async fn public_rooms_filtered(
     });
     let query = DirectoryQuery {
         limit: limit(body.limit.map(u64::from)),
-        behind: behind(body.since.as_deref())?,
+        place: place(body.since.as_deref())?,
         words: body.filter.generic_search_term.clone(),
         kinds,
     };
     Ok(page(asked.app.services.rooms.directory(&query).await?))
+}
+
+/// Only the directory of this node can be read here.
+fn own_directory<T>(asked: &Asked<T>, server: Option<&ServerName>) -> Result<(), Fault> {
+    let own = &asked.app.services.ground.server_name;
+    if server.is_none_or(|server| server == own) {
+        return Ok(());
+    }
+    Err(Error::NotFound("that server cannot be reached from here".to_owned()).into())
 }
 
 async fn visibility(asked: Asked<get_room_visibility::v3::Request>) -> Result<Reply, Fault> {
@@ -108,24 +123,46 @@ async fn aliases_of(asked: Asked<aliases::v3::Request>) -> Result<Reply, Fault> 
     Ok(reply(&json!({ "aliases": found })))
 }
 
-fn limit(wanted: Option<u64>) -> i64 {
-    wanted.map_or(PAGE.0, |wanted| wanted.clamp(1, PAGE.1 as u64) as i64)
+fn limit(wanted: Option<u64>) -> usize {
+    let wanted = wanted.map(|wanted| usize::try_from(wanted).unwrap_or(usize::MAX));
+    wanted.unwrap_or(PAGE.0).clamp(1, PAGE.1)
 }
 
-/// A place in the directory as text: how many have joined, and the room's number.
-fn behind(text: Option<&str>) -> Result<Option<(i64, i64)>, Fault> {
-    let Some(text) = text else { return Ok(None) };
+/// A place in the directory as text: `n` for behind or `p` for before, how many have joined, and
+/// the room's number.
+fn place(text: Option<&str>) -> Result<DirectoryPlace, Fault> {
+    let Some(text) = text else { return Ok(DirectoryPlace::First) };
     let wrong = || Fault::BadParameter(format!("{text:?} is no place in the directory"));
-    let (joined, number) = text.split_once('_').ok_or_else(wrong)?;
-    let joined = joined.parse().map_err(|_| wrong())?;
-    let number = number.parse().map_err(|_| wrong())?;
-    Ok(Some((joined, number)))
+    let read = |rest: &str| -> Option<(i64, i64)> {
+        let (joined, number) = rest.split_once('_')?;
+        Some((joined.parse().ok()?, number.parse().ok()?))
+    };
+    let place = |rest| read(rest).ok_or_else(wrong);
+    match text.split_at_checked(1) {
+        Some(("n", rest)) => place(rest).map(|(it, number)| DirectoryPlace::Behind(it, number)),
+        Some(("p", rest)) => place(rest).map(|(it, number)| DirectoryPlace::Before(it, number)),
+        _ => Err(wrong()),
+    }
+}
+
+fn place_text(place: DirectoryPlace) -> Option<String> {
+    match place {
+        DirectoryPlace::First => None,
+        DirectoryPlace::Behind(joined, number) => Some(format!("n{joined}_{number}")),
+        DirectoryPlace::Before(joined, number) => Some(format!("p{joined}_{number}")),
+    }
 }
 
 fn page(found: DirectoryPage) -> Reply {
-    let mut body = json!({ "chunk": found.rooms.into_iter().map(listed).collect::<Vec<_>>() });
-    if let Some((joined, number)) = found.next {
-        body["next_batch"] = format!("{joined}_{number}").into();
+    let mut body = json!({
+        "chunk": found.rooms.into_iter().map(listed).collect::<Vec<_>>(),
+        "total_room_count_estimate": found.all,
+    });
+    if let Some(token) = found.next.and_then(place_text) {
+        body["next_batch"] = token.into();
+    }
+    if let Some(token) = found.before.and_then(place_text) {
+        body["prev_batch"] = token.into();
     }
     reply(&body)
 }
@@ -150,4 +187,23 @@ fn listed(room: Listed) -> Value {
         }
     }
     Value::Object(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_reads_is_written_the_same() {
+        bolero::check!().with_type::<(String, i64, i64)>().for_each(|(text, joined, number)| {
+            let written = [format!("n{joined}_{number}"), format!("p{joined}_{number}")];
+            for text in written.iter().chain([text]) {
+                if let Ok(found) = place(Some(text)) {
+                    let again = place(place_text(found).as_deref()).unwrap();
+                    assert_eq!(place_text(found), place_text(again), "{text}");
+                }
+            }
+            assert!(written.iter().all(|text| place(Some(text)).is_ok()));
+        });
+    }
 }

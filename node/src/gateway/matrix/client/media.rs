@@ -1,11 +1,15 @@
 //! Uploads, downloads, thumbnails.
 
 use axum::body::Body;
-use futures_util::StreamExt;
-use http::{HeaderValue, Method, header};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::BoxStream};
+use http::{HeaderValue, Method, Request, header};
 use ruma::{
-    api::client::authenticated_media::{
-        get_content, get_content_as_filename, get_content_thumbnail, get_media_config,
+    api::client::{
+        authenticated_media::{
+            get_content, get_content_as_filename, get_content_thumbnail, get_media_config,
+        },
+        media::create_mxc_uri,
     },
     media::Method as Resize,
 };
@@ -14,16 +18,23 @@ use tokio_util::io::ReaderStream;
 
 use crate::{
     gateway::{
+        App,
         fault::Fault,
-        table::{Access, Asked, Call, Rate, Reply, Route, json as reply},
+        table::{Access, Asked, Call, Rate, Reply, Route, done, json as reply},
     },
-    services::content::{Served, ThumbnailWish},
+    services::content::{Said, Served, ThumbnailWish},
 };
 
 pub(super) fn routes() -> Vec<Route> {
     let upload_paths = ["/_matrix/media/v3/upload", "/_matrix/media/r0/upload"];
+    let late_paths = [
+        "/_matrix/media/v3/upload/{server_name}/{media_id}",
+        "/_matrix/media/r0/upload/{server_name}/{media_id}",
+    ];
     vec![
         Route::streaming(Method::POST, &upload_paths, Access::Account, Rate::Media, upload),
+        Route::streaming(Method::PUT, &late_paths, Access::Account, Rate::Media, upload_late),
+        Route::matrix(Access::Account, Rate::Media, reserve),
         Route::matrix(Access::Account, Rate::Media, download),
         Route::matrix(Access::Account, Rate::Media, download_as),
         Route::matrix(Access::Account, Rate::Media, thumbnail),
@@ -56,9 +67,35 @@ const SHOWN: [&str; 20] = [
 ];
 
 async fn upload(call: Call<Body>) -> Result<Reply, Fault> {
-    let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
-    let limit = call.app.services.ground.config.max_upload_bytes;
-    let (parts, body) = call.request.into_parts();
+    let session = call.session.ok_or(Fault::MissingToken)?;
+    let (said, bytes) = taken_in(&call.app, call.request)?;
+    let content = &call.app.services.content;
+    let uri = content.upload(&session.user_id, bytes, said).await?;
+    Ok(reply(&json!({ "content_uri": uri })))
+}
+
+async fn reserve(asked: Asked<create_mxc_uri::v1::Request>) -> Result<Reply, Fault> {
+    let owner = &asked.session()?.user_id;
+    let (uri, expires_ms) = asked.app.services.content.reserve(owner).await?;
+    Ok(reply(&json!({ "content_uri": uri, "unused_expires_at": expires_ms })))
+}
+
+async fn upload_late(call: Call<Body>) -> Result<Reply, Fault> {
+    let session = call.session.ok_or(Fault::MissingToken)?;
+    let [server, media_id] = call.path.as_slice() else { return Err(Fault::Unrecognized) };
+    let (said, bytes) = taken_in(&call.app, call.request)?;
+    let content = &call.app.services.content;
+    content.upload_to(&session.user_id, server, media_id, bytes, said).await?;
+    Ok(done())
+}
+
+/// What the request says about its file, and the bytes as they come.
+fn taken_in(
+    app: &App,
+    request: Request<Body>,
+) -> Result<(Said, BoxStream<'static, Result<Bytes, axum::Error>>), Fault> {
+    let limit = app.services.ground.config.max_upload_bytes;
+    let (parts, body) = request.into_parts();
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
     // What says beforehand that it is too large need not be sent at all.
     let announced = text(header::CONTENT_LENGTH).and_then(|it| it.parse::<u64>().ok());
@@ -68,10 +105,7 @@ async fn upload(call: Call<Body>) -> Result<Reply, Fault> {
     }
     let content_type = text(header::CONTENT_TYPE).map(str::to_owned);
     let file_name = parts.uri.query().and_then(file_name);
-    let bytes = body.into_data_stream().boxed();
-    let content = &call.app.services.content;
-    let uri = content.upload(&session.user_id, bytes, content_type, file_name).await?;
-    Ok(reply(&json!({ "content_uri": uri })))
+    Ok((Said { content_type, file_name }, body.into_data_stream().boxed()))
 }
 
 fn file_name(query: &str) -> Option<String> {
@@ -85,13 +119,15 @@ fn file_name(query: &str) -> Option<String> {
 
 async fn download(asked: Asked<get_content::v1::Request>) -> Result<Reply, Fault> {
     let body = &asked.body;
-    let served = asked.app.services.content.download(&body.server_name, &body.media_id).await?;
+    let content = &asked.app.services.content;
+    let served = content.download(&body.server_name, &body.media_id, body.timeout_ms).await?;
     Ok(file(served, None))
 }
 
 async fn download_as(asked: Asked<get_content_as_filename::v1::Request>) -> Result<Reply, Fault> {
     let body = &asked.body;
-    let served = asked.app.services.content.download(&body.server_name, &body.media_id).await?;
+    let content = &asked.app.services.content;
+    let served = content.download(&body.server_name, &body.media_id, body.timeout_ms).await?;
     Ok(file(served, Some(&body.filename)))
 }
 
@@ -103,7 +139,8 @@ async fn thumbnail(asked: Asked<get_content_thumbnail::v1::Request>) -> Result<R
         crop: body.method == Some(Resize::Crop),
     };
     let content = &asked.app.services.content;
-    Ok(file(content.thumbnail(&body.server_name, &body.media_id, wish).await?, None))
+    let wait = body.timeout_ms;
+    Ok(file(content.thumbnail(&body.server_name, &body.media_id, wish, wait).await?, None))
 }
 
 async fn config(asked: Asked<get_media_config::v1::Request>) -> Result<Reply, Fault> {
@@ -157,6 +194,19 @@ fn disposition(shown: bool, name: Option<&str>) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_name_is_taken_from_any_query_or_none_is() {
+        assert_eq!(file_name("a=b&filename=c%20d%2Fe"), Some("c d/e".to_owned()));
+        for none in ["", "&&", "filename", "filename=%ff", "filename=a&filename=b", "=", "%", "a=b"]
+        {
+            let found = file_name(none);
+            assert!(found.is_none_or(|found| found.is_empty() || found == "\u{fffd}"), "{none}");
+        }
+        bolero::check!().with_type::<String>().for_each(|query| {
+            let _whatever_it_is = (file_name(query), file_name(&format!("filename={query}")));
+        });
+    }
 
     #[test]
     fn no_file_name_breaks_out_of_its_header() {

@@ -1,14 +1,15 @@
 //! Profiles, account data, typing, receipts, presence.
 
+use bytes::Bytes;
+use http::{Method, Uri};
 use ruma::{
-    UserId,
     api::client::{
         config::{
             get_global_account_data, get_room_account_data, set_global_account_data,
             set_room_account_data,
         },
         presence::{get_presence, set_presence},
-        profile::{delete_profile_field, get_profile, get_profile_field, set_profile_field},
+        profile::{get_profile, get_profile_field},
         read_marker::set_read_marker,
         receipt::create_receipt,
         typing::create_typing_event,
@@ -16,27 +17,31 @@ use ruma::{
     events::receipt::ReceiptThread,
     presence::PresenceState,
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{read::text, sync::own};
 use crate::{
     gateway::{
+        App,
         fault::Fault,
-        table::{Access, Asked, Rate, Reply, Route, done, json as reply},
+        json,
+        table::{Access, Asked, Call, Rate, Reply, Route, done, json as reply},
     },
-    services::{Error, live::Presence},
+    services::{Error, accounts::Session, live::Presence},
 };
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::matrix(Access::Public, Rate::Read, profile),
         Route::matrix(Access::Public, Rate::Read, profile_field),
-        Route::matrix(Access::Account, Rate::Write, set_profile_field),
-        Route::matrix(Access::Account, Rate::Write, delete_profile_field),
+        Route::own(Method::PUT, FIELD, Access::Account, Rate::Write, set_profile_field).older(),
+        Route::own(Method::DELETE, FIELD, Access::Account, Rate::Write, delete_profile_field)
+            .older(),
         Route::matrix(Access::Account, Rate::Read, global_data),
-        Route::matrix(Access::Account, Rate::Write, set_global_data),
+        Route::matrix(Access::Account, Rate::Write, set_global_data).large(),
         Route::matrix(Access::Account, Rate::Read, room_data),
-        Route::matrix(Access::Account, Rate::Write, set_room_data),
+        Route::matrix(Access::Account, Rate::Write, set_room_data).large(),
         Route::matrix(Access::Account, Rate::Write, typing),
         Route::matrix(Access::Account, Rate::Write, receipt),
         Route::matrix(Access::Account, Rate::Write, read_marker),
@@ -44,6 +49,9 @@ pub(super) fn routes() -> Vec<Route> {
         Route::matrix(Access::Account, Rate::Write, set_presence),
     ]
 }
+
+/// The path of one field of a profile.
+const FIELD: &str = "/_matrix/client/v3/profile/{user_id}/{field}";
 
 async fn profile(asked: Asked<get_profile::v3::Request>) -> Result<Reply, Fault> {
     let profile = asked.app.services.social.profile(&asked.body.user_id).await?;
@@ -58,31 +66,72 @@ async fn profile_field(asked: Asked<get_profile_field::v3::Request>) -> Result<R
     Ok(reply(&json!({ name: value })))
 }
 
-async fn set_profile_field(asked: Asked<set_profile_field::v3::Request>) -> Result<Reply, Fault> {
-    let name = asked.body.value.field_name().to_string();
-    let value = asked.json.get(&name).cloned();
+/// Read by hand: a null takes a name or picture away, as clients of before version 1.16 mean it.
+async fn set_profile_field(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let [user_id, name] = call.path.as_slice() else { return Err(Fault::Unrecognized) };
+    let body = json::object(call.request.body())?;
+    let value = body.get(name).cloned();
     let value = value.ok_or_else(|| Error::Missing(format!("the body must hold {name}")))?;
-    set_field(&asked, &asked.body.user_id, &name, Some(value)).await
+    let value = Some(value).filter(|value| !(value.is_null() && is_shown(name)));
+    set_field(&call.app, call.session.as_ref(), user_id, name, value, call.request.uri()).await
 }
 
-async fn delete_profile_field(
-    asked: Asked<delete_profile_field::v3::Request>,
-) -> Result<Reply, Fault> {
-    set_field(&asked, &asked.body.user_id, &asked.body.field.to_string(), None).await
+async fn delete_profile_field(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let [user_id, name] = call.path.as_slice() else { return Err(Fault::Unrecognized) };
+    set_field(&call.app, call.session.as_ref(), user_id, name, None, call.request.uri()).await
 }
 
-async fn set_field<T>(
-    asked: &Asked<T>,
-    user_id: &UserId,
+async fn set_field(
+    app: &App,
+    session: Option<&Session>,
+    user_id: &str,
     name: &str,
     value: Option<Value>,
+    uri: &Uri,
 ) -> Result<Reply, Fault> {
-    own(*user_id == asked.session()?.user_id)?;
-    asked.app.services.social.set_profile_field(user_id, name, value).await?;
-    if name == "displayname" || name == "avatar_url" {
-        asked.app.services.rooms.show_profile(user_id).await?;
+    let own_id = &session.ok_or(Fault::MissingToken)?.user_id;
+    own(user_id == own_id.as_str())?;
+    let spread = Spread::read(uri)?;
+    let before = app.services.social.set_profile_field(own_id, name, value).await?;
+    let rooms = &app.services.rooms;
+    match spread {
+        _ if !is_shown(name) => {}
+        Spread::None => {}
+        Spread::All => rooms.show_profile(own_id, name, None).await?,
+        Spread::Unchanged => rooms.show_profile(own_id, name, Some(before)).await?,
     }
     Ok(done())
+}
+
+/// Whether member events carry the field.
+fn is_shown(name: &str) -> bool {
+    name == "displayname" || name == "avatar_url"
+}
+
+/// Into which rooms a changed name or picture is written (proposal 4466, `propagate_to`).
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Spread {
+    /// All.
+    #[default]
+    All,
+    /// Those where nothing else was set.
+    Unchanged,
+    /// None.
+    None,
+}
+
+impl Spread {
+    fn read(uri: &Uri) -> Result<Self, Fault> {
+        #[derive(Deserialize)]
+        struct Wish {
+            #[serde(alias = "computer.gingershaped.msc4466.propagate_to", default)]
+            propagate_to: Spread,
+        }
+        let wish = axum::extract::Query::<Wish>::try_from_uri(uri);
+        let wrong = |_| Fault::BadParameter("propagate_to is all, unchanged or none".to_owned());
+        Ok(wish.map_err(wrong)?.0.propagate_to)
+    }
 }
 
 async fn global_data(asked: Asked<get_global_account_data::v3::Request>) -> Result<Reply, Fault> {

@@ -1,14 +1,17 @@
 //! Reading rooms.
 
-use ruma::api::{
-    Direction,
-    client::{
-        context::get_context,
-        filter::LazyLoadOptions,
-        membership::{get_member_events, joined_members},
-        message::get_message_events,
-        room::get_room_event,
-        state::{get_state_event_for_key, get_state_events},
+use ruma::{
+    UInt,
+    api::{
+        Direction,
+        client::{
+            context::get_context,
+            filter::RoomEventFilter,
+            membership::{get_member_events, joined_members},
+            message::get_message_events,
+            room::get_room_event,
+            state::{get_state_event_for_key, get_state_events},
+        },
     },
 };
 use serde::Serialize;
@@ -22,6 +25,7 @@ use crate::{
     },
     services::{
         Error,
+        filter::EventFilter,
         rooms::{Asker, MembersAsked, Membership, PageAsked, Rendered},
         sync::page_token,
     },
@@ -63,8 +67,8 @@ async fn messages(asked: Asked<get_message_events::v3::Request>) -> Result<Reply
         from: read(&body.from)?,
         to: read(&body.to)?,
         back: body.dir == Direction::Backward,
-        limit: u64::from(body.limit).clamp(1, u64::from(limits::PAGE_EVENTS)) as i64,
-        lazy_members: matches!(body.filter.lazy_load_options, LazyLoadOptions::Enabled { .. }),
+        limit: page_limit(body.limit).max(1),
+        filter: event_filter(&body.filter)?,
     };
     let page = rooms.page(&who, &body.room_id, wanted).await?;
     text(&PageJson {
@@ -77,10 +81,11 @@ async fn messages(asked: Asked<get_message_events::v3::Request>) -> Result<Reply
 
 async fn context(asked: Asked<get_context::v3::Request>) -> Result<Reply, Fault> {
     let body = &asked.body;
-    let limit = u64::from(body.limit).min(u64::from(limits::PAGE_EVENTS)) as i64;
+    let limit = page_limit(body.limit);
     let who = asker(&asked)?;
-    let around =
-        asked.app.services.rooms.around(&who, &body.room_id, &body.event_id, limit).await?;
+    let filter = event_filter(&body.filter)?;
+    let rooms = &asked.app.services.rooms;
+    let around = rooms.around(&who, &body.room_id, &body.event_id, limit, &filter).await?;
     text(&ContextJson {
         event: around.event.json,
         events_before: only_json(around.before),
@@ -89,6 +94,18 @@ async fn context(asked: Asked<get_context::v3::Request>) -> Result<Reply, Fault>
         start: page_token(around.start),
         end: page_token(around.end),
     })
+}
+
+/// How many events a page may have, within this node's bounds.
+fn page_limit(wanted: UInt) -> i64 {
+    let wanted = u32::try_from(u64::from(wanted)).unwrap_or(u32::MAX);
+    i64::from(wanted.min(limits::PAGE_EVENTS))
+}
+
+/// A filter of events, as the services want to know it.
+fn event_filter(given: &RoomEventFilter) -> Result<EventFilter, Fault> {
+    let value = serde_json::to_value(given).map_err(Error::internal)?;
+    serde_json::from_value(value).map_err(|error| Fault::not_json(&error))
 }
 
 async fn state(asked: Asked<get_state_events::v3::Request>) -> Result<Reply, Fault> {
@@ -102,11 +119,6 @@ async fn state_event(asked: Asked<get_state_event_for_key::v3::Request>) -> Resu
     let event = rooms.state_event(&asker(&asked)?, &body.room_id, kind, key).await?;
     if body.format == get_state_event_for_key::v3::StateEventFormat::Event {
         return text(&event);
-    }
-    #[derive(serde::Deserialize)]
-    struct Content<'a> {
-        #[serde(borrow)]
-        content: &'a RawValue,
     }
     let content: Content<'_> = serde_json::from_str(event.get()).map_err(Error::internal)?;
     text(&content.content)
@@ -143,6 +155,12 @@ async fn joined_members(asked: Asked<joined_members::v3::Request>) -> Result<Rep
         })
         .collect();
     Ok(reply(&json!({ "joined": joined })))
+}
+
+#[derive(serde::Deserialize)]
+struct Content<'a> {
+    #[serde(borrow)]
+    content: &'a RawValue,
 }
 
 #[derive(Serialize)]

@@ -71,8 +71,10 @@ async fn create(asked: Asked<create_room::v3::Request>) -> Result<Reply, Fault> 
         None if published => Preset::Public,
         None => Preset::Private,
     };
-    let object = |name: &str| -> Map<String, Value> {
-        asked.json.get(name).and_then(Value::as_object).cloned().unwrap_or_default()
+    let object = |name: &str| match asked.json.get(name) {
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(Value::Object(object)) => Ok(object.clone()),
+        Some(_) => Err(Fault::BadJson(format!("{name} is an object"))),
     };
     let initial_state = asked.json.get("initial_state").and_then(Value::as_array);
     let initial_state = initial_state
@@ -89,9 +91,9 @@ async fn create(asked: Asked<create_room::v3::Request>) -> Result<Reply, Fault> 
             creator: Some(asked.session()?.user_id.clone()),
             version,
             preset,
-            creation_content: object("creation_content"),
+            creation_content: object("creation_content")?,
             initial_state,
-            power_levels: object("power_level_content_override"),
+            power_levels: object("power_level_content_override")?,
             name: body.name.clone(),
             topic: body.topic.clone(),
             alias: body.room_alias_name.clone(),
@@ -99,7 +101,11 @@ async fn create(asked: Asked<create_room::v3::Request>) -> Result<Reply, Fault> 
             is_direct: body.is_direct,
             published,
         })
-        .await?;
+        .await
+        .map_err(|error| match error {
+            Error::AliasTaken(alias) => Fault::AliasInUse(alias),
+            other => other.into(),
+        })?;
     Ok(reply(&json!({ "room_id": room_id })))
 }
 
@@ -118,8 +124,9 @@ fn initial(event: &Value) -> Result<(String, String, Box<RawValue>), Fault> {
 }
 
 async fn send(asked: Asked<send_message_event::v3::Request>) -> Result<Reply, Fault> {
-    let request = request(&asked, "send", asked.body.txn_id.as_str())?;
     let body = &asked.body;
+    let scope = format!("send {} {}", body.room_id, body.event_type);
+    let request = request(&asked, scope, body.txn_id.as_str())?;
     let content = content(body.body.json())?;
     let kind = body.event_type.to_string().as_str().into();
     let event_id = asked.app.services.rooms.send(&body.room_id, kind, content, request).await?;
@@ -138,8 +145,9 @@ async fn set_state(asked: Asked<send_state_event::v3::Request>) -> Result<Reply,
 }
 
 async fn redact(asked: Asked<redact_event::v3::Request>) -> Result<Reply, Fault> {
-    let request = request(&asked, "redact", asked.body.txn_id.as_str())?;
     let body = &asked.body;
+    let scope = format!("redact {} {}", body.room_id, body.event_id);
+    let request = request(&asked, scope, body.txn_id.as_str())?;
     let reason = body.reason.as_deref();
     let event_id =
         asked.app.services.rooms.redact(&body.room_id, &body.event_id, reason, request).await?;
@@ -232,7 +240,7 @@ async fn joined(asked: Asked<joined_rooms::v3::Request>) -> Result<Reply, Fault>
     Ok(reply(&json!({ "joined_rooms": rooms })))
 }
 
-fn request<T>(asked: &Asked<T>, scope: &'static str, txn_id: &str) -> Result<Request, Fault> {
+fn request<T>(asked: &Asked<T>, scope: String, txn_id: &str) -> Result<Request, Fault> {
     let session = asked.session()?;
     if txn_id.is_empty() || txn_id.len() > wayside_specs::limits::TOKEN_BYTES {
         return Err(Fault::BadParameter("a transaction id has 1 to 255 bytes".to_owned()));

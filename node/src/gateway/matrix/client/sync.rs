@@ -17,11 +17,7 @@ use crate::{
         fault::Fault,
         table::{Access, Asked, Rate, Reply, Route, json as reply},
     },
-    services::{
-        Error,
-        live::Presence,
-        sync::{Asked as Wanted, Filter},
-    },
+    services::{Error, filter::Filter, live::Presence, sync::Asked as Wanted},
 };
 
 pub(super) fn routes() -> Vec<Route> {
@@ -57,7 +53,12 @@ async fn sync(asked: Asked<sync_events::v3::Request>) -> Result<Reply, Fault> {
         presence: presence(&body.set_presence),
         filter,
     };
-    text(&asked.app.services.sync.ask(&who, &wanted).await?)
+    let answer = asked.app.services.sync.ask(&who, &wanted).await?;
+    if !wanted.wait.is_zero() {
+        // Whoever was signed out while they waited hears nothing more.
+        asked.app.services.accounts.still_signed_in(asked.session()?).await?;
+    }
+    text(&answer)
 }
 
 /// What asking for news says about a person; asking as offline says nothing.

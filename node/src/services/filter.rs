@@ -1,6 +1,7 @@
 //! What a client does not want to hear of (client-server API, filtering).
 
 use serde::Deserialize;
+use wayside_federation::event::Event;
 
 /// A filter of `/sync`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -19,9 +20,9 @@ pub struct Filter {
 #[serde(default)]
 pub struct RoomFilter {
     /// Only these rooms.
-    pub rooms: Option<Vec<String>>,
+    pub rooms: Option<Names>,
     /// None of these.
-    pub not_rooms: Vec<String>,
+    pub not_rooms: Names,
     /// Whether rooms that were left count in a first answer.
     pub include_leave: bool,
     /// Of the person's own data of a room.
@@ -41,63 +42,102 @@ pub struct EventFilter {
     /// At most so many.
     pub limit: Option<u32>,
     /// Only of these senders.
-    pub senders: Option<Vec<String>>,
+    pub senders: Option<Names>,
     /// Of none of these.
-    pub not_senders: Vec<String>,
+    pub not_senders: Names,
     /// Only of these types, in which `*` stands for anything.
-    pub types: Option<Vec<String>>,
+    pub types: Option<Names>,
     /// Of none of these.
-    pub not_types: Vec<String>,
+    pub not_types: Names,
     /// Only of these rooms.
-    pub rooms: Option<Vec<String>>,
+    pub rooms: Option<Names>,
     /// Of none of these.
-    pub not_rooms: Vec<String>,
+    pub not_rooms: Names,
     /// Only those whose content has a `url`, or has none.
     pub contains_url: Option<bool>,
     /// Whether to leave out members who do not speak.
     pub lazy_load_members: bool,
 }
 
+/// Texts that are compared with every event: a bounded number of them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+pub struct Names(Vec<String>);
+
+/// Most entries of one list of a filter.
+const NAMES: usize = 1_000;
+
+impl TryFrom<Vec<String>> for Names {
+    type Error = String;
+
+    fn try_from(list: Vec<String>) -> Result<Self, String> {
+        if list.len() <= NAMES {
+            Ok(Self(list))
+        } else {
+            Err(format!("a list of a filter has at most {NAMES} entries"))
+        }
+    }
+}
+
+impl Names {
+    fn has(&self, text: &str) -> bool {
+        self.0.iter().any(|it| it == text)
+    }
+
+    fn fits(&self, text: &str) -> bool {
+        self.0.iter().any(|it| fits(it, text))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl RoomFilter {
     /// Whether a room counts.
     #[must_use]
     pub fn takes(&self, room_id: &str) -> bool {
-        self.rooms.as_ref().is_none_or(|rooms| rooms.iter().any(|it| it == room_id))
-            && !self.not_rooms.iter().any(|it| it == room_id)
+        self.rooms.as_ref().is_none_or(|rooms| rooms.has(room_id)) && !self.not_rooms.has(room_id)
     }
 }
 
 impl EventFilter {
+    /// Whether an event of a room counts.
+    #[must_use]
+    pub fn takes_event(&self, event: &Event) -> bool {
+        self.takes_room(event.room_id().as_str())
+            && (self.takes_all() || self.takes(&event.kind().to_string(), event.sender().as_str()))
+            && (self.contains_url.is_none() || self.takes_content(event.content().get()))
+    }
+
     /// Whether an event of that type by that sender counts.
     #[must_use]
     pub fn takes(&self, kind: &str, sender: &str) -> bool {
         self.takes_type(kind)
-            && self.senders.as_ref().is_none_or(|list| list.iter().any(|it| it == sender))
-            && !self.not_senders.iter().any(|it| it == sender)
+            && self.senders.as_ref().is_none_or(|list| list.has(sender))
+            && !self.not_senders.has(sender)
     }
 
     /// Whether an event of that type counts.
     #[must_use]
     pub fn takes_type(&self, kind: &str) -> bool {
-        self.types.as_ref().is_none_or(|list| list.iter().any(|it| fits(it, kind)))
-            && !self.not_types.iter().any(|it| fits(it, kind))
+        self.types.as_ref().is_none_or(|list| list.fits(kind)) && !self.not_types.fits(kind)
     }
 
     /// Whether events of that room count.
     #[must_use]
     pub fn takes_room(&self, room_id: &str) -> bool {
-        self.rooms.as_ref().is_none_or(|list| list.iter().any(|it| it == room_id))
-            && !self.not_rooms.iter().any(|it| it == room_id)
+        self.rooms.as_ref().is_none_or(|list| list.has(room_id)) && !self.not_rooms.has(room_id)
     }
 
     /// Whether an event with that content counts.
     #[must_use]
     pub fn takes_content(&self, content: &str) -> bool {
-        let Some(wanted) = self.contains_url else { return true };
         #[derive(Deserialize)]
         struct Url {
             url: Option<serde::de::IgnoredAny>,
         }
+        let Some(wanted) = self.contains_url else { return true };
         let has = serde_json::from_str::<Url>(content).is_ok_and(|it| it.url.is_some());
         has == wanted
     }
@@ -109,6 +149,8 @@ impl EventFilter {
             && self.not_types.is_empty()
             && self.senders.is_none()
             && self.not_senders.is_empty()
+            && self.rooms.is_none()
+            && self.not_rooms.is_empty()
             && self.contains_url.is_none()
     }
 }
@@ -148,6 +190,23 @@ mod tests {
         for (pattern, text, expected) in cases {
             assert_eq!(fits(pattern, text), expected, "{pattern} against {text}");
         }
+    }
+
+    #[test]
+    fn no_pattern_makes_it_panic_and_stars_take_in_what_they_stand_for() {
+        bolero::check!().with_type::<(String, String, String)>().for_each(|(one, two, text)| {
+            let _whatever_it_is = fits(one, text);
+            let (one, two) = (one.replace('*', ""), two.replace('*', ""));
+            assert!(fits(&format!("{one}*{two}"), &format!("{one}{text}{two}")));
+            assert!(fits(&one, &one) && fits("*", text) && fits("**", text));
+        });
+    }
+
+    #[test]
+    fn a_list_is_not_for_ever() {
+        let of = |count: usize| serde_json::json!({ "not_types": vec!["a"; count] });
+        assert!(serde_json::from_value::<EventFilter>(of(NAMES)).is_ok());
+        assert!(serde_json::from_value::<EventFilter>(of(NAMES + 1)).is_err());
     }
 
     #[test]
