@@ -39,8 +39,6 @@ pub mod auth;
 pub mod canonical;
 pub mod event;
 pub mod key;
-#[cfg(test)]
-mod measure;
 pub mod resolve;
 mod seal;
 pub mod state;
