@@ -125,7 +125,7 @@ async fn serve_speaks_https_with_the_authority_in_its_data_folder() -> Result<()
     let stranger = reqwest::Client::new().get(versions.clone()).send().await;
     ensure!(stranger.is_err(), "a client that does not know the authority trusts it");
 
-    let authority = authority_of(&node)?;
+    let authority = Certificate::from_pem(&fs::read(authority_of(&node)?)?)?;
     let neighbour = reqwest::Client::builder().tls_certs_only([authority.clone()]).build()?;
     let answer = neighbour.get(versions).send().await?.error_for_status()?;
     let versions: serde_json::Value = answer.json().await?;
@@ -226,10 +226,9 @@ async fn serve_ends_at_once_when_nobody_is_there() -> Result<()> {
 
 /// The certificate of the node's own authority: the one certificate in its data folder that says
 /// it is an authority by its name.
-fn authority_of(node: &Node) -> Result<Certificate> {
+pub(crate) fn authority_of(node: &Node) -> Result<PathBuf> {
     let found = find(node.data(), "ca.pem")?;
-    let path = found.with_context(|| format!("no ca.pem in {}", node.data().display()))?;
-    Ok(Certificate::from_pem(&fs::read(path)?)?)
+    found.with_context(|| format!("no ca.pem in {}", node.data().display()))
 }
 
 fn find(folder: &Path, name: &str) -> Result<Option<PathBuf>> {

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 /// Longer than any long poll that a story asks for.
 const ANSWER_LIMIT: Duration = Duration::from_mins(1);
-const PASSWORD: &str = "correct horse battery staple";
+/// The password of everybody in a story.
+pub const PASSWORD: &str = "correct horse battery staple";
 
 macro_rules! text_types {
     ($($(#[doc = $doc:literal])+ $name:ident;)+) => {
@@ -20,6 +21,12 @@ macro_rules! text_types {
             fn of(answer: &Value, key: &str) -> Result<Self> {
                 let text = answer[key].as_str();
                 Ok(Self(text.with_context(|| format!("no text {key:?} in {answer}"))?.to_owned()))
+            }
+
+            /// An id that a story knows from elsewhere.
+            #[must_use]
+            pub fn known(text: &str) -> Self {
+                Self(text.to_owned())
             }
 
             /// The id as it travels.
@@ -103,6 +110,14 @@ pub struct Session {
     token: String,
 }
 
+impl Session {
+    /// The access token, for stories that misuse it.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+}
+
 /// A client of one node, of one person or of nobody yet.
 ///
 /// Ids go into paths as they are: none that a node makes needs escaping there. Names of aliases do,
@@ -127,6 +142,11 @@ impl Client {
             "username": name, "password": PASSWORD, "auth": {"type": "m.login.dummy"},
         });
         Self::nobody(base)?.enter("/_matrix/client/v3/register", &asked).await
+    }
+
+    /// Comes in as a guest of an open node.
+    pub async fn guest(base: &Url) -> Result<Self> {
+        Self::nobody(base)?.enter("/_matrix/client/v3/register?kind=guest", &json!({})).await
     }
 
     /// Logs in to an account that `register` made.
@@ -302,9 +322,14 @@ impl Client {
 
     async fn enter(self, path: &str, asked: &Value) -> Result<Self> {
         let answer = self.post(path, asked).await?;
+        self.signed_in(&answer).with_context(|| format!("reading the answer of {path}"))
+    }
+
+    /// This client with the session that an answer of a login or registration gives.
+    pub fn signed_in(self, answer: &Value) -> Result<Self> {
         let text = |key: &str| {
             let text = answer[key].as_str().map(str::to_owned);
-            text.with_context(|| format!("no {key} in the answer of {path}"))
+            text.with_context(|| format!("no text {key:?} in {answer}"))
         };
         let session = Session {
             user_id: text("user_id")?,
@@ -317,7 +342,8 @@ impl Client {
 
 impl MediaUri {
     /// `server/id`, as it stands in paths.
-    fn place(&self) -> &str {
+    #[must_use]
+    pub fn place(&self) -> &str {
         self.0.trim_start_matches("mxc://")
     }
 }

@@ -22,11 +22,13 @@ mod node;
 mod programs;
 mod seeded;
 mod town;
+mod wire;
 
-pub use client::{CallError, Client, EventId, MediaUri, RoomId, Session, SyncToken};
+pub use client::{CallError, Client, EventId, MediaUri, PASSWORD, RoomId, Session, SyncToken};
 pub use engine::{Database, Engine};
 pub use metrics::Metrics;
 pub use node::{Node, Options, Refusal};
 pub use programs::{Script, skip};
 pub use seeded::Seeded;
 pub use town::Town;
+pub use wire::{Answer, Wire};

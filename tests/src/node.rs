@@ -77,6 +77,13 @@ impl Options {
         self
     }
 
+    /// Takes a flag that has no value away again.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.flags.retain(|flag| flag != name);
+        self
+    }
+
     /// Sets a variable of the node's environment.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {

@@ -84,6 +84,7 @@ pub(crate) const RULES: &[Rule] = &[
             )],
             &[("tests/flows/a.rs", "fn f() { a.unwrap(); }")],
             &[("federation/tests/a.rs", "fn f() { a.unwrap(); }")],
+            &[("federation/benches/a.rs", "fn f() { a.unwrap(); }")],
             &[
                 ("node/src/a.rs", "#[cfg(test)]\nmod testing;"),
                 ("node/src/a/testing.rs", "fn f() { a.unwrap(); }"),

@@ -101,7 +101,8 @@ impl Tree {
         for file in &mut rust {
             let declared = test_places.iter().any(|place| file.path.starts_with(place));
             // The folder in which cargo looks for a room's own integration tests.
-            if declared || file.path.contains("/tests/") {
+            let apart = ["/tests/", "/benches/"].iter().any(|place| file.path.contains(place));
+            if declared || apart {
                 file.set_apart();
             }
         }

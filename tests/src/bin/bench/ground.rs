@@ -22,6 +22,21 @@ const RESTARTS: usize = 7;
 const SETTLING: Duration = Duration::from_secs(3);
 const FLOOR_TIME: Duration = Duration::from_secs(2);
 
+/// What authorising an event and resolving a fork cost: a bench of the room that does it.
+pub(crate) fn rules() -> Result<Vec<Row>> {
+    let output = Command::new("cargo")
+        .args(["bench", "--quiet", "--locked", "-p", "wayside-federation", "--bench", "costs"])
+        .output()
+        .context("running the bench of the federation room")?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "the bench of the federation room failed: {told}");
+    let lines = String::from_utf8(output.stdout)?;
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).with_context(|| format!("{line:?} is no row")))
+        .collect()
+}
+
 /// The size of the program as it is shipped.
 pub(crate) fn binary() -> Result<Vec<Row>> {
     let path = env::var("WAYSIDE_BIN").context("WAYSIDE_BIN names the program to measure")?;

@@ -46,6 +46,12 @@ impl Row {
         }
     }
 
+    /// A row in whose place nothing could be measured, which is never ok.
+    pub(crate) fn unmeasured(name: &str, error: &anyhow::Error) -> Self {
+        let note = format!("could not be measured: {error:#}");
+        Self { ok: false, ..Self::new(name, 0.0, "", Better::Lower).note(note) }
+    }
+
     /// The same row held to a limit.
     pub(crate) fn limit(self, limit: f64) -> Self {
         let ok = match self.better {

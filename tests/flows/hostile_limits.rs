@@ -1,0 +1,96 @@
+//! Those who ask more often than anybody needs to: they are told to wait, and nobody else is.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use wayside::gateway::{federation_routes, routes};
+use wayside_tests::{Client, Engine};
+
+use crate::hostile::Siege;
+
+/// More calls than any budget allows at once, at whatever speed they are made here.
+const CALLS: usize = 3_000;
+/// More calls than any monitor makes.
+const FREE_CALLS: usize = 1_000;
+
+/// Somebody's calls of one class of the table: what it is called, and what to call.
+const CLASSES: [(&str, &str, &str, &str); 3] = [
+    ("Read", "GET", "/_matrix/client/v3/account/whoami", ""),
+    ("Write", "PUT", "/_matrix/client/v3/user/<me>/account_data/org.example.a", "{}"),
+    ("Media", "GET", "/_matrix/client/v1/media/download/a.test/none", ""),
+];
+
+#[tokio::test]
+async fn hostile_limits_of_every_class() -> Result<()> {
+    let Some(mut siege) = Siege::limited(Engine::Sqlite).await? else { return Ok(()) };
+    let mut known: BTreeSet<&str> = CLASSES.iter().map(|(class, ..)| *class).collect();
+    known.extend(["Free", "Guess"]);
+    for route in routes().iter().chain(&federation_routes()) {
+        let class = format!("{:?}", route.rate);
+        siege.check(known.contains(class.as_str()), || format!("nobody tries the class {class}"));
+    }
+
+    let (alice, bob) = (siege.person("alice").await?, siege.person("bob").await?);
+    for (at, (class, method, path, body)) in CLASSES.into_iter().enumerate() {
+        until_told_to_wait(&mut siege, class, Some(&alice), (method, path, body)).await?;
+        // Neither somebody else nor another class has to wait for it.
+        let of_bob = path.replace("<me>", &bob.session().user_id);
+        siege.expect(class, &bob, (method, &of_bob, body), &[200, 404]).await?;
+        if let Some((other, method, path, body)) = CLASSES.get(at + 1) {
+            let path = path.replace("<me>", &alice.session().user_id);
+            siege.expect(other, &alice, (method, &path, body), &[200, 404]).await?;
+        }
+    }
+
+    for at in 0..FREE_CALLS {
+        let answer = siege.wire.ask("GET", "/_matrix/client/versions", &[], b"").await?;
+        siege.check(answer.status == 200, || {
+            format!("call {at} of what is free: {}", answer.short())
+        });
+    }
+
+    // Guessing, of passwords and of tokens alike, is by address: it leaves no budget to go on with,
+    // and those who are signed in do not notice.
+    let wrong = r#"{"type":"m.login.password","identifier":{"type":"m.id.user","user":"alice"},"password":"guessed"}"#;
+    until_told_to_wait(&mut siege, "Guess", None, ("POST", "/_matrix/client/v3/login", wrong))
+        .await?;
+    let headers = [("authorization", "Bearer guessed")];
+    let answer = siege.wire.ask("GET", CLASSES[0].2, &headers, b"").await?;
+    siege.check(answer.status == 429, || format!("a guessed token: {}", answer.short()));
+    siege.expect("who is signed in", &bob, ("GET", CLASSES[0].2, ""), &[200]).await?;
+    // A name in a header is no other address, where nobody trusts the sender of the header.
+    let headers = [("x-forwarded-for", "192.0.2.77"), ("forwarded", "for=192.0.2.77")];
+    let login = "/_matrix/client/v3/login";
+    let answer = siege.wire.ask("POST", login, &headers, wrong.as_bytes()).await?;
+    siege.check(answer.status == 429, || format!("from a made-up address: {}", answer.short()));
+    siege.end().await
+}
+
+async fn until_told_to_wait(
+    siege: &mut Siege,
+    class: &str,
+    who: Option<&Client>,
+    (method, path, body): (&str, &str, &str),
+) -> Result<()> {
+    let bearer = who.map(|who| format!("Bearer {}", who.session().token()));
+    let headers: Vec<(&str, &str)> =
+        bearer.iter().map(|it| ("authorization", it.as_str())).collect();
+    let path = path.replace("<me>", who.map_or("", |who| &who.session().user_id));
+    for _ in 0..CALLS {
+        let answer = siege.wire.ask(method, &path, &headers, body.as_bytes()).await?;
+        if answer.status != 429 {
+            siege.check(answer.status < 500, || format!("{class}: {}", answer.short()));
+            continue;
+        }
+        let wait_ms = answer.json()["retry_after_ms"].as_u64().context("no retry_after_ms")?;
+        let wait_s: u64 = answer.header("retry-after").context("no Retry-After")?.parse()?;
+        let right = answer.errcode() == "M_LIMIT_EXCEEDED"
+            && (1..=10_000).contains(&wait_ms)
+            && wait_s == wait_ms.div_ceil(1_000)
+            && answer.json()["error"].is_string();
+        siege.check(right, || format!("{class}: {} and {wait_s} s", answer.short()));
+        return Ok(());
+    }
+    siege.check(false, || format!("{class}: {CALLS} calls and nobody minds"));
+    Ok(())
+}

@@ -1,0 +1,197 @@
+//! The stage on which the samples play: people, and things of theirs that are made when first named.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use anyhow::{Context, Result, bail};
+use reqwest::{Method, Url};
+use serde_json::json;
+use wayside_tests::{Client, EventId, PASSWORD, RoomId};
+
+use crate::pictures::png;
+
+/// People and things.
+pub(crate) struct Stage {
+    base: Url,
+    alice: Client,
+    bob: Client,
+    mallory: Client,
+    guest: Client,
+    things: HashMap<String, String>,
+}
+
+/// What is taken by a name must be new: no name is given twice in a process.
+pub(crate) fn new_name() -> String {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    format!("n{}", MADE.fetch_add(1, Ordering::Relaxed))
+}
+
+impl Stage {
+    /// A stage with four new people.
+    pub(crate) async fn set(base: &Url) -> Result<Self> {
+        let (alice, bob, mallory, guest) = tokio::try_join!(
+            person(base, "alice"),
+            person(base, "bob"),
+            person(base, "mallory"),
+            Client::guest(base),
+        )?;
+        Ok(Self { base: base.clone(), alice, bob, mallory, guest, things: HashMap::new() })
+    }
+
+    /// Clears the stage after something was changed; new people where somebody has gone.
+    pub(crate) async fn clear(&mut self, people_too: bool) -> Result<()> {
+        self.things.clear();
+        if people_too {
+            *self = Self::set(&self.base).await?;
+        }
+        Ok(())
+    }
+
+    /// The token of somebody on the stage.
+    pub(crate) fn token(&self, who: &str) -> Result<&str> {
+        Ok(self.person(who)?.session().token())
+    }
+
+    /// The text with things in place of the words in angle brackets.
+    pub(crate) async fn fill(&mut self, text: &str) -> Result<String> {
+        let mut filled = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('<') {
+            let (word, after) = after.split_once('>').context("a bracket stays open")?;
+            filled += before;
+            filled += &self.thing(word).await?;
+            rest = after;
+        }
+        Ok(filled + rest)
+    }
+
+    fn person(&self, who: &str) -> Result<&Client> {
+        Ok(match who {
+            "alice" => &self.alice,
+            "bob" => &self.bob,
+            "mallory" => &self.mallory,
+            "guest" => &self.guest,
+            other => bail!("nobody on the stage is called {other:?}"),
+        })
+    }
+
+    async fn thing(&mut self, word: &str) -> Result<String> {
+        match word {
+            "new" => return Ok(new_name()),
+            "new_alias" => return Ok(format!("#{}:a.test", new_name())),
+            "password" => return Ok(PASSWORD.to_owned()),
+            _ => {}
+        }
+        if let Ok(person) = self.person(word) {
+            return Ok(person.session().user_id.clone());
+        }
+        if let Some(known) = self.things.get(word) {
+            return Ok(known.clone());
+        }
+        let made = Box::pin(self.make(word)).await.with_context(|| format!("making <{word}>"))?;
+        self.things.insert(word.to_owned(), made.clone());
+        Ok(made)
+    }
+
+    async fn make(&mut self, word: &str) -> Result<String> {
+        let (alice, bob) = (self.alice.clone(), self.bob.clone());
+        Ok(match word {
+            "room" => self.room_of_two().await?.to_string(),
+            "event" => {
+                let room = RoomId::known(&Box::pin(self.thing("room")).await?);
+                alice.send_text(&room, &new_name(), "secret").await?.to_string()
+            }
+            "open" => bob.create_room(&json!({"preset": "public_chat"})).await?.to_string(),
+            "knocked" => {
+                let rule = json!({"type": "m.room.join_rules", "content": {"join_rule": "knock"}});
+                bob.create_room(&json!({"initial_state": [rule]})).await?.to_string()
+            }
+            "banned" => {
+                let room = self.room_of_two().await?;
+                let who = json!({"user_id": bob.session().user_id});
+                alice.post(&format!("/_matrix/client/v3/rooms/{room}/ban"), &who).await?;
+                room.to_string()
+            }
+            "left" => {
+                let room = self.room_of_two().await?;
+                let path = format!("/_matrix/client/v3/rooms/{room}/leave");
+                alice.post(&path, &json!({})).await?;
+                room.to_string()
+            }
+            "alias" => {
+                let name = new_name();
+                let asked = json!({"room_alias_name": name, "name": "secret"});
+                alice.create_room(&asked).await?;
+                format!("#{name}:a.test")
+            }
+            "device" => {
+                let name = alice.session().user_id[1..].split(':').next().unwrap_or_default();
+                Client::login(&self.base, name).await?.session().device_id.clone()
+            }
+            "awaited" => {
+                let place = alice.reserve_media().await?;
+                place.place().trim_start_matches("a.test/").to_owned()
+            }
+            "picture" => {
+                let place = alice.upload("image/png", png(4, 4, 4)).await?;
+                place.place().trim_start_matches("a.test/").to_owned()
+            }
+            _ => self.make_own(&alice, word).await?,
+        })
+    }
+
+    /// Things of Alice's account.
+    async fn make_own(&mut self, alice: &Client, word: &str) -> Result<String> {
+        let me = &alice.session().user_id;
+        let user = format!("/_matrix/client/v3/user/{me}");
+        let secret = json!({"s": "secret"});
+        Ok(match word {
+            "filter" => {
+                let answer = alice.post(&format!("{user}/filter"), &json!({})).await?;
+                answer["filter_id"].as_str().context("no filter id")?.to_owned()
+            }
+            "data" => {
+                let path = format!("{user}/account_data/org.example.data");
+                alice.call(Method::PUT, &path, Some(&secret)).await?;
+                "org.example.data".to_owned()
+            }
+            "room_data" => {
+                let room = Box::pin(self.thing("room")).await?;
+                let path = format!("{user}/rooms/{room}/account_data/org.example.data");
+                alice.call(Method::PUT, &path, Some(&secret)).await?;
+                "org.example.data".to_owned()
+            }
+            "present" => {
+                let path = format!("/_matrix/client/v3/presence/{me}/status");
+                let here = json!({"presence": "online", "status_msg": "secret"});
+                alice.call(Method::PUT, &path, Some(&here)).await?;
+                me.clone()
+            }
+            "since" => alice.sync(None, std::time::Duration::ZERO).await?.1.to_string(),
+            "invitation" => {
+                let answer =
+                    alice.post("/_wayside/v1/invitations", &json!({"role": "guest"})).await?;
+                answer["invitation"].as_str().context("no invitation")?.to_owned()
+            }
+            other => bail!("the stage does not know what <{other}> is"),
+        })
+    }
+
+    /// A room of Alice's in which Bob is too, with a message that is for them only.
+    async fn room_of_two(&self) -> Result<RoomId> {
+        let asked = json!({"invite": [self.bob.session().user_id], "name": "secret"});
+        let room = self.alice.create_room(&asked).await?;
+        self.bob.join(&room).await?;
+        let _message: EventId = self.alice.send_text(&room, &new_name(), "secret").await?;
+        Ok(room)
+    }
+}
+
+async fn person(base: &Url, name: &str) -> Result<Client> {
+    let client = Client::register(base, &format!("{name}-{}", new_name())).await?;
+    let path = format!("/_matrix/client/v3/profile/{}/displayname", client.session().user_id);
+    client.call(Method::PUT, &path, Some(&json!({"displayname": name}))).await?;
+    Ok(client)
+}

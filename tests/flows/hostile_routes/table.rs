@@ -1,0 +1,310 @@
+//! A valid sample of every route: without one a route may not be in the node's table.
+
+/// A valid call of a route. Words in angle brackets stand for things that the stage makes.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// The method.
+    pub(crate) method: &'static str,
+    /// The route's main path, as the node's table writes it.
+    pub(crate) path: &'static str,
+    /// The values of the variables in the path, parted by spaces.
+    pub(crate) arguments: &'static str,
+    /// The query, without its question mark.
+    pub(crate) query: &'static str,
+    /// The body.
+    pub(crate) body: &'static str,
+    /// Who calls: a word of the stage, or nobody.
+    pub(crate) who: &'static str,
+    /// Whether other people get on with the same call as well.
+    pub(crate) anyones: bool,
+    /// Where in the body the specification takes any JSON, as JSON pointers.
+    pub(crate) free: &'static [&'static str],
+    /// Whether a good call ends the caller's session or account.
+    pub(crate) ends: bool,
+    /// Whether people read it in a browser, so that it refuses with a page.
+    pub(crate) page: bool,
+}
+
+const C: &str = "/_matrix/client/v3";
+
+/// All samples.
+pub(crate) fn rows() -> Vec<Row> {
+    [coming_in(), rooms(), reading(), people(), finding(), media(), own()].concat()
+}
+
+fn row(method: &'static str, path: &str, arguments: &'static str, body: &'static str) -> Row {
+    let path = if path.starts_with("/_") || path.starts_with("/.") {
+        path.to_owned()
+    } else {
+        format!("{C}{path}")
+    };
+    Row {
+        method,
+        // Made once and compared often; the story is a short-lived process.
+        path: path.leak(),
+        arguments,
+        query: "",
+        body,
+        who: "alice",
+        anyones: false,
+        free: &[],
+        ends: false,
+        page: false,
+    }
+}
+
+fn get(path: &str, arguments: &'static str) -> Row {
+    row("GET", path, arguments, "")
+}
+
+fn put(path: &str, arguments: &'static str, body: &'static str) -> Row {
+    row("PUT", path, arguments, body)
+}
+
+fn post(path: &str, arguments: &'static str, body: &'static str) -> Row {
+    row("POST", path, arguments, body)
+}
+
+fn delete(path: &str, arguments: &'static str, body: &'static str) -> Row {
+    row("DELETE", path, arguments, body)
+}
+
+fn page(path: &'static str, arguments: &'static str) -> Row {
+    Row { path, page: true, ..get("", arguments) }.nobody()
+}
+
+impl Row {
+    fn nobody(self) -> Self {
+        Self { who: "", ..self }
+    }
+
+    fn guest(self) -> Self {
+        Self { who: "guest", ..self }
+    }
+
+    fn anyones(self) -> Self {
+        Self { anyones: true, ..self }
+    }
+
+    fn ends(self) -> Self {
+        Self { ends: true, ..self }
+    }
+
+    fn query(self, query: &'static str) -> Self {
+        Self { query, ..self }
+    }
+
+    fn free(self, free: &'static [&'static str]) -> Self {
+        Self { free, ..self }
+    }
+}
+
+const AUTH: &str = r#"{"auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>"}}"#;
+
+fn coming_in() -> Vec<Row> {
+    vec![
+        get("/_matrix/client/versions", "").nobody(),
+        get("/.well-known/matrix/client", "").nobody(),
+        get("/capabilities", ""),
+        post(
+            "/register",
+            "",
+            r#"{"username":"u<new>","password":"<password>","device_id":"D","initial_device_display_name":"d",
+               "inhibit_login":false,"auth":{"type":"m.login.dummy"}}"#,
+        )
+        .nobody(),
+        get("/register/available", "").query("username=u<new>").nobody(),
+        get("/_matrix/client/v1/register/m.login.registration_token/validity", "")
+            .query("token=<invitation>")
+            .nobody(),
+        get("/login", "").nobody(),
+        post(
+            "/login",
+            "",
+            r#"{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>",
+               "device_id":"D","initial_device_display_name":"d"}"#,
+        )
+        .nobody(),
+        post("/logout", "", "{}").anyones().ends(),
+        post("/logout/all", "", "{}").anyones().ends(),
+        get("/account/whoami", ""),
+        post(
+            "/account/password",
+            "",
+            r#"{"new_password":"<password>","logout_devices":false,
+               "auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>"}}"#,
+        )
+        .ends(),
+        post(
+            "/account/deactivate",
+            "",
+            r#"{"erase":false,
+               "auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>"}}"#,
+        )
+        .ends(),
+        get("/devices", ""),
+        get("/devices/{device_id}", "<device>"),
+        put("/devices/{device_id}", "<device>", r#"{"display_name":"d"}"#),
+        delete("/devices/{device_id}", "<device>", AUTH),
+        post(
+            "/delete_devices",
+            "",
+            r#"{"devices":["<device>"],
+               "auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>"}}"#,
+        ),
+    ]
+}
+
+fn rooms() -> Vec<Row> {
+    vec![
+        post(
+            "/createRoom",
+            "",
+            r#"{"room_version":"11","preset":"private_chat","visibility":"private","name":"n","topic":"t",
+               "room_alias_name":"a<new>","invite":["<bob>"],"is_direct":true,
+               "creation_content":{"m.federate":true},"power_level_content_override":{"invite":0},
+               "initial_state":[{"type":"m.room.guest_access","state_key":"","content":{"guest_access":"can_join"}}]}"#,
+        )
+        // The rules of rooms say nothing about guest access; only these words count for us.
+        .free(&["/initial_state/0/content/guest_access"]),
+        put(
+            "/rooms/{room_id}/send/{event_type}/{txn_id}",
+            "<room> m.room.message <new>",
+            r#"{"msgtype":"m.text","body":"hello"}"#,
+        )
+        .free(&["/msgtype", "/body"]),
+        put(
+            "/rooms/{room_id}/state/{event_type}/{state_key}",
+            "<room> org.example.note k",
+            r#"{"note":"n"}"#,
+        )
+        .free(&["/note"]),
+        put("/rooms/{room_id}/redact/{event_id}/{txn_id}", "<room> <event> <new>", r#"{"reason":"r"}"#),
+        post("/rooms/{room_id}/join", "<open>", r#"{"reason":"r"}"#).anyones(),
+        post("/join/{room_id_or_alias}", "<open>", r#"{"reason":"r"}"#).anyones(),
+        post("/knock/{room_id_or_alias}", "<knocked>", r#"{"reason":"r"}"#).anyones(),
+        post("/rooms/{room_id}/leave", "<room>", r#"{"reason":"r"}"#),
+        post("/rooms/{room_id}/invite", "<room>", r#"{"user_id":"<mallory>","reason":"r"}"#),
+        post("/rooms/{room_id}/kick", "<room>", r#"{"user_id":"<bob>","reason":"r"}"#),
+        post("/rooms/{room_id}/ban", "<room>", r#"{"user_id":"<bob>","reason":"r"}"#),
+        post("/rooms/{room_id}/unban", "<banned>", r#"{"user_id":"<bob>","reason":"r"}"#),
+        post("/rooms/{room_id}/forget", "<left>", "{}").anyones(),
+        get("/joined_rooms", ""),
+    ]
+}
+
+fn reading() -> Vec<Row> {
+    vec![
+        get("/rooms/{room_id}/event/{event_id}", "<room> <event>"),
+        get("/rooms/{room_id}/messages", "<room>")
+            .query("dir=b&limit=5&from=<since>&filter=%7B%22lazy_load_members%22:true%7D"),
+        get("/rooms/{room_id}/context/{event_id}", "<room> <event>").query("limit=3"),
+        get("/rooms/{room_id}/state", "<room>"),
+        get("/rooms/{room_id}/state/{event_type}/{state_key}", "<room> m.room.member <alice>"),
+        get("/rooms/{room_id}/members", "<room>").query("membership=join&at=<since>"),
+        get("/rooms/{room_id}/joined_members", "<room>"),
+        get("/sync", "")
+            .query("since=<since>&timeout=0&set_presence=offline&filter=<filter>&full_state=true"),
+        post(
+            "/user/{user_id}/filter",
+            "<alice>",
+            r#"{"event_format":"client","event_fields":["type"],"presence":{"types":["*"],"not_types":[]},"account_data":{"limit":1},
+               "room":{"rooms":["<room>"],"include_leave":false,"state":{"lazy_load_members":true},
+               "timeline":{"limit":5,"senders":["<alice>"],"contains_url":false}}}"#,
+        ),
+        get("/user/{user_id}/filter/{filter_id}", "<alice> <filter>"),
+    ]
+}
+
+fn people() -> Vec<Row> {
+    vec![
+        get("/profile/{user_id}", "<alice>").nobody(),
+        get("/profile/{user_id}/{field}", "<alice> displayname").nobody(),
+        put("/profile/{user_id}/{field}", "<alice> displayname", r#"{"displayname":"Alice"}"#),
+        delete("/profile/{user_id}/{field}", "<alice> displayname", "{}"),
+        get("/user/{user_id}/account_data/{event_type}", "<alice> <data>"),
+        put("/user/{user_id}/account_data/{event_type}", "<alice> org.example.a", r#"{"a":1}"#)
+            .free(&["/a"]),
+        get(
+            "/user/{user_id}/rooms/{room_id}/account_data/{event_type}",
+            "<alice> <room> <room_data>",
+        ),
+        put(
+            "/user/{user_id}/rooms/{room_id}/account_data/{event_type}",
+            "<alice> <room> org.example.a",
+            r#"{"a":1}"#,
+        )
+        .free(&["/a"]),
+        put(
+            "/rooms/{room_id}/typing/{user_id}",
+            "<room> <alice>",
+            r#"{"typing":true,"timeout":1000}"#,
+        ),
+        post(
+            "/rooms/{room_id}/receipt/{receipt_type}/{event_id}",
+            "<room> m.read <event>",
+            r#"{"thread_id":"main"}"#,
+        ),
+        post(
+            "/rooms/{room_id}/read_markers",
+            "<room>",
+            r#"{"m.fully_read":"<event>","m.read":"<event>","m.read.private":"<event>"}"#,
+        ),
+        get("/presence/{user_id}/status", "<present>"),
+        put("/presence/{user_id}/status", "<alice>", r#"{"presence":"online","status_msg":"s"}"#),
+    ]
+}
+
+fn finding() -> Vec<Row> {
+    vec![
+        get("/publicRooms", "").query("limit=5&since=n1_2").nobody(),
+        post(
+            "/publicRooms",
+            "",
+            r#"{"limit":5,"since":"n1_2","filter":{"generic_search_term":"a","room_types":[null]}}"#,
+        )
+        // Null stands for rooms without a type, and texts for themselves.
+        .free(&["/filter/room_types/0"]),
+        get("/directory/list/room/{room_id}", "<room>").nobody(),
+        put("/directory/list/room/{room_id}", "<room>", r#"{"visibility":"public"}"#),
+        get("/directory/room/{room_alias}", "<alias>").nobody(),
+        put("/directory/room/{room_alias}", "<new_alias>", r#"{"room_id":"<room>"}"#),
+        delete("/directory/room/{room_alias}", "<alias>", ""),
+        get("/rooms/{room_id}/aliases", "<room>"),
+    ]
+}
+
+fn media() -> Vec<Row> {
+    let download = "/_matrix/client/v1/media/download/{server_name}/{media_id}";
+    let named = "/_matrix/client/v1/media/download/{server_name}/{media_id}/{filename}";
+    let thumbnail = "/_matrix/client/v1/media/thumbnail/{server_name}/{media_id}";
+    vec![
+        post("/_matrix/media/v3/upload", "", "any bytes").query("filename=f.bin"),
+        put("/_matrix/media/v3/upload/{server_name}/{media_id}", "a.test <awaited>", "any bytes")
+            .query("filename=f.bin"),
+        post("/_matrix/media/v1/create", "", ""),
+        get(download, "a.test <picture>").query("allow_remote=false&timeout_ms=1").anyones(),
+        get(named, "a.test <picture> f.png").query("allow_remote=false&timeout_ms=1").anyones(),
+        get(thumbnail, "a.test <picture>")
+            .query("width=8&height=8&method=crop&animated=false&timeout_ms=1")
+            .anyones(),
+        get("/_matrix/client/v1/media/config", ""),
+    ]
+}
+
+fn own() -> Vec<Row> {
+    vec![
+        page("/", ""),
+        page("/join/{invitation}", "<invitation>"),
+        page("/style.css", ""),
+        page("/join.js", ""),
+        page("/icon.svg", ""),
+        page("/health/live", ""),
+        page("/health/ready", ""),
+        page("/metrics", ""),
+        post("/_wayside/v1/invitations", "", r#"{"role":"guest","uses":1,"lasts_ms":60000}"#),
+        post("/_wayside/v1/account/keep", "", r#"{"password":"<password>"}"#).guest().ends(),
+        get("/_matrix/federation/v1/version", "").nobody(),
+        get("/_matrix/key/v2/server", "").nobody(),
+    ]
+}
