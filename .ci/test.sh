@@ -6,6 +6,10 @@ source .ci/stages.sh
 extent="${1:-test}"
 export WAYSIDE_TEST_EXTENT="$extent"
 
+# A run that finds nothing built is a cold one; both kinds have a limit, recorded like every number.
+temperature=cold limit=1800
+[ -d "$CARGO_TARGET_DIR/debug" ] && temperature=warm limit=600
+
 # Bins and tests in one command: apart, cargo would choose other features for shared dependencies
 # and build them twice. Clippy cannot share with it, but only checks dependencies (about a third of
 # the cost of building them), and comes first because it answers sooner.
@@ -32,3 +36,5 @@ stage deny deny
 if [ "$extent" = full ]; then
     stage release cargo build --release --locked -p wayside
 fi
+[ "$extent" = full ] ||
+    python3 .ci/record.py "ground.test_${temperature}_s" "$SECONDS" s "$limit" "the whole of make test"
