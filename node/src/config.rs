@@ -19,7 +19,7 @@ pub enum Registration {
     /// Holders of an invitation.
     #[default]
     Token,
-    /// Nobody; operators make accounts with `wayside user add`.
+    /// Nobody but those for whom the operator does it, by `wayside user add` or `wayside invite`.
     Closed,
 }
 

@@ -87,6 +87,12 @@ async fn an_open_node_takes_everybody(stage: &mut Stage) -> Result<()> {
     refused(nobody.get(&available("A%20B")).await, 400, "M_INVALID_USERNAME")
 }
 
+/// The invitation in what a node says at its first start.
+fn first_link(log: &str) -> Result<&str> {
+    let link = log.split("/join/").nth(1).and_then(|rest| rest.split_whitespace().next());
+    link.context("the node shows a link for its first operator")
+}
+
 async fn invitations_open_a_node_that_asks_for_them(stage: &mut Stage) -> Result<()> {
     let mut node =
         stage.other("b", |options| options.flag("--registration", Some("token"))).await?;
@@ -115,12 +121,16 @@ async fn invitations_open_a_node_that_asks_for_them(stage: &mut Stage) -> Result
         "M_FORBIDDEN",
     )?;
     refused(none.post(&guest, &json!({})).await, 403, "M_FORBIDDEN")?;
+    // The first operator comes by the link that the node shows at its first start, also to a closed
+    // node, where nobody else can be let in by a person.
+    let log = closed.log();
+    let (root, _) = enter(&closed, REGISTER, &wish("root", token(first_link(&log)?))).await?;
+    let made = root.post("/_wayside/v1/invitations", &json!({"role": "member"})).await;
+    refused(made, 403, "M_FORBIDDEN")?;
     closed.stop().await?;
 
-    // The first operator comes by the link that the node shows at its first start.
     let log = node.log();
-    let first = log.split("/join/").nth(1).and_then(|rest| rest.split_whitespace().next());
-    let first = first.context("the node shows a link for its first operator")?;
+    let first = first_link(&log)?;
     let valid = |text: &str| {
         format!("/_matrix/client/v1/register/m.login.registration_token/validity?token={text}")
     };

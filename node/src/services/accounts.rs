@@ -118,7 +118,7 @@ impl Accounts {
         };
         let (device, signed_in) = self.new_device(&user_id, wish.device)?;
         let now_ms = self.ground.clock.now_ms();
-        let guest = wish.guest;
+        let (guest, closed) = (wish.guest, self.is_closed());
         self.ground
             .store
             .write(move |tx| {
@@ -127,7 +127,7 @@ impl Accounts {
                         None if guest => Role::Guest,
                         None => Role::Member,
                         Some(hash) => {
-                            let given = tx.use_invitation(&hash, now_ms).await?;
+                            let given = tx.use_invitation(&hash, now_ms, closed).await?;
                             let role = given.ok_or_else(bad_invitation)?;
                             // An invitation to be a guest makes no members, and the other way round
                             // a guest holds nothing more than a guest's role.
@@ -175,14 +175,14 @@ impl Accounts {
         }
         let password = self.hash(password).await?;
         let user_id = session.user_id.clone();
-        let now_ms = self.ground.clock.now_ms();
+        let (now_ms, closed) = (self.ground.clock.now_ms(), self.is_closed());
         self.ground
             .store
             .write(move |tx| {
                 Box::pin(async move {
                     let mut role = Role::Member;
                     if let Some(hash) = invitation {
-                        let given = tx.use_invitation(&hash, now_ms).await?;
+                        let given = tx.use_invitation(&hash, now_ms, closed).await?;
                         role =
                             given.filter(|role| *role > Role::Guest).ok_or_else(bad_invitation)?;
                     }
@@ -342,6 +342,9 @@ impl Accounts {
         lasts_ms: Option<i64>,
         by: Option<&UserId>,
     ) -> Result<String, Error> {
+        if by.is_some() && self.is_closed() {
+            return Err(Error::Forbidden("this node takes no new accounts".to_owned()));
+        }
         let kind = if role == Role::Guest { Kind::GuestLink } else { Kind::Invitation };
         let secret = Secret::mint(kind, self.ground.clock.random());
         let hash = secret.hash().0;
@@ -401,6 +404,11 @@ impl Accounts {
                 Box::pin(async move { Ok(tx.set_standing(&user_id, hash.as_deref(), role).await?) })
             })
             .await
+    }
+
+    /// On a closed node only the links count that its operator makes on its own machine.
+    fn is_closed(&self) -> bool {
+        self.ground.config.registration == Registration::Closed
     }
 
     fn may_come_uninvited(&self, guest: bool) -> Result<(), Error> {

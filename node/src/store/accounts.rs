@@ -323,15 +323,19 @@ impl Tx {
             .map(drop)
     }
 
-    /// Uses an invitation once; nothing where it is unknown, used up or over.
+    /// Uses an invitation once; nothing where it is unknown, used up or over, or where only those
+    /// of the node's own machine count and a person made it.
     pub async fn use_invitation(
         &mut self,
         token_hash: &[u8; 32],
         now_ms: i64,
+        only_own: bool,
     ) -> Result<Option<Role>, StoreError> {
         let sql = "UPDATE invitations SET uses_left = uses_left - 1 WHERE token_hash = $1 \
-                   AND uses_left > 0 AND (expires_ms IS NULL OR expires_ms > $2)";
-        if self.query(sql).bind(token_hash.as_slice()).bind(now_ms).run().await? == 0 {
+                   AND uses_left > 0 AND (expires_ms IS NULL OR expires_ms > $2) \
+                   AND ($3 = 0 OR created_by IS NULL)";
+        let query = self.query(sql).bind(token_hash.as_slice()).bind(now_ms).bind(only_own);
+        if query.run().await? == 0 {
             return Ok(None);
         }
         Ok(invitation(self, token_hash).await?.map(|invitation| invitation.role))
