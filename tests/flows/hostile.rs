@@ -25,10 +25,14 @@ impl Siege {
         Self::start(town, options).await.map(Some)
     }
 
-    /// A new node that minds how often it is asked.
-    pub(crate) async fn limited(engine: Engine) -> Result<Option<Self>> {
+    /// A new node that minds how often it is asked, and believes whom proxies on this machine say
+    /// they speak for, where that is wanted.
+    pub(crate) async fn limited(engine: Engine, behind_proxy: bool) -> Result<Option<Self>> {
         let Some(town) = Town::found(engine)? else { return Ok(None) };
-        let options = town.node("a")?.without("--no-rate-limit");
+        let mut options = town.node("a")?.without("--no-rate-limit");
+        if behind_proxy {
+            options = options.flag("--trusted-proxies", Some("127.0.0.1"));
+        }
         Self::start(town, options).await.map(Some)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
+use serde_json::json;
 use wayside::gateway::{federation_routes, routes};
 use wayside_tests::{Client, Engine};
 
@@ -22,7 +23,7 @@ const CLASSES: [(&str, &str, &str, &str); 3] = [
 
 #[tokio::test]
 async fn hostile_limits_of_every_class() -> Result<()> {
-    let Some(mut siege) = Siege::limited(Engine::Sqlite).await? else { return Ok(()) };
+    let Some(mut siege) = Siege::limited(Engine::Sqlite, false).await? else { return Ok(()) };
     let mut known: BTreeSet<&str> = CLASSES.iter().map(|(class, ..)| *class).collect();
     known.extend(["Free", "Guess"]);
     for route in routes().iter().chain(&federation_routes()) {
@@ -63,6 +64,36 @@ async fn hostile_limits_of_every_class() -> Result<()> {
     let login = "/_matrix/client/v3/login";
     let answer = siege.wire.ask("POST", login, &headers, wrong.as_bytes()).await?;
     siege.check(answer.status == 429, || format!("from a made-up address: {}", answer.short()));
+    siege.end().await
+}
+
+/// Guesses at one account, each from an address of its own.
+const GUESSES: u32 = 200;
+
+#[tokio::test]
+async fn hostile_limits_of_guesses_at_one_account_from_everywhere() -> Result<()> {
+    let Some(mut siege) = Siege::limited(Engine::Sqlite, true).await? else { return Ok(()) };
+    siege.person("alice").await?;
+    let guess = |name: &str| {
+        let who = json!({"type": "m.id.user", "user": name});
+        json!({"type": "m.login.password", "identifier": who, "password": "guessed"}).to_string()
+    };
+    let login = "/_matrix/client/v3/login";
+    let mut minded = false;
+    for at in 0..GUESSES {
+        let from = format!("198.51.{}.{}", at / 200, at % 200);
+        let headers = [("x-forwarded-for", from.as_str())];
+        let answer = siege.wire.ask("POST", login, &headers, guess("alice").as_bytes()).await?;
+        if answer.status == 429 {
+            minded = true;
+            break;
+        }
+        siege.check(answer.errcode() == "M_FORBIDDEN", || format!("a guess: {}", answer.short()));
+    }
+    siege.check(minded, || format!("{GUESSES} guesses at one account and nobody minds"));
+    let headers = [("x-forwarded-for", "203.0.113.1")];
+    let answer = siege.wire.ask("POST", login, &headers, guess("bob").as_bytes()).await?;
+    siege.check(answer.errcode() == "M_FORBIDDEN", || format!("somebody else: {}", answer.short()));
     siege.end().await
 }
 

@@ -40,6 +40,8 @@ impl Limits {
         } else {
             vec![
                 budget(Rate::Guess, 1, 10),
+                // More than one address can use up, so that nobody alone locks a person out.
+                budget(Rate::Guessed, 5, 30),
                 budget(Rate::Read, 50, 400),
                 budget(Rate::Write, 10, 100),
                 budget(Rate::Media, 20, 200),

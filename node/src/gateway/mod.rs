@@ -27,6 +27,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use ruma::UserId;
 use tokio::time::timeout;
 
 use self::{
@@ -74,6 +75,11 @@ impl App {
     pub fn new(services: Services, metrics: Metrics, places: Places) -> Self {
         let limits = Limits::new(services.ground.config.no_rate_limit);
         Self { services, metrics, places, limits }
+    }
+
+    /// Takes an attempt at an account's password from the budget that all addresses share.
+    pub fn guessed(&self, user_id: &UserId) -> Result<(), Fault> {
+        Ok(self.limits.take(table::Rate::Guessed, &Who::Person(user_id.to_owned()))?)
     }
 
     /// Forgets what the limits need not remember.

@@ -30,6 +30,8 @@ pub enum Rate {
     Free,
     /// Guessing a password or a link.
     Guess,
+    /// Being guessed: attempts at one account, from wherever they come. No route has it for its own.
+    Guessed,
     /// Reading.
     Read,
     /// Changing something.

@@ -192,31 +192,35 @@ impl Accounts {
             .await
     }
 
+    /// Whom a name means that somebody signs in with: a whole user id, or the part before the colon.
+    pub fn named(&self, name: &str) -> Result<OwnedUserId, Error> {
+        let user_id = if name.starts_with('@') {
+            UserId::parse(name)
+        } else {
+            self.ground.user_id(&name.to_lowercase())
+        };
+        user_id.map_err(|_| wrong_proof())
+    }
+
     /// Signs a device in by password. Whoever asks learns nothing about which part was wrong.
     pub async fn sign_in(
         &self,
-        name: &str,
+        user_id: &UserId,
         password: String,
         device: DeviceWish,
     ) -> Result<SignedIn, Error> {
-        let wrong = || Error::Forbidden("the name or the password is wrong".to_owned());
-        let user_id = if name.starts_with('@') {
-            UserId::parse(name).map_err(|_| wrong())?
-        } else {
-            self.ground.user_id(&name.to_lowercase()).map_err(|_| wrong())?
-        };
-        let account = self.account(&user_id).await?;
+        let account = self.account(user_id).await?;
         let (hash, ended) = match account {
             Some(account) => (account.password, account.ended_ms.is_some()),
             None => (None, false),
         };
         if !self.verify(password, hash).await? {
-            return Err(if ended { Error::AccountEnded } else { wrong() });
+            return Err(if ended { Error::AccountEnded } else { wrong_proof() });
         }
-        let (device, signed_in) = self.new_device(&user_id, device)?;
+        let (device, signed_in) = self.new_device(user_id, device)?;
         let now_ms = self.ground.clock.now_ms();
-        let device = device.ok_or_else(wrong)?;
-        let whose = user_id.clone();
+        let device = device.ok_or_else(wrong_proof)?;
+        let whose = user_id.to_owned();
         self.ground
             .store
             .write(move |tx| {
@@ -524,6 +528,10 @@ impl Accounts {
 
 fn invitation_hash(text: &str) -> Result<[u8; 32], Error> {
     Secret::parse(text).map(|secret| secret.hash().0).ok_or_else(bad_invitation)
+}
+
+fn wrong_proof() -> Error {
+    Error::Forbidden("the name or the password is wrong".to_owned())
 }
 
 fn bad_invitation() -> Error {

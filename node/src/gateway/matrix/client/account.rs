@@ -128,7 +128,10 @@ async fn login(asked: Asked<login::v3::Request>) -> Result<Reply, Fault> {
         name: body.initial_device_display_name,
         no_device: false,
     };
-    let signed_in = asked.app.services.accounts.sign_in(&name, shown.password, device).await?;
+    let accounts = &asked.app.services.accounts;
+    let user_id = accounts.named(&name)?;
+    asked.app.guessed(&user_id)?;
+    let signed_in = accounts.sign_in(&user_id, shown.password, device).await?;
     Ok(reply(&signed_in_json(signed_in, &asked.app.places.public)))
 }
 
