@@ -158,6 +158,7 @@ fn make_folder(folder: &Path) -> anyhow::Result<()> {
 /// Opens the doors of a node.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
     let Inside { services, moments } = open(config).await?;
+    services.content.sweep_unfinished().await.context("sweeping unfinished uploads")?;
     let ground = services.ground.clone();
     let (stop, config) = (ground.stop.clone(), &ground.config);
     let tasks = TaskTracker::new();

@@ -499,10 +499,8 @@ impl Accounts {
     async fn hash(&self, password: String) -> Result<String, Error> {
         password::acceptable(&password).map_err(|flaw| Error::WeakPassword(flaw.to_string()))?;
         let salt = self.ground.clock.random();
-        let _turn = self.hashing.acquire().await.map_err(Error::internal)?;
-        tokio::task::spawn_blocking(move || password::hash(&password, salt))
-            .await
-            .map_err(Error::internal)?
+        self.in_turn(move || password::hash(&password, salt))
+            .await?
             .map(|hash| hash.as_str().to_owned())
             .map_err(Error::internal)
     }
@@ -513,8 +511,7 @@ impl Accounts {
             return Ok(false);
         }
         let salt = self.ground.clock.random();
-        let _turn = self.hashing.acquire().await.map_err(Error::internal)?;
-        tokio::task::spawn_blocking(move || {
+        self.in_turn(move || {
             if let Some(hash) = hash {
                 return password::verify(&password, &hash);
             }
@@ -522,7 +519,20 @@ impl Accounts {
             false
         })
         .await
-        .map_err(Error::internal)
+    }
+
+    /// Does the work of hashing off the async threads, few at a time. The turn lasts as long as the
+    /// work, also when whoever asked hangs up.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let turn = self.hashing.clone().acquire_owned().await.map_err(Error::internal)?;
+        let work = move || {
+            let _turn = turn;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(Error::internal)
     }
 }
 

@@ -335,20 +335,29 @@ impl Content {
         }
     }
 
+    /// Removes what uploads of an earlier process left unfinished, before this one takes any.
+    pub async fn sweep_unfinished(&self) -> Result<(), Error> {
+        Ok(self.blob.sweep().await?)
+    }
+
     async fn draw(&self, key: ThumbnailKey, crop: bool) -> Result<ThumbnailRow, Error> {
-        let _turn = self.drawing.acquire().await.map_err(Error::internal)?;
+        let turn = self.drawing.clone().acquire_owned().await.map_err(Error::internal)?;
         let bytes = self.blob.read(&key.blob).await?.ok_or_else(unknown)?;
         let size = Size { width: key.width, height: key.height };
         let method = if crop { Method::Crop } else { Method::Scale };
-        let made = tokio::task::spawn_blocking(move || picture::thumbnail(&bytes, size, method))
-            .await
-            .map_err(Error::internal)?
-            .map_err(|error| match error {
+        let drawing = move || {
+            // The turn lasts as long as the work, also when nobody waits for it any more.
+            let _turn = turn;
+            picture::thumbnail(&bytes, size, method)
+        };
+        let made = tokio::task::spawn_blocking(drawing).await.map_err(Error::internal)?.map_err(
+            |error| match error {
                 PictureError::TooLarge => {
                     Error::TooLarge("the picture has too many pixels".to_owned())
                 }
                 other => Error::Invalid(format!("no thumbnail can be made: {other}")),
-            })?;
+            },
+        )?;
         let size = i64::try_from(made.bytes.len()).map_err(Error::internal)?;
         let written = self.blob.write_whole(made.bytes).await?;
         let row =

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ruma::{OwnedUserId, UserId};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, futures::Notified, mpsc};
 
 /// How somebody is present (client-server API, presence).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,30 @@ pub struct Live {
     moments: Mutex<Moments>,
     waiting: Mutex<HashMap<OwnedUserId, Arc<Notify>>>,
     news: mpsc::Sender<Moment>,
+}
+
+/// Somebody's wait for news. However it ends, also when they hang up, they no longer count as waiting.
+pub struct Bell<'l> {
+    live: &'l Live,
+    user_id: OwnedUserId,
+    bell: Arc<Notify>,
+}
+
+impl Bell<'_> {
+    /// Comes when it rings.
+    pub fn rung(&self) -> Notified<'_> {
+        self.bell.notified()
+    }
+}
+
+impl Drop for Bell<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.live.waiting();
+        // The map's own and this one are the last two.
+        if Arc::strong_count(&self.bell) <= 2 {
+            waiting.remove(&self.user_id);
+        }
+    }
 }
 
 /// Moments that may wait to be told; when it is full, those who poll find them at their next turn.
@@ -222,17 +246,9 @@ impl Live {
 
     /// What wakes somebody who waits for news.
     #[must_use]
-    pub fn bell(&self, user_id: &UserId) -> Arc<Notify> {
-        self.waiting().entry(user_id.to_owned()).or_default().clone()
-    }
-
-    /// Lets go of a bell that nobody else holds.
-    pub fn leave_bell(&self, user_id: &UserId, bell: &Arc<Notify>) {
-        let mut waiting = self.waiting();
-        // The map's own and the caller's are the last two.
-        if Arc::strong_count(bell) <= 2 {
-            waiting.remove(user_id);
-        }
+    pub fn bell(&self, user_id: &UserId) -> Bell<'_> {
+        let bell = self.waiting().entry(user_id.to_owned()).or_default().clone();
+        Bell { live: self, user_id: user_id.to_owned(), bell }
     }
 
     /// Wakes somebody.
@@ -309,5 +325,20 @@ mod tests {
         live.sweep(AWAY_AFTER_MS + 10_001);
         let now = live.presence(ann).unwrap();
         assert_eq!((now.presence, now.status.as_deref()), (Presence::Offline, Some("hi")));
+    }
+
+    #[test]
+    fn whoever_hangs_up_while_waiting_goes_away_too() {
+        let (live, _news) = Live::new(1);
+        let ann = user_id!("@ann:a.test");
+        live.set_presence(ann, Presence::Online, None, 0);
+        let (phone, desk) = (live.bell(ann), live.bell(ann));
+        drop(phone);
+        live.sweep(AWAY_AFTER_MS + 1);
+        assert_eq!(live.presence(ann).unwrap().presence, Presence::Online, "one still waits");
+        drop(desk);
+        assert_eq!(live.waiting_count(), 0);
+        live.sweep(AWAY_AFTER_MS + 1);
+        assert_eq!(live.presence(ann).unwrap().presence, Presence::Offline);
     }
 }

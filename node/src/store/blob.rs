@@ -50,15 +50,21 @@ pub enum WriteError {
 }
 
 impl Blob {
-    /// Opens the folder and removes what unfinished uploads left behind.
+    /// Opens the folder. Others may be at work in it: a command beside the node that serves.
     pub async fn disk(folder: &Path) -> Result<Self, StoreError> {
-        let unfinished = folder.join("unfinished");
-        match fs::remove_dir_all(&unfinished).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-        fs::create_dir_all(&unfinished).await?;
+        fs::create_dir_all(folder.join("unfinished")).await?;
         Ok(Self::Disk(folder.to_owned()))
+    }
+
+    /// Removes what unfinished uploads of an earlier process left behind; only for the one process
+    /// that serves, before it takes uploads in.
+    pub async fn sweep(&self) -> Result<(), StoreError> {
+        let Self::Disk(folder) = self;
+        let mut left = fs::read_dir(folder.join("unfinished")).await?;
+        while let Some(entry) = left.next_entry().await? {
+            fs::remove_file(entry.path()).await?;
+        }
+        Ok(())
     }
 
     /// Writes what the stream gives while hashing it, at most `limit` bytes: under a temporary name,
@@ -179,5 +185,12 @@ mod tests {
         let left = std::fs::read_dir(folder.path().join("unfinished")).unwrap().count();
         assert_eq!(left, 0, "refused uploads leave nothing behind");
         assert!(blob.read(&[0; 32]).await.unwrap().is_none());
+
+        let under_way = folder.path().join("unfinished/under-way");
+        std::fs::write(&under_way, "half").unwrap();
+        let beside = Blob::disk(folder.path()).await.unwrap();
+        assert!(under_way.exists(), "opening beside a node that serves takes nothing away");
+        beside.sweep().await.unwrap();
+        assert!(!under_way.exists());
     }
 }

@@ -61,7 +61,10 @@ async fn ready(call: Call<Bytes>) -> Result<Reply, Fault> {
 async fn metrics(call: Call<Bytes>) -> Result<Reply, Fault> {
     let peer =
         call.request.extensions().get::<Arrival>().map(|arrival| arrival.peer.to_canonical());
-    if !peer.is_some_and(|peer: IpAddr| peer.is_loopback()) {
+    // A proxy on this machine asks for somebody else, and says so.
+    let headers = call.request.headers();
+    let for_another = headers.contains_key("x-forwarded-for") || headers.contains_key("forwarded");
+    if for_another || !peer.is_some_and(|peer: IpAddr| peer.is_loopback()) {
         return Err(
             Error::Forbidden("metrics are read on the node's own machine".to_owned()).into()
         );

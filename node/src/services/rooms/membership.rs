@@ -133,7 +133,8 @@ impl Rooms {
                 Box::pin(async move {
                     let account = accounts::account(tx, &sender).await?;
                     let guest = account.is_some_and(|account| account.role == Role::Guest);
-                    if guest && sender != target {
+                    let comes_or_goes = matches!(to, Membership::Join | Membership::Leave);
+                    if guest && (sender != target || !comes_or_goes) {
                         return Err(Error::Guest);
                     }
                     let mut room = known_room(tx, &room_id).await?;

@@ -391,11 +391,11 @@ impl Building<'_> {
                 .map(|it| it.1)
                 .collect(),
         };
-        if !self.asked.filter.room.timeline.takes_all() {
-            let shown: HashSet<EventNo> = page.iter().map(|it| it.event_no).collect();
-            let hidden = self.changes(start, end).await?;
-            numbers.extend(hidden.into_iter().filter(|number| !shown.contains(number)));
-        }
+        // What changed within the page without being in it was hidden by the filter, or lies in a
+        // time that the asker may not see: how the room stands now is theirs to know all the same.
+        let shown: HashSet<EventNo> = page.iter().map(|it| it.event_no).collect();
+        let hidden = self.changes(start, end).await?;
+        numbers.extend(hidden.into_iter().filter(|number| !shown.contains(number)));
         let mut found: Vec<StoredEvent> =
             events::by_numbers(&mut self.snapshot, &numbers).await?.into_values().collect();
         if filter.lazy_load_members {

@@ -78,9 +78,9 @@ impl Sync {
         let until = Instant::from_std(self.ground.clock.instant() + wait);
         let at_once = since.is_none() || asked.full_state;
         let bell = self.live.bell(&asker.user_id);
-        let answer = loop {
+        loop {
             // Listening begins before looking, so that what comes in between is not missed.
-            let rung = bell.notified();
+            let rung = bell.rung();
             tokio::pin!(rung);
             rung.as_mut().enable();
             match self.build(asker, asked, since).await {
@@ -96,9 +96,7 @@ impl Sync {
                 }
                 Err(error) => break Err(error),
             }
-        };
-        self.live.leave_bell(&asker.user_id, &bell);
-        answer
+        }
     }
 
     /// Reads a token that this node gave to this person; anybody else's is refused.

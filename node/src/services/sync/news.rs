@@ -186,8 +186,9 @@ impl News {
 
     fn remember(&self, commit: &Commit) {
         let mut memory = self.memory();
-        let first = commit.changes.iter().map(position_of).min().unwrap_or(commit.position);
-        memory.floor.get_or_insert(first - 1);
+        // A commit without changes says nothing of what stands at its position.
+        let first = commit.changes.iter().map(position_of).min();
+        memory.floor.get_or_insert(first.map_or(commit.position, |first| first - 1));
         memory.entries.extend(commit.changes.iter().map(|change| Entry {
             position: position_of(change),
             what: match change {
