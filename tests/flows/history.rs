@@ -11,6 +11,7 @@ stories! {
     who_has_gone_keeps_what_they_saw;
     anybody_reads_what_is_world_readable;
     what_is_forgotten_is_gone;
+    state_of_a_hidden_time_is_told_as_state;
 }
 
 /// Everything said in a room that somebody is shown by `/messages`, the oldest first.
@@ -260,4 +261,25 @@ async fn what_is_forgotten_is_gone(stage: &mut Stage) -> Result<()> {
     let own = bob.state(&room, "m.room.member", &escaped(bob.id())).await?;
     ensure!(own["membership"] == "join");
     refused(bob.post("/_matrix/client/v3/rooms/!none/forget", &json!({})).await, 404, "M_NOT_FOUND")
+}
+
+/// What the room became while somebody could not see it is how it stands when they come.
+async fn state_of_a_hidden_time_is_told_as_state(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let hidden =
+        json!([{"type": "m.room.history_visibility", "content": {"history_visibility": "joined"}}]);
+    let room = ann.create_room(&json!({"name": "Before", "initial_state": hidden})).await?;
+    ann.deed(&room, "invite", Some(&bob)).await?;
+    ann.set_state(&room, "m.room.name", "", &json!({"name": "Between"})).await?;
+    bob.join(&room).await?;
+    let (_, answer) = Ear::begin(&bob, "").await?;
+    let known = [part(&answer, &room, "join/state"), part(&answer, &room, "join/timeline")];
+    let names: Vec<_> = known
+        .iter()
+        .flat_map(|part| list(part))
+        .filter(|event| event["type"] == "m.room.name")
+        .map(|event| event["content"]["name"].clone())
+        .collect();
+    ensure!(names.last() == Some(&json!("Between")), "bob is told {names:?}");
+    Ok(())
 }

@@ -173,6 +173,10 @@ async fn guests_come_where_they_are_let_in(stage: &mut Stage) -> Result<()> {
         403,
         "M_GUEST_ACCESS_FORBIDDEN",
     )?;
+    for step in ["knock", "ban", "invite"] {
+        let asked = guest.put(&own(&shut), &json!({"membership": step})).await;
+        refused(asked, 403, "M_GUEST_ACCESS_FORBIDDEN")?;
+    }
     guest.join(&open).await?;
     guest.say(&open, "hello").await?;
     refused(

@@ -99,6 +99,11 @@ async fn serve_shows_its_health_and_metrics() -> Result<()> {
         ensure!(answer.status() == StatusCode::OK, "{path}: {}", answer.status());
     }
 
+    // A proxy on this machine asks for somebody who is not on it.
+    let asking = reqwest::Client::new().get(node.http().join("/metrics")?);
+    let answer = asking.header("x-forwarded-for", "192.0.2.7").send().await?;
+    ensure!(answer.status() == StatusCode::FORBIDDEN, "metrics for others: {}", answer.status());
+
     let before = node.metrics().await?;
     let alice = Client::register(node.http(), "alice").await?;
     alice.create_room(&json!({})).await?;

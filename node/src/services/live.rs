@@ -81,13 +81,13 @@ pub struct Live {
 pub struct Bell<'l> {
     live: &'l Live,
     user_id: OwnedUserId,
-    bell: Arc<Notify>,
+    rings: Arc<Notify>,
 }
 
 impl Bell<'_> {
     /// Comes when it rings.
     pub fn rung(&self) -> Notified<'_> {
-        self.bell.notified()
+        self.rings.notified()
     }
 }
 
@@ -95,7 +95,7 @@ impl Drop for Bell<'_> {
     fn drop(&mut self) {
         let mut waiting = self.live.waiting();
         // The map's own and this one are the last two.
-        if Arc::strong_count(&self.bell) <= 2 {
+        if Arc::strong_count(&self.rings) <= 2 {
             waiting.remove(&self.user_id);
         }
     }
@@ -247,8 +247,8 @@ impl Live {
     /// What wakes somebody who waits for news.
     #[must_use]
     pub fn bell(&self, user_id: &UserId) -> Bell<'_> {
-        let bell = self.waiting().entry(user_id.to_owned()).or_default().clone();
-        Bell { live: self, user_id: user_id.to_owned(), bell }
+        let rings = self.waiting().entry(user_id.to_owned()).or_default().clone();
+        Bell { live: self, user_id: user_id.to_owned(), rings }
     }
 
     /// Wakes somebody.
