@@ -39,10 +39,18 @@ impl StateKey {
     }
 
     /// The key in the tree: the first 16 bytes of SHA-256 over the type, a zero byte, the state key.
+    ///
+    /// A type that itself holds a zero byte would make the place of the separator doubtful: before
+    /// it stand the byte 0xFF, with which no text begins, and its length in 8 bytes, big-endian.
     #[must_use]
     pub fn hash(&self) -> KeyHash {
+        let kind = self.kind.to_string();
         let mut hasher = Sha256::new();
-        hasher.update(self.kind.to_string());
+        if kind.contains('\0') {
+            hasher.update([0xFF]);
+            hasher.update((kind.len() as u64).to_be_bytes());
+        }
+        hasher.update(kind);
         hasher.update([0]);
         hasher.update(&self.key);
         KeyHash(first_half(&hasher.finalize()))

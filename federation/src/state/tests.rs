@@ -222,3 +222,12 @@ fn the_hash_of_a_key_is_fixed() {
 }
 
 const EXPECTED_HASH: u128 = 0x7397_d30a_15a9_1e40_edb7_15ca_ff57_1dd2;
+
+#[test]
+fn no_two_keys_are_one_whatever_characters_they_hold() {
+    let keys =
+        [("a\0b", "c"), ("a", "b\0c"), ("a\0b\0c", ""), ("a", "b"), ("a\0", "b"), ("\0", "")];
+    let hash = |(kind, key): &(&str, &str)| super::StateKey::new((*kind).into(), *key).hash();
+    let hashes: std::collections::BTreeSet<_> = keys.iter().map(hash).collect();
+    assert_eq!(hashes.len(), keys.len());
+}
