@@ -1,11 +1,6 @@
 //! Programs that the stories run: the node, Python, and what ends a process gently.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{env, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::{process::Command, time::timeout};
@@ -13,6 +8,14 @@ use tokio::{process::Command, time::timeout};
 /// Whether this run may not leave anything out.
 fn is_ci() -> bool {
     env::var_os("CI").is_some_and(|value| value == "true")
+}
+
+/// The folder of this crate in the checkout that is being tested: a build that is shared between
+/// checkouts may have been made in another one.
+#[must_use]
+pub fn package_folder() -> PathBuf {
+    env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
 
 /// Leaves a story out because this machine lacks something: says so under the story's name, and
@@ -65,7 +68,7 @@ impl Script {
             skip("WAYSIDE_PYTHON is not set (make test sets it)")?;
             return Ok(None);
         };
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("flows").join(name);
+        let path = package_folder().join("flows").join(name);
         Ok(Some(Self { python: python.into(), path }))
     }
 

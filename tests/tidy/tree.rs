@@ -60,8 +60,8 @@ pub(crate) struct Tree {
 impl Tree {
     /// All files that git keeps or would keep: committed ones and new ones, but no ignored ones.
     pub(crate) fn of_project() -> Result<Self> {
-        let root =
-            Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("tests/ is in no folder")?;
+        let package = wayside_tests::package_folder();
+        let root = package.parent().context("tests/ is in no folder")?;
         let output = Command::new("git")
             .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
             .current_dir(root)
