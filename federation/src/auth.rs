@@ -270,6 +270,18 @@ impl Levels {
         self.users.get(user).copied().unwrap_or(self.users_default)
     }
 
+    /// The level of whoever is not [named](Self::named).
+    #[must_use]
+    pub fn users_default(&self) -> i64 {
+        self.users_default
+    }
+
+    /// Those whom the room gives a level of their own, the creators of version 12 among them.
+    pub fn named(&self) -> impl Iterator<Item = (&UserId, i64)> {
+        let creators = self.creators.iter().map(|creator| (&**creator, i64::MAX));
+        creators.chain(self.users.iter().map(|(user, level)| (&**user, *level)))
+    }
+
     /// The level that sending an event of this type needs.
     #[must_use]
     pub fn event(&self, kind: &TimelineEventType, is_state: bool) -> i64 {

@@ -42,6 +42,8 @@ const DRAIN: Duration = Duration::from_secs(3);
 const LIVE_SWEEP: Duration = Duration::from_secs(1);
 /// How often the rest is.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How often requests of long ago are forgotten.
+const FORGETTING: Duration = Duration::from_mins(1);
 
 /// A node that answers.
 pub struct Running {
@@ -226,12 +228,15 @@ impl Running {
 /// Looks now and then for what has lasted too long.
 async fn sweep(app: Arc<App>, stop: CancellationToken) {
     let (mut often, mut seldom) = (interval(LIVE_SWEEP), interval(SWEEP));
-    often.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    seldom.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut rarely = interval(FORGETTING);
+    for ticks in [&mut often, &mut seldom, &mut rarely] {
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
     loop {
         tokio::select! {
             _ = often.tick() => app.services.live.sweep(app.services.ground.clock.now_ms()),
             _ = seldom.tick() => app.sweep(),
+            _ = rarely.tick() => app.services.rooms.forget_requests().await,
             () = stop.cancelled() => break,
         }
     }

@@ -16,12 +16,23 @@ pub const PROFILE_BYTES: usize = 65_536;
 pub const PAGE_EVENTS: u32 = 500;
 /// Most timeline events of one room in one `/sync` answer.
 pub const SYNC_TIMELINE_EVENTS: u32 = 100;
+/// An answer of `/sync` that has come to so many bytes of events takes in no further room: asking on
+/// gives the others.
+pub const SYNC_BYTES: usize = 8 * 1024 * 1024;
 /// Longest wait of one `/sync` in milliseconds.
 pub const SYNC_WAIT_MS: u64 = 90_000;
 /// Most devices of one account: the one that was seen last longest ago gives way.
 pub const DEVICES_PER_USER: i64 = 100;
 /// Most filters stored for one account.
 pub const FILTERS_PER_USER: i64 = 200;
+/// How long a request is known by its transaction id, in milliseconds: repeated later, it is a new one.
+pub const TRANSACTION_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+/// Most items of account data of one account, those of rooms included.
+pub const ACCOUNT_DATA_ITEMS: i64 = 20_000;
+/// Most bytes of all account data of one account, types included.
+pub const ACCOUNT_DATA_BYTES: i64 = 8 * 1024 * 1024;
+/// Most receipts of one person in threads of one room: the oldest give way.
+pub const THREAD_RECEIPTS_PER_USER: i64 = 200;
 /// Most people invited by one createRoom.
 pub const INVITES_PER_CREATE: usize = 100;
 /// Most initial state events of one createRoom.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use wayside_tests::{Client, RoomId};
+use wayside_tests::{Client, RoomId, SyncToken};
 
 use crate::stage::{Deeds, Ear, Stage, VERSIONS, bodies, escaped, list, part, refused, stories};
 
@@ -12,6 +12,7 @@ stories! {
     anybody_reads_what_is_world_readable;
     what_is_forgotten_is_gone;
     state_of_a_hidden_time_is_told_as_state;
+    members_of_a_hidden_time_are_hidden;
 }
 
 /// Everything said in a room that somebody is shown by `/messages`, the oldest first.
@@ -282,4 +283,50 @@ async fn state_of_a_hidden_time_is_told_as_state(stage: &mut Stage) -> Result<()
         .collect();
     ensure!(names.last() == Some(&json!("Between")), "bob is told {names:?}");
     Ok(())
+}
+
+async fn members_of_a_hidden_time_are_hidden(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let (cat, dan) = (stage.person("cat").await?, stage.person("dan").await?);
+    for (rule, before_is_seen) in [("shared", true), ("joined", false)] {
+        let room = ann.create_room(&json!({"preset": "public_chat", "initial_state": [{"type": "m.room.history_visibility", "content": {"history_visibility": rule}}]})).await?;
+        cat.join(&room).await?;
+        let before = Ear::of(&ann).await?.token;
+        cat.deed(&room, "leave", None).await?;
+        bob.join(&room).await?;
+        let within = Ear::of(&ann).await?.token;
+        bob.deed(&room, "leave", None).await?;
+        dan.join(&room).await?;
+        let after = Ear::of(&ann).await?.token;
+        let members = async |who: &Client, at: &SyncToken| who.get(&members_at(&room, at)).await;
+        let seen = members(&bob, &within).await?;
+        ensure!(list(&seen["chunk"]).len() == 2, "{rule}: {seen}");
+        let seen = members(&bob, &before).await;
+        if before_is_seen {
+            ensure!(seen?.to_string().contains(cat.id()), "{rule}");
+        } else {
+            refused(seen, 403, "M_FORBIDDEN")?;
+        }
+        refused(members(&bob, &after).await, 403, "M_FORBIDDEN")?;
+        ensure!(list(&members(&ann, &after).await?["chunk"]).len() == 2, "{rule}");
+        dan.deed(&room, "leave", None).await?;
+        let stranger = stage.person(&format!("eve-{rule}")).await?;
+        refused(members(&stranger, &within).await, 403, "M_FORBIDDEN")?;
+    }
+    // Whoever was never in a room that anybody may read sees the times that anybody may.
+    let room = ann.create_room(&json!({"preset": "public_chat"})).await?;
+    let hidden = Ear::of(&ann).await?.token;
+    let rule = json!({"history_visibility": "world_readable"});
+    ann.set_state(&room, "m.room.history_visibility", "", &rule).await?;
+    let open = Ear::of(&ann).await?.token;
+    refused(bob.get(&members_at(&room, &hidden)).await, 403, "M_FORBIDDEN")?;
+    ensure!(list(&bob.get(&members_at(&room, &open)).await?["chunk"]).len() == 1);
+    Ok(())
+}
+
+/// Where those are asked for who were in a room at somebody's token. As a page names a position,
+/// it is the same for everybody.
+fn members_at(room: &RoomId, token: &SyncToken) -> String {
+    let position = token.as_str().trim_start_matches('s').split('_').next().unwrap_or_default();
+    format!("/_matrix/client/v3/rooms/{room}/members?membership=join&at=t{position}")
 }

@@ -1,6 +1,7 @@
 //! Stories: what people and operators live through with a node, told through its public doors.
 
 mod accounts;
+mod bounds;
 mod crash;
 mod damage;
 mod disk;

@@ -1,6 +1,9 @@
 //! What a client does not want to hear of (client-server API, filtering).
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use wayside_federation::event::Event;
 
 /// A filter of `/sync`.
@@ -13,6 +16,69 @@ pub struct Filter {
     pub presence: EventFilter,
     /// Of rooms.
     pub room: RoomFilter,
+    /// Only these parts of the events of rooms.
+    pub event_fields: Option<Fields>,
+    /// In which form the events of rooms are.
+    pub event_format: EventFormat,
+}
+
+/// The forms that events of rooms can have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventFormat {
+    /// The one for clients.
+    #[default]
+    Client,
+    /// As servers send them to each other.
+    Federation,
+}
+
+/// Parts of events, named by paths such as `content.body`; a dot or backslash within a name has a
+/// backslash before it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Names")]
+pub struct Fields(Vec<Vec<String>>);
+
+impl TryFrom<Names> for Fields {
+    type Error = String;
+
+    fn try_from(paths: Names) -> Result<Self, String> {
+        Ok(Self(paths.0.iter().map(|path| read_path(path)).collect()))
+    }
+}
+
+impl Fields {
+    /// The event with only the parts that are named.
+    #[must_use]
+    pub fn of(&self, event: &str) -> Cow<'static, str> {
+        let Ok(whole) = serde_json::from_str::<Value>(event) else { return "{}".into() };
+        let mut part = Value::Object(Map::new());
+        for path in &self.0 {
+            let held = path.iter().try_fold(&whole, |at, name| at.as_object()?.get(name));
+            let (Some(held), Some((last, above))) = (held, path.split_last()) else { continue };
+            let place = above.iter().try_fold(&mut part, |at, name| {
+                Some(at.as_object_mut()?.entry(name).or_insert_with(|| Value::Object(Map::new())))
+            });
+            if let Some(place) = place.and_then(Value::as_object_mut) {
+                place.insert(last.clone(), held.clone());
+            }
+        }
+        part.to_string().into()
+    }
+}
+
+fn read_path(path: &str) -> Vec<String> {
+    let mut names = vec![String::new()];
+    let mut characters = path.chars();
+    while let Some(character) = characters.next() {
+        let end = names.len() - 1;
+        match character {
+            '.' => names.push(String::new()),
+            '\\' => names[end].extend(characters.next()),
+            other => names[end].push(other),
+        }
+    }
+    names
 }
 
 /// A filter of rooms and what is in them.
@@ -199,6 +265,31 @@ mod tests {
             let (one, two) = (one.replace('*', ""), two.replace('*', ""));
             assert!(fits(&format!("{one}*{two}"), &format!("{one}{text}{two}")));
             assert!(fits(&one, &one) && fits("*", text) && fits("**", text));
+        });
+    }
+
+    #[test]
+    fn only_the_named_parts_stay() {
+        let event = r#"{"type":"m.x","content":{"body":"hi","a.b":{"c":[1]},"d":2}}"#;
+        let cases = [
+            (r#"["type","content.body"]"#, r#"{"type":"m.x","content":{"body":"hi"}}"#),
+            (r#"["content.a\\.b.c"]"#, r#"{"content":{"a.b":{"c":[1]}}}"#),
+            (r#"["content","content.body"]"#, r#"{"content":{"body":"hi","a.b":{"c":[1]},"d":2}}"#),
+            (r#"["content.body.more","none","","."]"#, "{}"),
+            ("[]", "{}"),
+        ];
+        for (fields, expected) in cases {
+            let fields: Fields = serde_json::from_str(fields).unwrap();
+            let part: Value = serde_json::from_str(&fields.of(event)).unwrap();
+            assert_eq!(part, serde_json::from_str::<Value>(expected).unwrap());
+        }
+    }
+
+    #[test]
+    fn no_path_makes_it_panic() {
+        bolero::check!().with_type::<Vec<String>>().for_each(|paths| {
+            let fields = Fields(paths.iter().map(|path| read_path(path)).collect());
+            let _whatever_it_is = fields.of(r#"{"a":{"b":{"c":1}}}"#);
         });
     }
 

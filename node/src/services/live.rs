@@ -59,14 +59,58 @@ pub enum Moment {
 #[derive(Debug, Default)]
 struct Typists {
     until_ms: BTreeMap<OwnedUserId, i64>,
+    /// The count at which this last changed.
     serial: u64,
+    /// When nobody was found to type here any more, in milliseconds since the epoch.
+    ended_ms: Option<i64>,
 }
 
 #[derive(Debug, Default)]
 struct Moments {
     serial: u64,
     typing: HashMap<i64, Typists>,
+    /// Rooms in which typing ended at or before this count are not remembered.
+    typing_floor: u64,
     present: HashMap<OwnedUserId, Present>,
+    /// Whose presence changed at which count, so that asking costs what changed.
+    present_by_serial: BTreeMap<u64, OwnedUserId>,
+}
+
+impl Moments {
+    /// Puts somebody's presence down, as changed now where `changed`.
+    fn put_present(&mut self, user_id: &UserId, mut present: Present, changed: bool) {
+        let before = self.present.get(user_id).map(|it| it.serial);
+        if let Some(serial) = before.filter(|_| !changed) {
+            present.serial = serial;
+        } else {
+            self.serial += 1;
+            present.serial = self.serial;
+            before.map(|serial| self.present_by_serial.remove(&serial));
+            self.present_by_serial.insert(self.serial, user_id.to_owned());
+        }
+        self.present.insert(user_id.to_owned(), present);
+    }
+
+    /// Forgets who has been away for long, and of more people than are remembered those who have
+    /// been so longest.
+    fn forget_absent(&mut self, now_ms: i64) {
+        let mut absent: Vec<(i64, u64)> = self
+            .present
+            .values()
+            .filter(|it| it.presence == Presence::Offline)
+            .map(|it| (it.asked_ms, it.serial))
+            .collect();
+        absent.sort_unstable();
+        let too_many = self.present.len().saturating_sub(PRESENT);
+        for (at, (asked_ms, serial)) in absent.into_iter().enumerate() {
+            if at >= too_many && now_ms - asked_ms <= FORGOTTEN_AFTER_MS {
+                break;
+            }
+            if let Some(user_id) = self.present_by_serial.remove(&serial) {
+                self.present.remove(&user_id);
+            }
+        }
+    }
 }
 
 /// The things of the moment. They end with the process; sync tokens carry `boot` to notice that.
@@ -107,6 +151,12 @@ const NEWS: usize = 1_024;
 const TYPISTS: usize = 100;
 /// Whoever has not asked for news so long is away, in milliseconds.
 const AWAY_AFTER_MS: i64 = 60_000;
+/// Whoever has been away so long is not remembered any more, in milliseconds.
+const FORGOTTEN_AFTER_MS: i64 = 24 * 60 * 60 * 1_000;
+/// People whose presence is remembered; of those away, the ones gone longest make room.
+const PRESENT: usize = 100_000;
+/// How long it is remembered that nobody types in a room any more, in milliseconds.
+const TYPING_ENDED_MS: i64 = 10 * 60 * 1_000;
 
 impl Live {
     /// An empty moment, and where its news come out.
@@ -133,24 +183,30 @@ impl Live {
     pub fn set_typing(&self, room_no: i64, user_id: &UserId, until_ms: Option<i64>) {
         let mut moments = self.moments();
         let serial = moments.serial + 1;
-        let typists = moments.typing.entry(room_no).or_default();
-        let changed = match until_ms {
-            Some(until_ms) => {
-                let known = typists.until_ms.contains_key(user_id);
-                if !known && typists.until_ms.len() >= TYPISTS {
-                    return;
-                }
-                typists.until_ms.insert(user_id.to_owned(), until_ms);
-                !known
+        let changed = if let Some(until_ms) = until_ms {
+            let typists = moments.typing.entry(room_no).or_default();
+            let known = typists.until_ms.contains_key(user_id);
+            if !known && typists.until_ms.len() >= TYPISTS {
+                return;
             }
-            None => typists.until_ms.remove(user_id).is_some(),
+            typists.until_ms.insert(user_id.to_owned(), until_ms);
+            (!known).then_some(typists)
+        } else {
+            let typists = moments.typing.get_mut(&room_no);
+            typists.and_then(|it| it.until_ms.remove(user_id).is_some().then_some(it))
         };
-        if changed {
+        if let Some(typists) = changed {
             typists.serial = serial;
             moments.serial = serial;
             drop(moments);
             self.tell(Moment::Typing(room_no));
         }
+    }
+
+    /// The count up to which nothing is remembered of rooms in which nobody types any more.
+    #[must_use]
+    pub fn typing_floor(&self) -> u64 {
+        self.moments().typing_floor
     }
 
     /// Who types in a room, if that changed after a count.
@@ -159,6 +215,12 @@ impl Live {
         let moments = self.moments();
         let typists = moments.typing.get(&room_no).filter(|it| it.serial > serial)?;
         Some(typists.until_ms.keys().cloned().collect())
+    }
+
+    /// Whether anybody types anywhere.
+    #[must_use]
+    pub fn anybody_types(&self) -> bool {
+        self.moments().typing.values().any(|it| !it.until_ms.is_empty())
     }
 
     /// The rooms in which typing changed after a count.
@@ -177,25 +239,17 @@ impl Live {
         now_ms: i64,
     ) {
         let mut moments = self.moments();
-        let serial = moments.serial + 1;
-        let before = moments.present.get(user_id).cloned();
-        let status = status.unwrap_or_else(|| before.as_ref().and_then(|it| it.status.clone()));
-        let same = before.as_ref().is_some_and(|it| it.presence == presence && it.status == status);
-        let present = Present {
-            presence,
-            status,
-            active_ms: if presence == Presence::Online {
-                now_ms
-            } else {
-                before.as_ref().map_or(now_ms, |it| it.active_ms)
-            },
-            asked_ms: now_ms,
-            serial: if same { before.map_or(serial, |it| it.serial) } else { serial },
+        let before = moments.present.get(user_id);
+        let status = status.unwrap_or_else(|| before.and_then(|it| it.status.clone()));
+        let same = before.is_some_and(|it| it.presence == presence && it.status == status);
+        let active_ms = match before {
+            Some(before) if presence != Presence::Online => before.active_ms,
+            _ => now_ms,
         };
-        moments.present.insert(user_id.to_owned(), present);
+        let present = Present { presence, status, active_ms, asked_ms: now_ms, serial: 0 };
+        moments.put_present(user_id, present, !same);
+        drop(moments);
         if !same {
-            moments.serial = serial;
-            drop(moments);
             self.tell(Moment::Presence(user_id.to_owned()));
         }
     }
@@ -206,20 +260,23 @@ impl Live {
         self.moments().present.get(user_id).cloned()
     }
 
-    /// Whose presence changed after a count.
+    /// Whose presence changed after a count; to those who know nothing yet, who is away says nothing.
     #[must_use]
     pub fn present_since(&self, serial: u64) -> Vec<(OwnedUserId, Present)> {
         let moments = self.moments();
-        let changed = moments.present.iter().filter(|(_, it)| it.serial > serial);
-        changed.map(|(user, it)| (user.clone(), it.clone())).collect()
+        let changed = moments.present_by_serial.range(serial + 1..).map(|(_, user)| user);
+        let known = changed.filter_map(|user| Some((user, moments.present.get(user)?)));
+        let news = known.filter(|(_, it)| serial > 0 || it.presence != Presence::Offline);
+        news.map(|(user, it)| (user.clone(), it.clone())).collect()
     }
 
-    /// Ends what has lasted too long: typing that was not renewed, people who no longer ask for news.
+    /// Ends what has lasted too long: typing that was not renewed, people who no longer ask for
+    /// news; and forgets what ended long ago.
     pub fn sweep(&self, now_ms: i64) {
         let mut told = Vec::new();
         let mut moments = self.moments();
-        let mut serial = moments.serial;
-        for (room_no, typists) in &mut moments.typing {
+        let (mut serial, mut floor) = (moments.serial, moments.typing_floor);
+        moments.typing.retain(|room_no, typists| {
             let before = typists.until_ms.len();
             typists.until_ms.retain(|_, until_ms| *until_ms > now_ms);
             if typists.until_ms.len() < before {
@@ -227,17 +284,40 @@ impl Live {
                 typists.serial = serial;
                 told.push(Moment::Typing(*room_no));
             }
-        }
-        for (user, present) in &mut moments.present {
-            let gone = now_ms - present.asked_ms > AWAY_AFTER_MS && !self.is_waiting(user);
-            if present.presence != Presence::Offline && gone {
-                serial += 1;
-                present.presence = Presence::Offline;
-                present.serial = serial;
-                told.push(Moment::Presence(user.clone()));
+            if !typists.until_ms.is_empty() {
+                typists.ended_ms = None;
+                return true;
+            }
+            let past = now_ms - *typists.ended_ms.get_or_insert(now_ms) > TYPING_ENDED_MS;
+            if past {
+                floor = floor.max(typists.serial);
+            }
+            !past
+        });
+        (moments.serial, moments.typing_floor) = (serial, floor);
+        let waiting = self.waiting();
+        let gone: Vec<OwnedUserId> = moments
+            .present
+            .iter()
+            .filter(|(user, it)| {
+                it.presence != Presence::Offline
+                    && now_ms - it.asked_ms > AWAY_AFTER_MS
+                    && !waiting.contains_key(*user)
+            })
+            .map(|(user, _)| user.clone())
+            .collect();
+        drop(waiting);
+        for user in gone {
+            if let Some(present) = moments.present.get(&user).cloned() {
+                moments.put_present(
+                    &user,
+                    Present { presence: Presence::Offline, ..present },
+                    true,
+                );
+                told.push(Moment::Presence(user));
             }
         }
-        moments.serial = serial;
+        moments.forget_absent(now_ms);
         drop(moments);
         for moment in told {
             self.tell(moment);
@@ -273,10 +353,6 @@ impl Live {
         self.waiting().len()
     }
 
-    fn is_waiting(&self, user_id: &UserId) -> bool {
-        self.waiting().contains_key(user_id)
-    }
-
     fn tell(&self, moment: Moment) {
         // When the queue is full the news is not lost: it stands in the map until somebody asks.
         let _full = self.news.try_send(moment);
@@ -301,6 +377,8 @@ mod tests {
     fn typing_ends_by_itself_and_is_told_once() {
         let (live, mut news) = Live::new(1);
         let ann = user_id!("@ann:a.test");
+        live.set_typing(7, ann, None);
+        assert_eq!(live.serial(), 0, "whoever did not type ends nothing");
         live.set_typing(7, ann, Some(1_000));
         live.set_typing(7, ann, Some(2_000));
         assert_eq!(live.typing_since(7, 0).unwrap(), [ann.to_owned()]);
@@ -309,6 +387,10 @@ mod tests {
         assert!(live.typing_since(7, serial).is_none(), "it was renewed");
         live.sweep(2_500);
         assert!(live.typing_since(7, serial).unwrap().is_empty());
+        live.sweep(2_500 + TYPING_ENDED_MS);
+        assert_eq!((live.typing_floor(), live.rooms_typing_since(0)), (0, vec![7]));
+        live.sweep(2_501 + TYPING_ENDED_MS);
+        assert_eq!((live.typing_floor(), live.rooms_typing_since(0)), (live.serial(), vec![]));
         assert!(matches!(news.try_recv(), Ok(Moment::Typing(7))));
         assert!(matches!(news.try_recv(), Ok(Moment::Typing(7))));
         assert!(news.try_recv().is_err(), "one for the beginning, one for the end");
@@ -325,6 +407,24 @@ mod tests {
         live.sweep(AWAY_AFTER_MS + 10_001);
         let now = live.presence(ann).unwrap();
         assert_eq!((now.presence, now.status.as_deref()), (Presence::Offline, Some("hi")));
+    }
+
+    #[test]
+    fn only_changes_are_told_and_who_is_long_away_is_forgotten() {
+        let (live, _news) = Live::new(1);
+        let (ann, bob) = (user_id!("@ann:a.test"), user_id!("@bob:a.test"));
+        live.set_presence(ann, Presence::Online, None, 0);
+        live.set_presence(bob, Presence::Online, None, 0);
+        let serial = live.serial();
+        live.set_presence(ann, Presence::Unavailable, None, 1);
+        let who = |serial| live.present_since(serial).into_iter().map(|(user, _)| user);
+        assert_eq!(who(serial).collect::<Vec<_>>(), [ann]);
+        assert_eq!(who(0).collect::<Vec<_>>(), [bob, ann], "in the order of the changes");
+        live.sweep(AWAY_AFTER_MS + 2);
+        assert_eq!((who(serial).count(), who(0).count()), (2, 0));
+        live.sweep(FORGOTTEN_AFTER_MS + 2);
+        assert_eq!(who(serial).count(), 0);
+        assert!(live.presence(ann).is_none());
     }
 
     #[test]

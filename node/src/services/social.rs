@@ -145,7 +145,13 @@ impl Social {
                             room_no
                         }
                     };
-                    Ok(tx.set_data_item(&user_id, &DataItem { room_no, kind, content }).await?)
+                    tx.set_data_item(&user_id, &DataItem { room_no, kind, content }).await?;
+                    let (items, bytes) = people::data_size(tx, &user_id).await?;
+                    if items > limits::ACCOUNT_DATA_ITEMS || bytes > limits::ACCOUNT_DATA_BYTES {
+                        let why = "an account keeps at most 8 MiB of account data in 20000 items";
+                        return Err(Error::TooLarge(why.to_owned()));
+                    }
+                    Ok(())
                 })
             })
             .await
@@ -247,7 +253,7 @@ impl Social {
     pub async fn presence(&self, asker: &UserId, user_id: &UserId) -> Result<Present, Error> {
         if asker != user_id {
             let mut snapshot = self.ground.store.snapshot().await?;
-            if !rooms::share_a_room(&mut snapshot, asker, user_id).await? {
+            if rooms::who_share_a_room(&mut snapshot, asker, &[user_id]).await?.is_empty() {
                 let why = "only those who share a room with somebody see their presence";
                 return Err(Error::Forbidden(why.to_owned()));
             }

@@ -213,6 +213,17 @@ impl Row {
         bytes.try_into().map_err(|_| StoreError::Damaged("a stored hash has the wrong length"))
     }
 
+    /// A column that holds a fixed number of bytes, or nothing.
+    pub(super) fn maybe_array<const N: usize>(
+        &self,
+        index: usize,
+    ) -> Result<Option<[u8; N]>, StoreError> {
+        if self.get::<Option<Vec<u8>>>(index)?.is_none() {
+            return Ok(None);
+        }
+        self.array(index).map(Some)
+    }
+
     /// A column that holds something with a textual form.
     pub(super) fn parse<T: std::str::FromStr>(&self, index: usize) -> Result<T, StoreError> {
         let text: String = self.get(index)?;
@@ -265,6 +276,12 @@ impl From<Option<String>> for Value {
 impl From<&[u8]> for Value {
     fn from(value: &[u8]) -> Self {
         Self::Bytes(Some(value.to_vec()))
+    }
+}
+
+impl From<Option<Vec<u8>>> for Value {
+    fn from(value: Option<Vec<u8>>) -> Self {
+        Self::Bytes(value)
     }
 }
 

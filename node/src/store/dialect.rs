@@ -4,8 +4,10 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 /// The migrations in order; one text for both engines. They only go forward and are never edited.
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "ground", include_str!("migrations/0001_ground.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "ground", include_str!("migrations/0001_ground.sql")),
+    (2, "graph", include_str!("migrations/0002_graph.sql")),
+];
 
 /// The number under which PostgreSQL's advisory lock orders the writers of one node.
 pub(super) const LOCK_WRITERS: &str = "SELECT pg_advisory_xact_lock(7421830)";

@@ -12,6 +12,7 @@ use wayside_federation::{
 use super::{
     Reads, StoreError, Tx,
     db::{LIST_MOST, Row},
+    text::escape,
 };
 
 /// What the checks on receipt decided.
@@ -38,15 +39,35 @@ pub struct StoredEvent {
     pub position: Option<i64>,
     /// What the checks decided.
     pub verdict: Verdict,
-    /// The room's state before it.
-    pub state_before: NodeId,
-    /// The room's state after it.
-    pub state_after: NodeId,
+    /// The states around it; none for an outlier, whose surroundings were never fetched.
+    pub roots: Option<Roots>,
     /// The redaction that emptied it.
     pub redacted_by: Option<OwnedEventId>,
 }
 
-/// A stretch of a room's timeline, by positions.
+/// The states around an event, by their roots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roots {
+    /// The state that the events before it in the graph lead to (server-server API, state resolution).
+    pub state_before: NodeId,
+    /// The same with the event itself.
+    pub state_after: NodeId,
+    /// The room's state, of all its branches together, before the event joined the timeline.
+    pub room_before: NodeId,
+    /// The room's state since then.
+    pub room_after: NodeId,
+}
+
+impl Roots {
+    /// The roots where the graph does not fork: the room's state is that beside the event.
+    #[must_use]
+    pub fn in_line(before: NodeId, after: NodeId) -> Self {
+        Self { state_before: before, state_after: after, room_before: before, room_after: after }
+    }
+}
+
+/// A stretch of a room's timeline, by positions. What was fetched of the time before this node was
+/// in the room has negative ones: `i64::MIN` is before all of it.
 #[derive(Clone, Copy, Debug)]
 pub enum Stretch {
     /// The newest first, from just before (or at) this position backwards, down to `after` exclusively.
@@ -66,17 +87,17 @@ pub enum Stretch {
 }
 
 const COLUMNS_BY_NO: &str = "SELECT e.event_no, e.event_id, e.room_no, e.position, e.verdict, e.state_before, \
-    e.state_after, e.redacted_by, e.pdu, r.version FROM events e JOIN rooms r ON r.room_no = e.room_no \
+    e.state_after, e.room_before, e.room_after, e.redacted_by, e.pdu, r.version FROM events e JOIN rooms r ON r.room_no = e.room_no \
     WHERE e.event_no IN (LIST)";
 const COLUMNS_BY_ID: &str = "SELECT e.event_no, e.event_id, e.room_no, e.position, e.verdict, e.state_before, \
-    e.state_after, e.redacted_by, e.pdu, r.version FROM events e JOIN rooms r ON r.room_no = e.room_no \
+    e.state_after, e.room_before, e.room_after, e.redacted_by, e.pdu, r.version FROM events e JOIN rooms r ON r.room_no = e.room_no \
     WHERE e.event_id IN (LIST)";
 const COLUMNS_BACK: &str = "SELECT e.event_no, e.event_id, e.room_no, e.position, e.verdict, e.state_before, \
-    e.state_after, e.redacted_by, e.pdu, r.version FROM events e JOIN rooms r ON r.room_no = e.room_no \
+    e.state_after, e.room_before, e.room_after, e.redacted_by, e.pdu, r.version FROM events e JOIN rooms r ON r.room_no = e.room_no \
     WHERE e.room_no = $1 AND e.position > $2 AND e.position <= $3 AND e.verdict = 0 \
     ORDER BY e.position DESC LIMIT $4";
 const COLUMNS_FORTH: &str = "SELECT e.event_no, e.event_id, e.room_no, e.position, e.verdict, e.state_before, \
-    e.state_after, e.redacted_by, e.pdu, r.version FROM events e JOIN rooms r ON r.room_no = e.room_no \
+    e.state_after, e.room_before, e.room_after, e.redacted_by, e.pdu, r.version FROM events e JOIN rooms r ON r.room_no = e.room_no \
     WHERE e.room_no = $1 AND e.position > $2 AND e.position <= $3 AND e.verdict = 0 \
     ORDER BY e.position ASC LIMIT $4";
 
@@ -143,6 +164,12 @@ pub async fn made_by(
     row.map(|row| row.parse(0)).transpose()
 }
 
+/// When the oldest request was made that is still known, in milliseconds since the epoch.
+pub async fn oldest_request(from: &mut impl Reads) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT created_ms FROM transactions ORDER BY created_ms LIMIT 1";
+    from.conn().0.query(sql).one().await?.map(|row| row.get(0)).transpose()
+}
+
 /// The transaction ids under which a device made these events, for those that it made.
 pub async fn txn_ids(
     from: &mut impl Reads,
@@ -173,18 +200,23 @@ impl Tx {
             Verdict::Rejected => 2,
         };
         let sql = "INSERT INTO events (event_no, event_id, room_no, position, verdict, kind, state_key, sender, \
-                   state_before, state_after, pdu) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+                   state_before, state_after, room_before, room_after, pdu) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+        let roots = stored.roots;
+        let unlike = |room: NodeId, event: NodeId| (room != event).then(|| room.0.to_vec());
         self.query(sql)
             .bind(stored.event_no.0)
             .bind(event.id().as_str())
             .bind(stored.room_no)
             .bind(stored.position)
             .bind(verdict)
-            .bind(event.kind().to_string())
-            .bind(event.state_key())
+            .bind(&*escape(&event.kind().to_string()))
+            .bind(event.state_key().map(|key| escape(key).into_owned()))
             .bind(event.sender().as_str())
-            .bind(stored.state_before.0.as_slice())
-            .bind(stored.state_after.0.as_slice())
+            .bind(roots.map(|it| it.state_before.0.to_vec()))
+            .bind(roots.map(|it| it.state_after.0.to_vec()))
+            .bind(roots.and_then(|it| unlike(it.room_before, it.state_before)))
+            .bind(roots.and_then(|it| unlike(it.room_after, it.state_after)))
             .bind(event.json())
             .run()
             .await
@@ -200,6 +232,15 @@ impl Tx {
             .run()
             .await
             .map(drop)
+    }
+
+    /// Forgets the oldest requests of before a time, at most `limit` of them.
+    pub async fn forget_requests(&mut self, before_ms: i64, limit: i64) -> Result<u64, StoreError> {
+        // Those of one millisecond go together.
+        let sql = "DELETE FROM transactions WHERE created_ms <= (SELECT max(created_ms) FROM \
+                   (SELECT created_ms FROM transactions WHERE created_ms < $1 ORDER BY created_ms LIMIT $2) \
+                   AS oldest)";
+        self.query(sql).bind(before_ms).bind(limit).run().await
     }
 
     /// Remembers which request made an event.
@@ -233,11 +274,11 @@ fn read(row: &Row) -> Result<StoredEvent, StoreError> {
         1 => Verdict::SoftFailed,
         _ => Verdict::Rejected,
     };
-    let version: String = row.get(9)?;
+    let version: String = row.get(11)?;
     let version = RoomVersion::parse(&version)
         .ok_or(StoreError::Damaged("a stored room version is unknown"))?;
-    let redacted_by: Option<String> = row.get(7)?;
-    let pdu: String = row.get(8)?;
+    let redacted_by: Option<String> = row.get(9)?;
+    let pdu: String = row.get(10)?;
     let event = Event::from_stored(version, row.parse(1)?, &pdu, verdict == Verdict::Rejected)
         .map_err(|_| StoreError::Damaged("a stored event does not parse"))?;
     Ok(StoredEvent {
@@ -246,12 +287,19 @@ fn read(row: &Row) -> Result<StoredEvent, StoreError> {
         room_no: row.get(2)?,
         position: row.get(3)?,
         verdict,
-        state_before: NodeId(row.array(5)?),
-        state_after: NodeId(row.array(6)?),
+        roots: read_roots(row)?,
         redacted_by: redacted_by
             .map(|id| {
                 id.try_into().map_err(|_| StoreError::Damaged("a stored event id does not parse"))
             })
             .transpose()?,
     })
+}
+
+fn read_roots(row: &Row) -> Result<Option<Roots>, StoreError> {
+    let root = |index| Ok::<_, StoreError>(row.maybe_array(index)?.map(NodeId));
+    let (Some(state_before), Some(state_after)) = (root(5)?, root(6)?) else { return Ok(None) };
+    let room_before = root(7)?.unwrap_or(state_before);
+    let room_after = root(8)?.unwrap_or(state_after);
+    Ok(Some(Roots { state_before, state_after, room_before, room_after }))
 }

@@ -16,6 +16,7 @@ pub mod media;
 pub mod people;
 pub mod rooms;
 pub mod state;
+mod text;
 mod writer;
 
 use std::{path::Path, str::FromStr, time::Duration};

@@ -31,8 +31,8 @@ pub struct Receipt {
     pub sent_ms: i64,
 }
 
-/// Most rows of account data or receipts in one answer.
-const ROWS: i64 = 10_000;
+/// Most receipts of one room in one answer: older ones of others are not told.
+const RECEIPTS: i64 = 2_000;
 
 /// All profile fields of a person: name and JSON value.
 pub async fn profile(
@@ -40,7 +40,9 @@ pub async fn profile(
     user_id: &UserId,
 ) -> Result<Vec<(String, String)>, StoreError> {
     let sql = "SELECT name, value FROM profile_fields WHERE user_id = $1 ORDER BY name LIMIT $2";
-    let rows = from.conn().0.query(sql).bind(user_id.as_str()).bind(ROWS).all().await?;
+    // Each field takes more than one byte of those that a profile may have.
+    let most = i64::try_from(limits::PROFILE_BYTES).unwrap_or(i64::MAX);
+    let rows = from.conn().0.query(sql).bind(user_id.as_str()).bind(most).all().await?;
     rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
@@ -65,8 +67,8 @@ pub async fn data_since(
 ) -> Result<Vec<DataItem>, StoreError> {
     let sql = "SELECT room_no, kind, content FROM account_data WHERE user_id = $1 AND position > $2 \
                ORDER BY position LIMIT $3";
-    let rows = from.conn().0.query(sql).bind(user_id.as_str()).bind(since).bind(ROWS).all().await?;
-    rows.iter().map(read_item).collect()
+    let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(since);
+    query.bind(limits::ACCOUNT_DATA_ITEMS).all().await?.iter().map(read_item).collect()
 }
 
 /// All account data of a person of one room.
@@ -77,8 +79,17 @@ pub async fn data_of_room(
 ) -> Result<Vec<DataItem>, StoreError> {
     let sql = "SELECT room_no, kind, content FROM account_data WHERE user_id = $1 AND room_no = $2 \
                ORDER BY position LIMIT $3";
-    let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(room_no).bind(ROWS);
-    query.all().await?.iter().map(read_item).collect()
+    let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(room_no);
+    query.bind(limits::ACCOUNT_DATA_ITEMS).all().await?.iter().map(read_item).collect()
+}
+
+/// How many items of account data a person has, and how many bytes these take.
+pub async fn data_size(from: &mut impl Reads, user_id: &UserId) -> Result<(i64, i64), StoreError> {
+    let sql = "SELECT count(*), CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM account_data \
+               WHERE user_id = $1";
+    let row = from.conn().0.query(sql).bind(user_id.as_str()).one().await?;
+    let row = row.ok_or(StoreError::Damaged("a sum gave no row"))?;
+    Ok((row.get(0)?, row.get(1)?))
 }
 
 fn read_item(row: &Row) -> Result<DataItem, StoreError> {
@@ -96,27 +107,38 @@ pub async fn filter(
     row.map(|row| row.get(0)).transpose()
 }
 
-/// Receipts of a room that moved after a position.
+/// Receipts of a room that moved after a position, as far as they are for `asker` to know: the
+/// newest of all, and all of their own.
 pub async fn receipts_since(
     from: &mut impl Reads,
     room_no: i64,
+    asker: &UserId,
     since: i64,
 ) -> Result<Vec<Receipt>, StoreError> {
-    let sql = "SELECT user_id, kind, thread, event_id, sent_ms FROM receipts \
-               WHERE room_no = $1 AND position > $2 ORDER BY position LIMIT $3";
-    let rows = from.conn().0.query(sql).bind(room_no).bind(since).bind(ROWS).all().await?;
-    rows.iter()
-        .map(|row| {
-            let thread: String = row.get(2)?;
-            Ok(Receipt {
-                user_id: row.parse(0)?,
-                kind: row.get(1)?,
-                thread: Some(thread).filter(|thread| !thread.is_empty()),
-                event_id: row.parse(3)?,
-                sent_ms: row.get(4)?,
-            })
-        })
-        .collect()
+    let others = "SELECT user_id, kind, thread, event_id, sent_ms FROM receipts \
+                  WHERE room_no = $1 AND position > $2 AND user_id <> $3 AND kind <> 'm.read.private' \
+                  ORDER BY position DESC LIMIT $4";
+    let own = "SELECT user_id, kind, thread, event_id, sent_ms FROM receipts \
+               WHERE room_no = $1 AND position > $2 AND user_id = $3 ORDER BY position DESC LIMIT $4";
+    let mut found = Vec::new();
+    for sql in [others, own] {
+        let query = from.conn().0.query(sql).bind(room_no).bind(since).bind(asker.as_str());
+        for row in query.bind(RECEIPTS).all().await? {
+            found.push(read_receipt(&row)?);
+        }
+    }
+    Ok(found)
+}
+
+fn read_receipt(row: &Row) -> Result<Receipt, StoreError> {
+    let thread: String = row.get(2)?;
+    Ok(Receipt {
+        user_id: row.parse(0)?,
+        kind: row.get(1)?,
+        thread: Some(thread).filter(|thread| !thread.is_empty()),
+        event_id: row.parse(3)?,
+        sent_ms: row.get(4)?,
+    })
 }
 
 impl Tx {
@@ -143,15 +165,18 @@ impl Tx {
         item: &DataItem,
     ) -> Result<(), StoreError> {
         let position = self.next_number();
-        let sql = "INSERT INTO account_data (user_id, room_no, kind, content, position) \
-                   VALUES ($1, $2, $3, $4, $5) ON CONFLICT (user_id, room_no, kind) \
-                   DO UPDATE SET content = excluded.content, position = excluded.position";
+        let bytes = i64::try_from(item.kind.len() + item.content.len()).unwrap_or(i64::MAX);
+        let sql = "INSERT INTO account_data (user_id, room_no, kind, content, position, bytes) \
+                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (user_id, room_no, kind) \
+                   DO UPDATE SET content = excluded.content, position = excluded.position, \
+                   bytes = excluded.bytes";
         self.query(sql)
             .bind(user_id.as_str())
             .bind(item.room_no)
             .bind(item.kind.as_str())
             .bind(item.content.as_str())
             .bind(position)
+            .bind(bytes)
             .run()
             .await?;
         self.announce(Change::Person { user_id: user_id.to_owned(), position });
@@ -180,7 +205,8 @@ impl Tx {
         self.query(sql).bind(user_id.as_str()).bind(limits::FILTERS_PER_USER).run().await.map(drop)
     }
 
-    /// Moves a receipt.
+    /// Moves a receipt; of a person's receipts in threads of one room the oldest give way when there
+    /// are too many.
     pub async fn set_receipt(
         &mut self,
         room_no: i64,
@@ -204,6 +230,13 @@ impl Tx {
             .bind(position)
             .run()
             .await?;
+        if thread.is_some() {
+            let sql = "DELETE FROM receipts WHERE room_no = $1 AND user_id = $2 AND thread <> '' \
+                       AND position <= (SELECT position FROM receipts WHERE room_no = $1 AND user_id = $2 \
+                       AND thread <> '' ORDER BY position DESC LIMIT 1 OFFSET $3)";
+            let query = self.query(sql).bind(room_no).bind(user_id.as_str());
+            query.bind(limits::THREAD_RECEIPTS_PER_USER).run().await?;
+        }
         let only = (kind == "m.read.private").then(|| user_id.to_owned());
         self.announce(Change::Receipt { room_no, only, position });
         Ok(())

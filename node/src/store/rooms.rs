@@ -1,14 +1,18 @@
 //! The rooms: where their graphs end, who is in them, and under which names they are found.
 
+use std::collections::HashSet;
+
 use ruma::{OwnedEventId, OwnedRoomAliasId, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId};
 use wayside_federation::{
     state::{EventNo, NodeId},
     version::RoomVersion,
 };
+use wayside_specs::Role;
 
 use super::{
     Reads, StoreError, Tx,
     db::{LIST_MOST, Row},
+    text::{escape, unescape},
 };
 
 /// A room as this node sees it now.
@@ -92,10 +96,8 @@ pub struct MemberRow {
     pub forgotten: bool,
 }
 
-/// Rooms of one person that are looked at; beyond this the oldest are not shown.
-const ROOMS_OF_ONE: i64 = 20_000;
-/// Most people named in one answer about a room.
-const MEMBERS_OF_ONE: i64 = 100_000;
+/// Rows of one question; whoever asks for all of something that can be long goes on behind the last.
+const PAGE: i64 = 10_000;
 
 /// The room of that id.
 pub async fn room(from: &mut impl Reads, room_id: &RoomId) -> Result<Option<RoomRow>, StoreError> {
@@ -150,39 +152,83 @@ pub async fn memberships_in(
     Ok(found)
 }
 
-/// All rooms that a person has to do with.
+/// All rooms that a person has to do with, by their numbers.
 pub async fn memberships_of(
     from: &mut impl Reads,
     user_id: &UserId,
 ) -> Result<Vec<MemberRow>, StoreError> {
     let sql = "SELECT user_id, room_no, membership, event_no, position, left_position, forgotten FROM memberships \
-               WHERE user_id = $1 ORDER BY room_no LIMIT $2";
-    let rows = from.conn().0.query(sql).bind(user_id.as_str()).bind(ROOMS_OF_ONE).all().await?;
-    rows.iter().map(read_member).collect()
+               WHERE user_id = $1 AND room_no > $2 ORDER BY room_no LIMIT $3";
+    let mut found: Vec<MemberRow> = Vec::new();
+    loop {
+        let behind = found.last().map_or(i64::MIN, |row| row.room_no);
+        let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(behind);
+        let rows = query.bind(PAGE).all().await?;
+        for row in &rows {
+            found.push(read_member(row)?);
+        }
+        if !is_full(&rows) {
+            return Ok(found);
+        }
+    }
 }
 
-/// All who stand to a room in this way.
+/// All who stand to a room in this way, by their ids.
 pub async fn members(
     from: &mut impl Reads,
     room_no: i64,
     membership: Membership,
 ) -> Result<Vec<MemberRow>, StoreError> {
     let sql = "SELECT user_id, room_no, membership, event_no, position, left_position, forgotten FROM memberships \
-               WHERE room_no = $1 AND membership = $2 ORDER BY user_id LIMIT $3";
-    let query = from.conn().0.query(sql).bind(room_no).bind(membership.as_str());
-    query.bind(MEMBERS_OF_ONE).all().await?.iter().map(read_member).collect()
+               WHERE room_no = $1 AND membership = $2 AND user_id > $3 ORDER BY user_id LIMIT $4";
+    let mut found: Vec<MemberRow> = Vec::new();
+    loop {
+        let behind = found.last().map_or("", |row| row.user_id.as_str());
+        let query = from.conn().0.query(sql).bind(room_no).bind(membership.as_str());
+        let rows = query.bind(behind).bind(PAGE).all().await?;
+        for row in &rows {
+            found.push(read_member(row)?);
+        }
+        if !is_full(&rows) {
+            return Ok(found);
+        }
+    }
 }
 
-/// The guests of this node who are in a room.
-pub async fn guests_in(
+/// Those of `people` who are in a room.
+pub async fn joined_among(
     from: &mut impl Reads,
     room_no: i64,
+    people: &[&UserId],
+) -> Result<Vec<OwnedUserId>, StoreError> {
+    let sql = "SELECT user_id FROM memberships \
+               WHERE room_no = $1 AND membership = 'join' AND user_id IN (LIST)";
+    let mut found = Vec::new();
+    for chunk in people.chunks(LIST_MOST) {
+        let names: Vec<&str> = chunk.iter().map(|user_id| user_id.as_str()).collect();
+        for row in from.conn().0.query(sql).bind(room_no).list(&names).all().await? {
+            found.push(row.parse(0)?);
+        }
+    }
+    Ok(found)
+}
+
+/// The people of this node who are in a room, in any role or in this one, by their ids; at most
+/// `limit`, and only those whose id comes behind `behind`.
+pub async fn own_people_in(
+    from: &mut impl Reads,
+    room_no: i64,
+    role: Option<Role>,
+    behind: &str,
+    limit: usize,
 ) -> Result<Vec<OwnedUserId>, StoreError> {
     let sql = "SELECT m.user_id FROM memberships m JOIN accounts a ON a.user_id = m.user_id \
-               WHERE m.room_no = $1 AND m.membership = 'join' AND a.role = 'guest' \
-               ORDER BY m.user_id LIMIT $2";
-    let rows = from.conn().0.query(sql).bind(room_no).bind(MEMBERS_OF_ONE).all().await?;
-    rows.iter().map(|row| row.parse(0)).collect()
+               WHERE m.room_no = $1 AND m.membership = 'join' AND ($2 = '' OR a.role = $2) \
+               AND m.user_id > $3 ORDER BY m.user_id LIMIT $4";
+    let role = role.map_or("", Role::as_str);
+    let query = from.conn().0.query(sql).bind(room_no).bind(role).bind(behind);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    query.bind(limit).all().await?.iter().map(|row| row.parse(0)).collect()
 }
 
 /// The current state's events of a room: all of them, or those of one type.
@@ -191,23 +237,39 @@ pub async fn state_events(
     room_no: i64,
     kind: Option<&str>,
 ) -> Result<Vec<EventNo>, StoreError> {
-    let sql = "SELECT event_no FROM room_state WHERE room_no = $1 AND ($2 = '' OR kind = $2) \
-               ORDER BY event_no LIMIT $3";
-    let query = from.conn().0.query(sql).bind(room_no).bind(kind.unwrap_or_default());
-    let rows = query.bind(MEMBERS_OF_ONE).all().await?;
-    rows.iter().map(|row| Ok(EventNo(row.get(0)?))).collect()
+    let sql = "SELECT kind, state_key, event_no FROM room_state WHERE room_no = $1 AND ($2 = '' OR kind = $2) \
+               AND (kind > $3 OR (kind = $3 AND state_key > $4)) ORDER BY kind, state_key LIMIT $5";
+    let only = escape(kind.unwrap_or_default());
+    let mut found = Vec::new();
+    let mut behind: Option<(String, String)> = None;
+    loop {
+        let (kind, key) = behind.as_ref().map_or(("", ""), |(kind, key)| (kind, key));
+        let query = from.conn().0.query(sql).bind(room_no).bind(&*only).bind(kind).bind(key);
+        let rows = query.bind(PAGE).all().await?;
+        for row in &rows {
+            found.push(EventNo(row.get(2)?));
+        }
+        let Some(last) = rows.last().filter(|_| is_full(&rows)) else { return Ok(found) };
+        behind = Some((last.get(0)?, last.get(1)?));
+    }
 }
 
-/// Whether two people have a room in common.
-pub async fn share_a_room(
+/// Those of `others` who have a room in common with somebody.
+pub async fn who_share_a_room(
     from: &mut impl Reads,
     one: &UserId,
-    other: &UserId,
-) -> Result<bool, StoreError> {
-    let sql = "SELECT a.room_no FROM memberships a JOIN memberships b ON b.room_no = a.room_no \
-               WHERE a.user_id = $1 AND a.membership = 'join' AND b.user_id = $2 AND b.membership = 'join' LIMIT 1";
-    let row = from.conn().0.query(sql).bind(one.as_str()).bind(other.as_str()).one().await?;
-    Ok(row.is_some())
+    others: &[&UserId],
+) -> Result<HashSet<OwnedUserId>, StoreError> {
+    let sql = "SELECT DISTINCT b.user_id FROM memberships a JOIN memberships b ON b.room_no = a.room_no \
+               WHERE a.user_id = $1 AND a.membership = 'join' AND b.membership = 'join' AND b.user_id IN (LIST)";
+    let mut found = HashSet::new();
+    for chunk in others.chunks(LIST_MOST) {
+        let names: Vec<&str> = chunk.iter().map(|user_id| user_id.as_str()).collect();
+        for row in from.conn().0.query(sql).bind(one.as_str()).list(&names).all().await? {
+            found.insert(row.parse(0)?);
+        }
+    }
+    Ok(found)
 }
 
 /// The room that an alias names, and who gave it.
@@ -284,7 +346,7 @@ impl Tx {
             .bind(room.room_no)
             .bind(room.room_id.as_str())
             .bind(room.version.as_str())
-            .bind(room.kind.as_deref())
+            .bind(room.kind.as_deref().map(|kind| escape(kind).into_owned()))
             .bind(write_heads(&room.heads))
             .bind(room.state_root.0.as_slice())
             .bind(room.last_position)
@@ -334,8 +396,8 @@ impl Tx {
                    ON CONFLICT (room_no, kind, state_key) DO UPDATE SET event_no = excluded.event_no";
         self.query(sql)
             .bind(room_no)
-            .bind(kind)
-            .bind(state_key)
+            .bind(&*escape(kind))
+            .bind(&*escape(state_key))
             .bind(event_no.0)
             .run()
             .await
@@ -395,6 +457,11 @@ impl Tx {
     }
 }
 
+/// Whether there may be more behind these rows.
+fn is_full(rows: &[Row]) -> bool {
+    i64::try_from(rows.len()).is_ok_and(|count| count >= PAGE)
+}
+
 /// Heads as text: a line each, the id and the depth.
 fn write_heads(heads: &[(OwnedEventId, u64)]) -> String {
     let lines: Vec<String> = heads.iter().map(|(id, depth)| format!("{id} {depth}")).collect();
@@ -418,7 +485,7 @@ fn read_room(row: &Row) -> Result<RoomRow, StoreError> {
         room_id: row.parse(1)?,
         version: RoomVersion::parse(&version)
             .ok_or(StoreError::Damaged("a stored room version is unknown"))?,
-        kind: row.get(3)?,
+        kind: row.get::<Option<String>>(3)?.map(unescape),
         heads: read_heads(&heads).ok_or(StoreError::Damaged("a room's heads do not parse"))?,
         state_root: NodeId(row.array(5)?),
         last_position: row.get(6)?,

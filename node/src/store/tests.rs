@@ -5,13 +5,24 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use ruma::{UserId, user_id};
+use ruma::{RoomId, UserId, user_id};
+use serde_json::value::RawValue;
 use sqlx::Executor;
-use wayside_federation::state::{EventNo, NodeId, StateKey};
+use wayside_federation::{
+    event::{Draft, Event},
+    key::ServerKey,
+    state::{EventNo, NodeId, StateKey},
+    version::RoomVersion,
+};
 use wayside_specs::Role;
 
 use super::*;
-use crate::store::{bus::Change, people::DataItem};
+use crate::store::{
+    bus::Change,
+    events::{Roots, StoredEvent, Stretch, Verdict},
+    people::DataItem,
+    rooms::RoomRow,
+};
 
 /// A store of its own for one test; the folder goes with it.
 struct Fresh {
@@ -82,6 +93,10 @@ on_both_engines! {
     states_are_changed_and_compared => states_change;
     facts_of_the_node_never_change => facts_stay;
     names_of_files_that_never_come_are_given_up => names_are_given_up;
+    events_of_any_kind_and_place_come_back => events_come_back;
+    receipts_in_threads_give_way => receipts_give_way;
+    requests_are_forgotten_the_oldest_first => requests_are_forgotten;
+    data_of_the_first_migration_stays => first_migration_stays;
 }
 
 fn ann() -> &'static UserId {
@@ -272,4 +287,191 @@ async fn names_are_given_up(fresh: Fresh) {
         [take("first").await, take("second").await, take("second").await],
         [false, true, false]
     );
+}
+
+/// An event of a room, of any type and state key.
+fn event_of(room_id: &RoomId, kind: &str, key: Option<&str>) -> Event {
+    let draft = Draft {
+        kind: kind.into(),
+        state_key: key.map(str::to_owned),
+        sender: ann().to_owned(),
+        content: RawValue::from_string("{}".to_owned()).unwrap(),
+        redacts: None,
+        origin_server_ts: ruma::MilliSecondsSinceUnixEpoch(ruma::uint!(1)),
+    };
+    let key = ServerKey::from_seed([7; 32], "test").unwrap();
+    let heads = [(ruma::event_id!("$before").to_owned(), 1)];
+    draft.seal(RoomVersion::V11, Some(room_id), &heads, Vec::new(), &key).unwrap()
+}
+
+fn room_row(room_id: &RoomId, kind: Option<&str>) -> RoomRow {
+    RoomRow {
+        room_no: 7,
+        room_id: room_id.to_owned(),
+        version: RoomVersion::V11,
+        kind: kind.map(str::to_owned),
+        heads: Vec::new(),
+        state_root: NodeId::EMPTY,
+        last_position: 1,
+        joined: 0,
+        invited: 0,
+        published: false,
+    }
+}
+
+async fn events_come_back(fresh: Fresh) {
+    let room_id = ruma::room_id!("!room:a.test");
+    let root = |byte| NodeId([byte; 16]);
+    let line = Roots::in_line(root(1), root(2));
+    let fork = Roots { room_before: root(3), room_after: root(4), ..line };
+    // An outlier; the timeline; a branch beside it; and two of a time before this node was there.
+    let cases = [
+        ("a\0b", Some("c"), None, None),
+        ("m.room.name", Some(""), Some(5), Some(line)),
+        ("m.room.topic", Some("\0\u{1}"), Some(6), Some(fork)),
+        ("m.room.message", None, Some(-9), Some(Roots { room_after: root(4), ..line })),
+        ("m.room.message", Some("x"), Some(-10), Some(line)),
+    ];
+    let stored: Vec<StoredEvent> = cases
+        .iter()
+        .zip(100..)
+        .map(|((kind, key, position, roots), number)| StoredEvent {
+            event: event_of(room_id, kind, *key),
+            event_no: EventNo(number),
+            room_no: 7,
+            position: *position,
+            verdict: Verdict::Accepted,
+            roots: *roots,
+            redacted_by: None,
+        })
+        .collect();
+    let given = stored.clone();
+    let case = fresh.store.write::<(), StoreError>(move |tx| {
+        Box::pin(async move {
+            tx.add_room(&room_row(room_id, Some("a\0room"))).await?;
+            for one in &given {
+                tx.add_event(one).await?;
+                let kind = one.event.kind().to_string();
+                if let Some(key) = one.event.state_key() {
+                    tx.set_state(7, &kind, key, one.event_no).await?;
+                }
+            }
+            Ok(())
+        })
+    });
+    case.await.unwrap();
+    let mut snapshot = fresh.store.snapshot().await.unwrap();
+    let room = rooms::room(&mut snapshot, room_id).await.unwrap().unwrap();
+    assert_eq!(room.kind.as_deref(), Some("a\0room"));
+    for one in &stored {
+        let found = events::by_id(&mut snapshot, one.event.id()).await.unwrap().unwrap();
+        assert_eq!((found.position, found.roots), (one.position, one.roots));
+        assert_eq!(found.event.json(), one.event.json());
+    }
+    let held = rooms::state_events(&mut snapshot, 7, Some("a\0b")).await.unwrap();
+    assert_eq!(held, [EventNo(100)]);
+    assert_eq!(rooms::state_events(&mut snapshot, 7, None).await.unwrap().len(), 4);
+    let positions = async |snapshot: &mut Snapshot, stretch| {
+        let found = events::timeline(snapshot, 7, stretch, 10).await.unwrap();
+        found.into_iter().filter_map(|it| it.position).collect::<Vec<_>>()
+    };
+    let back = Stretch::Back { upto: 5, after: i64::MIN };
+    assert_eq!(positions(&mut snapshot, back).await, [5, -9, -10]);
+    let forth = Stretch::Forth { after: -10, upto: i64::MAX };
+    assert_eq!(positions(&mut snapshot, forth).await, [-9, 5, 6]);
+}
+
+async fn receipts_give_way(fresh: Fresh) {
+    let most = wayside_specs::limits::THREAD_RECEIPTS_PER_USER;
+    let bob = user_id!("@bob:a.test");
+    let case = fresh.store.write::<(), StoreError>(move |tx| {
+        Box::pin(async move {
+            let event = ruma::event_id!("$event");
+            tx.set_receipt(7, ann(), "m.read", None, event, 1).await?;
+            tx.set_receipt(7, bob, "m.read.private", None, event, 1).await?;
+            for thread in 0..most + 5 {
+                let thread = format!("$t{thread}");
+                tx.set_receipt(7, ann(), "m.read", Some(&thread), event, 1).await?;
+            }
+            Ok(())
+        })
+    });
+    case.await.unwrap();
+    let mut snapshot = fresh.store.snapshot().await.unwrap();
+    let told = async |snapshot: &mut Snapshot, who: &UserId| {
+        people::receipts_since(snapshot, 7, who, 0).await.unwrap()
+    };
+    let own = told(&mut snapshot, ann()).await;
+    let most = usize::try_from(most).unwrap();
+    assert_eq!(own.len(), most + 1, "that of the whole room stays");
+    let threads: Vec<_> = own.iter().filter_map(|it| it.thread.as_deref()).collect();
+    assert!(threads.contains(&"$t5") && !threads.contains(&"$t4"), "the oldest give way");
+    let others = told(&mut snapshot, bob).await;
+    assert_eq!(others.len(), most + 2);
+    let private = |it: &people::Receipt| it.kind == "m.read.private";
+    assert!(others.iter().any(private) && !own.iter().any(private));
+}
+
+async fn requests_are_forgotten(fresh: Fresh) {
+    let device = ruma::device_id!("phone");
+    let case = fresh.store.write::<_, StoreError>(move |tx| {
+        Box::pin(async move {
+            for at in 0..20_i64 {
+                let (txn, event) = (format!("t{at}"), format!("$e{at}"));
+                let event = <&ruma::EventId>::try_from(event.as_str()).unwrap();
+                tx.remember_request(ann(), device, "send", &txn, event, at / 2).await?;
+            }
+            Ok([tx.forget_requests(8, 5).await?, tx.forget_requests(8, 100).await?])
+        })
+    });
+    assert_eq!(case.await.unwrap(), [6, 10], "those of one time go together");
+    let mut snapshot = fresh.store.snapshot().await.unwrap();
+    assert_eq!(events::oldest_request(&mut snapshot).await.unwrap(), Some(8));
+    for (txn, there) in [("t15", false), ("t16", true)] {
+        let made = events::made_by(&mut snapshot, ann(), device, "send", txn).await.unwrap();
+        assert_eq!(made.is_some(), there, "{txn}");
+    }
+}
+
+/// What a node wrote that knew only the first migration is there after the others.
+async fn first_migration_stays(fresh: Fresh) {
+    let Fresh { store, folder, database } = fresh;
+    store.close().await;
+    let first = |postgres| {
+        let all = dialect::migrator(postgres);
+        sqlx::migrate::Migrator::with_migrations(all.iter().take(1).cloned().collect())
+    };
+    let mut conn = if let Some(url) = &database {
+        let mut conn = sqlx::PgConnection::connect(url).await.unwrap();
+        conn.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await.unwrap();
+        first(true).run_direct(None, &mut conn, false).await.unwrap();
+        Conn::Postgres(conn)
+    } else {
+        let path = folder.path().join("wayside.db");
+        std::fs::remove_file(&path).unwrap();
+        let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+        let mut conn = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        first(false).run_direct(None, &mut conn, false).await.unwrap();
+        Conn::Sqlite(conn)
+    };
+    let room_id = ruma::room_id!("!room:a.test");
+    let event = event_of(room_id, "m.room.name", Some(""));
+    let sql = "INSERT INTO account_data (user_id, room_no, kind, content, position) \
+               VALUES ('@ann:a.test', 0, 'kind', '{}', 2)";
+    conn.query(sql).run().await.unwrap();
+    let sql = "INSERT INTO rooms (room_no, room_id, version, heads, state_root, last_position, joined, \
+               invited, published) VALUES (7, '!room:a.test', '11', '', $1, 5, 0, 0, 0)";
+    conn.query(sql).bind(vec![2_u8; 16]).run().await.unwrap();
+    let sql = "INSERT INTO events (event_no, event_id, room_no, position, verdict, kind, state_key, sender, \
+               state_before, state_after, pdu) VALUES (5, $1, 7, 5, 0, 'm.room.name', '', '@ann:a.test', \
+               $2, $3, $4)";
+    let query = conn.query(sql).bind(event.id().as_str()).bind(vec![1_u8; 16]);
+    query.bind(vec![2_u8; 16]).bind(event.json()).run().await.unwrap();
+    drop(conn);
+
+    let store = Store::open(folder.path(), database.as_deref()).await.unwrap();
+    let mut snapshot = store.snapshot().await.unwrap();
+    let found = events::by_id(&mut snapshot, event.id()).await.unwrap().unwrap();
+    assert_eq!(found.roots, Some(Roots::in_line(NodeId([1; 16]), NodeId([2; 16]))));
+    assert_eq!(people::data_size(&mut snapshot, ann()).await.unwrap(), (1, 6));
 }

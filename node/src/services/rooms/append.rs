@@ -17,7 +17,7 @@ use super::super::{Error, Ground};
 use crate::store::{
     Reads, Tx,
     bus::Change,
-    events::{self, StoredEvent, Verdict},
+    events::{self, Roots, StoredEvent, Verdict},
     rooms::{MemberRow, Membership, RoomRow},
     state,
 };
@@ -77,6 +77,10 @@ pub(super) async fn append(
 ) -> Result<StoredEvent, Error> {
     let version = room.version;
     let (kind, key) = (&saying.kind, saying.state_key.as_deref());
+    if kind.to_string().contains('\0') || key.is_some_and(|key| key.contains('\0')) {
+        // Events of others may hold it, but there are servers that could not keep ours.
+        return Err(Error::Invalid("a type or state key holds no character NUL".to_owned()));
+    }
     let cited = auth::auth_keys(version, kind, sender, key, &saying.content)?;
     let mut keys = auth::needed_state(version, kind, sender, key, &saying.content)?;
     if let Some(key) = key {
@@ -132,8 +136,7 @@ pub(super) async fn place(
         room_no: room.room_no,
         position: Some(number),
         verdict: Verdict::Accepted,
-        state_before,
-        state_after: room.state_root,
+        roots: Some(Roots::in_line(state_before, room.state_root)),
         redacted_by: None,
     };
     tx.add_event(&stored).await?;

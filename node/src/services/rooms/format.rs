@@ -6,6 +6,7 @@ use ruma::EventId;
 use serde_json::{Map, Value, value::RawValue};
 use wayside_federation::event::Event;
 
+use super::super::filter::Fields;
 use crate::store::events::StoredEvent;
 
 /// What a client is told beside an event.
@@ -25,21 +26,46 @@ pub struct Unsigned<'a> {
     pub redacted_because: Option<&'a RawValue>,
 }
 
-/// The form of an event in timelines and state (client-server API, `ClientEvent`); without the
-/// room's id inside `/sync`, where it stands above.
+/// How a client wants its events written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Form<'a> {
+    /// Without the room's id, as inside `/sync`, where it stands above.
+    pub under_room: bool,
+    /// As servers send them to each other (client-server API, filtering, `event_format`).
+    pub federation: bool,
+    /// Only these parts.
+    pub fields: Option<&'a Fields>,
+}
+
+/// The form of an event in timelines and state (client-server API, `ClientEvent`).
 #[must_use]
-pub fn client_event(
-    stored: &StoredEvent,
-    with_room_id: bool,
-    unsigned: Unsigned<'_>,
-) -> Box<RawValue> {
-    let event = &stored.event;
+pub fn client_event(stored: &StoredEvent, form: Form<'_>, unsigned: Unsigned<'_>) -> Box<RawValue> {
+    let json = if form.federation {
+        federation_json(&stored.event, unsigned)
+    } else {
+        client_json(&stored.event, form.under_room, unsigned)
+    };
+    raw(form.fields.map_or(json.as_str().into(), |fields| fields.of(&json)).into_owned())
+}
+
+/// The event as it is signed, with its id and what belongs beside it.
+fn federation_json(event: &Event, unsigned: Unsigned<'_>) -> String {
+    let mut json = event.json().to_owned();
+    let closed = json.pop();
+    debug_assert_eq!(closed, Some('}'), "an event is an object");
+    text(&mut json, "event_id", event.id().as_str());
+    field(&mut json, "unsigned", &unsigned_json(unsigned));
+    json.push('}');
+    json
+}
+
+fn client_json(event: &Event, under_room: bool, unsigned: Unsigned<'_>) -> String {
     let mut json = String::with_capacity(event.content().get().len() + 384);
     json.push('{');
     field(&mut json, "content", &content_json(event));
     text(&mut json, "event_id", event.id().as_str());
     field(&mut json, "origin_server_ts", &event.origin_server_ts().get().to_string());
-    if with_room_id {
+    if !under_room {
         text(&mut json, "room_id", event.room_id().as_str());
     }
     text(&mut json, "sender", event.sender().as_str());
@@ -56,7 +82,7 @@ pub fn client_event(
         field(&mut json, "unsigned", &around);
     }
     json.push('}');
-    raw(json)
+    json
 }
 
 /// The form of state shown to those who are not in the room (client-server API, stripped state).

@@ -46,8 +46,8 @@ impl Step {
     }
 }
 
-/// How many members are looked at to find one who may let somebody in.
-const DOORKEEPERS: usize = 1_000;
+/// Guests who are turned out of a room in one go.
+const GUESTS: usize = 1_000;
 /// The field of a member event that names who vouches for somebody (room version 8 on).
 const VOUCHER: &str = "join_authorised_via_users_server";
 
@@ -76,7 +76,7 @@ impl Rooms {
                         return Ok(());
                     }
                     may_begin(&step, now, sender == target)?;
-                    let value = member_content(tx, &room, &target, &step).await?;
+                    let value = member_content(&ground, tx, &room, &target, &step).await?;
                     let saying = Saying::state(StateEventType::RoomMember, target.as_str(), value);
                     append::append(&ground, tx, &mut room, &sender, saying).await?;
                     Ok(tx.move_room(&room).await?)
@@ -141,7 +141,7 @@ impl Rooms {
                     // Who vouches for somebody is for this node to say, not for them.
                     given.remove(VOUCHER);
                     if to == Membership::Join && sender == target {
-                        vouch(tx, &room, &target, guest, &mut given).await?;
+                        vouch(&ground, tx, &room, &target, guest, &mut given).await?;
                     }
                     let value = content(&Value::Object(given))?;
                     let saying = Saying::state(StateEventType::RoomMember, target.as_str(), value);
@@ -267,6 +267,7 @@ fn may_begin(step: &Step, now: Option<Membership>, themselves: bool) -> Result<(
 }
 
 async fn member_content(
+    ground: &Ground,
     tx: &mut Tx,
     room: &RoomRow,
     target: &UserId,
@@ -284,7 +285,7 @@ async fn member_content(
         value.insert("is_direct".to_owned(), true.into());
     }
     if step.to == Membership::Join {
-        vouch(tx, room, target, step.guest, &mut value).await?;
+        vouch(ground, tx, room, target, step.guest, &mut value).await?;
     }
     content(&Value::Object(value))
 }
@@ -292,6 +293,7 @@ async fn member_content(
 /// What somebody needs who comes by themselves: guests a room that lets guests in, the others of a
 /// restricted room a member who vouches for them.
 async fn vouch(
+    ground: &Ground,
     tx: &mut Tx,
     room: &RoomRow,
     target: &UserId,
@@ -306,7 +308,7 @@ async fn vouch(
         return Err(Error::Guest);
     }
     if now != Some(Membership::Invite)
-        && let Some(doorkeeper) = doorkeeper(tx, room, target).await?
+        && let Some(doorkeeper) = doorkeeper(ground, tx, room, target).await?
     {
         value.insert(VOUCHER.to_owned(), doorkeeper.as_str().into());
     }
@@ -323,12 +325,18 @@ pub(super) async fn turn_guests_out(
     if guests_may_come(tx, room).await? {
         return Ok(());
     }
-    for guest in rooms::guests_in(tx, room.room_no).await? {
-        let value = content(&json!({ "membership": "leave" }))?;
-        let saying = Saying::state(StateEventType::RoomMember, guest.as_str(), value);
-        append::append(ground, tx, room, &guest, saying).await?;
+    let mut behind = String::new();
+    loop {
+        let guests =
+            rooms::own_people_in(tx, room.room_no, Some(Role::Guest), &behind, GUESTS).await?;
+        for guest in &guests {
+            let value = content(&json!({ "membership": "leave" }))?;
+            let saying = Saying::state(StateEventType::RoomMember, guest.as_str(), value);
+            append::append(ground, tx, room, guest, saying).await?;
+        }
+        let Some(last) = guests.last().filter(|_| guests.len() == GUESTS) else { return Ok(()) };
+        behind = last.to_string();
     }
-    Ok(())
 }
 
 async fn guests_may_come(tx: &mut Tx, room: &RoomRow) -> Result<bool, Error> {
@@ -340,6 +348,7 @@ async fn guests_may_come(tx: &mut Tx, room: &RoomRow) -> Result<bool, Error> {
 
 /// Where a room lets members of other rooms in: a member of this node who may let `target` in.
 async fn doorkeeper(
+    ground: &Ground,
     tx: &mut Tx,
     room: &RoomRow,
     target: &UserId,
@@ -361,12 +370,24 @@ async fn doorkeeper(
     let Some(create) = held.get(&create_key) else { return Ok(None) };
     let levels = held.get(&levels_key).map(|it| &it.event);
     let levels = auth::power_levels(room.version, &create.event, levels);
-    let joined = rooms::members(tx, room.room_no, Membership::Join).await?;
-    let mut able = joined
-        .into_iter()
-        .take(DOORKEEPERS)
-        .filter(|row| levels.user(&row.user_id) >= levels.invite());
-    Ok(able.next().map(|row| row.user_id))
+    // Only for somebody who lives here can this node sign. Those whom the room itself names come
+    // first, so that the size of the room does not matter.
+    let named: Vec<(&UserId, i64)> = levels.named().collect();
+    let able: Vec<&UserId> = named
+        .iter()
+        .filter(|(user_id, level)| *level >= levels.invite() && ground.is_local(user_id))
+        .map(|(user_id, _)| *user_id)
+        .collect();
+    if let Some(user_id) = rooms::joined_among(tx, room.room_no, &able).await?.pop() {
+        return Ok(Some(user_id));
+    }
+    if levels.users_default() < levels.invite() {
+        return Ok(None);
+    }
+    // One more than are named: if any other is in the room, this finds one.
+    let people = rooms::own_people_in(tx, room.room_no, None, "", named.len() + 1).await?;
+    let is_named = |user_id: &UserId| named.iter().any(|(other, _)| *other == user_id);
+    Ok(people.into_iter().find(|user_id| !is_named(user_id)))
 }
 
 async fn is_in_one_of(tx: &mut Tx, target: &UserId, allow: &Value) -> Result<bool, Error> {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId, UserId, events::TimelineEventType};
 use serde_json::value::RawValue;
+use wayside_specs::limits;
 
 use self::append::Saying;
 pub use self::{
@@ -29,9 +30,12 @@ pub use self::{
 use super::{Error, Ground};
 pub use crate::store::rooms::Membership;
 use crate::store::{
-    Reads,
+    Reads, StoreError, events,
     rooms::{self, RoomRow},
 };
+
+/// Old requests forgotten in one go, so that nobody waits long behind it.
+const FORGOTTEN_AT_ONCE: i64 = 5_000;
 
 /// The service of rooms.
 pub struct Rooms {
@@ -104,6 +108,26 @@ impl Rooms {
             redacts: Some(target.to_owned()),
         };
         self.say(room_id, saying, Some(request.clone()), request.user_id).await
+    }
+
+    /// Forgets some of the requests that are too old to be repeated; to be called now and then.
+    pub async fn forget_requests(&self) {
+        let before_ms = self.ground.clock.now_ms() - limits::TRANSACTION_MS;
+        if let Err(error) = self.forget_requests_of_before(before_ms).await {
+            tracing::warn!(%error, "forgetting old requests failed; it is tried again");
+        }
+    }
+
+    async fn forget_requests_of_before(&self, before_ms: i64) -> Result<(), StoreError> {
+        // Looked at first, so that a node at rest writes nothing.
+        let oldest = events::oldest_request(&mut self.ground.store.snapshot().await?).await?;
+        if oldest.is_none_or(|oldest_ms| oldest_ms >= before_ms) {
+            return Ok(());
+        }
+        let forget = self.ground.store.write::<_, StoreError>(move |tx| {
+            Box::pin(async move { tx.forget_requests(before_ms, FORGOTTEN_AT_ONCE).await })
+        });
+        forget.await.map(drop)
     }
 
     async fn say(

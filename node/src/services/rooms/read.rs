@@ -13,6 +13,7 @@ use super::{
     super::{Error, filter::EventFilter},
     Rooms,
     append::membership_of,
+    format::Form,
     view::{self, Asker, Reach, Rendered},
 };
 use crate::store::{
@@ -94,7 +95,8 @@ impl Rooms {
         let mut snapshot = self.ground.store.snapshot().await?;
         let room = rooms::room(&mut snapshot, room_id).await?.ok_or_else(unknown)?;
         let seen = self.seen(&mut snapshot, asker, &room, id).await?.ok_or_else(unknown)?;
-        let mut rendered = view::render(&self.ground, &mut snapshot, asker, &[seen], true).await?;
+        let mut rendered =
+            view::render(&self.ground, &mut snapshot, asker, &[seen], Form::default()).await?;
         rendered.pop().ok_or_else(unknown)
     }
 
@@ -108,9 +110,9 @@ impl Rooms {
         let mut snapshot = self.ground.store.snapshot().await?;
         let (room, reach) = self.readable(&mut snapshot, asker, room_id).await?;
         let newest = self.newest_seen(&mut snapshot, asker, &room, reach).await?;
-        let start = asked.from.unwrap_or(if asked.back { newest } else { 0 });
+        let start = asked.from.unwrap_or(if asked.back { newest } else { i64::MIN });
         let mut stretch = if asked.back {
-            Stretch::Back { upto: start.min(newest), after: asked.to.unwrap_or(0) }
+            Stretch::Back { upto: start.min(newest), after: asked.to.unwrap_or(i64::MIN) }
         } else {
             Stretch::Forth { after: start, upto: asked.to.unwrap_or(i64::MAX).min(newest) }
         };
@@ -143,12 +145,13 @@ impl Rooms {
             };
         }
         let members = if asked.filter.lazy_load_members {
-            let root = self.root_seen(&mut snapshot, &room, reach).await?;
+            let root = root_seen(&mut snapshot, &room, reach).await?;
             speakers(&mut snapshot, root, &kept).await?
         } else {
             Vec::new()
         };
-        let events = view::render(&self.ground, &mut snapshot, asker, &kept, true).await?;
+        let events =
+            view::render(&self.ground, &mut snapshot, asker, &kept, Form::default()).await?;
         Ok(Page { events, start: start.min(room.last_position), end, members })
     }
 
@@ -168,7 +171,7 @@ impl Rooms {
         let seen = self.seen(&mut snapshot, asker, &room, id).await?.ok_or_else(unknown)?;
         let position = seen.position.ok_or_else(unknown)?;
         let reach = view::reach(&mut snapshot, &room, asker).await?;
-        let back = Stretch::Back { upto: position - 1, after: 0 };
+        let back = Stretch::Back { upto: position - 1, after: i64::MIN };
         let forth = Stretch::Forth { after: position, upto: i64::MAX };
         let before = events::timeline(&mut snapshot, room.room_no, back, limit / 2).await?;
         let after = events::timeline(&mut snapshot, room.room_no, forth, limit - limit / 2).await?;
@@ -178,7 +181,7 @@ impl Rooms {
         let mut after = view::visible(&mut snapshot, asker, reach, after).await?;
         before.retain(|it| filter.takes_event(&it.event));
         after.retain(|it| filter.takes_event(&it.event));
-        let root = after.last().unwrap_or(&seen).state_after;
+        let root = after.last().unwrap_or(&seen).roots.map_or(NodeId::EMPTY, |it| it.room_after);
         let entries = state::entries(&mut snapshot, root).await?;
         let numbers: Vec<EventNo> = entries.into_iter().map(|(_, number)| number).collect();
         let mut state = in_order(events::by_numbers(&mut snapshot, &numbers).await?.into_values());
@@ -190,12 +193,15 @@ impl Rooms {
                     || it.event.state_key().is_some_and(|key| speakers.contains(key))
             });
         }
-        let state = view::plain(&mut snapshot, &state, true).await?;
-        let mut event = view::render(&self.ground, &mut snapshot, asker, &[seen], true).await?;
+        let state = view::plain(&mut snapshot, &state, Form::default()).await?;
+        let mut event =
+            view::render(&self.ground, &mut snapshot, asker, &[seen], Form::default()).await?;
         Ok(Around {
             event: event.pop().ok_or_else(unknown)?,
-            before: view::render(&self.ground, &mut snapshot, asker, &before, true).await?,
-            after: view::render(&self.ground, &mut snapshot, asker, &after, true).await?,
+            before: view::render(&self.ground, &mut snapshot, asker, &before, Form::default())
+                .await?,
+            after: view::render(&self.ground, &mut snapshot, asker, &after, Form::default())
+                .await?,
             state,
             start,
             end,
@@ -210,8 +216,9 @@ impl Rooms {
     ) -> Result<Vec<Box<RawValue>>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let (room, reach) = self.readable(&mut snapshot, asker, room_id).await?;
-        let state = self.state_seen(&mut snapshot, &room, reach, None).await?;
-        view::plain(&mut snapshot, &state, true).await
+        let root = root_seen(&mut snapshot, &room, reach).await?;
+        let state = state_of(&mut snapshot, &room, root, None).await?;
+        view::plain(&mut snapshot, &state, Form::default()).await
     }
 
     /// One entry of the state.
@@ -225,12 +232,12 @@ impl Rooms {
         let unknown = || Error::NotFound("the room has no such state".to_owned());
         let mut snapshot = self.ground.store.snapshot().await?;
         let (room, reach) = self.readable(&mut snapshot, asker, room_id).await?;
-        let root = self.root_seen(&mut snapshot, &room, reach).await?;
+        let root = root_seen(&mut snapshot, &room, reach).await?;
         let found = state::lookup(&mut snapshot, root, &[StateKey::new(kind, key)]).await?;
         let number = found[0].ok_or_else(unknown)?;
         let stored = events::by_numbers(&mut snapshot, &[number]).await?.remove(&number);
         let stored = stored.ok_or_else(unknown)?;
-        let mut plain = view::plain(&mut snapshot, &[stored], true).await?;
+        let mut plain = view::plain(&mut snapshot, &[stored], Form::default()).await?;
         plain.pop().ok_or_else(unknown)
     }
 
@@ -243,19 +250,25 @@ impl Rooms {
     ) -> Result<Vec<Box<RawValue>>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let (room, reach) = self.readable(&mut snapshot, asker, room_id).await?;
-        let reach = match (reach, asked.at) {
-            (Reach::Until(end), Some(at)) => Reach::Until(end.min(at)),
-            (Reach::Now | Reach::Never, Some(at)) => Reach::Until(at),
-            (reach, None) => reach,
+        let root = match asked.at {
+            None => root_seen(&mut snapshot, &room, reach).await?,
+            Some(at) => {
+                let root = view::root_at(&mut snapshot, &room, at).await?;
+                if !view::may_see_state(&mut snapshot, asker, reach, at, root).await? {
+                    let why = "you may not see who was in the room then".to_owned();
+                    return Err(Error::Forbidden(why));
+                }
+                root
+            }
         };
-        let found = self.state_seen(&mut snapshot, &room, reach, Some("m.room.member")).await?;
+        let found = state_of(&mut snapshot, &room, root, Some("m.room.member")).await?;
         let wanted = |stored: &StoredEvent| {
             let is = membership_of(&stored.event);
             asked.only.is_none_or(|only| is == Some(only))
                 && asked.not.is_none_or(|not| is != Some(not))
         };
         let found: Vec<StoredEvent> = found.into_iter().filter(wanted).collect();
-        view::plain(&mut snapshot, &found, true).await
+        view::plain(&mut snapshot, &found, Form::default()).await
     }
 
     /// Who is in a room, with the names and pictures they show there.
@@ -312,19 +325,6 @@ impl Rooms {
         Ok(view::visible(snapshot, asker, reach, vec![stored]).await?.pop())
     }
 
-    /// The state of the room as far as somebody reaches: now, or when they left.
-    async fn root_seen(
-        &self,
-        snapshot: &mut Snapshot,
-        room: &RoomRow,
-        reach: Reach,
-    ) -> Result<NodeId, Error> {
-        let Reach::Until(end) = reach else { return Ok(room.state_root) };
-        let stretch = Stretch::Back { upto: end, after: 0 };
-        let last = events::timeline(snapshot, room.room_no, stretch, 1).await?;
-        Ok(last.first().map_or(NodeId::EMPTY, |it| it.state_after))
-    }
-
     /// The newest position that somebody may see something at.
     async fn newest_seen(
         &self,
@@ -339,24 +339,31 @@ impl Rooms {
             _ => room.last_position,
         })
     }
+}
 
-    async fn state_seen(
-        &self,
-        snapshot: &mut Snapshot,
-        room: &RoomRow,
-        reach: Reach,
-        kind: Option<&str>,
-    ) -> Result<Vec<StoredEvent>, Error> {
-        let root = self.root_seen(snapshot, room, reach).await?;
-        let numbers = if root == room.state_root {
-            rooms::state_events(snapshot, room.room_no, kind).await?
-        } else {
-            state::entries(snapshot, root).await?.into_iter().map(|(_, number)| number).collect()
-        };
-        let found = events::by_numbers(snapshot, &numbers).await?.into_values();
-        let found = found.filter(|it| kind.is_none_or(|kind| it.event.kind().to_string() == kind));
-        Ok(in_order(found))
+/// The state of the room as far as somebody reaches: now, or when they left.
+async fn root_seen(snapshot: &mut Snapshot, room: &RoomRow, reach: Reach) -> Result<NodeId, Error> {
+    match reach {
+        Reach::Until(left) => view::root_at(snapshot, room, left).await,
+        Reach::Now | Reach::Never => Ok(room.state_root),
     }
+}
+
+/// The events of a state of the room: all of them, or those of one type.
+async fn state_of(
+    snapshot: &mut Snapshot,
+    room: &RoomRow,
+    root: NodeId,
+    kind: Option<&str>,
+) -> Result<Vec<StoredEvent>, Error> {
+    let numbers = if root == room.state_root {
+        rooms::state_events(snapshot, room.room_no, kind).await?
+    } else {
+        state::entries(snapshot, root).await?.into_iter().map(|(_, number)| number).collect()
+    };
+    let found = events::by_numbers(snapshot, &numbers).await?.into_values();
+    let found = found.filter(|it| kind.is_none_or(|kind| it.event.kind().to_string() == kind));
+    Ok(in_order(found))
 }
 
 /// Member events of those who speak in a page.
@@ -373,7 +380,7 @@ async fn speakers(
     let numbers = state::lookup(snapshot, root, &keys).await?;
     let numbers: Vec<EventNo> = numbers.into_iter().flatten().collect();
     let found = in_order(events::by_numbers(snapshot, &numbers).await?.into_values());
-    view::plain(snapshot, &found, true).await
+    view::plain(snapshot, &found, Form::default()).await
 }
 
 fn in_order(found: impl Iterator<Item = StoredEvent>) -> Vec<StoredEvent> {

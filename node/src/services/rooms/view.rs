@@ -15,12 +15,12 @@ use wayside_federation::{
 use super::{
     super::{Error, Ground},
     append::membership_of,
-    format::{self, Unsigned},
+    format::{self, Form, Unsigned},
     membership::text_of,
 };
 use crate::store::{
     Reads,
-    events::{self, StoredEvent},
+    events::{self, StoredEvent, Stretch},
     rooms::{self, Membership, RoomRow},
     state,
 };
@@ -71,6 +71,19 @@ enum Visibility {
     Joined,
 }
 
+impl Sight {
+    /// Whether it lets somebody see, who was `within` the room then or later.
+    fn lets_see(self, within: bool) -> bool {
+        match self.visibility {
+            Visibility::WorldReadable => true,
+            _ if self.membership == Some(Membership::Join) => within,
+            Visibility::Shared => within,
+            Visibility::Invited => self.membership == Some(Membership::Invite) && within,
+            Visibility::Joined => false,
+        }
+    }
+}
+
 /// How far somebody reaches into a room.
 pub async fn reach(from: &mut impl Reads, room: &RoomRow, asker: &Asker) -> Result<Reach, Error> {
     let Some(row) = rooms::membership(from, room.room_no, &asker.user_id).await? else {
@@ -90,8 +103,7 @@ pub async fn visible(
     reach: Reach,
     page: Vec<StoredEvent>,
 ) -> Result<Vec<StoredEvent>, Error> {
-    let roots: HashSet<NodeId> =
-        page.iter().flat_map(|it| [it.state_before, it.state_after]).collect();
+    let roots: HashSet<NodeId> = page.iter().flat_map(sides).collect();
     let sights = sights(from, asker, &roots).await?;
     let own_member = |stored: &StoredEvent| {
         *stored.event.kind() == TimelineEventType::RoomMember
@@ -109,17 +121,45 @@ pub async fn visible(
         }
         // The more generous of before and after counts: who joins sees their own joining, and a
         // change of the rule is seen by those whom either side of it lets see.
-        [stored.state_before, stored.state_after].iter().any(|root| {
-            sights.get(root).is_some_and(|sight| match sight.visibility {
-                Visibility::WorldReadable => true,
-                _ if sight.membership == Some(Membership::Join) => within,
-                Visibility::Shared => within,
-                Visibility::Invited => sight.membership == Some(Membership::Invite) && within,
-                Visibility::Joined => false,
-            })
-        })
+        sides(stored).any(|root| sights.get(&root).is_some_and(|sight| sight.lets_see(within)))
     };
     Ok(page.into_iter().filter(sees).collect())
+}
+
+/// The states on both sides of an event; none for an outlier, which so is for nobody to see.
+fn sides(stored: &StoredEvent) -> impl Iterator<Item = NodeId> + use<> {
+    stored.roots.into_iter().flat_map(|roots| [roots.state_before, roots.state_after])
+}
+
+/// The state of a room when the stream had come to a position; empty before its first event.
+pub async fn root_at(
+    from: &mut impl Reads,
+    room: &RoomRow,
+    position: i64,
+) -> Result<NodeId, Error> {
+    if position >= room.last_position {
+        return Ok(room.state_root);
+    }
+    let stretch = Stretch::Back { upto: position, after: i64::MIN };
+    let last = events::timeline(from, room.room_no, stretch, 1).await?;
+    Ok(last.first().and_then(|it| it.roots).map_or(NodeId::EMPTY, |roots| roots.room_after))
+}
+
+/// Whether somebody may see how the room stood at a position, where its state was `root`.
+pub async fn may_see_state(
+    from: &mut impl Reads,
+    asker: &Asker,
+    reach: Reach,
+    position: i64,
+    root: NodeId,
+) -> Result<bool, Error> {
+    let within = match reach {
+        Reach::Now => true,
+        Reach::Until(left) => position <= left,
+        Reach::Never => false,
+    };
+    let sights = sights(from, asker, &HashSet::from([root])).await?;
+    Ok(sights.values().any(|sight| sight.lets_see(within)))
 }
 
 /// Whether anybody may read the room as it is now.
@@ -187,7 +227,7 @@ pub async fn render(
     from: &mut impl Reads,
     asker: &Asker,
     page: &[StoredEvent],
-    with_room_id: bool,
+    form: Form<'_>,
 ) -> Result<Vec<Rendered>, Error> {
     let own: Vec<OwnedEventId> = page
         .iter()
@@ -213,7 +253,7 @@ pub async fn render(
                 redacted_because: because.get(stored.event.id()).map(AsRef::as_ref),
             };
             Rendered {
-                json: format::client_event(stored, with_room_id, unsigned),
+                json: format::client_event(stored, form, unsigned),
                 position: stored.position.unwrap_or_default(),
                 sender: stored.event.sender().to_owned(),
             }
@@ -235,11 +275,12 @@ async fn standings(
     };
     let since = |it: &StoredEvent| it.position.is_some_and(|position| position >= now.position);
     let (recent, older): (Vec<_>, Vec<_>) = page.iter().partition(|it| since(it));
-    let roots: HashSet<NodeId> = older.iter().map(|it| it.state_after).collect();
+    let after = |it: &StoredEvent| it.roots.map(|roots| roots.state_after);
+    let roots: HashSet<NodeId> = older.iter().copied().filter_map(after).collect();
     let sights =
         if roots.is_empty() { HashMap::new() } else { sights(from, asker, &roots).await? };
     let then = |it: &StoredEvent| {
-        let sight = sights.get(&it.state_after);
+        let sight = after(it).and_then(|root| sights.get(&root));
         sight.and_then(|sight| sight.membership).unwrap_or(Membership::Leave)
     };
     let recent = recent.iter().map(|it| (it.event_no, now.membership));
@@ -250,7 +291,7 @@ async fn standings(
 pub async fn plain(
     from: &mut impl Reads,
     found: &[StoredEvent],
-    with_room_id: bool,
+    form: Form<'_>,
 ) -> Result<Vec<Box<RawValue>>, Error> {
     let because = redactions(from, found).await?;
     Ok(found
@@ -258,7 +299,7 @@ pub async fn plain(
         .map(|stored| {
             let because = because.get(stored.event.id()).map(AsRef::as_ref);
             let unsigned = Unsigned { redacted_because: because, ..Unsigned::default() };
-            format::client_event(stored, with_room_id, unsigned)
+            format::client_event(stored, form, unsigned)
         })
         .collect())
 }
@@ -270,9 +311,9 @@ async fn previous(
 ) -> Result<HashMap<EventNo, StoredEvent>, Error> {
     let mut replaced = Vec::new();
     for stored in page {
-        let Some(key) = stored.event.state_key() else { continue };
+        let (Some(key), Some(roots)) = (stored.event.state_key(), stored.roots) else { continue };
         let key = StateKey::new(stored.event.kind().to_string().into(), key);
-        if let Some(number) = state::lookup(from, stored.state_before, &[key]).await?[0] {
+        if let Some(number) = state::lookup(from, roots.state_before, &[key]).await?[0] {
             replaced.push((stored.event_no, number));
         }
     }
@@ -293,7 +334,7 @@ async fn redactions(
     for stored in page {
         let Some(by) = &stored.redacted_by else { continue };
         if let Some(redaction) = events::by_id(from, by).await? {
-            let json = format::client_event(&redaction, true, Unsigned::default());
+            let json = format::client_event(&redaction, Form::default(), Unsigned::default());
             found.insert(stored.event.id().to_owned(), json);
         }
     }

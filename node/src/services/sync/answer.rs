@@ -13,6 +13,9 @@ use super::Events;
 pub struct Answer {
     /// The token for asking on.
     pub next_batch: String,
+    /// Whether there was more to tell than one answer holds: asking on gives it at once.
+    #[serde(skip)]
+    pub(super) more: bool,
     #[serde(skip_serializing_if = "Events::is_empty")]
     pub(super) account_data: Events,
     #[serde(skip_serializing_if = "Events::is_empty")]
@@ -67,6 +70,13 @@ pub(super) struct TimelinePart {
 }
 
 impl StatefulTimeline {
+    /// How large its events are, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let state = [&self.state, &self.state_after].into_iter().flatten();
+        let timeline: usize = self.timeline.events.iter().map(|event| event.get().len()).sum();
+        state.map(Events::bytes).sum::<usize>() + timeline
+    }
+
     /// Whether there is nothing in it to tell.
     pub(super) fn is_empty(&self) -> bool {
         let no_state = [&self.state, &self.state_after];
@@ -96,11 +106,19 @@ pub(super) struct KnockPart {
     pub(super) knock_state: Events,
 }
 
+impl JoinedPart {
+    /// How large its events are, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.timeline.bytes() + self.ephemeral.bytes() + self.account_data.bytes()
+    }
+}
+
 impl Answer {
     /// Whether there is nothing to tell but a new token.
     pub(super) fn is_empty(&self) -> bool {
         let rooms = &self.rooms;
-        self.account_data.is_empty()
+        !self.more
+            && self.account_data.is_empty()
             && self.presence.is_empty()
             && rooms.join.is_empty()
             && rooms.invite.is_empty()

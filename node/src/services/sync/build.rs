@@ -1,35 +1,43 @@
 //! One answer of `/sync`, part by part.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use ruma::{
     OwnedUserId,
     events::{StateEventType, TimelineEventType},
 };
-use serde_json::{json, value::RawValue};
+use serde_json::value::RawValue;
+use tokio::time::timeout;
 use wayside_federation::state::{EventNo, NodeId, StateKey};
 use wayside_specs::limits;
 
 use super::{
     super::{
         Error,
-        filter::EventFilter,
-        live::Present,
-        rooms::{Asker, format, view},
+        filter::EventFormat,
+        rooms::{
+            Asker,
+            format::{self, Form},
+            view,
+        },
     },
     Asked, Events, Sync,
     answer::{
         Answer, InvitePart, JoinedPart, KnockPart, LeftPart, StatefulTimeline, SummaryPart,
         TimelinePart,
     },
+    beside::shown_data,
     news::Changed,
     page_token,
-    token::Token,
+    token::{Rest, Token},
 };
 use crate::store::{
     Snapshot,
     events::{self, StoredEvent, Stretch},
-    people::{self, DataItem},
+    people,
     rooms::{self, MemberRow, Membership, RoomRow},
     state,
 };
@@ -52,21 +60,32 @@ const SHOWN_AT_THE_DOOR: [StateEventType; 8] = [
     StateEventType::RoomGuestAccess,
 ];
 
+/// How long an answer to somebody who knows nothing yet waits for others to be built.
+const TURN: Duration = Duration::from_secs(20);
+/// What is said to whom that took too long, in milliseconds.
+const TRY_AGAIN_MS: u64 = 5_000;
+
 /// What one answer is built from.
-struct Building<'a> {
-    sync: &'a Sync,
-    snapshot: Snapshot,
-    asker: &'a Asker,
-    asked: &'a Asked,
-    /// Up to where the client knows; 0 for one that knows nothing.
-    since: i64,
+pub(super) struct Building<'a> {
+    pub(super) sync: &'a Sync,
+    pub(super) snapshot: Snapshot,
+    pub(super) asker: &'a Asker,
+    pub(super) asked: &'a Asked,
+    /// The token of the answer before; a client without one knows nothing.
+    told: Option<Token>,
+    /// Up to where the client knows of what is being looked at; 0 where it knows nothing.
+    pub(super) since: i64,
     /// The count of moments up to where the client knows.
-    serial: u64,
+    pub(super) serial: u64,
+    /// Whether that count says nothing about who typed, so that everything is told again.
+    pub(super) forgot_typing: bool,
     now: i64,
     /// What changed, where that is remembered.
-    changed: Option<Changed>,
+    pub(super) changed: Option<Changed>,
     /// Those with whom the person shares a room since then, whose presence they do not know yet.
-    met: HashSet<OwnedUserId>,
+    pub(super) met: HashSet<OwnedUserId>,
+    /// Where the answer was full.
+    rest: Option<Rest>,
 }
 
 impl Sync {
@@ -76,8 +95,16 @@ impl Sync {
         asked: &Asked,
         since: Option<Token>,
     ) -> Result<Answer, Error> {
+        // Few at a time of those answers that can be large and cost much.
+        let whole = asked.full_state || since.is_none_or(|token| token.rest.is_some());
+        let _turn = if whole {
+            let turn = timeout(TURN, self.whole.acquire()).await;
+            Some(turn.map_err(|_late| Error::TooOften { retry_ms: TRY_AGAIN_MS })?)
+        } else {
+            None
+        };
         // The count is read before the store: what comes in between is told twice rather than never.
-        let serial_now = self.live.serial();
+        let (serial_now, typing) = (self.live.serial(), self.live.anybody_types());
         let mut snapshot = self.ground.store.snapshot().await?;
         let now = snapshot.position().await?;
         let position = since.map_or(0, |token| token.position);
@@ -86,10 +113,14 @@ impl Sync {
                 "the token is from a future that this node does not know".to_owned(),
             ));
         }
-        let serial =
-            since.filter(|token| token.boot == self.live.boot()).map_or(0, |token| token.serial);
+        // Counts of another start of this process say nothing now.
+        let serial = since.filter(|token| token.boot == self.live.boot()).map(|token| token.serial);
+        let forgot_typing = since.is_some_and(|token| token.typing)
+            && serial.is_none_or(|serial| serial < self.live.typing_floor());
         let changed = match since {
-            Some(_) if !asked.full_state => self.news.changed(&asker.user_id, position, now).await,
+            Some(token) if token.rest.is_none() && !asked.full_state && !forgot_typing => {
+                self.news.changed(&asker.user_id, position, now).await
+            }
             _ => None,
         };
         let mut building = Building {
@@ -97,14 +128,20 @@ impl Sync {
             snapshot,
             asker,
             asked,
+            told: since,
             since: position,
-            serial,
+            serial: serial.unwrap_or(0),
+            forgot_typing,
             now,
             changed,
             met: HashSet::new(),
+            rest: None,
         };
         let mut answer = building.answer().await?;
-        let token = Token { position: now, serial: serial_now, boot: self.live.boot() };
+        let rest = building.rest;
+        answer.more = rest.is_some();
+        let boot = self.live.boot();
+        let token = Token { position: now, serial: serial_now, boot, typing, rest };
         answer.next_batch = token.seal(&self.ground.token_key, &asker.user_id);
         Ok(answer)
     }
@@ -117,7 +154,12 @@ impl Building<'_> {
         answer.account_data = account_data;
         let typing: HashSet<i64> =
             self.sync.live.rooms_typing_since(self.serial).into_iter().collect();
+        let (mut bytes, mut last) = (0, None);
         for member in self.memberships(&own, &typing).await? {
+            if let Some(beyond) = last.filter(|_| bytes >= limits::SYNC_BYTES) {
+                self.rest = Some(Rest { beyond, position: self.rest_from() });
+                break;
+            }
             let Some(room) = rooms::by_numbers(&mut self.snapshot, &[member.room_no]).await?.pop()
             else {
                 continue;
@@ -125,14 +167,33 @@ impl Building<'_> {
             if !self.asked.filter.room.takes(room.room_id.as_str()) {
                 continue;
             }
+            self.since = self.told.map_or(0, |token| token.position_of(room.room_no));
             let data = own.remove(&member.room_no).unwrap_or_default();
-            self.room(&mut answer, &room, &member, data).await?;
+            bytes += self.room(&mut answer, &room, &member, data).await?;
+            last = Some(room.room_no);
         }
+        self.since = self.told.map_or(0, |token| token.position);
         answer.presence = self.presence().await?;
         Ok(answer)
     }
 
-    /// The person's rooms that may have something to tell.
+    /// Up to where a client knows of rooms for which this answer has no room.
+    fn rest_from(&self) -> i64 {
+        match self.told {
+            Some(token) if !self.asked.full_state => {
+                token.rest.map_or(token.position, |rest| rest.position)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Whether a room is one for which the answers before had no room.
+    pub(super) fn is_rest(&self, room: &RoomRow) -> bool {
+        let rest = self.told.and_then(|token| token.rest);
+        rest.is_some_and(|rest| room.room_no > rest.beyond)
+    }
+
+    /// The person's rooms that may have something to tell, by their numbers.
     async fn memberships(
         &mut self,
         own: &HashMap<i64, Events>,
@@ -147,31 +208,39 @@ impl Building<'_> {
         numbers.extend(own.keys().chain(typing));
         numbers.sort_unstable();
         numbers.dedup();
-        Ok(rooms::memberships_in(&mut self.snapshot, user_id, &numbers).await?)
+        let mut rows = rooms::memberships_in(&mut self.snapshot, user_id, &numbers).await?;
+        rows.sort_unstable_by_key(|row| row.room_no);
+        Ok(rows)
     }
 
+    /// Tells of a room what there is to tell; gives how large that is, in bytes.
     async fn room(
         &mut self,
         answer: &mut Answer,
         room: &RoomRow,
         member: &MemberRow,
         data: Events,
-    ) -> Result<(), Error> {
+    ) -> Result<usize, Error> {
         let new = member.position > self.since;
-        match member.membership {
+        let id = room.room_id.clone();
+        Ok(match member.membership {
             Membership::Join => {
-                let part = self.joined(room, member, data).await?;
-                if let Some(part) = part {
-                    answer.rooms.join.insert(room.room_id.clone(), part);
-                }
+                let Some(part) = self.joined(room, member, data).await? else { return Ok(0) };
+                let bytes = part.bytes();
+                answer.rooms.join.insert(id, part);
+                bytes
             }
             Membership::Invite if new => {
                 let invite_state = self.at_the_door(member).await?;
-                answer.rooms.invite.insert(room.room_id.clone(), InvitePart { invite_state });
+                let bytes = invite_state.bytes();
+                answer.rooms.invite.insert(id, InvitePart { invite_state });
+                bytes
             }
             Membership::Knock if new => {
                 let knock_state = self.at_the_door(member).await?;
-                answer.rooms.knock.insert(room.room_id.clone(), KnockPart { knock_state });
+                let bytes = knock_state.bytes();
+                answer.rooms.knock.insert(id, KnockPart { knock_state });
+                bytes
             }
             Membership::Leave | Membership::Ban
                 if new
@@ -179,11 +248,12 @@ impl Building<'_> {
                     && (self.since > 0 || self.asked.filter.room.include_leave) =>
             {
                 let timeline = self.left(room, member).await?;
-                answer.rooms.leave.insert(room.room_id.clone(), LeftPart { timeline });
+                let bytes = timeline.bytes();
+                answer.rooms.leave.insert(id, LeftPart { timeline });
+                bytes
             }
-            _ => {}
-        }
-        Ok(())
+            _ => 0,
+        })
     }
 
     async fn joined(
@@ -194,8 +264,9 @@ impl Building<'_> {
     ) -> Result<Option<JoinedPart>, Error> {
         let known = self.known_state(room, member).await?;
         let new = known.is_none();
-        let account_data = if new && self.since > 0 {
-            // What was set before the room was joined has not been told.
+        let account_data = if (new && self.since > 0) || self.is_rest(room) {
+            // What was set before the room was joined has not been told, nor what belongs to one
+            // that found no room in the answer before.
             let items = people::data_of_room(&mut self.snapshot, &self.asker.user_id, room.room_no);
             shown_data(&items.await?, &self.asked.filter.room.account_data)?
         } else {
@@ -210,7 +281,7 @@ impl Building<'_> {
         self.meet(room, new, &page).await?;
         let summary = self.summary(room, &page, new, limited).await?;
         let end = room.state_root;
-        let start = page.first().map_or(end, |it| it.state_before);
+        let start = page.first().and_then(|it| it.roots).map_or(end, |roots| roots.room_before);
         let heroes = summary.heroes.as_deref().unwrap_or_default();
         let timeline = self.stateful(room, known, (start, end), &page, limited, heroes).await?;
         // A room of which the filter leaves nothing is nothing to wake anybody for.
@@ -257,18 +328,11 @@ impl Building<'_> {
         let known = self.known_state(room, member).await?;
         let (page, limited) = self.timeline(room, member, known.is_none(), member.position).await?;
         let left = member.left.unwrap_or(member.position);
-        let end = self.state_at(room, left).await?;
+        let end = view::root_at(&mut self.snapshot, room, left).await?;
         // Of a ban after leaving, the event is told, but not the state that it came upon.
         let first = page.iter().find(|it| it.position.is_some_and(|position| position <= left));
-        let start = first.map_or(end, |it| it.state_before);
+        let start = first.and_then(|it| it.roots).map_or(end, |roots| roots.room_before);
         self.stateful(room, known, (start, end), &page, limited, &[]).await
-    }
-
-    /// The state after the newest event that is no newer than a position.
-    async fn state_at(&mut self, room: &RoomRow, position: i64) -> Result<NodeId, Error> {
-        let stretch = Stretch::Back { upto: position, after: 0 };
-        let last = events::timeline(&mut self.snapshot, room.room_no, stretch, 1).await?;
-        Ok(last.first().map_or(room.state_root, |it| it.state_after))
     }
 
     /// The state that the client knows; nothing where it was not in the room then.
@@ -280,9 +344,7 @@ impl Building<'_> {
         if self.since == 0 {
             return Ok(None);
         }
-        let stretch = Stretch::Forth { after: self.since, upto: i64::MAX };
-        let first = events::timeline(&mut self.snapshot, room.room_no, stretch, 1).await?;
-        let root = first.first().map_or(room.state_root, |it| it.state_before);
+        let root = view::root_at(&mut self.snapshot, room, self.since).await?;
         if member.position <= self.since {
             return Ok(Some(root));
         }
@@ -306,7 +368,7 @@ impl Building<'_> {
         let filter = &self.asked.filter.room.timeline;
         let limit = filter.limit.unwrap_or(TIMELINE).min(limits::SYNC_TIMELINE_EVENTS);
         let (wanted, limit) = (i64::from(limit) + 1, limit as usize);
-        let after = if new { 0 } else { self.since };
+        let after = if new { i64::MIN } else { self.since };
         let mut kept: Vec<StoredEvent> = Vec::new();
         let mut upto = upto;
         let mut more = true;
@@ -360,7 +422,8 @@ impl Building<'_> {
         newest: i64,
     ) -> Result<TimelinePart, Error> {
         let ground = &self.sync.ground;
-        let rendered = view::render(ground, &mut self.snapshot, self.asker, page, false).await?;
+        let form = form(self.asked);
+        let rendered = view::render(ground, &mut self.snapshot, self.asker, page, form).await?;
         let before = page.first().and_then(|it| it.position).map_or(newest, |first| first - 1);
         Ok(TimelinePart {
             events: rendered.into_iter().map(|it| it.json).collect(),
@@ -403,7 +466,8 @@ impl Building<'_> {
         }
         found.retain(|it| filter.takes_event(&it.event));
         found.sort_by_key(|it| it.event_no);
-        Ok(Events { events: view::plain(&mut self.snapshot, &found, false).await? })
+        let form = form(self.asked);
+        Ok(Events { events: view::plain(&mut self.snapshot, &found, form).await? })
     }
 
     /// The entries of one state that another does not hold.
@@ -508,141 +572,27 @@ impl Building<'_> {
     async fn at_the_door(&mut self, member: &MemberRow) -> Result<Events, Error> {
         let own = events::by_numbers(&mut self.snapshot, &[member.event_no]).await?;
         let Some(own) = own.into_values().next() else { return Ok(Events::default()) };
+        let Some(roots) = own.roots else { return Ok(Events::default()) };
         let keys: Vec<StateKey> =
             SHOWN_AT_THE_DOOR.iter().map(|kind| StateKey::new(kind.clone(), "")).collect();
-        let numbers = state::lookup(&mut self.snapshot, own.state_before, &keys).await?;
+        let numbers = state::lookup(&mut self.snapshot, roots.state_before, &keys).await?;
         let mut numbers: Vec<EventNo> = numbers.into_iter().flatten().collect();
         let inviter = StateKey::new(StateEventType::RoomMember, own.event.sender().as_str());
-        numbers.extend(state::lookup(&mut self.snapshot, own.state_before, &[inviter]).await?[0]);
+        numbers.extend(state::lookup(&mut self.snapshot, roots.state_before, &[inviter]).await?[0]);
         let shown = events::by_numbers(&mut self.snapshot, &numbers).await?;
         let mut list: Vec<Box<RawValue>> =
             shown.values().map(|it| format::stripped(&it.event)).collect();
         list.push(format::stripped(&own.event));
         Ok(Events { events: list })
     }
-
-    async fn ephemeral(&mut self, room: &RoomRow, new: bool) -> Result<Events, Error> {
-        let filter = &self.asked.filter.room.ephemeral;
-        let mut list = Vec::new();
-        if !filter.takes_room(room.room_id.as_str()) {
-            return Ok(Events::default());
-        }
-        let moved =
-            new || self.changed.as_ref().is_none_or(|it| it.receipts.contains(&room.room_no));
-        if moved && filter.takes_type("m.receipt") {
-            let since = if new { 0 } else { self.since };
-            let receipts = people::receipts_since(&mut self.snapshot, room.room_no, since).await?;
-            list.extend(self.receipts(receipts));
-        }
-        let serial = if new { 0 } else { self.serial };
-        if filter.takes_type("m.typing")
-            && let Some(users) = self.sync.live.typing_since(room.room_no, serial)
-            && (!new || !users.is_empty())
-        {
-            list.push(json!({ "type": "m.typing", "content": { "user_ids": users } }));
-        }
-        raw_events(&list)
-    }
-
-    /// Receipts as events, one for each thread (client-server API, receipts): in one of them a
-    /// person's receipts of two threads on the same event would hide each other.
-    fn receipts(&self, receipts: Vec<people::Receipt>) -> Vec<serde_json::Value> {
-        let filter = &self.asked.filter.room.ephemeral;
-        let mut threads: BTreeMap<Option<String>, serde_json::Value> = BTreeMap::new();
-        for receipt in receipts {
-            let foreign = receipt.user_id != self.asker.user_id;
-            if foreign
-                && (receipt.kind == "m.read.private"
-                    || !filter.takes("m.receipt", receipt.user_id.as_str()))
-            {
-                continue;
-            }
-            let mut told = json!({ "ts": receipt.sent_ms });
-            if let Some(thread) = &receipt.thread {
-                told["thread_id"] = thread.as_str().into();
-            }
-            let content = threads.entry(receipt.thread).or_insert_with(|| json!({}));
-            content[receipt.event_id.as_str()][&receipt.kind][receipt.user_id.as_str()] = told;
-        }
-        let event = |content| json!({ "type": "m.receipt", "content": content });
-        threads.into_values().map(event).collect()
-    }
-
-    /// The person's own data that changed: that of each room, and that of the account.
-    async fn account_data(&mut self) -> Result<(HashMap<i64, Events>, Events), Error> {
-        if self.changed.as_ref().is_some_and(|changed| !changed.own) {
-            return Ok((HashMap::new(), Events::default()));
-        }
-        let since = if self.asked.full_state { 0 } else { self.since };
-        let items = people::data_since(&mut self.snapshot, &self.asker.user_id, since).await?;
-        let mut by_room: HashMap<i64, Vec<DataItem>> = HashMap::new();
-        for item in items {
-            by_room.entry(item.room_no).or_default().push(item);
-        }
-        let global = by_room.remove(&0).unwrap_or_default();
-        let global = shown_data(&global, &self.asked.filter.account_data)?;
-        let of_room = &self.asked.filter.room.account_data;
-        let mut shown = HashMap::new();
-        for (room_no, items) in by_room {
-            let events = shown_data(&items, of_room)?;
-            if !events.is_empty() {
-                shown.insert(room_no, events);
-            }
-        }
-        Ok((shown, global))
-    }
-
-    async fn presence(&mut self) -> Result<Events, Error> {
-        let filter = &self.asked.filter.presence;
-        let now_ms = self.sync.ground.clock.now_ms();
-        let live = &self.sync.live;
-        let mut told: BTreeMap<OwnedUserId, Present> =
-            live.present_since(self.serial).into_iter().collect();
-        for user_id in std::mem::take(&mut self.met) {
-            if let Some(present) = live.presence(&user_id) {
-                told.insert(user_id, present);
-            }
-        }
-        let mut list = Vec::new();
-        for (user_id, present) in told {
-            let own = user_id == self.asker.user_id;
-            if !filter.takes("m.presence", user_id.as_str()) {
-                continue;
-            }
-            if own || rooms::share_a_room(&mut self.snapshot, &self.asker.user_id, &user_id).await?
-            {
-                list.push(presence_event(&user_id, &present, now_ms));
-            }
-        }
-        raw_events(&list)
-    }
 }
 
-/// Items of account data as events, without those that a filter leaves out.
-fn shown_data(items: &[DataItem], filter: &EventFilter) -> Result<Events, Error> {
-    let mut events = Vec::new();
-    for item in items.iter().filter(|item| filter.takes_type(&item.kind)) {
-        let kind = serde_json::to_string(&item.kind).map_err(Error::internal)?;
-        let json = format!("{{\"type\":{kind},\"content\":{}}}", item.content);
-        events.push(RawValue::from_string(json).map_err(Error::internal)?);
+/// How the client wants the events of rooms.
+fn form(asked: &Asked) -> Form<'_> {
+    let filter = &asked.filter;
+    Form {
+        under_room: true,
+        federation: filter.event_format == EventFormat::Federation,
+        fields: filter.event_fields.as_ref(),
     }
-    Ok(Events { events })
-}
-
-/// A presence as `/sync` and `/presence` show it.
-fn presence_event(user_id: &ruma::UserId, present: &Present, now_ms: i64) -> serde_json::Value {
-    let mut content = json!({
-        "presence": present.presence.as_str(),
-        "last_active_ago": (now_ms - present.active_ms).max(0),
-        "currently_active": present.presence == super::Presence::Online,
-    });
-    if let Some(status) = &present.status {
-        content["status_msg"] = status.as_str().into();
-    }
-    json!({ "type": "m.presence", "sender": user_id, "content": content })
-}
-
-fn raw_events(list: &[serde_json::Value]) -> Result<Events, Error> {
-    let events = list.iter().map(serde_json::value::to_raw_value).collect::<Result<_, _>>();
-    Ok(Events { events: events.map_err(Error::internal)? })
 }

@@ -1,6 +1,7 @@
 //! News for clients: what changed since they last asked, and waiting until something does.
 
 mod answer;
+mod beside;
 mod build;
 mod news;
 mod token;
@@ -9,7 +10,10 @@ use std::{sync::Arc, time::Duration};
 
 use ruma::UserId;
 use serde::Serialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 use wayside_specs::limits;
 
 use self::news::News;
@@ -26,7 +30,12 @@ pub struct Sync {
     ground: Arc<Ground>,
     live: Arc<Live>,
     news: Arc<News>,
+    /// Turns for answers to those who know nothing yet.
+    whole: Semaphore,
 }
+
+/// Answers to those who know nothing yet that are built at the same time.
+const WHOLE: usize = 4;
 
 /// What a client asks for (client-server API, `GET /sync`).
 #[derive(Debug)]
@@ -50,7 +59,7 @@ impl Sync {
     #[must_use]
     pub fn new(ground: Arc<Ground>, live: Arc<Live>) -> Self {
         let news = Arc::new(News::new(ground.store.clone(), live.clone()));
-        Self { ground, live, news }
+        Self { ground, live, news, whole: Semaphore::new(WHOLE) }
     }
 
     /// Follows the store and the moment and wakes those who wait, until the node stops.
@@ -119,7 +128,7 @@ impl Sync {
 /// The pagination token of a position. It opens nothing: what a page shows is decided by who asks.
 #[must_use]
 pub fn page_token(position: i64) -> String {
-    format!("t{}", position.max(0))
+    format!("t{position}")
 }
 
 /// A list of events, as all parts of an answer wrap it.
@@ -130,6 +139,10 @@ pub struct Events {
 }
 
 impl Events {
+    fn bytes(&self) -> usize {
+        self.events.iter().map(|event| event.get().len()).sum()
+    }
+
     fn is_empty(&self) -> bool {
         self.events.is_empty()
     }

@@ -12,13 +12,38 @@ pub struct Token {
     pub serial: u64,
     /// In which start of the process that count was.
     pub boot: u32,
+    /// Whether anybody typed then: a client that was told so must hear of the end.
+    pub typing: bool,
+    /// What the answers so far had no room for.
+    pub rest: Option<Rest>,
+}
+
+/// The rooms that a client has not been told of up to the token's position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// All with a higher number than this.
+    pub beyond: i64,
+    /// Up to where the client knows of them.
+    pub position: i64,
 }
 
 impl Token {
-    /// The text for a client: `s<position>_<serial>_<boot>_<seal>`.
+    /// Up to where a client knows of a room.
+    #[must_use]
+    pub fn position_of(&self, room_no: i64) -> i64 {
+        let rest = self.rest.filter(|rest| room_no > rest.beyond);
+        rest.map_or(self.position, |rest| rest.position)
+    }
+
+    /// The text for a client: `s<position>_<serial>_<boot>_<typing>_<seal>`, and before the seal
+    /// `<beyond>_<position>` where there is a rest.
     #[must_use]
     pub fn seal(&self, key: &[u8; 32], user_id: &UserId) -> String {
-        let body = format!("s{}_{}_{}", self.position, self.serial, self.boot);
+        let typing = u8::from(self.typing);
+        let mut body = format!("s{}_{}_{}_{typing}", self.position, self.serial, self.boot);
+        if let Some(Rest { beyond, position }) = self.rest {
+            body = format!("{body}_{beyond}_{position}");
+        }
         let seal = hex::encode(tag::tag(key, &[b"sync", user_id.as_bytes(), body.as_bytes()]));
         format!("{body}_{seal}")
     }
@@ -39,6 +64,14 @@ impl Token {
             position: parts.next()?.parse().ok()?,
             serial: parts.next()?.parse().ok()?,
             boot: parts.next()?.parse().ok()?,
+            typing: parts.next()? == "1",
+            rest: match parts.next() {
+                None => None,
+                Some(beyond) => Some(Rest {
+                    beyond: beyond.parse().ok()?,
+                    position: parts.next()?.parse().ok()?,
+                }),
+            },
         };
         parts.next().is_none().then_some(token)
     }
@@ -47,7 +80,7 @@ impl Token {
 /// The position that a pagination token of [`super::page_token`] names.
 #[must_use]
 pub(super) fn page_position(text: &str) -> Option<i64> {
-    text.strip_prefix('t')?.parse().ok().filter(|position| *position >= 0)
+    text.strip_prefix('t')?.parse().ok()
 }
 
 #[cfg(test)]
@@ -59,7 +92,7 @@ mod tests {
     #[test]
     fn a_token_reads_back_for_its_owner_and_for_nobody_else() {
         let key = [7; 32];
-        let token = Token { position: 42, serial: 3, boot: 9 };
+        let token = Token { position: 42, serial: 3, boot: 9, typing: true, rest: None };
         let text = token.seal(&key, user_id!("@ann:a.test"));
         assert_eq!(Token::parse(&key, user_id!("@ann:a.test"), &text), Some(token));
         assert_eq!(Token::parse(&key, user_id!("@bob:a.test"), &text), None);
@@ -70,13 +103,17 @@ mod tests {
 
     #[test]
     fn every_place_reads_back() {
-        bolero::check!().with_type::<(i64, u64, u32)>().for_each(|&(position, serial, boot)| {
-            let token = Token { position, serial, boot };
-            let text = token.seal(&[7; 32], user_id!("@ann:a.test"));
-            assert_eq!(Token::parse(&[7; 32], user_id!("@ann:a.test"), &text), Some(token));
-            let page = super::super::page_token(position);
-            assert_eq!(page_position(&page), Some(position.max(0)));
-        });
+        type Parts = (i64, u64, u32, bool, Option<(i64, i64)>);
+        bolero::check!().with_type::<Parts>().for_each(
+            |&(position, serial, boot, typing, rest)| {
+                let rest = rest.map(|(beyond, position)| Rest { beyond, position });
+                let token = Token { position, serial, boot, typing, rest };
+                let text = token.seal(&[7; 32], user_id!("@ann:a.test"));
+                assert_eq!(Token::parse(&[7; 32], user_id!("@ann:a.test"), &text), Some(token));
+                let page = super::super::page_token(position);
+                assert_eq!(page_position(&page), Some(position));
+            },
+        );
     }
 
     #[test]
@@ -85,11 +122,17 @@ mod tests {
             let text = String::from_utf8_lossy(bytes);
             assert_eq!(Token::parse(&[7; 32], user_id!("@ann:a.test"), &text), None);
             // Nor would it with a seal that fits.
-            for text in [text.to_string(), format!("s{text}"), format!("s1_{text}_3")] {
+            for text in [
+                text.to_string(),
+                format!("s{text}"),
+                format!("s1_{text}_3"),
+                format!("s1_2_3_{text}"),
+            ] {
                 let _whatever_it_is = Token::read(&text);
             }
-            let position = page_position(&text).or_else(|| page_position(&format!("t{text}")));
-            assert!(position.is_none_or(|position| position >= 0));
+            for text in [text.to_string(), format!("t{text}")] {
+                let _whatever_it_is = page_position(&text);
+            }
         });
     }
 }
