@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use wayside_tests::{Client, RoomId};
 
 use crate::stage::{
-    Deeds, Ear, Stage, bodies, escaped, is_quiet, list, one, part, refused, stories,
+    Deeds, Ear, Stage, bodies, escaped, is_quiet, list, one, part, refused, room_of, stories,
+    typists,
 };
 
 stories! {
@@ -23,8 +24,7 @@ async fn a_first_answer_too_large_comes_in_parts(stage: &mut Stage) -> Result<()
     let text = "x".repeat(60_000);
     let mut rooms = Vec::new();
     for number in 0..3 {
-        let room = ann.create_room(&json!({"preset": "public_chat"})).await?;
-        bob.join(&room).await?;
+        let room = room_of(&[&ann, &bob], &json!({"preset": "public_chat"})).await?;
         // Two of these rooms are more than one answer holds.
         let said = (0..72).map(|at| {
             let (ann, room, text) = (&ann, &room, &text);
@@ -102,14 +102,10 @@ async fn account_data_has_an_end(stage: &mut Stage) -> Result<()> {
 
 async fn typing_ends_over_a_restart(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
-    let room = ann.create_room(&json!({"preset": "public_chat"})).await?;
-    bob.join(&room).await?;
+    let room = room_of(&[&ann, &bob], &json!({"preset": "public_chat"})).await?;
     let mut ear = Ear::of(&bob).await?;
     let typing = format!("/_matrix/client/v3/rooms/{room}/typing/{}", escaped(ann.id()));
-    let who = |answer: &Value| {
-        one(&list(part(answer, &room, "join/ephemeral")), "m.typing", None)
-            .map(|it| list(&it["content"]["user_ids"]))
-    };
+    let who = |answer: &Value| typists(answer, &room);
     ann.put(&typing, &json!({"typing": true, "timeout": 120_000})).await?;
     ensure!(ear.hear(who).await? == [json!(ann.id())], "Ann types");
     stage.restart().await?;

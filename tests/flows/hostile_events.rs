@@ -29,6 +29,15 @@ struct House {
 }
 
 impl House {
+    /// A house whose levels stand as [`House::levels`] gives them.
+    async fn ruled(siege: &mut Siege, version: &'static str) -> Result<Self> {
+        let house = Self::build(siege, version, json!({})).await?;
+        let path = house.state("m.room.power_levels", "");
+        let set = house.levels(&json!({})).to_string();
+        siege.expect("the levels", &house.owner, ("PUT", &path, &set), GOOD).await?;
+        Ok(house)
+    }
+
     async fn build(siege: &Siege, version: &'static str, asked: Value) -> Result<Self> {
         let person = |name: &str| {
             let name = format!("{name}{version}");
@@ -197,10 +206,8 @@ async fn what_stands_can_be_read_and_emptied(siege: &mut Siege, house: &House) -
 async fn hostile_events_power() -> Result<()> {
     let Some(mut siege) = Siege::lay(Engine::Sqlite, &[]).await? else { return Ok(()) };
     for version in VERSIONS {
-        let house = House::build(&siege, version, json!({})).await?;
+        let house = House::ruled(&mut siege, version).await?;
         let path = house.state("m.room.power_levels", "");
-        let set = house.levels(&json!({})).to_string();
-        siege.expect("the levels", &house.owner, ("PUT", &path, &set), GOOD).await?;
         let (moderator, peer) = (id_of(&house.moderator), id_of(&house.peer));
         let (member, owner) = (id_of(&house.member), id_of(&house.owner));
         let by_moderator: Vec<(&str, Value, &[u16])> = vec![
@@ -269,10 +276,7 @@ async fn of_creators(siege: &mut Siege, house: &House) -> Result<()> {
 async fn hostile_events_membership() -> Result<()> {
     let Some(mut siege) = Siege::lay(Engine::Sqlite, &[]).await? else { return Ok(()) };
     for version in VERSIONS {
-        let house = House::build(&siege, version, json!({})).await?;
-        let path = house.state("m.room.power_levels", "");
-        let set = house.levels(&json!({})).to_string();
-        siege.expect("the levels", &house.owner, ("PUT", &path, &set), GOOD).await?;
+        let house = House::ruled(&mut siege, version).await?;
         from_outside(&mut siege, &house).await?;
         against_others(&mut siege, &house).await?;
         when_banned(&mut siege, &house).await?;

@@ -4,7 +4,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use wayside_tests::{Client, RoomId};
 
-use crate::stage::{Deeds, Ear, Stage, VERSIONS, escaped, list, one, part, refused, stories};
+use crate::stage::{
+    Deeds, Ear, Stage, VERSIONS, escaped, list, one, part, refused, room_of, stories,
+};
 
 stories! {
     every_way_into_a_room;
@@ -100,10 +102,8 @@ async fn power_decides_who_goes(stage: &mut Stage) -> Result<()> {
     let (ann, bob, cat) =
         (stage.person("ann").await?, stage.person("bob").await?, stage.person("cat").await?);
     for version in VERSIONS {
-        let room =
-            ann.create_room(&json!({"preset": "public_chat", "room_version": version})).await?;
-        bob.join(&room).await?;
-        cat.join(&room).await?;
+        let asked = json!({"preset": "public_chat", "room_version": version});
+        let room = room_of(&[&ann, &bob, &cat], &asked).await?;
         for verb in ["kick", "ban"] {
             refused(bob.deed(&room, verb, Some(&ann)).await, 403, "M_FORBIDDEN")?;
         }
@@ -296,10 +296,8 @@ async fn only_who_may_redacts(stage: &mut Stage) -> Result<()> {
     let (ann, bob, cat) =
         (stage.person("ann").await?, stage.person("bob").await?, stage.person("cat").await?);
     for version in VERSIONS {
-        let room =
-            ann.create_room(&json!({"preset": "public_chat", "room_version": version})).await?;
-        bob.join(&room).await?;
-        cat.join(&room).await?;
+        let asked = json!({"preset": "public_chat", "room_version": version});
+        let room = room_of(&[&ann, &bob, &cat], &asked).await?;
         let said = bob.say(&room, "mine").await?;
         let redact = |event: &str, txn: &str| {
             format!("/_matrix/client/v3/rooms/{room}/redact/{event}/{txn}")

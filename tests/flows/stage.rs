@@ -187,6 +187,21 @@ pub(crate) fn refused<T: Debug>(
     }
 }
 
+/// Who types in a room, where an answer of sync says that.
+pub(crate) fn typists(answer: &Value, room: &RoomId) -> Option<Vec<Value>> {
+    let ephemeral = list(part(answer, room, "join/ephemeral"));
+    one(&ephemeral, "m.typing", None).map(|it| list(&it["content"]["user_ids"]))
+}
+
+/// A room of the first, in which all others are too.
+pub(crate) async fn room_of(people: &[&Client], request: &Value) -> Result<RoomId> {
+    let room = people[0].create_room(request).await?;
+    for person in &people[1..] {
+        person.join(&room).await?;
+    }
+    Ok(room)
+}
+
 /// Text as it stands in a path or query.
 pub(crate) fn escaped(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);

@@ -4,10 +4,11 @@ use std::{collections::HashSet, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use wayside_tests::{Client, RoomId, SyncToken};
+use wayside_tests::{Client, SyncToken};
 
 use crate::stage::{
-    Deeds, Ear, Stage, VERSIONS, bodies, escaped, is_quiet, list, one, part, refused, stories,
+    Deeds, Ear, Stage, VERSIONS, bodies, escaped, is_quiet, list, one, part, refused, room_of,
+    stories, typists,
 };
 
 stories! {
@@ -23,15 +24,6 @@ stories! {
 }
 
 const OPEN: fn() -> Value = || json!({ "preset": "public_chat" });
-
-/// A room of the first, in which all others are too.
-async fn room_of(people: &[&Client], request: &Value) -> Result<RoomId> {
-    let room = people[0].create_room(request).await?;
-    for person in &people[1..] {
-        person.join(&room).await?;
-    }
-    Ok(room)
-}
 
 async fn everything_wakes_a_long_poll(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
@@ -447,10 +439,7 @@ async fn ephemeral_things_are_told_once(stage: &mut Stage) -> Result<()> {
     let event = ann.say(&room, "hello").await?;
     let (mut ear, mut stranger) = (Ear::of(&bob).await?, Ear::of(&cat).await?);
     let typing = format!("/_matrix/client/v3/rooms/{room}/typing/{}", escaped(ann.id()));
-    let who = |answer: &Value| {
-        one(&list(part(answer, &room, "join/ephemeral")), "m.typing", None)
-            .map(|it| list(&it["content"]["user_ids"]))
-    };
+    let who = |answer: &Value| typists(answer, &room);
     ann.put(&typing, &json!({"typing": true, "timeout": 60_000})).await?;
     ensure!(ear.hear(who).await? == [json!(ann.id())], "Ann types");
     ear.hears_nothing().await?;
