@@ -33,7 +33,7 @@ use crate::{
         social::Social,
         sync::Sync,
     },
-    store::{Store, blob::Blob},
+    store::{Purpose, Store, blob::Blob},
 };
 
 /// How long requests under way may take to finish when the node ends.
@@ -71,15 +71,15 @@ pub struct Inside {
 }
 
 /// Opens the data of a node and constructs its services.
-pub async fn open(config: Config) -> anyhow::Result<Inside> {
+pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     let folder = config.data.clone();
     make_folder(&folder)?;
     let clock = Clock;
-    let store = Store::open(&folder, config.database.as_deref()).await.with_context(|| {
-        match &config.database {
-            Some(_) => "opening the PostgreSQL database".to_owned(),
-            None => format!("opening the data in {}", folder.display()),
-        }
+    let database = config.database.as_deref();
+    let store = Store::open(&folder, database, purpose, clock).await;
+    let store = store.with_context(|| match database {
+        Some(_) => "opening the PostgreSQL database".to_owned(),
+        None => format!("opening the data in {}", folder.display()),
     })?;
     let (server_name, seed, token_key) = settle(&store, &config, clock).await?;
     let server_key = ServerKey::from_seed(seed, "1").context("reading the node's signing key")?;
@@ -159,7 +159,7 @@ fn make_folder(folder: &Path) -> anyhow::Result<()> {
 
 /// Opens the doors of a node.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
-    let Inside { services, moments } = open(config).await?;
+    let Inside { services, moments } = open(config, Purpose::Serving).await?;
     services.content.sweep_unfinished().await.context("sweeping unfinished uploads")?;
     let ground = services.ground.clone();
     let (stop, config) = (ground.stop.clone(), &ground.config);

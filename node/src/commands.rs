@@ -18,6 +18,7 @@ use wayside::{
         Services,
         accounts::{DeviceWish, Registering},
     },
+    store::Purpose,
 };
 use wayside_specs::Role;
 
@@ -58,7 +59,7 @@ pub(crate) async fn init(mut config: Config, name: &str) -> anyhow::Result<()> {
     // The store learns the name now, so that no later setting can give its ids another.
     config.server_name = Some(name.clone());
     let data = config.data.clone();
-    app::open(config).await?.services.ground.store.close().await;
+    app::open(config, Purpose::Command).await?.services.ground.store.close().await;
     println!("This node is called {name}. Its settings are in {}.", path.display());
     println!("Start it with: wayside serve --data {}", data.display());
     Ok(())
@@ -197,7 +198,7 @@ pub(crate) fn config(config: &Config, arguments: &ArgMatches) -> anyhow::Result<
 
 /// Looks after accounts.
 pub(crate) async fn user(config: Config, arguments: &ArgMatches) -> anyhow::Result<()> {
-    let inside = app::open(config).await?;
+    let inside = app::open(config, Purpose::Command).await?;
     let services = &inside.services;
     let done = match arguments.subcommand() {
         Some(("add", given)) => add_user(services, given).await,
@@ -289,7 +290,7 @@ pub(crate) async fn invite(config: Config, arguments: &ArgMatches) -> anyhow::Re
     let days = arguments.get_one::<i64>("days").copied().unwrap_or(7);
     let noted = fs::read_to_string(config.data.join(ADDRESS_FILE)).ok();
     let public = config.public_url.clone().or(noted);
-    let inside = app::open(config).await?;
+    let inside = app::open(config, Purpose::Command).await?;
     let services = &inside.services;
     let link = services.accounts.invite(role, uses, Some(days * DAY_MS), None).await;
     services.ground.store.close().await;
@@ -303,7 +304,7 @@ pub(crate) async fn invite(config: Config, arguments: &ArgMatches) -> anyhow::Re
 
 /// Looks at the rooms.
 pub(crate) async fn room(config: Config, arguments: &ArgMatches) -> anyhow::Result<()> {
-    let inside = app::open(config).await?;
+    let inside = app::open(config, Purpose::Command).await?;
     let services = &inside.services;
     let done = match arguments.subcommand() {
         Some(("publish", given)) => {

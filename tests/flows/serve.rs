@@ -89,6 +89,35 @@ async fn serve_refuses_a_data_folder_that_another_node_uses() -> Result<()> {
 }
 
 #[tokio::test]
+async fn serve_refuses_a_database_that_another_node_serves() -> Result<()> {
+    let Some(town) = Town::found(Engine::Postgres)? else {
+        return Ok(());
+    };
+    let database = Engine::Postgres.database()?.context("PostgreSQL has databases")?;
+    let on = |name: &str| -> Result<Options> {
+        let data = town.folder().join(name);
+        fs::create_dir(&data)?;
+        // The URL is a setting of the folder, so that commands beside the node find it too.
+        fs::write(data.join("wayside.toml"), format!("database = \"{}\"\n", database.url()))?;
+        Ok(Options::new(&data).named("a.test"))
+    };
+    let mut node = on("first")?.start().await?;
+    let alice = Client::register(node.http(), "alice").await?;
+    let second = on("second")?;
+    second.start_refused().await?.names("another node serves this database")?;
+
+    let said = second.run(&["user", "role", "alice", "--role", "operator"]).await?;
+    ensure!(said.status.success(), "a command beside the node is refused: {}", said.stderr);
+    alice.create_room(&json!({})).await.context("the node has suffered")?;
+    // Killed, not ended: the next one must not be kept waiting by a session that nobody holds.
+    node.kill().await?;
+    let mut next = second.start().await?;
+    alice.at(next.http()).create_room(&json!({})).await?;
+    next.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn serve_shows_its_health_and_metrics() -> Result<()> {
     let Some(town) = Town::found(Engine::Sqlite)? else {
         return Ok(());

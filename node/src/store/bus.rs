@@ -47,6 +47,10 @@ pub struct Commit {
     pub position: i64,
     /// The changes, in order.
     pub changes: Vec<Change>,
+    /// Whether there were changes up to this position that nobody was told of, because another
+    /// process made them or because the engine's answer to a commit was lost. Whoever remembers
+    /// what they heard looks into the store instead, as after falling behind.
+    pub lost: bool,
 }
 
 /// The seam between processes: alone on one machine it is a channel.

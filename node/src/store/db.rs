@@ -17,6 +17,8 @@ pub(super) enum Conn {
     Postgres(PgConnection),
     SqliteSnapshot(Transaction<'static, Sqlite>),
     PostgresSnapshot(Transaction<'static, Postgres>),
+    /// None for now: it was lost and is being opened again.
+    Lost,
 }
 
 /// A value bound to a statement; the type stands even where the value is missing, as PostgreSQL wants it.
@@ -60,6 +62,7 @@ impl Conn {
             Self::Postgres(conn) => sqlx::raw_sql(sql).execute(&mut *conn).await.map(drop),
             Self::SqliteSnapshot(conn) => sqlx::raw_sql(sql).execute(&mut **conn).await.map(drop),
             Self::PostgresSnapshot(conn) => sqlx::raw_sql(sql).execute(&mut **conn).await.map(drop),
+            Self::Lost => return Err(StoreError::Unreachable),
         }
         .map_err(StoreError::from)
     }
@@ -68,11 +71,16 @@ impl Conn {
         matches!(self, Self::Postgres(_) | Self::PostgresSnapshot(_))
     }
 
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost)
+    }
+
     /// Whether the engine still answers; a lost PostgreSQL connection does not.
     pub(super) async fn answers(&mut self) -> bool {
         match self {
             Self::Postgres(conn) => conn.ping().await.is_ok(),
             Self::Sqlite(_) | Self::SqliteSnapshot(_) | Self::PostgresSnapshot(_) => true,
+            Self::Lost => false,
         }
     }
 }
@@ -127,6 +135,7 @@ impl Query<'_> {
             Conn::PostgresSnapshot(conn) => {
                 postgres(sql, values).execute(&mut **conn).await.map(|r| r.rows_affected())
             }
+            Conn::Lost => return Err(StoreError::Unreachable),
         }
         .map_err(StoreError::from)
     }
@@ -149,6 +158,7 @@ impl Query<'_> {
             Conn::PostgresSnapshot(conn) => {
                 wrap(postgres(sql, values).fetch_all(&mut **conn).await?, Row::Postgres)
             }
+            Conn::Lost => return Err(StoreError::Unreachable),
         })
     }
 

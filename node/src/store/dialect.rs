@@ -9,8 +9,20 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "graph", include_str!("migrations/0002_graph.sql")),
 ];
 
-/// The number under which PostgreSQL's advisory lock orders the writers of one node.
+/// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.
 pub(super) const LOCK_WRITERS: &str = "SELECT pg_advisory_xact_lock(7421830)";
+
+/// PostgreSQL's advisory lock of the one process that serves a database, until its session ends.
+pub(super) const LOCK_SERVING: &str = "SELECT pg_advisory_lock(7421831)";
+
+/// What tells a session of PostgreSQL from all others, also from a later one with its number.
+pub(super) const THIS_SESSION: &str = "SELECT CAST(pid AS BIGINT), CAST(backend_start AS TEXT) \
+                                       FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+
+/// Ends a session of PostgreSQL that has lost its client, and with it the locks that it holds.
+pub(super) const END_SESSION: &str = "SELECT CAST(pg_terminate_backend(pid) AS TEXT) \
+                                      FROM pg_stat_activity \
+                                      WHERE pid = $1 AND CAST(backend_start AS TEXT) = $2";
 
 /// What begins a group of writes on each engine.
 pub(super) const fn begin(postgres: bool) -> &'static str {
@@ -44,6 +56,8 @@ pub(super) enum Trouble {
     Full,
     /// Two rows claim the same name.
     Taken,
+    /// Somebody else holds a lock for longer than was waited for.
+    Locked,
     /// Anything else.
     Other,
 }
@@ -57,6 +71,8 @@ pub(super) fn trouble(error: &dyn sqlx::error::DatabaseError) -> Trouble {
     match code.as_ref() {
         // disk_full of PostgreSQL, SQLITE_FULL, and SQLITE_IOERR in writing, syncing and growing files.
         "53100" | "13" | "778" | "1034" | "1546" | "4874" => Trouble::Full,
+        // lock_not_available of PostgreSQL.
+        "55P03" => Trouble::Locked,
         _ => Trouble::Other,
     }
 }

@@ -12,27 +12,31 @@ mod db;
 mod dialect;
 pub mod events;
 mod facts;
+mod group;
 pub mod media;
 pub mod people;
+mod postgres;
 pub mod rooms;
 pub mod state;
 mod text;
 mod writer;
 
-use std::{path::Path, str::FromStr, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use sqlx::{
     ConnectOptions, Connection,
-    postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 pub use self::writer::{Tx, WriterCounts};
-use self::{bus::Bus, db::Conn, dialect::Trouble, state::NodeCache, writer::Writer};
+use self::{
+    bus::Bus, db::Conn, dialect::Trouble, postgres::Line, state::NodeCache, writer::Writer,
+};
+use crate::clock::Clock;
 
-/// Why the store could not do what was asked.
-#[derive(Debug, thiserror::Error)]
+/// Why the store could not do what was asked. One cause may be told to many, hence the clones.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The disk has no room left; nothing was changed.
     #[error("writing to the store: the disk is full; free some space, reading goes on meanwhile")]
@@ -46,15 +50,24 @@ pub enum StoreError {
     /// A stored fact does not read back as what was written.
     #[error("reading the store: {0}")]
     Damaged(&'static str),
+    /// Another process serves the database.
+    #[error(
+        "another node serves this database, and two would hide their changes from each other: end \
+         that one first, or give each a database of its own"
+    )]
+    Served,
+    /// The connection to the database was lost.
+    #[error("the database cannot be reached; it is tried again until it can")]
+    Unreachable,
     /// The engine failed.
     #[error("the database failed")]
-    Engine(#[source] sqlx::Error),
+    Engine(#[source] Arc<sqlx::Error>),
     /// The migrations could not be run.
     #[error("bringing the database to this version's form")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[source] Arc<sqlx::migrate::MigrateError>),
     /// Files could not be read or written.
     #[error("working on the files of the store")]
-    Files(#[source] std::io::Error),
+    Files(#[source] Arc<std::io::Error>),
     /// The writer has stopped: the node is shutting down, or the use case panicked.
     #[error("the store takes no more writes: {0}")]
     Stopped(&'static str),
@@ -66,10 +79,16 @@ impl From<sqlx::Error> for StoreError {
             match dialect::trouble(inner.as_ref()) {
                 Trouble::Full => return Self::Full,
                 Trouble::Taken => return Self::Taken,
-                Trouble::Other => {}
+                Trouble::Locked | Trouble::Other => {}
             }
         }
-        Self::Engine(error)
+        Self::Engine(Arc::new(error))
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(error: sqlx::migrate::MigrateError) -> Self {
+        Self::Migrate(Arc::new(error))
     }
 }
 
@@ -80,7 +99,7 @@ impl From<std::io::Error> for StoreError {
         {
             return Self::Full;
         }
-        Self::Files(error)
+        Self::Files(Arc::new(error))
     }
 }
 
@@ -89,6 +108,16 @@ impl From<std::io::Error> for StoreError {
 enum Db {
     Sqlite(sqlx::SqlitePool),
     Postgres(sqlx::PgPool),
+}
+
+/// What the store is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve people, which one process at a time does. Of SQLite's, the lock on the data folder
+    /// sees to that; in PostgreSQL, whose data have no folder, the store does.
+    Serving,
+    /// For a command, perhaps beside a process that serves.
+    Command,
 }
 
 /// The store of a node; cheap to clone.
@@ -108,8 +137,6 @@ pub struct Snapshot {
 
 /// Connections that read at the same time from SQLite: more would only wait for the two or so cores.
 const SQLITE_READERS: u32 = 4;
-/// Connections that read at the same time from PostgreSQL.
-const POSTGRES_READERS: u32 = 8;
 /// How long a reader waits for a free connection before it says so.
 const READER_WAIT: Duration = Duration::from_secs(20);
 /// How long an engine that another process has locked is waited for.
@@ -119,15 +146,24 @@ const PREPARED: usize = 256;
 
 impl Store {
     /// Opens or creates the store: PostgreSQL when `database` is a URL, else SQLite in `folder`.
-    pub async fn open(folder: &Path, database: Option<&str>) -> Result<Self, StoreError> {
-        let (db, conn) = match database {
-            Some(url) => open_postgres(url).await?,
-            None => open_sqlite(&folder.join("wayside.db")).await?,
+    pub async fn open(
+        folder: &Path,
+        database: Option<&str>,
+        purpose: Purpose,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
+        let (db, conn, line) = if let Some(url) = database {
+            let mut line = Line::new(url, purpose)?;
+            let pool = line.prepare().await?;
+            let conn = line.open().await?;
+            (Db::Postgres(pool), conn, Some(line))
+        } else {
+            let (db, conn) = open_sqlite(&folder.join("wayside.db")).await?;
+            (db, conn, None)
         };
         let bus = Bus::local();
         let nodes = state::node_cache();
-        let reopen = database.map(str::to_owned);
-        let writer = Writer::start(conn, reopen, bus.clone(), nodes.clone()).await?;
+        let writer = Writer::start(conn, line, bus.clone(), nodes.clone(), clock).await?;
         Ok(Self { db, writer, bus, nodes })
     }
 
@@ -229,29 +265,6 @@ async fn open_sqlite(path: &Path) -> Result<(Db, Conn), StoreError> {
         .acquire_timeout(READER_WAIT)
         .connect_lazy_with(options);
     Ok((Db::Sqlite(pool), Conn::Sqlite(conn)))
-}
-
-fn postgres_options(url: &str) -> Result<PgConnectOptions, StoreError> {
-    Ok(PgConnectOptions::from_str(url)?
-        .application_name("wayside")
-        .statement_cache_capacity(PREPARED)
-        .disable_statement_logging())
-}
-
-/// A new connection in place of one that was lost.
-async fn reopen_postgres(url: &str) -> Result<Conn, StoreError> {
-    Ok(Conn::Postgres(sqlx::PgConnection::connect_with(&postgres_options(url)?).await?))
-}
-
-async fn open_postgres(url: &str) -> Result<(Db, Conn), StoreError> {
-    let options = postgres_options(url)?;
-    let mut conn = sqlx::PgConnection::connect_with(&options).await?;
-    dialect::migrator(true).run_direct(None, &mut conn, false).await?;
-    let pool = PgPoolOptions::new()
-        .max_connections(POSTGRES_READERS)
-        .acquire_timeout(READER_WAIT)
-        .connect_lazy_with(options);
-    Ok((Db::Postgres(pool), Conn::Postgres(conn)))
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 
 use std::{
     collections::HashSet,
+    str::FromStr,
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use ruma::{RoomId, UserId, user_id};
 use serde_json::value::RawValue;
-use sqlx::Executor;
+use sqlx::{ConnectOptions, Executor, postgres::PgConnectOptions};
 use wayside_federation::{
     event::{Draft, Event},
     key::ServerKey,
@@ -24,6 +25,8 @@ use crate::store::{
     rooms::RoomRow,
 };
 
+mod line;
+
 /// A store of its own for one test; the folder goes with it.
 struct Fresh {
     store: Store,
@@ -34,37 +37,52 @@ struct Fresh {
 impl Fresh {
     async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), None).await.unwrap();
+        let store = open(folder.path(), None, Purpose::Serving).await.unwrap();
         Self { store, folder, database: None }
     }
 
-    /// A database of its own in the cluster of the test run.
     async fn postgres() -> Option<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let Ok(cluster) = std::env::var("WAYSIDE_TEST_POSTGRES") else {
-            assert!(std::env::var("CI").is_err(), "in CI PostgreSQL must be there");
-            eprintln!("skipped on PostgreSQL: WAYSIDE_TEST_POSTGRES is not set");
-            return None;
-        };
-        let name =
-            format!("store_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let options = PgConnectOptions::from_str(&cluster).unwrap();
-        let mut admin = sqlx::PgConnection::connect_with(&options).await.unwrap();
-        let create = format!("CREATE DATABASE {name}");
-        admin.execute(sqlx::AssertSqlSafe(create)).await.unwrap();
-        let options = options.database(&name);
-        let database = options.to_url_lossy().to_string();
+        let database = new_database().await?;
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), Some(&database)).await.unwrap();
+        let store = open(folder.path(), Some(&database), Purpose::Serving).await.unwrap();
         Some(Self { store, folder, database: Some(database) })
     }
 
     async fn reopened(self) -> Self {
         let Self { store, folder, database } = self;
         store.close().await;
-        let store = Store::open(folder.path(), database.as_deref()).await.unwrap();
+        let store = open(folder.path(), database.as_deref(), Purpose::Serving).await.unwrap();
         Self { store, folder, database }
     }
+
+    /// The same data as another process has them.
+    async fn beside(&self, purpose: Purpose) -> Result<Store, StoreError> {
+        open(self.folder.path(), self.database.as_deref(), purpose).await
+    }
+}
+
+/// A database of its own in the cluster of the test run, as a URL.
+async fn new_database() -> Option<String> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let Ok(cluster) = std::env::var("WAYSIDE_TEST_POSTGRES") else {
+        assert!(std::env::var("CI").is_err(), "in CI PostgreSQL must be there");
+        eprintln!("skipped on PostgreSQL: WAYSIDE_TEST_POSTGRES is not set");
+        return None;
+    };
+    let name = format!("store_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let options = PgConnectOptions::from_str(&cluster).unwrap();
+    let mut admin = sqlx::PgConnection::connect_with(&options).await.unwrap();
+    let create = format!("CREATE DATABASE {name}");
+    admin.execute(sqlx::AssertSqlSafe(create)).await.unwrap();
+    Some(options.database(&name).to_url_lossy().to_string())
+}
+
+async fn open(
+    folder: &Path,
+    database: Option<&str>,
+    purpose: Purpose,
+) -> Result<Store, StoreError> {
+    Store::open(folder, database, purpose, Clock).await
 }
 
 /// Runs a test on both engines.
@@ -97,6 +115,7 @@ on_both_engines! {
     receipts_in_threads_give_way => receipts_give_way;
     requests_are_forgotten_the_oldest_first => requests_are_forgotten;
     data_of_the_first_migration_stays => first_migration_stays;
+    what_another_process_wrote_is_told_as_lost => others_are_told_as_lost;
 }
 
 fn ann() -> &'static UserId {
@@ -474,4 +493,17 @@ async fn first_migration_stays(fresh: Fresh) {
     let found = events::by_id(&mut snapshot, event.id()).await.unwrap().unwrap();
     assert_eq!(found.roots, Some(Roots::in_line(NodeId([1; 16]), NodeId([2; 16]))));
     assert_eq!(people::data_size(&mut snapshot, ann()).await.unwrap(), (1, 6));
+async fn others_are_told_as_lost(fresh: Fresh) {
+    put(&fresh.store, "before", false).await.unwrap();
+    let mut heard = fresh.store.bus().listen();
+    let other = fresh.beside(Purpose::Command).await.unwrap();
+    put(&other, "theirs", false).await.unwrap();
+    let theirs = other.snapshot().await.unwrap().position().await.unwrap();
+    other.close().await;
+    put(&fresh.store, "mine", false).await.unwrap();
+    let lost = heard.recv().await.unwrap();
+    assert!(lost.lost && lost.changes.is_empty(), "{lost:?}");
+    assert!(lost.position >= theirs, "it covers what the other process wrote");
+    let mine = heard.recv().await.unwrap();
+    assert!(!mine.lost && mine.changes.len() == 1 && mine.position > theirs, "{mine:?}");
 }

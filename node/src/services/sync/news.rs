@@ -129,6 +129,9 @@ impl News {
     }
 
     async fn hear(&self, commit: &Commit, members: &mut Members) {
+        if commit.lost {
+            self.lost(members);
+        }
         self.remember(commit);
         self.reached.send_modify(|reached| *reached = commit.position.max(*reached));
         for change in &commit.changes {
