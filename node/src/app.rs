@@ -164,7 +164,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let ground = services.ground.clone();
     let (stop, config) = (ground.stop.clone(), &ground.config);
     let tasks = TaskTracker::new();
-    tasks.spawn(services.sync.follow(moments));
+    let (remembering, ringing) = services.sync.follow(moments);
+    tasks.spawn(remembering);
+    tasks.spawn(ringing);
     let lan = lan_address();
     let (secure, fingerprint) = tls(&ground, lan)?;
     let secure = Door::Secure(Arc::new(secure));

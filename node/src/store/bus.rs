@@ -1,6 +1,9 @@
 //! Word of committed changes, for long polls, instances and caches.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
 use ruma::{OwnedRoomId, OwnedUserId};
 use tokio::sync::broadcast;
@@ -57,28 +60,52 @@ pub struct Commit {
 #[derive(Clone, Debug)]
 pub enum Bus {
     /// Within this process.
-    Local(broadcast::Sender<Arc<Commit>>),
+    Local {
+        /// Carries the commits.
+        sender: broadcast::Sender<Arc<Commit>>,
+        /// The position up to which all was told, or was there before anybody could listen.
+        told: Arc<AtomicI64>,
+    },
 }
 
 impl Bus {
     /// A bus that reaches no further than this process.
     #[must_use]
     pub fn local() -> Self {
-        Self::Local(broadcast::channel(BACKLOG).0)
+        Self::Local { sender: broadcast::channel(BACKLOG).0, told: Arc::default() }
     }
 
     /// Hears of everything committed from now on, group by group in commit order.
     #[must_use]
     pub fn listen(&self) -> broadcast::Receiver<Arc<Commit>> {
         match self {
-            Self::Local(sender) => sender.subscribe(),
+            Self::Local { sender, .. } => sender.subscribe(),
+        }
+    }
+
+    /// The position up to which all was told. Whoever listens first and asks then hears of
+    /// everything after it.
+    #[must_use]
+    pub fn position(&self) -> i64 {
+        match self {
+            Self::Local { told, .. } => told.load(Ordering::Acquire),
+        }
+    }
+
+    /// Says where the stream stood before anything could be told.
+    pub(super) fn begin(&self, position: i64) {
+        match self {
+            Self::Local { told, .. } => drop(told.fetch_max(position, Ordering::AcqRel)),
         }
     }
 
     /// Tells all listeners; nobody listening is no error.
     pub(super) fn publish(&self, commit: Commit) {
+        // The position is known before the news: whoever begins to listen in between hears of a
+        // commit that they know already, and never misses one.
+        self.begin(commit.position);
         match self {
-            Self::Local(sender) => {
+            Self::Local { sender, .. } => {
                 let _heard_by = sender.send(Arc::new(commit));
             }
         }

@@ -69,6 +69,7 @@ impl Groups {
     ) -> Result<Self, StoreError> {
         let told = facts::position(&mut tx.conn).await?;
         tx.position = told;
+        bus.begin(told);
         Ok(Self {
             tx,
             queue,

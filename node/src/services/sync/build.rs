@@ -44,6 +44,8 @@ use crate::store::{
 
 /// Timeline events of a room where the client names no number.
 const TIMELINE: u32 = 10;
+/// How often a view is taken anew for which the memory of news was behind.
+const VIEWS: u32 = 3;
 /// How many pages are read to fill a timeline from which a filter takes much away.
 const FILTER_PAGES: usize = 8;
 /// People who stand for a room without a name.
@@ -105,24 +107,20 @@ impl Sync {
         };
         // The count is read before the store: what comes in between is told twice rather than never.
         let (serial_now, typing) = (self.live.serial(), self.live.anybody_types());
-        let mut snapshot = self.ground.store.snapshot().await?;
-        let now = snapshot.position().await?;
+        // Counts of another start of this process say nothing now.
+        let serial = since.filter(|token| token.boot == self.live.boot()).map(|token| token.serial);
+        let forgot_typing = since.is_some_and(|token| token.typing)
+            && serial.is_none_or(|serial| serial < self.live.typing_floor());
+        let remembers = since.is_some() && !whole && !forgot_typing;
+        let (snapshot, now) = self.view(remembers).await?;
         let position = since.map_or(0, |token| token.position);
         if position > now {
             return Err(Error::Invalid(
                 "the token is from a future that this node does not know".to_owned(),
             ));
         }
-        // Counts of another start of this process say nothing now.
-        let serial = since.filter(|token| token.boot == self.live.boot()).map(|token| token.serial);
-        let forgot_typing = since.is_some_and(|token| token.typing)
-            && serial.is_none_or(|serial| serial < self.live.typing_floor());
-        let changed = match since {
-            Some(token) if token.rest.is_none() && !asked.full_state && !forgot_typing => {
-                self.news.changed(&asker.user_id, position, now).await
-            }
-            _ => None,
-        };
+        let changed =
+            if remembers { self.news.changed(&asker.user_id, position, now) } else { None };
         let mut building = Building {
             sync: self,
             snapshot,
@@ -144,6 +142,24 @@ impl Sync {
         let token = Token { position: now, serial: serial_now, boot, typing, rest };
         answer.next_batch = token.seal(&self.ground.token_key, &asker.user_id);
         Ok(answer)
+    }
+
+    /// A view of the store and its position. Where the memory of news is to be asked, it holds all
+    /// that the view does, if it can: it is waited for without a view, because views are few.
+    async fn view(&self, remembered: bool) -> Result<(Snapshot, i64), Error> {
+        let mut tries = if remembered { VIEWS } else { 1 };
+        loop {
+            tries -= 1;
+            let mut snapshot = self.ground.store.snapshot().await?;
+            let now = snapshot.position().await?;
+            if tries == 0 || self.news.has_reached(now) {
+                return Ok((snapshot, now));
+            }
+            drop(snapshot);
+            if !self.news.reach(now).await {
+                tries = 1;
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod answer;
 mod beside;
 mod build;
 mod news;
+mod ringing;
 mod token;
 
 use std::{sync::Arc, time::Duration};
@@ -16,8 +17,8 @@ use tokio::{
 };
 use wayside_specs::limits;
 
-use self::news::News;
 pub use self::{answer::Answer, token::Token};
+use self::{news::News, ringing::Ringing};
 use super::{
     Error, Ground,
     filter::Filter,
@@ -55,24 +56,34 @@ pub struct Asked {
 }
 
 impl Sync {
-    /// The service on its ground; [`Sync::follow`] must run beside it.
+    /// The service on its ground; both duties of [`Sync::follow`] must run beside it.
     #[must_use]
     pub fn new(ground: Arc<Ground>, live: Arc<Live>) -> Self {
-        let news = Arc::new(News::new(ground.store.clone(), live.clone()));
+        let news = Arc::new(News::default());
         Self { ground, live, news, whole: Semaphore::new(WHOLE) }
     }
 
-    /// Follows the store and the moment and wakes those who wait, until the node stops.
+    /// Follows the store and the moment, until the node stops: one duty remembers what changed, the
+    /// other wakes those who wait for it.
     pub fn follow(
         &self,
         moments: tokio::sync::mpsc::Receiver<Moment>,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let commits = self.ground.store.bus().listen();
+    ) -> (impl Future<Output = ()> + Send + use<>, impl Future<Output = ()> + Send + use<>) {
+        let bus = self.ground.store.bus();
+        let commits = bus.listen();
+        // Asked after listening has begun, so that everything after it is heard.
+        self.news.begin(bus.position());
+        let (bells, ringing) = Ringing::new(self.ground.store.clone(), self.live.clone());
         let (news, stop) = (self.news.clone(), self.ground.stop.clone());
-        async move {
+        let remembering = async move {
             // Cut off or closed: the node ends either way.
-            let _ended = stop.run_until_cancelled(news.follow(commits, moments)).await;
-        }
+            let _ended = stop.run_until_cancelled(news.follow(commits, bells)).await;
+        };
+        let stop = self.ground.stop.clone();
+        let ringing = async move {
+            let _ended = stop.run_until_cancelled(ringing.follow(moments)).await;
+        };
+        (remembering, ringing)
     }
 
     /// Answers as soon as there is something to tell, or when the wait is over.

@@ -1,28 +1,22 @@
-//! What changed lately, and who must be woken for it.
+//! What changed lately, so that most answers need not look through the store.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use ruma::{OwnedUserId, UserId};
 use tokio::{
-    sync::{broadcast, mpsc, watch},
+    sync::{broadcast, watch},
     time::timeout,
 };
 
-use super::super::live::{Live, Moment};
-use crate::store::{
-    Store, StoreError,
-    bus::{Change, Commit},
-    rooms::{self, Membership},
-};
+use super::ringing::Bells;
+use crate::store::bus::{Change, Commit};
 
 /// Changes remembered: those who ask from farther back have the store looked through for them.
 const REMEMBERED: usize = 32_768;
-/// Rooms whose members are remembered, for knowing whom to wake.
-const ROOMS: usize = 4_096;
 /// How long an answer waits for the memory to catch up with the store.
 const CATCH_UP: Duration = Duration::from_millis(100);
 
@@ -58,24 +52,45 @@ struct Memory {
 }
 
 /// The memory of recent changes.
+#[derive(Debug)]
 pub(super) struct News {
-    store: Store,
-    live: Arc<Live>,
     memory: Mutex<Memory>,
+    /// The position up to which everything was heard of.
     reached: watch::Sender<i64>,
 }
 
+impl Default for News {
+    fn default() -> Self {
+        Self { memory: Mutex::default(), reached: watch::Sender::new(0) }
+    }
+}
+
 impl News {
-    pub(super) fn new(store: Store, live: Arc<Live>) -> Self {
-        Self { store, live, memory: Mutex::default(), reached: watch::Sender::new(0) }
+    /// Remembers from here on: what the store holds already is looked up there.
+    pub(super) fn begin(&self, position: i64) {
+        self.memory().floor = Some(position);
+        self.reached.send_replace(position);
+    }
+
+    /// Whether everything up to a position was heard of.
+    pub(super) fn has_reached(&self, position: i64) -> bool {
+        *self.reached.borrow() >= position
+    }
+
+    /// Waits a little until everything up to a position was heard of; whether it was.
+    pub(super) async fn reach(&self, position: i64) -> bool {
+        let mut reached = self.reached.subscribe();
+        timeout(CATCH_UP, reached.wait_for(|reached| *reached >= position))
+            .await
+            .is_ok_and(|reached| reached.is_ok())
     }
 
     /// What changed for a person after `since` up to `upto`; nothing where the memory does not
     /// reach and the store must be looked through.
-    pub(super) async fn changed(&self, user_id: &UserId, since: i64, upto: i64) -> Option<Changed> {
-        let mut reached = self.reached.subscribe();
-        let caught_up = timeout(CATCH_UP, reached.wait_for(|reached| *reached >= upto)).await;
-        caught_up.ok()?.ok()?;
+    pub(super) fn changed(&self, user_id: &UserId, since: i64, upto: i64) -> Option<Changed> {
+        if !self.has_reached(upto) {
+            return None;
+        }
         let memory = self.memory();
         if memory.floor.is_none_or(|floor| floor > since) {
             return None;
@@ -96,99 +111,35 @@ impl News {
         Some(changed)
     }
 
+    /// Remembers what is committed, then has those woken whom it concerns. It waits for nothing but
+    /// the next commit, because whoever asks for news waits for it.
     pub(super) async fn follow(
         self: Arc<Self>,
         mut commits: broadcast::Receiver<Arc<Commit>>,
-        mut moments: mpsc::Receiver<Moment>,
+        bells: Bells,
     ) {
-        let mut members = Members { store: self.store.clone(), rooms: HashMap::new() };
-        if let Err(error) = self.begin().await {
-            tracing::warn!(%error, "reading where the stream stands failed; the first news come late");
-        }
         loop {
-            tokio::select! {
-                commit = commits.recv() => match commit {
-                    Ok(commit) => self.hear(&commit, &mut members).await,
-                    Err(broadcast::error::RecvError::Lagged(_)) => self.lost(&mut members),
-                    Err(broadcast::error::RecvError::Closed) => break,
-                },
-                moment = moments.recv() => match moment {
-                    Some(moment) => self.feel(moment, &mut members).await,
-                    None => break,
-                },
-            }
-        }
-    }
-
-    /// Remembers from here on: what the store holds already is looked up there.
-    async fn begin(&self) -> Result<(), StoreError> {
-        let position = self.store.snapshot().await?.position().await?;
-        self.memory().floor = Some(position);
-        self.reached.send_replace(position);
-        Ok(())
-    }
-
-    async fn hear(&self, commit: &Commit, members: &mut Members) {
-        if commit.lost {
-            self.lost(members);
-        }
-        self.remember(commit);
-        self.reached.send_modify(|reached| *reached = commit.position.max(*reached));
-        for change in &commit.changes {
-            match change {
-                Change::Event { room_no, member, .. } => {
-                    if let Some(member) = member {
-                        members.rooms.remove(room_no);
-                        // Whoever comes or goes does not type.
-                        self.live.set_typing(*room_no, member, None);
-                        self.live.ring(member);
-                    }
-                    self.ring_room(*room_no, members).await;
+            match commits.recv().await {
+                Ok(commit) => {
+                    self.remember(&commit);
+                    self.reached.send_modify(|reached| *reached = commit.position.max(*reached));
+                    bells.ring_for(commit);
                 }
-                Change::Receipt { only: Some(only), .. } => self.live.ring(only),
-                Change::Receipt { room_no, .. } => self.ring_room(*room_no, members).await,
-                Change::Person { user_id, .. } => self.live.ring(user_id),
-            }
-        }
-    }
-
-    /// Some commits were not heard: what is remembered has a hole, so everybody looks for themselves.
-    fn lost(&self, members: &mut Members) {
-        *self.memory() = Memory::default();
-        members.rooms.clear();
-        self.live.ring_all(|_| true);
-    }
-
-    async fn feel(&self, moment: Moment, members: &mut Members) {
-        match moment {
-            Moment::Typing(room_no) => self.ring_room(room_no, members).await,
-            Moment::Presence(user_id) => match members.rooms_of(&user_id).await {
-                Ok(rooms) => {
-                    self.live.ring(&user_id);
-                    for room_no in rooms {
-                        self.ring_room(room_no, members).await;
-                    }
+                Err(broadcast::error::RecvError::Lagged(_)) => {
+                    *self.memory() = Memory::default();
+                    bells.ring_everybody();
                 }
-                Err(error) => tracing::warn!(%error, "finding whom a presence concerns failed"),
-            },
-        }
-    }
-
-    async fn ring_room(&self, room_no: i64, members: &mut Members) {
-        if self.live.waiting_count() == 0 {
-            return;
-        }
-        match members.of(room_no).await {
-            Ok(inside) => self.live.ring_all(|user_id| inside.contains(user_id)),
-            Err(error) => {
-                tracing::warn!(%error, "finding who is in a room failed; everybody is woken");
-                self.live.ring_all(|_| true);
+                Err(broadcast::error::RecvError::Closed) => break,
             }
         }
     }
 
     fn remember(&self, commit: &Commit) {
         let mut memory = self.memory();
+        if commit.lost {
+            // What is remembered has a hole, so everybody looks for themselves.
+            *memory = Memory::default();
+        }
         // A commit without changes says nothing of what stands at its position.
         let first = commit.changes.iter().map(position_of).min();
         memory.floor.get_or_insert(first.map_or(commit.position, |first| first - 1));
@@ -220,30 +171,102 @@ fn position_of(change: &Change) -> i64 {
     }
 }
 
-/// Who is in which room, loaded when first needed and dropped when it changes.
-struct Members {
-    store: Store,
-    rooms: HashMap<i64, HashSet<OwnedUserId>>,
-}
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
 
-impl Members {
-    async fn of(&mut self, room_no: i64) -> Result<&HashSet<OwnedUserId>, StoreError> {
-        if self.rooms.len() >= ROOMS && !self.rooms.contains_key(&room_no) {
-            self.rooms.clear();
-        }
-        if !self.rooms.contains_key(&room_no) {
-            let mut snapshot = self.store.snapshot().await?;
-            let rows = rooms::members(&mut snapshot, room_no, Membership::Join).await?;
-            let inside = rows.into_iter().map(|row| row.user_id).collect();
-            self.rooms.insert(room_no, inside);
-        }
-        Ok(&self.rooms[&room_no])
+    use ruma::user_id;
+    use tokio::task::JoinSet;
+
+    use super::{
+        super::{super::live::Live, ringing::Ringing},
+        *,
+    };
+    use crate::{
+        clock::Clock,
+        store::{Purpose, Store, StoreError},
+    };
+
+    /// A store that is followed, and somebody who waits.
+    struct Scene {
+        store: Store,
+        news: Arc<News>,
+        live: Arc<Live>,
+        folder: tempfile::TempDir,
+        duties: JoinSet<()>,
     }
 
-    async fn rooms_of(&self, user_id: &UserId) -> Result<Vec<i64>, StoreError> {
-        let mut snapshot = self.store.snapshot().await?;
-        let rows = rooms::memberships_of(&mut snapshot, user_id).await?;
-        let joined = rows.into_iter().filter(|row| row.membership == Membership::Join);
-        Ok(joined.map(|row| row.room_no).collect())
+    impl Scene {
+        async fn set() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let store = open(folder.path()).await;
+            let (live, moments) = Live::new(1);
+            let (live, news) = (Arc::new(live), Arc::new(News::default()));
+            let (bells, ringing) = Ringing::new(store.clone(), live.clone());
+            let commits = store.bus().listen();
+            news.begin(store.bus().position());
+            let mut duties = JoinSet::new();
+            duties.spawn(news.clone().follow(commits, bells));
+            duties.spawn(ringing.follow(moments));
+            Self { store, news, live, folder, duties }
+        }
+    }
+
+    async fn open(folder: &Path) -> Store {
+        Store::open(folder, None, Purpose::Serving, Clock).await.unwrap()
+    }
+
+    async fn receipt(store: &Store, room_no: i64) -> i64 {
+        let case = store.write::<i64, StoreError>(move |tx| {
+            Box::pin(async move {
+                let position = tx.next_number();
+                tx.announce(Change::Receipt { room_no, only: None, position });
+                Ok(position)
+            })
+        });
+        case.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn remembering_waits_for_nobody_who_reads() {
+        let mut scene = Scene::set().await;
+        let ann = user_id!("@ann:a.test");
+        let _waits = scene.live.bell(ann);
+        let since = scene.store.bus().position();
+        let mut readers = Vec::new();
+        for _ in 0..4 {
+            readers.push(scene.store.snapshot().await.unwrap());
+        }
+        let mut position = since;
+        for room_no in 1..=20 {
+            position = receipt(&scene.store, room_no).await;
+        }
+        assert!(
+            scene.news.reach(position).await,
+            "every reader is taken, and nobody gives one back"
+        );
+        let changed = scene.news.changed(ann, since, position).unwrap();
+        assert_eq!(changed.receipts, (1..=20).collect());
+        drop(readers);
+        scene.duties.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn what_another_process_changed_is_looked_up() {
+        let mut scene = Scene::set().await;
+        let ann = user_id!("@ann:a.test");
+        let bell = scene.live.bell(ann);
+        let since = receipt(&scene.store, 1).await;
+        let other = open(scene.folder.path()).await;
+        receipt(&other, 2).await;
+        other.close().await;
+        let rung = bell.rung();
+        let position = receipt(&scene.store, 3).await;
+        assert!(scene.news.reach(position).await);
+        assert_eq!(scene.news.changed(ann, since, position), None, "room 2 was not heard of");
+        let here = scene.news.changed(ann, position, position).unwrap();
+        assert_eq!(here, Changed::default(), "from here on all is heard of again");
+        timeout(Duration::from_secs(20), rung).await.expect("everybody looks for themselves");
+        scene.duties.shutdown().await;
     }
 }
