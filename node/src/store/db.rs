@@ -1,15 +1,20 @@
 //! One way to speak SQL to both engines: the same text, the same values, the same rows.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, Connection, PgConnection, Postgres, Row as _, Sqlite, SqliteConnection,
-    Transaction,
+    AssertSqlSafe, PgConnection, Postgres, Row as _, Sqlite, SqliteConnection, Transaction,
     postgres::{PgArguments, PgRow},
     sqlite::{SqliteArguments, SqliteRow},
 };
 
+use tokio::time::timeout;
+
 use super::StoreError;
+
+/// How long PostgreSQL may take to answer one statement. It breaks its statements off earlier by
+/// itself: one that takes longer hangs, or cannot be reached.
+pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(15);
 
 /// One connection to either engine.
 pub(super) enum Conn {
@@ -57,14 +62,17 @@ impl Conn {
 
     /// Sends a text without values, such as BEGIN.
     pub(super) async fn batch(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        let sql = sqlx::raw_sql(sql);
         match self {
-            Self::Sqlite(conn) => sqlx::raw_sql(sql).execute(&mut *conn).await.map(drop),
-            Self::Postgres(conn) => sqlx::raw_sql(sql).execute(&mut *conn).await.map(drop),
-            Self::SqliteSnapshot(conn) => sqlx::raw_sql(sql).execute(&mut **conn).await.map(drop),
-            Self::PostgresSnapshot(conn) => sqlx::raw_sql(sql).execute(&mut **conn).await.map(drop),
+            Self::Sqlite(conn) => sql.execute(&mut *conn).await?.rows_affected(),
+            Self::Postgres(conn) => answered(sql.execute(&mut *conn)).await?.rows_affected(),
+            Self::SqliteSnapshot(conn) => sql.execute(&mut **conn).await?.rows_affected(),
+            Self::PostgresSnapshot(conn) => {
+                answered(sql.execute(&mut **conn)).await?.rows_affected()
+            }
             Self::Lost => return Err(StoreError::Unreachable),
-        }
-        .map_err(StoreError::from)
+        };
+        Ok(())
     }
 
     pub(super) fn is_postgres(&self) -> bool {
@@ -74,14 +82,15 @@ impl Conn {
     pub(super) fn is_lost(&self) -> bool {
         matches!(self, Self::Lost)
     }
+}
 
-    /// Whether the engine still answers; a lost PostgreSQL connection does not.
-    pub(super) async fn answers(&mut self) -> bool {
-        match self {
-            Self::Postgres(conn) => conn.ping().await.is_ok(),
-            Self::Sqlite(_) | Self::SqliteSnapshot(_) | Self::PostgresSnapshot(_) => true,
-            Self::Lost => false,
-        }
+/// What PostgreSQL answers, if it does in time.
+async fn answered<T>(
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, StoreError> {
+    match timeout(ANSWER_WAIT, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(StoreError::Silent(ANSWER_WAIT.as_secs())),
     }
 }
 
@@ -122,22 +131,19 @@ impl Query<'_> {
         self.check()?;
         let Self { conn, sql, values } = self;
         let sql = AssertSqlSafe(sql);
-        match conn {
-            Conn::Sqlite(conn) => {
-                sqlite(sql, values).execute(&mut *conn).await.map(|r| r.rows_affected())
-            }
+        Ok(match conn {
+            Conn::Sqlite(conn) => sqlite(sql, values).execute(&mut *conn).await?.rows_affected(),
             Conn::Postgres(conn) => {
-                postgres(sql, values).execute(&mut *conn).await.map(|r| r.rows_affected())
+                answered(postgres(sql, values).execute(&mut *conn)).await?.rows_affected()
             }
             Conn::SqliteSnapshot(conn) => {
-                sqlite(sql, values).execute(&mut **conn).await.map(|r| r.rows_affected())
+                sqlite(sql, values).execute(&mut **conn).await?.rows_affected()
             }
             Conn::PostgresSnapshot(conn) => {
-                postgres(sql, values).execute(&mut **conn).await.map(|r| r.rows_affected())
+                answered(postgres(sql, values).execute(&mut **conn)).await?.rows_affected()
             }
             Conn::Lost => return Err(StoreError::Unreachable),
-        }
-        .map_err(StoreError::from)
+        })
     }
 
     /// All rows; the text itself carries the LIMIT.
@@ -150,13 +156,13 @@ impl Query<'_> {
                 wrap(sqlite(sql, values).fetch_all(&mut *conn).await?, Row::Sqlite)
             }
             Conn::Postgres(conn) => {
-                wrap(postgres(sql, values).fetch_all(&mut *conn).await?, Row::Postgres)
+                wrap(answered(postgres(sql, values).fetch_all(&mut *conn)).await?, Row::Postgres)
             }
             Conn::SqliteSnapshot(conn) => {
                 wrap(sqlite(sql, values).fetch_all(&mut **conn).await?, Row::Sqlite)
             }
             Conn::PostgresSnapshot(conn) => {
-                wrap(postgres(sql, values).fetch_all(&mut **conn).await?, Row::Postgres)
+                wrap(answered(postgres(sql, values).fetch_all(&mut **conn)).await?, Row::Postgres)
             }
             Conn::Lost => return Err(StoreError::Unreachable),
         })

@@ -1,6 +1,7 @@
 //! The writer task: gathers the use cases that wait into one transaction and syncs once for all of them.
 
 use std::{
+    collections::VecDeque,
     panic::AssertUnwindSafe,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -9,7 +10,7 @@ use std::{
 use futures_util::FutureExt;
 use tokio::{
     sync::mpsc,
-    time::{sleep_until, timeout},
+    time::{sleep_until, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +31,10 @@ const BEFORE_REOPENING: Duration = Duration::from_millis(500);
 /// How often a writer without work looks whether the database is there and what others wrote to it:
 /// a change made by a command reaches those who wait for news so late at most.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long a group may take on a database that may be out of reach, from its begin to its commit.
+const GROUP_LIMIT: Duration = Duration::from_secs(20);
+/// How long one attempt to reach a lost database may take.
+const REOPENING_LIMIT: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn UseCase>;
 
@@ -110,22 +115,23 @@ impl Groups {
             self.look_at = self.clock.instant() + LOOK;
             if let Err(error) = self.group(job).await {
                 tracing::error!(%error, "a group of changes was not committed");
-                self.recover().await;
+                self.recover(&error).await;
             }
         }
     }
 
     /// One transaction: this use case and those that wait behind it.
     async fn group(&mut self, first: Job) -> Result<(), StoreError> {
+        let mut jobs = self.gather(first).await;
         let mut answers = Vec::new();
         self.committing = false;
-        let result = self.fill(first, &mut answers).await;
-        let result = match result {
-            Ok(0) => self.tx.conn.batch("ROLLBACK").await,
-            Ok(kept) => self.commit(kept).await,
-            Err(error) => Err(error),
+        // SQLite is in this process and out of nobody's reach.
+        let limit = if self.line.is_some() { GROUP_LIMIT } else { Duration::MAX };
+        let result = match timeout(limit, self.transact(&mut jobs, &mut answers)).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Silent(GROUP_LIMIT.as_secs())),
         };
-        self.last_group = answers.len();
+        self.last_group = answers.len() + jobs.len();
         match result {
             Ok(()) => {
                 // Listeners hear before the callers do: who acts on the answer finds the news there.
@@ -145,31 +151,56 @@ impl Groups {
                     // The engine may have kept the group although nobody heard it say so.
                     self.tell_lost(self.tx.position);
                 }
-                let full = matches!(error, StoreError::Full);
                 for deliver in answers {
-                    deliver(Err(if full {
-                        StoreError::Full
-                    } else {
-                        StoreError::Stopped("the database did not take the change")
-                    }));
+                    deliver(Err(error.clone()));
                 }
-                if full { self.tx.conn.batch("ROLLBACK").await.or(Ok(())) } else { Err(error) }
+                for job in jobs {
+                    job.refuse(error.clone());
+                }
+                Err(error)
             }
         }
     }
 
-    async fn fill(&mut self, first: Job, answers: &mut Vec<Deliver>) -> Result<usize, StoreError> {
-        self.open_group().await?;
-        let mut kept = 0;
-        let mut next = Some(first);
-        while let Some(job) = next {
-            kept += usize::from(self.one(job, answers).await?);
-            next = if answers.len() < GROUP { self.next(answers.len()).await } else { None };
+    /// The use cases that wait now. When the last group was larger, its callers are likely to be
+    /// back soon: waiting a part of a sync's time for them saves a whole sync. It comes before the
+    /// transaction begins, so that no other writer is kept waiting by it.
+    async fn gather(&mut self, first: Job) -> VecDeque<Job> {
+        let mut jobs = VecDeque::from([first]);
+        let until = self.clock.instant() + self.sync_time / 2;
+        while jobs.len() < GROUP {
+            if let Ok(job) = self.queue.try_recv() {
+                jobs.push_back(job);
+                continue;
+            }
+            if jobs.len() >= self.last_group {
+                break;
+            }
+            match timeout_at(until.into(), self.queue.recv()).await {
+                Ok(Some(job)) => jobs.push_back(job),
+                _ => break,
+            }
         }
-        Ok(kept)
+        jobs
     }
 
-    /// Begins a transaction in which nobody else writes, and reads where the stream stands.
+    /// Does the use cases that were gathered, and those that come meanwhile, and commits them.
+    async fn transact(
+        &mut self,
+        jobs: &mut VecDeque<Job>,
+        answers: &mut Vec<Deliver>,
+    ) -> Result<(), StoreError> {
+        self.open_group().await?;
+        let mut kept = 0;
+        for _ in 0..GROUP {
+            let Some(job) = jobs.pop_front().or_else(|| self.queue.try_recv().ok()) else { break };
+            kept += usize::from(self.one(job, answers).await?);
+        }
+        if kept == 0 { self.tx.conn.batch("ROLLBACK").await } else { self.commit(kept).await }
+    }
+
+    /// Begins a transaction in which nobody else writes, and reads where the stream stands. Use
+    /// cases take their positions from there, so the lock holds from this reading to the commit.
     async fn open_group(&mut self) -> Result<(), StoreError> {
         let postgres = self.tx.conn.is_postgres();
         self.tx.conn.batch(dialect::begin(postgres)).await?;
@@ -221,18 +252,6 @@ impl Groups {
         Ok(kept)
     }
 
-    /// The next use case that waits. When the last group was larger than this one, its callers are
-    /// likely to be back soon: waiting a part of a sync's time for them saves a whole sync.
-    async fn next(&mut self, gathered: usize) -> Option<Job> {
-        if let Ok(job) = self.queue.try_recv() {
-            return Some(job);
-        }
-        if gathered >= self.last_group {
-            return None;
-        }
-        timeout(self.sync_time / 2, self.queue.recv()).await.ok().flatten()
-    }
-
     async fn commit(&mut self, kept: usize) -> Result<(), StoreError> {
         let position = self.tx.position;
         facts::set_position(&mut self.tx.conn, position).await?;
@@ -246,10 +265,12 @@ impl Groups {
     }
 
     /// After a failed group: undo what is open, or reach a database again that was lost.
-    async fn recover(&mut self) {
-        // There may be no transaction to undo, which is as good.
-        let _none_open = self.tx.conn.batch("ROLLBACK").await;
-        if !self.tx.conn.answers().await {
+    async fn recover(&mut self, error: &StoreError) {
+        // A connection that hung may still be in the middle of something: it is not asked again.
+        let hung = matches!(error, StoreError::Silent(_));
+        // SQLite may have undone the transaction by itself, and has nothing to be reached again by.
+        let undone = !hung && self.tx.conn.batch("ROLLBACK").await.is_ok();
+        if !undone && self.line.is_some() {
             self.reopen().await;
         }
     }
@@ -263,32 +284,37 @@ impl Groups {
         self.look_at = self.clock.instant() + LOOK;
         if let Err(error) = self.catch_up().await {
             tracing::warn!(%error, "looking after the database failed");
-            self.recover().await;
+            self.recover(&error).await;
         }
     }
 
     async fn reopen(&mut self) {
         self.tx.conn = Conn::Lost;
-        let Some(line) = &mut self.line else { return };
-        match line.open().await {
-            Ok(conn) => {
-                self.tx.conn = conn;
-                // Under the writers' lock, which no group of the lost session holds any more: what
-                // it did or did not commit is certain from here on.
-                let seen = self.open_group().await;
-                if seen.is_ok() && self.tx.conn.batch("ROLLBACK").await.is_ok() {
-                    tracing::info!("the database was reached again");
-                    self.look_at = self.clock.instant() + LOOK;
-                    return;
-                }
-                self.tx.conn = Conn::Lost;
-                self.refusal = StoreError::Unreachable;
+        let reached = match timeout(REOPENING_LIMIT, self.reach()).await {
+            Ok(reached) => reached,
+            Err(_) => Err(StoreError::Silent(REOPENING_LIMIT.as_secs())),
+        };
+        let pause = match reached {
+            Ok(()) => {
+                tracing::info!("the database was reached again");
+                LOOK
             }
             Err(error) => {
                 tracing::warn!(%error, "the database cannot be written to; it is tried again");
+                self.tx.conn = Conn::Lost;
                 self.refusal = error;
+                BEFORE_REOPENING
             }
-        }
-        self.look_at = self.clock.instant() + BEFORE_REOPENING;
+        };
+        self.look_at = self.clock.instant() + pause;
+    }
+
+    async fn reach(&mut self) -> Result<(), StoreError> {
+        let line = self.line.as_mut().ok_or(StoreError::Unreachable)?;
+        self.tx.conn = line.open().await?;
+        // Under the writers' lock, which no group of the lost session holds any more: what it did or
+        // did not commit is certain from here on.
+        self.open_group().await?;
+        self.tx.conn.batch("ROLLBACK").await
     }
 }

@@ -59,6 +59,12 @@ pub enum StoreError {
     /// The connection to the database was lost.
     #[error("the database cannot be reached; it is tried again until it can")]
     Unreachable,
+    /// The database does not answer.
+    #[error("the database has not answered for {0} s: see whether it is stopped or overloaded")]
+    Silent(u64),
+    /// All connections that read are taken, or cannot be opened.
+    #[error("no connection for reading came free in time: see whether the database is overloaded")]
+    Busy,
     /// The engine failed.
     #[error("the database failed")]
     Engine(#[source] Arc<sqlx::Error>),
@@ -82,7 +88,10 @@ impl From<sqlx::Error> for StoreError {
                 Trouble::Locked | Trouble::Other => {}
             }
         }
-        Self::Engine(Arc::new(error))
+        match error {
+            sqlx::Error::PoolTimedOut => Self::Busy,
+            other => Self::Engine(Arc::new(other)),
+        }
     }
 }
 
@@ -192,9 +201,7 @@ impl Store {
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let conn = match &self.db {
             Db::Sqlite(pool) => Conn::SqliteSnapshot(pool.begin().await?),
-            Db::Postgres(pool) => Conn::PostgresSnapshot(
-                pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
-            ),
+            Db::Postgres(pool) => Conn::PostgresSnapshot(postgres::snapshot(pool).await?),
         };
         Ok(Snapshot { conn, nodes: self.nodes.clone() })
     }

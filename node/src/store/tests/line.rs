@@ -22,6 +22,8 @@ enum Way {
     Open,
     /// Hands a COMMIT on and breaks off when the server has answered it, then is open again.
     CutAtCommit,
+    /// Lets nothing pass, and does not say so: as when the server's process is stopped.
+    Held,
 }
 
 /// A way to the cluster of the test run that can break.
@@ -69,6 +71,7 @@ async fn travel(mut client: UnixStream, mut server: UnixStream, way: watch::Send
         tokio::select! {
             read = client.read(&mut up) => {
                 let Ok(read @ 1..) = read else { return };
+                free(&way).await;
                 if server.write_all(&up[..read]).await.is_err() {
                     return;
                 }
@@ -81,12 +84,19 @@ async fn travel(mut client: UnixStream, mut server: UnixStream, way: watch::Send
             }
             read = server.read(&mut down) => {
                 let Ok(read @ 1..) = read else { return };
+                free(&way).await;
                 if client.write_all(&down[..read]).await.is_err() {
                     return;
                 }
             }
         }
     }
+}
+
+async fn free(way: &watch::Sender<Way>) {
+    let mut way = way.subscribe();
+    // The road goes with its builder; then nothing passes any more either.
+    drop(way.wait_for(|way| *way != Way::Held).await);
 }
 
 /// Tries until the store takes the change, as people do.
@@ -163,4 +173,65 @@ async fn whoever_lost_the_database_to_another_writes_nothing() {
     other.close().await;
     put_at_last(&fresh.store, "mine").await;
     fresh.store.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_given_up_and_reached_again() {
+    let Some(database) = new_database().await else { return };
+    let Some((road, url)) = Road::build(&database) else { return };
+    let store = road.store(&url).await;
+    put(&store, "before", false).await.unwrap();
+    let mut snapshot = store.snapshot().await.unwrap();
+
+    road.way.send_replace(Way::Held);
+    let all = async {
+        tokio::join!(
+            put(&store, "first", false),
+            put(&store, "second", false),
+            async { snapshot.position().await.map(drop) },
+            async { store.snapshot().await.map(drop) },
+        )
+    };
+    let (first, second, view, new_view) = timeout(LONG, all).await.expect("nobody waits for ever");
+    for ended in [first, second, view, new_view] {
+        assert!(matches!(ended, Err(StoreError::Silent(_) | StoreError::Busy)), "{ended:?}");
+    }
+    // From now on it is known that the server hangs, and nobody waits for more than one attempt.
+    let refused = timeout(LONG / 4, put(&store, "third", false)).await.expect("refused soon");
+    assert!(matches!(refused, Err(StoreError::Silent(_))), "{refused:?}");
+    drop(snapshot);
+
+    road.way.send_replace(Way::Open);
+    put_at_last(&store, "after").await;
+    let mut found = kinds(&store).await;
+    // Whether the first two were kept before the way was held is not known, but they were told so.
+    found.retain(|kind| ["before", "third", "after"].contains(&kind.as_str()));
+    assert_eq!(found, HashSet::from(["before".to_owned(), "after".to_owned()]));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn every_session_asks_for_what_the_node_promises() {
+    let Some(database) = new_database().await else { return };
+    let options = PgConnectOptions::from_str(&database).unwrap();
+    let mut admin = sqlx::PgConnection::connect_with(&options).await.unwrap();
+    // The settings of the server and of the database are not the node's to trust.
+    let name = options.get_database().unwrap();
+    for setting in ["synchronous_commit = off", "statement_timeout = 0", "lock_timeout = 0"] {
+        let alter = format!("ALTER DATABASE {name} SET {setting}");
+        admin.execute(sqlx::AssertSqlSafe(alter)).await.unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), Some(&database), Purpose::Serving).await.unwrap();
+    let sql = "SELECT concat_ws(' ', current_setting('synchronous_commit'), \
+               current_setting('statement_timeout'), current_setting('lock_timeout'), \
+               current_setting('idle_in_transaction_session_timeout'))";
+    let reads = store.snapshot().await.unwrap().conn.query(sql).one().await.unwrap().unwrap();
+    let writes = store.write::<String, StoreError>(move |tx| {
+        Box::pin(async move { tx.query(sql).one().await?.unwrap().get(0) })
+    });
+    for settings in [reads.get::<String>(0).unwrap(), writes.await.unwrap()] {
+        assert_eq!(settings, "on 10s 5s 1min");
+    }
+    store.close().await;
 }
