@@ -83,10 +83,11 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     })?;
     let (server_name, seed, token_key) = settle(&store, &config, clock).await?;
     let server_key = ServerKey::from_seed(seed, "1").context("reading the node's signing key")?;
-    let stop = CancellationToken::new();
-    let blob = Blob::disk(&folder.join("blobs")).await.context("opening the folder of files")?;
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let blob = Blob::disk(&folder.join("blobs"), clock).await;
+    let blob = blob.context("opening the folder of files")?;
     let ground =
-        Arc::new(Ground { store, clock, config, server_name, server_key, token_key, stop });
+        Arc::new(Ground { store, clock, config, server_name, server_key, token_key, stop, tasks });
     let (live, moments) = Live::new(u32::from_be_bytes(clock.random()));
     let live = Arc::new(live);
     let services = Services {
@@ -163,7 +164,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     services.content.sweep_unfinished().await.context("sweeping unfinished uploads")?;
     let ground = services.ground.clone();
     let (stop, config) = (ground.stop.clone(), &ground.config);
-    let tasks = TaskTracker::new();
+    let tasks = ground.tasks.clone();
+    tasks.spawn(services.content.sweep_unnamed());
     let (remembering, ringing) = services.sync.follow(moments);
     tasks.spawn(remembering);
     tasks.spawn(ringing);

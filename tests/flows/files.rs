@@ -1,5 +1,11 @@
 //! Files: sent at once or later, fetched whole or smaller, and safe to show.
 
+use std::{
+    fs::{self, File},
+    path::Path,
+    time::{Duration, Instant, SystemTime},
+};
+
 use anyhow::{Result, ensure};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
@@ -14,6 +20,7 @@ stories! {
     a_file_comes_back_as_it_was_sent;
     a_file_can_follow_its_name;
     a_picture_is_made_smaller;
+    a_file_that_nothing_names_is_swept_at_the_next_start;
 }
 
 const MEDIA: &str = "/_matrix/client/v1/media";
@@ -156,4 +163,39 @@ async fn a_picture_is_made_smaller(stage: &mut Stage) -> Result<()> {
     let uri = ann.reserve_media().await?;
     let path = format!("{MEDIA}/thumbnail/{}?width=64&height=64&timeout_ms=0", uri.place());
     refused(ann.get(&path).await, 504, "M_NOT_YET_UPLOADED")
+}
+
+/// Makes a file look as if it had been written hours ago.
+fn make_old(file: &Path) -> Result<()> {
+    let hours_ago = SystemTime::now() - Duration::from_hours(3);
+    Ok(File::options().write(true).open(file)?.set_modified(hours_ago)?)
+}
+
+async fn a_file_that_nothing_names_is_swept_at_the_next_start(stage: &mut Stage) -> Result<()> {
+    let ann = stage.person("ann").await?;
+    let uri = ann.upload("text/plain", b"named".to_vec()).await?;
+    let blobs = stage.node.data().join("blobs");
+    for shelf in fs::read_dir(&blobs)? {
+        for file in fs::read_dir(shelf?.path())? {
+            make_old(&file?.path())?;
+        }
+    }
+    // On the last shelf, so that all others have been gone through when it goes.
+    let shelf = blobs.join("ff");
+    fs::create_dir_all(&shelf)?;
+    let orphan = |digit: &str| shelf.join(format!("ff{}", digit.repeat(62)));
+    let (old, new) = (orphan("0"), orphan("1"));
+    for file in [&old, &new] {
+        fs::write(file, "nobody's")?;
+    }
+    make_old(&old)?;
+    stage.restart().await?;
+    let begun = Instant::now();
+    while old.exists() {
+        ensure!(begun.elapsed() < Duration::from_secs(30), "it is still there");
+        reqwest::get(stage.node.http().join("/health/live")?).await?;
+    }
+    ensure!(new.exists(), "somebody may be about to name it");
+    ensure!(ann.at(stage.node.http()).download(&uri).await? == b"named", "it is named");
+    Ok(())
 }

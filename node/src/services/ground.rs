@@ -1,7 +1,7 @@
 //! What every service stands on: the store, the clock, the node's name and keys.
 
 use ruma::{OwnedServerName, OwnedUserId, UserId};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wayside_federation::key::ServerKey;
 
 use crate::{clock::Clock, config::Config, store::Store};
@@ -22,6 +22,8 @@ pub struct Ground {
     pub token_key: [u8; 32],
     /// Falls when the node shuts down: whoever waits for news is answered at once.
     pub stop: CancellationToken,
+    /// Owns what goes on whether or not anybody waits for it; the end of the node waits for all.
+    pub tasks: TaskTracker,
 }
 
 impl Ground {

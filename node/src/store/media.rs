@@ -1,8 +1,15 @@
 //! Which uploads there are, and the resized pictures made from them; the bytes are blobs.
 
+use std::collections::HashSet;
+
 use ruma::{OwnedUserId, UserId};
 
-use super::{Reads, StoreError, Tx};
+use super::{Reads, StoreError, Tx, db::LIST_MOST};
+
+/// Most resized pictures that are kept of one picture.
+pub const THUMBNAILS_OF_ONE: usize = 10;
+/// Pictures that are gone whose resized ones are removed at once.
+const GONE_AT_ONCE: i64 = 100;
 
 /// An upload.
 #[derive(Clone, Debug)]
@@ -87,27 +94,40 @@ pub async fn media_bytes_of(from: &mut impl Reads, user_id: &UserId) -> Result<i
     row.ok_or(StoreError::Damaged("a sum gave no row"))?.get(0)
 }
 
-/// A resized picture made before.
-pub async fn thumbnail(
+/// The resized pictures of a picture, with their width, height and method.
+pub async fn thumbnails(
     from: &mut impl Reads,
-    key: &ThumbnailKey,
-) -> Result<Option<ThumbnailRow>, StoreError> {
-    let sql = "SELECT made_blob, size, content_type FROM thumbnails \
-               WHERE blob = $1 AND width = $2 AND height = $3 AND method = $4";
-    let row = from
-        .conn()
-        .0
-        .query(sql)
-        .bind(key.blob.as_slice())
-        .bind(i64::from(key.width))
-        .bind(i64::from(key.height))
-        .bind(key.method)
-        .one()
-        .await?;
-    row.map(|row| {
-        Ok(ThumbnailRow { blob: row.array(0)?, size: row.get(1)?, content_type: row.get(2)? })
-    })
-    .transpose()
+    blob: &[u8; 32],
+) -> Result<Vec<(i64, i64, String, ThumbnailRow)>, StoreError> {
+    let sql = "SELECT width, height, method, made_blob, size, content_type FROM thumbnails \
+               WHERE blob = $1 ORDER BY width, height, method LIMIT 1000";
+    let rows = from.conn().0.query(sql).bind(blob.as_slice()).all().await?;
+    let read = rows.iter().map(|row| {
+        let made =
+            ThumbnailRow { blob: row.array(3)?, size: row.get(4)?, content_type: row.get(5)? };
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, made))
+    });
+    read.collect()
+}
+
+/// Which of these blobs anything here names.
+pub async fn named(
+    from: &mut impl Reads,
+    blobs: &[[u8; 32]],
+) -> Result<HashSet<[u8; 32]>, StoreError> {
+    let mut named = HashSet::new();
+    for chunk in blobs.chunks(LIST_MOST) {
+        let chunk: Vec<Vec<u8>> = chunk.iter().map(|blob| blob.to_vec()).collect();
+        for sql in [
+            "SELECT DISTINCT blob FROM media WHERE blob IN (LIST)",
+            "SELECT DISTINCT made_blob FROM thumbnails WHERE made_blob IN (LIST)",
+        ] {
+            for row in from.conn().0.query(sql).list(&chunk).all().await? {
+                named.insert(row.array(0)?);
+            }
+        }
+    }
+    Ok(named)
 }
 
 impl Tx {
@@ -154,6 +174,20 @@ impl Tx {
             .run()
             .await
             .map(drop)
+    }
+
+    /// Takes an upload away; nobody can as yet, but what is left then must go.
+    #[cfg(test)]
+    pub(crate) async fn forget_media(&mut self, media_id: &str) -> Result<(), StoreError> {
+        let sql = "DELETE FROM media WHERE media_id = $1";
+        self.query(sql).bind(media_id).run().await.map(drop)
+    }
+
+    /// Removes resized pictures whose picture is gone, a few at once; how many.
+    pub async fn remove_left_thumbnails(&mut self) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM thumbnails WHERE blob IN (SELECT DISTINCT blob FROM thumbnails \
+                   WHERE blob NOT IN (SELECT blob FROM media) ORDER BY blob LIMIT $1)";
+        self.query(sql).bind(GONE_AT_ONCE).run().await
     }
 
     /// Writes a resized picture down whose blob is on disk already.

@@ -1,8 +1,11 @@
 //! Uploads and what is made from them.
 
+mod drawing;
+mod keeping;
+
 use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -11,43 +14,29 @@ use futures_util::Stream;
 use ruma::{OwnedMxcUri, OwnedUserId, ServerName, UserId};
 use tokio::{
     fs::File,
-    sync::{Notify, Semaphore},
+    sync::Semaphore,
     time::{Instant, timeout_at},
 };
 use wayside_specs::limits;
-use wayside_world::picture::{self, Method, PictureError, Size};
 
+use self::keeping::Keeper;
 use super::{Error, Ground};
 use crate::store::{
-    blob::Blob,
-    media::{self, MediaRow, ThumbnailKey, ThumbnailRow},
+    blob::{Blob, Received},
+    media::{self, MediaRow},
 };
 
 /// The service of content.
 pub struct Content {
     ground: Arc<Ground>,
     blob: Blob,
+    keeper: Keeper,
     drawing: Arc<Semaphore>,
-    /// Wakes downloads that wait for an upload.
-    arrived: Notify,
-    /// The most bytes that uploads under way may still become, by owner.
-    under_way: Mutex<HashMap<OwnedUserId, u64>>,
-    /// Names whose files are on their way.
-    coming: Mutex<HashSet<String>>,
+    under_way: UnderWay,
 }
 
-/// A file on its way to the name that was kept for it; no second one may be, whose bytes would stay
-/// on disk and belong to nobody.
-struct Coming<'a> {
-    content: &'a Content,
-    media_id: &'a str,
-}
-
-impl Drop for Coming<'_> {
-    fn drop(&mut self) {
-        self.content.coming().remove(self.media_id);
-    }
-}
+/// The most bytes that uploads under way may still become, by owner.
+type UnderWay = Arc<Mutex<HashMap<OwnedUserId, u64>>>;
 
 /// What the owner of a file says about it.
 #[derive(Clone, Debug, Default)]
@@ -87,22 +76,13 @@ pub struct ThumbnailWish {
 const DRAWING: usize = 2;
 /// Letters of the id of a file.
 const MEDIA_ID_CHARS: usize = 32;
-/// Lengths of a side in which thumbnails are made; a wish gets the next longer one.
-const SIDES: [u32; 10] = [32, 64, 96, 128, 192, 256, 320, 480, 640, 800];
-
 impl Content {
     /// The service on its ground.
     #[must_use]
     pub fn new(ground: Arc<Ground>, blob: Blob) -> Self {
+        let keeper = Keeper::new(&ground, blob.clone());
         let drawing = Arc::new(Semaphore::new(DRAWING));
-        Self {
-            ground,
-            blob,
-            drawing,
-            arrived: Notify::new(),
-            under_way: Mutex::default(),
-            coming: Mutex::default(),
-        }
+        Self { ground, blob, keeper, drawing, under_way: UnderWay::default() }
     }
 
     /// Takes an upload in while it comes, and names it when it is wholly on disk.
@@ -113,10 +93,10 @@ impl Content {
         said: Said,
     ) -> Result<OwnedMxcUri, Error> {
         let room = self.make_room(owner).await?;
-        let row = self.receive(room.bytes, bytes, said).await?;
+        let (received, row) = self.receive(room.bytes, bytes, said).await?;
         let media_id = self.ground.clock.random_name(MEDIA_ID_CHARS);
         let uri = self.uri(&media_id);
-        self.keep(media_id, row, owner, false).await?;
+        self.keep(received, (media_id, row), room, false).await?;
         Ok(uri)
     }
 
@@ -167,29 +147,24 @@ impl Content {
         if awaited.ok_or_else(unknown)? != *owner {
             return Err(Error::Forbidden("this name was given to somebody else".to_owned()));
         }
-        if !self.coming().insert(media_id.to_owned()) {
-            return Err(Error::AlreadyUploaded);
-        }
-        let _coming = Coming { content: self, media_id };
+        // Two may come at once: the first that is whole takes the name, and the other is removed.
         let room = self.make_room(owner).await?;
-        let row = self.receive(room.bytes, bytes, said).await?;
-        self.keep(media_id.to_owned(), row, owner, true).await?;
-        self.arrived.notify_waiters();
-        Ok(())
+        let (received, row) = self.receive(room.bytes, bytes, said).await?;
+        self.keep(received, (media_id.to_owned(), row), room, true).await
     }
 
     /// Keeps room for one more upload of a person, as much as may come.
-    async fn make_room(&self, owner: &UserId) -> Result<Room<'_>, Error> {
+    async fn make_room(&self, owner: &UserId) -> Result<Room, Error> {
         let kept = media::media_bytes_of(&mut self.ground.store.snapshot().await?, owner).await?;
         let kept = u64::try_from(kept).unwrap_or(0);
         let quota = self.ground.config.media_quota_bytes;
-        let mut under_way = self.under_way();
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         let coming = under_way.entry(owner.to_owned()).or_default();
         let left = quota.saturating_sub(kept).saturating_sub(*coming);
         let bytes = self.ground.config.max_upload_bytes.min(left);
         *coming += bytes;
         drop(under_way);
-        let room = Room { content: self, owner: owner.to_owned(), bytes };
+        let room = Room { under_way: self.under_way.clone(), owner: owner.to_owned(), bytes };
         if bytes == 0 {
             return Err(Error::Forbidden(format!(
                 "you keep {kept} bytes here or are sending them, and {quota} is the most"
@@ -198,21 +173,13 @@ impl Content {
         Ok(room)
     }
 
-    fn coming(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.coming.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn under_way(&self) -> MutexGuard<'_, HashMap<OwnedUserId, u64>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Writes bytes to disk, at most so many.
     async fn receive<E>(
         &self,
         limit: u64,
         bytes: impl Stream<Item = Result<Bytes, E>> + Unpin,
         said: Said,
-    ) -> Result<MediaRow, Error> {
+    ) -> Result<(Received, MediaRow), Error> {
         for text in [&said.content_type, &said.file_name].into_iter().flatten() {
             if text.len() > limits::NAME_BYTES {
                 return Err(Error::TooLarge(
@@ -220,37 +187,37 @@ impl Content {
                 ));
             }
         }
-        let written = self.blob.write(bytes, limit).await?;
-        Ok(MediaRow {
+        let received = self.blob.receive(bytes, limit).await?;
+        let written = received.written();
+        let row = MediaRow {
             blob: written.hash,
             size: i64::try_from(written.size).map_err(Error::internal)?,
             content_type: said.content_type,
             file_name: said.file_name,
-        })
+        };
+        Ok((received, row))
     }
 
-    /// Writes an upload down, under a name that was kept for it or a new one.
+    /// Keeps an upload and writes it down, under a name that was kept for it or a new one.
     async fn keep(
         &self,
-        media_id: String,
-        row: MediaRow,
-        owner: &UserId,
+        received: Received,
+        (media_id, row): (String, MediaRow),
+        room: Room,
         awaited: bool,
     ) -> Result<(), Error> {
-        let owner = owner.to_owned();
         let now_ms = self.ground.clock.now_ms();
-        self.ground
-            .store
-            .write(move |tx| {
-                Box::pin(async move {
-                    if awaited && !tx.take_awaited(&media_id).await? {
-                        let there = media::media(tx, &media_id).await?.is_some();
-                        return Err(if there { Error::AlreadyUploaded } else { unknown() });
-                    }
-                    Ok(tx.add_media(&media_id, &row, &owner, now_ms).await?)
-                })
+        let naming = self.keeper.keep(received, move |tx| {
+            Box::pin(async move {
+                if awaited && !tx.take_awaited(&media_id).await? {
+                    let there = media::media(tx, &media_id).await?.is_some();
+                    return Err(if there { Error::AlreadyUploaded } else { unknown() });
+                }
+                // The room goes with the use case: from here on the row counts instead.
+                Ok(tx.add_media(&media_id, &row, &room.owner, now_ms).await?)
             })
-            .await
+        });
+        naming.await
     }
 
     fn uri(&self, media_id: &str) -> OwnedMxcUri {
@@ -275,29 +242,6 @@ impl Content {
         })
     }
 
-    /// A picture made smaller; made once and kept.
-    pub async fn thumbnail(
-        &self,
-        server: &ServerName,
-        media_id: &str,
-        wish: ThumbnailWish,
-        wait: Duration,
-    ) -> Result<Served, Error> {
-        let row = self.row(server, media_id, wait).await?;
-        let (width, height) = next_size(wish)?;
-        let crop = wish.crop;
-        let method = if crop { "crop" } else { "scale" };
-        let key = ThumbnailKey { blob: row.blob, width, height, method };
-        let known = media::thumbnail(&mut self.ground.store.snapshot().await?, &key).await?;
-        let made = match known {
-            Some(made) => made,
-            None => self.draw(key, crop).await?,
-        };
-        let (file, size) = self.blob.open(&made.blob).await?.ok_or_else(unknown)?;
-        let content_type = Some(made.content_type);
-        Ok(Served { file, size, content_type, file_name: row.file_name, hash: made.blob })
-    }
-
     async fn row(
         &self,
         server: &ServerName,
@@ -313,7 +257,7 @@ impl Content {
         let until = Instant::from_std(self.ground.clock.instant() + wait);
         loop {
             // Listening begins before looking, so that what comes in between is not missed.
-            let arrived = self.arrived.notified();
+            let arrived = self.keeper.arrived.notified();
             tokio::pin!(arrived);
             arrived.as_mut().enable();
             let mut snapshot = self.ground.store.snapshot().await?;
@@ -340,49 +284,33 @@ impl Content {
         Ok(self.blob.sweep().await?)
     }
 
-    async fn draw(&self, key: ThumbnailKey, crop: bool) -> Result<ThumbnailRow, Error> {
-        let turn = self.drawing.clone().acquire_owned().await.map_err(Error::internal)?;
-        let bytes = self.blob.read(&key.blob).await?.ok_or_else(unknown)?;
-        let size = Size { width: key.width, height: key.height };
-        let method = if crop { Method::Crop } else { Method::Scale };
-        let drawing = move || {
-            // The turn lasts as long as the work, also when nobody waits for it any more.
-            let _turn = turn;
-            picture::thumbnail(&bytes, size, method)
-        };
-        let made = tokio::task::spawn_blocking(drawing).await.map_err(Error::internal)?.map_err(
-            |error| match error {
-                PictureError::TooLarge => {
-                    Error::TooLarge("the picture has too many pixels".to_owned())
+    /// Removes files that nothing names, such as those of uploads that a crash cut off between the
+    /// file and its row: a duty beside the node, from its start until it is done.
+    pub fn sweep_unnamed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (keeper, ground) = (self.keeper.clone(), self.ground.clone());
+        async move {
+            let now_ms = ground.clock.now_ms();
+            match ground.stop.run_until_cancelled(keeper.sweep(now_ms)).await {
+                Some(Ok(removed)) => tracing::info!(removed, "files that nothing names are gone"),
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "removing files that nothing names failed");
                 }
-                other => Error::Invalid(format!("no thumbnail can be made: {other}")),
-            },
-        )?;
-        let size = i64::try_from(made.bytes.len()).map_err(Error::internal)?;
-        let written = self.blob.write_whole(made.bytes).await?;
-        let row =
-            ThumbnailRow { blob: written.hash, size, content_type: made.content_type.to_owned() };
-        let kept = row.clone();
-        self.ground
-            .store
-            .write(move |tx| {
-                Box::pin(async move { Ok::<_, Error>(tx.add_thumbnail(&key, &kept).await?) })
-            })
-            .await?;
-        Ok(row)
+                None => {}
+            }
+        }
     }
 }
 
 /// Room that is kept for an upload while it comes, so that many at once cannot outrun the quota.
-struct Room<'a> {
-    content: &'a Content,
+struct Room {
+    under_way: UnderWay,
     owner: OwnedUserId,
     bytes: u64,
 }
 
-impl Drop for Room<'_> {
+impl Drop for Room {
     fn drop(&mut self) {
-        let mut under_way = self.content.under_way();
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(coming) = under_way.get_mut(&self.owner) {
             *coming -= self.bytes;
             if *coming == 0 {
@@ -392,18 +320,9 @@ impl Drop for Room<'_> {
     }
 }
 
-/// Few lengths serve all wishes, so that nobody can fill the disk with sizes (client-server API, thumbnails).
-fn next_size(wish: ThumbnailWish) -> Result<(u32, u32), Error> {
-    if wish.width == 0 || wish.height == 0 {
-        return Err(Error::Invalid("width and height must be at least 1".to_owned()));
-    }
-    let next = |wanted: u64| {
-        let longer = SIDES.into_iter().find(|side| u64::from(*side) >= wanted);
-        longer.unwrap_or(SIDES[SIDES.len() - 1])
-    };
-    Ok((next(wish.width), next(wish.height)))
-}
-
 fn unknown() -> Error {
     Error::NotFound("there is no such file".to_owned())
 }
+
+#[cfg(test)]
+mod tests;
