@@ -205,17 +205,13 @@ pub(crate) async fn user(config: Config, arguments: &ArgMatches) -> anyhow::Resu
         Some(("role", given)) => {
             let user_id = named(services, text(given, "name"))?;
             let role: Role = text(given, "role").parse()?;
-            services.accounts.set_standing(&user_id, None, role).await?;
+            services.accounts.set_role(&user_id, role).await?;
             println!("{user_id} is {role} now.");
             Ok(())
         }
         Some(("password", given)) => {
             let user_id = named(services, text(given, "name"))?;
-            let account =
-                services.accounts.account(&user_id).await?.context("there is no such account")?;
-            let role = account.role.max(Role::Member);
-            services.accounts.set_standing(&user_id, Some(read_password()?), role).await?;
-            services.accounts.sign_out(&user_id, None).await?;
+            services.accounts.replace_password(&user_id, read_password()?).await?;
             println!("{user_id} has a new password and is signed out everywhere.");
             Ok(())
         }

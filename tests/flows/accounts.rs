@@ -14,6 +14,7 @@ stories! {
     a_login_names_its_person_in_many_ways;
     devices_come_and_go;
     a_password_is_changed_by_who_knows_it;
+    a_role_and_a_password_changed_at_once_both_stay;
     an_account_ends_for_ever;
     a_node_says_what_it_is;
 }
@@ -348,6 +349,32 @@ async fn a_password_is_changed_by_who_knows_it(stage: &mut Stage) -> Result<()> 
         403,
         "M_GUEST_ACCESS_FORBIDDEN",
     )
+}
+
+async fn a_role_and_a_password_changed_at_once_both_stay(stage: &mut Stage) -> Result<()> {
+    let ann = stage.person("ann").await?;
+    let nobody = Client::nobody(stage.node.http())?;
+    let mut old = PASSWORD.to_owned();
+    for (round, role) in ["moderator", "operator", "member", "operator"].into_iter().enumerate() {
+        let new = format!("a long password of round {round}");
+        let change = json!({"new_password": new, "auth": {"type": "m.login.password",
+            "identifier": {"type": "m.id.user", "user": "ann"}, "password": old}});
+        let command = ["user", "role", "ann", "--role", role];
+        let (changed, given) = tokio::join!(
+            ann.post("/_matrix/client/v3/account/password", &change),
+            stage.node.command(&command),
+        );
+        changed?;
+        let given = given?;
+        ensure!(given.status.success(), "{}", given.stderr);
+        let listed = stage.node.command(&["user", "list"]).await?.stdout;
+        ensure!(listed.contains(&format!("@ann:a.test {role}\n")), "not {role}: {listed}");
+        let login = |password: &str| json!({"type": "m.login.password", "user": "ann", "password": password});
+        refused(nobody.post(LOGIN, &login(&old)).await, 403, "M_FORBIDDEN")?;
+        nobody.post(LOGIN, &login(&new)).await?;
+        old = new;
+    }
+    Ok(())
 }
 
 async fn an_account_ends_for_ever(stage: &mut Stage) -> Result<()> {

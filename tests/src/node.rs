@@ -243,6 +243,16 @@ impl Node {
         Metrics::parse(&answer.text().await?)
     }
 
+    /// Runs another command of the program on its data to its end, beside it or while it rests.
+    pub async fn command(&self, command: &[&str]) -> Result<Refusal> {
+        let mut program = self.options.program()?;
+        program.args(command).arg("--data").arg(&self.options.data);
+        if let Some(database) = &self.options.database {
+            program.args(["--database", database.url()]);
+        }
+        ended(program).await
+    }
+
     /// Starts it again on the same data, after `stop` or `kill`.
     pub async fn restart(&mut self) -> Result<()> {
         ensure!(self.running.is_none(), "the node runs already");

@@ -203,30 +203,44 @@ impl Tx {
         if added == 0 { Err(StoreError::Taken) } else { Ok(()) }
     }
 
-    /// Sets the password and role of an account: a guest becomes a member, a member an operator.
-    pub async fn set_standing(
+    /// Sets the password of an account; false where there is none that lasts.
+    pub async fn set_password(
         &mut self,
         user_id: &UserId,
-        password: Option<&str>,
+        password: &str,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE accounts SET password = $2 WHERE user_id = $1 AND ended_ms IS NULL";
+        Ok(self.query(sql).bind(user_id.as_str()).bind(password).run().await? > 0)
+    }
+
+    /// Sets what an account may do; false where there is none that lasts.
+    pub async fn set_role(&mut self, user_id: &UserId, role: Role) -> Result<bool, StoreError> {
+        let sql = "UPDATE accounts SET role = $2 WHERE user_id = $1 AND ended_ms IS NULL";
+        Ok(self.query(sql).bind(user_id.as_str()).bind(role.as_str()).run().await? > 0)
+    }
+
+    /// Gives a guest a password and a role; false where there is no guest of that name.
+    pub async fn keep_guest(
+        &mut self,
+        user_id: &UserId,
+        password: &str,
         role: Role,
-    ) -> Result<(), StoreError> {
-        self.query("UPDATE accounts SET password = $2, role = $3 WHERE user_id = $1")
-            .bind(user_id.as_str())
-            .bind(password)
-            .bind(role.as_str())
-            .run()
-            .await
-            .map(drop)
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE accounts SET password = $2, role = $3 \
+                   WHERE user_id = $1 AND role = $4 AND ended_ms IS NULL";
+        let query = self.query(sql).bind(user_id.as_str()).bind(password);
+        let query = query.bind(role.as_str()).bind(Role::Guest.as_str());
+        Ok(query.run().await? > 0)
     }
 
     /// Ends an account: nobody signs in to it again, its devices are gone, its name stays taken.
-    pub async fn end_account(&mut self, user_id: &UserId, now_ms: i64) -> Result<(), StoreError> {
-        self.query("UPDATE accounts SET ended_ms = $2, password = NULL WHERE user_id = $1")
-            .bind(user_id.as_str())
-            .bind(now_ms)
-            .run()
-            .await?;
-        self.remove_devices(user_id, None).await
+    /// False where it had ended before.
+    pub async fn end_account(&mut self, user_id: &UserId, now_ms: i64) -> Result<bool, StoreError> {
+        let sql = "UPDATE accounts SET ended_ms = $2, password = NULL \
+                   WHERE user_id = $1 AND ended_ms IS NULL";
+        let ended = self.query(sql).bind(user_id.as_str()).bind(now_ms).run().await? > 0;
+        self.remove_devices(user_id, None).await?;
+        Ok(ended)
     }
 
     /// Signs a device in. The device seen last longest ago gives way when there are too many.

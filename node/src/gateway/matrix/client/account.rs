@@ -23,7 +23,7 @@ use crate::{
     },
     services::{
         Error,
-        accounts::{Device, DeviceWish, Registering, SignedIn},
+        accounts::{Confirmed, Device, DeviceWish, Registering, SignedIn},
         rooms::{Membership, Step},
     },
 };
@@ -157,10 +157,11 @@ async fn whoami(asked: Asked<whoami::v3::Request>) -> Result<Reply, Fault> {
 }
 
 async fn change_password(asked: Asked<change_password::v3::Request>) -> Result<Reply, Fault> {
-    confirm(&asked, asked.body.auth.as_ref()).await?;
+    let confirmed = confirm(&asked, asked.body.auth.as_ref()).await?;
     let session = asked.session()?;
     let (password, others) = (asked.body.new_password.clone(), asked.body.logout_devices);
-    asked.app.services.accounts.change_password(session, password, others).await?;
+    let accounts = &asked.app.services.accounts;
+    accounts.change_password(session, confirmed, password, others).await?;
     Ok(done())
 }
 
@@ -216,7 +217,7 @@ async fn remove<T>(asked: &Asked<T>, devices: &[OwnedDeviceId]) -> Result<Reply,
 }
 
 /// Lets only those on who show their password again.
-async fn confirm<T>(asked: &Asked<T>, shown: Option<&AuthData>) -> Result<(), Fault> {
+async fn confirm<T>(asked: &Asked<T>, shown: Option<&AuthData>) -> Result<Confirmed, Fault> {
     let ask = |error| {
         let session = asked.app.services.ground.clock.random_name(16);
         interactive(&session, "m.login.password", error)
@@ -229,8 +230,8 @@ async fn confirm<T>(asked: &Asked<T>, shown: Option<&AuthData>) -> Result<(), Fa
     {
         return Err(ask(Some("that is somebody else's name")));
     }
-    let right = asked.app.services.accounts.confirms(user_id, shown.password.clone()).await?;
-    if right { Ok(()) } else { Err(ask(Some("the password is wrong"))) }
+    let confirmed = asked.app.services.accounts.confirm(user_id, shown.password.clone()).await?;
+    confirmed.ok_or_else(|| ask(Some("the password is wrong")))
 }
 
 /// The reply that asks for a proof (client-server API, user-interactive authentication).

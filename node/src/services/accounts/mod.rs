@@ -1,15 +1,15 @@
 //! Who may come in: registration, sign-in, devices, invitations, guests.
 
+mod password;
+
 use std::{net::IpAddr, sync::Arc};
 
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use tokio::sync::Semaphore;
-use wayside_identity::{
-    password,
-    token::{Kind, Secret},
-};
+use wayside_identity::token::{Kind, Secret};
 use wayside_specs::{Role, limits};
 
+pub use self::password::Confirmed;
 use super::{Error, Ground};
 pub use crate::store::accounts::{Account, Device, Invitation, Session};
 use crate::{
@@ -166,9 +166,6 @@ impl Accounts {
         password: String,
         invitation: Option<&str>,
     ) -> Result<(), Error> {
-        if session.role != Role::Guest {
-            return Err(Error::Invalid("this account is a lasting one already".to_owned()));
-        }
         let invitation = invitation.map(invitation_hash).transpose()?;
         if invitation.is_none() {
             self.may_come_uninvited(false)?;
@@ -186,7 +183,13 @@ impl Accounts {
                         role =
                             given.filter(|role| *role > Role::Guest).ok_or_else(bad_invitation)?;
                     }
-                    Ok(tx.set_standing(&user_id, Some(&password), role).await?)
+                    // Decided here, where nothing comes in between: the session may be an old reading.
+                    if tx.keep_guest(&user_id, &password, role).await? {
+                        Ok(())
+                    } else {
+                        let why = "this account is a lasting one already";
+                        Err(Error::Invalid(why.to_owned()))
+                    }
                 })
             })
             .await
@@ -200,71 +203,6 @@ impl Accounts {
             self.ground.user_id(&name.to_lowercase())
         };
         user_id.map_err(|_| wrong_proof())
-    }
-
-    /// Signs a device in by password. Whoever asks learns nothing about which part was wrong.
-    pub async fn sign_in(
-        &self,
-        user_id: &UserId,
-        password: String,
-        device: DeviceWish,
-    ) -> Result<SignedIn, Error> {
-        let account = self.account(user_id).await?;
-        let (hash, ended) = match account {
-            Some(account) => (account.password, account.ended_ms.is_some()),
-            None => (None, false),
-        };
-        if !self.verify(password, hash).await? {
-            return Err(if ended { Error::AccountEnded } else { wrong_proof() });
-        }
-        let (device, signed_in) = self.new_device(user_id, device)?;
-        let now_ms = self.ground.clock.now_ms();
-        let device = device.ok_or_else(wrong_proof)?;
-        let whose = user_id.to_owned();
-        self.ground
-            .store
-            .write(move |tx| {
-                Box::pin(async move { Ok::<_, Error>(tx.sign_in(&whose, &device, now_ms).await?) })
-            })
-            .await?;
-        Ok(signed_in)
-    }
-
-    /// Whether that is the person's password, for confirming what cannot be undone.
-    pub async fn confirms(&self, user_id: &UserId, password: String) -> Result<bool, Error> {
-        let hash = self.account(user_id).await?.and_then(|account| account.password);
-        self.verify(password, hash).await
-    }
-
-    /// Sets a new password and, if wished, signs the other devices out.
-    pub async fn change_password(
-        &self,
-        session: &Session,
-        password: String,
-        sign_others_out: bool,
-    ) -> Result<(), Error> {
-        if session.role == Role::Guest {
-            return Err(Error::Guest);
-        }
-        let hash = self.hash(password).await?;
-        let session = session.clone();
-        self.ground
-            .store
-            .write(move |tx| {
-                Box::pin(async move {
-                    tx.set_standing(&session.user_id, Some(&hash), session.role).await?;
-                    if sign_others_out {
-                        for device in accounts::devices(tx, &session.user_id).await? {
-                            if device.device_id != session.device_id {
-                                let id = device.device_id.as_str();
-                                tx.remove_devices(&session.user_id, Some(id)).await?;
-                            }
-                        }
-                    }
-                    Ok::<_, Error>(())
-                })
-            })
-            .await
     }
 
     /// Whose token this is.
@@ -307,7 +245,13 @@ impl Accounts {
         let now_ms = self.ground.clock.now_ms();
         self.ground
             .store
-            .write(move |tx| Box::pin(async move { Ok(tx.end_account(&user_id, now_ms).await?) }))
+            .write(move |tx| {
+                Box::pin(async move {
+                    // One that has ended before keeps the time of its end.
+                    let _first = tx.end_account(&user_id, now_ms).await?;
+                    Ok(())
+                })
+            })
             .await
     }
 
@@ -387,25 +331,15 @@ impl Accounts {
         Ok(accounts::list(&mut snapshot, after, limit).await?)
     }
 
-    /// Sets a person's role, and a password where one is given; for operators.
-    pub async fn set_standing(
-        &self,
-        user_id: &UserId,
-        password: Option<String>,
-        role: Role,
-    ) -> Result<(), Error> {
-        let account = self.account(user_id).await?.filter(|account| account.ended_ms.is_none());
-        let account =
-            account.ok_or_else(|| Error::NotFound(format!("{user_id} has no account here")))?;
-        let hash = match password {
-            Some(password) => Some(self.hash(password).await?),
-            None => account.password,
-        };
+    /// Sets what a person may do here; for operators.
+    pub async fn set_role(&self, user_id: &UserId, role: Role) -> Result<(), Error> {
         let user_id = user_id.to_owned();
         self.ground
             .store
             .write(move |tx| {
-                Box::pin(async move { Ok(tx.set_standing(&user_id, hash.as_deref(), role).await?) })
+                Box::pin(async move {
+                    if tx.set_role(&user_id, role).await? { Ok(()) } else { Err(gone(&user_id)) }
+                })
             })
             .await
     }
@@ -495,49 +429,14 @@ impl Accounts {
         };
         Ok((Some(device), signed_in))
     }
-
-    async fn hash(&self, password: String) -> Result<String, Error> {
-        password::acceptable(&password).map_err(|flaw| Error::WeakPassword(flaw.to_string()))?;
-        let salt = self.ground.clock.random();
-        self.in_turn(move || password::hash(&password, salt))
-            .await?
-            .map(|hash| hash.as_str().to_owned())
-            .map_err(Error::internal)
-    }
-
-    /// Checks a password; where there is none to check against, takes as long all the same.
-    async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
-        if password.len() > 4 * limits::NAME_BYTES {
-            return Ok(false);
-        }
-        let salt = self.ground.clock.random();
-        self.in_turn(move || {
-            if let Some(hash) = hash {
-                return password::verify(&password, &hash);
-            }
-            let _same_effort = password::hash(&password, salt);
-            false
-        })
-        .await
-    }
-
-    /// Does the work of hashing off the async threads, few at a time. The turn lasts as long as the
-    /// work, also when whoever asked hangs up.
-    async fn in_turn<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Error> {
-        let turn = self.hashing.clone().acquire_owned().await.map_err(Error::internal)?;
-        let work = move || {
-            let _turn = turn;
-            work()
-        };
-        tokio::task::spawn_blocking(work).await.map_err(Error::internal)
-    }
 }
 
 fn invitation_hash(text: &str) -> Result<[u8; 32], Error> {
     Secret::parse(text).map(|secret| secret.hash().0).ok_or_else(bad_invitation)
+}
+
+fn gone(user_id: &UserId) -> Error {
+    Error::NotFound(format!("{user_id} has no account here"))
 }
 
 fn wrong_proof() -> Error {
@@ -554,3 +453,6 @@ fn checked_device_name(name: String) -> Result<String, Error> {
     }
     Ok(name)
 }
+
+#[cfg(test)]
+mod tests;

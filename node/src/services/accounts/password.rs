@@ -1,0 +1,179 @@
+//! Passwords: signing in with one, changing it, and the turns in which they are hashed.
+
+use ruma::{OwnedUserId, UserId};
+use wayside_identity::password;
+use wayside_specs::{Role, limits};
+
+use super::{Accounts, DeviceWish, Session, SignedIn, gone, wrong_proof};
+use crate::{
+    services::Error,
+    store::{Tx, accounts},
+};
+
+/// Somebody who showed their password, and the hash that it was checked against.
+///
+/// Checking takes long, and the account may change meanwhile. Whatever is done on the strength of
+/// it is therefore done only where that is still the hash of an account that lasts.
+pub struct Confirmed {
+    user_id: OwnedUserId,
+    hash: String,
+}
+
+impl Accounts {
+    /// Signs a device in by password. Whoever asks learns nothing about which part was wrong.
+    pub async fn sign_in(
+        &self,
+        user_id: &UserId,
+        password: String,
+        device: DeviceWish,
+    ) -> Result<SignedIn, Error> {
+        let Some(confirmed) = self.confirm(user_id, password).await? else {
+            let account = self.account(user_id).await?;
+            let ended = account.is_some_and(|account| account.ended_ms.is_some());
+            return Err(if ended { Error::AccountEnded } else { wrong_proof() });
+        };
+        self.admit(confirmed, device).await
+    }
+
+    /// Checks a person's password, for coming in and for confirming what cannot be undone; nothing
+    /// where it is another.
+    pub async fn confirm(
+        &self,
+        user_id: &UserId,
+        password: String,
+    ) -> Result<Option<Confirmed>, Error> {
+        let account = self.account(user_id).await?.filter(|account| account.ended_ms.is_none());
+        let hash = account.and_then(|account| account.password);
+        let right = self.verify(password, hash.clone()).await?;
+        let user_id = user_id.to_owned();
+        Ok(hash.filter(|_| right).map(|hash| Confirmed { user_id, hash }))
+    }
+
+    pub(super) async fn admit(
+        &self,
+        confirmed: Confirmed,
+        device: DeviceWish,
+    ) -> Result<SignedIn, Error> {
+        let (device, signed_in) = self.new_device(&confirmed.user_id, device)?;
+        let now_ms = self.ground.clock.now_ms();
+        let device = device.ok_or_else(wrong_proof)?;
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    confirmed.still(tx).await?;
+                    Ok::<_, Error>(tx.sign_in(&confirmed.user_id, &device, now_ms).await?)
+                })
+            })
+            .await?;
+        Ok(signed_in)
+    }
+
+    /// Sets a new password and, if wished, signs the other devices out.
+    pub async fn change_password(
+        &self,
+        session: &Session,
+        confirmed: Confirmed,
+        password: String,
+        sign_others_out: bool,
+    ) -> Result<(), Error> {
+        let hash = self.hash(password).await?;
+        let device_id = session.device_id.clone();
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let account = confirmed.still(tx).await?;
+                    if account.role == Role::Guest {
+                        return Err(Error::Guest);
+                    }
+                    let user_id = &account.user_id;
+                    tx.set_password(user_id, &hash).await?;
+                    if sign_others_out {
+                        for device in accounts::devices(tx, user_id).await? {
+                            if device.device_id != device_id {
+                                let id = device.device_id.as_str();
+                                tx.remove_devices(user_id, Some(id)).await?;
+                            }
+                        }
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Gives a person a new password and signs them out everywhere; for operators. A guest becomes
+    /// a member by it, for it is by having a password that the two differ.
+    pub async fn replace_password(&self, user_id: &UserId, password: String) -> Result<(), Error> {
+        let hash = self.hash(password).await?;
+        let user_id = user_id.to_owned();
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    if !tx.keep_guest(&user_id, &hash, Role::Member).await?
+                        && !tx.set_password(&user_id, &hash).await?
+                    {
+                        return Err(gone(&user_id));
+                    }
+                    Ok(tx.remove_devices(&user_id, None).await?)
+                })
+            })
+            .await
+    }
+
+    pub(super) async fn hash(&self, password: String) -> Result<String, Error> {
+        password::acceptable(&password).map_err(|flaw| Error::WeakPassword(flaw.to_string()))?;
+        let salt = self.ground.clock.random();
+        self.in_turn(move || password::hash(&password, salt))
+            .await?
+            .map(|hash| hash.as_str().to_owned())
+            .map_err(Error::internal)
+    }
+
+    /// Checks a password; where there is none to check against, takes as long all the same.
+    async fn verify(&self, password: String, hash: Option<String>) -> Result<bool, Error> {
+        if password.len() > 4 * limits::NAME_BYTES {
+            return Ok(false);
+        }
+        let salt = self.ground.clock.random();
+        self.in_turn(move || {
+            if let Some(hash) = hash {
+                return password::verify(&password, &hash);
+            }
+            let _same_effort = password::hash(&password, salt);
+            false
+        })
+        .await
+    }
+
+    /// Does the work of hashing off the async threads, few at a time. The turn lasts as long as the
+    /// work, also when whoever asked hangs up.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let turn = self.hashing.clone().acquire_owned().await.map_err(Error::internal)?;
+        let work = move || {
+            let _turn = turn;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(Error::internal)
+    }
+}
+
+impl Confirmed {
+    /// The account as it is now, unless the password that was checked is its password no more.
+    async fn still(&self, tx: &mut Tx) -> Result<accounts::Account, Error> {
+        let account = accounts::account(tx, &self.user_id).await?.ok_or_else(wrong_proof)?;
+        if account.ended_ms.is_some() {
+            return Err(Error::AccountEnded);
+        }
+        // Both are hashes that this store held: how long it takes to compare them tells nothing.
+        if account.password.as_ref() != Some(&self.hash) {
+            return Err(wrong_proof());
+        }
+        Ok(account)
+    }
+}

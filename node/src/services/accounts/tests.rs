@@ -1,0 +1,119 @@
+//! What is decided about an account while it changes.
+
+use ruma::UserId;
+
+use super::*;
+use crate::{app, config::Config, services::Services};
+
+const OLD: &str = "correct horse battery staple";
+const NEW: &str = "another long password";
+
+/// A node without doors on a folder of its own, which goes with it.
+async fn node() -> (Services, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_owned();
+    let config = Config { data, registration: Registration::Open, ..Config::default() };
+    (app::open(config).await.unwrap().services, folder)
+}
+
+async fn comes(accounts: &Accounts, name: &str, password: Option<&str>) -> Session {
+    let wish = Registering {
+        name: Some(name.to_owned()),
+        password: password.map(str::to_owned),
+        invitation: None,
+        guest: password.is_none(),
+        device: DeviceWish::default(),
+    };
+    let (_, token) = accounts.register(wish).await.unwrap().device.unwrap();
+    accounts.session(&token, IpAddr::from([127, 0, 0, 1])).await.unwrap()
+}
+
+async fn confirmed(accounts: &Accounts, user_id: &UserId, password: &str) -> Confirmed {
+    accounts.confirm(user_id, password.to_owned()).await.unwrap().expect("the password is right")
+}
+
+async fn role(accounts: &Accounts, user_id: &UserId) -> Role {
+    accounts.account(user_id).await.unwrap().unwrap().role
+}
+
+#[tokio::test]
+async fn a_new_password_leaves_the_role_that_was_given_meanwhile() {
+    let (services, _folder) = node().await;
+    let accounts = &services.accounts;
+    let ann = comes(accounts, "ann", Some(OLD)).await;
+    let shown = confirmed(accounts, &ann.user_id, OLD).await;
+    accounts.set_role(&ann.user_id, Role::Moderator).await.unwrap();
+    accounts.change_password(&ann, shown, NEW.to_owned(), false).await.unwrap();
+    assert_eq!(role(accounts, &ann.user_id).await, Role::Moderator);
+    accounts.set_role(&ann.user_id, Role::Member).await.unwrap();
+    confirmed(accounts, &ann.user_id, NEW).await;
+}
+
+#[tokio::test]
+async fn a_password_changed_while_an_older_one_was_checked_lets_the_older_do_nothing() {
+    let (services, _folder) = node().await;
+    let accounts = &services.accounts;
+    let ann = comes(accounts, "ann", Some(OLD)).await;
+    let (to_come_in, to_change) = (
+        confirmed(accounts, &ann.user_id, OLD).await,
+        confirmed(accounts, &ann.user_id, OLD).await,
+    );
+    accounts.replace_password(&ann.user_id, NEW.to_owned()).await.unwrap();
+    let came_in = accounts.admit(to_come_in, DeviceWish::default()).await;
+    assert!(matches!(came_in, Err(Error::Forbidden(_))));
+    let changed = accounts.change_password(&ann, to_change, OLD.to_owned(), true).await;
+    assert!(matches!(changed, Err(Error::Forbidden(_))), "{changed:?}");
+    assert!(accounts.devices(&ann.user_id).await.unwrap().is_empty());
+    let shown = confirmed(accounts, &ann.user_id, NEW).await;
+    accounts.admit(shown, DeviceWish::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_guest_is_kept_once_and_nobody_else_is() {
+    let (services, _folder) = node().await;
+    let accounts = &services.accounts;
+    let guest = comes(accounts, "", None).await;
+    accounts.set_role(&guest.user_id, Role::Moderator).await.unwrap();
+    // The session is from before: it still says that they are a guest.
+    let kept = accounts.keep_guest(&guest, OLD.to_owned(), None).await;
+    assert!(matches!(kept, Err(Error::Invalid(_))), "{kept:?}");
+    assert_eq!(role(accounts, &guest.user_id).await, Role::Moderator);
+
+    let other = comes(accounts, "", None).await;
+    accounts.replace_password(&other.user_id, OLD.to_owned()).await.unwrap();
+    assert_eq!(role(accounts, &other.user_id).await, Role::Member);
+    let kept = accounts.keep_guest(&other, NEW.to_owned(), None).await;
+    assert!(matches!(kept, Err(Error::Invalid(_))), "{kept:?}");
+    confirmed(accounts, &other.user_id, OLD).await;
+}
+
+#[tokio::test]
+async fn an_ended_account_stays_as_it_is() {
+    let (services, _folder) = node().await;
+    let accounts = &services.accounts;
+    let ann = comes(accounts, "ann", Some(OLD)).await;
+    let guest = comes(accounts, "", None).await;
+    let (to_come_in, to_change) = (
+        confirmed(accounts, &ann.user_id, OLD).await,
+        confirmed(accounts, &ann.user_id, OLD).await,
+    );
+    for gone in [&ann, &guest] {
+        accounts.end(&gone.user_id).await.unwrap();
+    }
+    let before = accounts.account(&ann.user_id).await.unwrap().unwrap();
+    let came_in = accounts.admit(to_come_in, DeviceWish::default()).await;
+    assert!(matches!(came_in, Err(Error::AccountEnded)));
+    let changed = accounts.change_password(&ann, to_change, NEW.to_owned(), false).await;
+    assert!(matches!(changed, Err(Error::AccountEnded)), "{changed:?}");
+    let set = accounts.set_role(&ann.user_id, Role::Operator).await;
+    assert!(matches!(set, Err(Error::NotFound(_))), "{set:?}");
+    let replaced = accounts.replace_password(&ann.user_id, NEW.to_owned()).await;
+    assert!(matches!(replaced, Err(Error::NotFound(_))), "{replaced:?}");
+    let kept = accounts.keep_guest(&guest, OLD.to_owned(), None).await;
+    assert!(matches!(kept, Err(Error::Invalid(_))), "{kept:?}");
+    accounts.end(&ann.user_id).await.unwrap();
+    let after = accounts.account(&ann.user_id).await.unwrap().unwrap();
+    assert_eq!((after.role, after.ended_ms, after.password), (before.role, before.ended_ms, None));
+    let signed_in = accounts.sign_in(&ann.user_id, OLD.to_owned(), DeviceWish::default()).await;
+    assert!(matches!(signed_in, Err(Error::AccountEnded)));
+}
