@@ -21,7 +21,7 @@ use crate::{
         listen::{Door, Listener},
     },
     ops::{
-        certificates::{self, Authority},
+        certificates::{Authority, Certificates},
         metrics::Metrics,
     },
     services::{
@@ -170,8 +170,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     tasks.spawn(remembering);
     tasks.spawn(ringing);
     let lan = lan_address();
-    let (secure, fingerprint) = tls(&ground, lan)?;
-    let secure = Door::Secure(Arc::new(secure));
+    let certificates = Arc::new(certificates(&ground, lan)?);
+    let secure = Door::Secure(Arc::new(certificates.config()?));
     // The sockets are bound before the routers exist, because the pages tell their addresses.
     let bind = |name: &'static str, address: SocketAddr| async move {
         let socket = tokio::net::TcpListener::bind(address).await;
@@ -187,7 +187,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let lan = lan.filter(|_| !https_at.ip().is_loopback());
     let lan_url = lan.map(|address| url("https", SocketAddr::new(address, https_at.port())));
     let public = public_url(config, lan_url.as_deref(), &http_url, &https_url);
-    let metrics = Metrics::new(ground.clock, ground.store.clone());
+    let metrics = Metrics::new(ground.clock, ground.store.clone(), certificates.clone());
     let places = Places { public, https: https_url.clone() };
     let app = Arc::new(App::new(services, metrics, places));
     let clients = gateway::router(&app, gateway::routes());
@@ -205,12 +205,13 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         tasks.spawn(listener.serve(tasks.clone(), stop.clone()));
     }
     tasks.spawn(sweep(app.clone(), stop.clone()));
+    tasks.spawn(certificates.clone().follow(ground.clock, stop.clone()));
     Ok(Running {
         http: http_url,
         https: https_url,
         federation: federation_url,
         lan: lan_url,
-        fingerprint,
+        fingerprint: certificates.fingerprint(),
         app,
         tasks,
         stop,
@@ -246,13 +247,10 @@ async fn sweep(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
-fn tls(
-    ground: &Ground,
-    lan: Option<IpAddr>,
-) -> anyhow::Result<(rustls::ServerConfig, Option<String>)> {
+fn certificates(ground: &Ground, lan: Option<IpAddr>) -> anyhow::Result<Certificates> {
     let config = &ground.config;
     if let (Some(certificate), Some(key)) = (&config.tls_cert, &config.tls_key) {
-        return Ok((certificates::from_files(certificate, key)?, None));
+        return Ok(Certificates::files(certificate, key)?);
     }
     let name = ground.server_name.host().to_owned();
     let authority = Authority::open(&config.data.join("tls"), &name)?;
@@ -264,8 +262,7 @@ fn tls(
         Err(_) if !names.contains(&name) => names.insert(0, name),
         Err(_) => {}
     }
-    let made = authority.config(&names, &addresses, ground.clock.now_ms())?;
-    Ok((made, Some(authority.fingerprint())))
+    Ok(Certificates::own(authority, names, addresses, ground.clock.now_ms())?)
 }
 
 /// The address that people type: the operator's word, else the local network, else this machine.

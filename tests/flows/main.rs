@@ -2,6 +2,7 @@
 
 mod accounts;
 mod bounds;
+mod certificates;
 mod crash;
 mod damage;
 mod disk;

@@ -19,6 +19,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use super::certificates::Certificates;
 use crate::{
     clock::Clock,
     store::{Store, WriterCounts},
@@ -55,7 +56,7 @@ struct RequestLabels {
 impl Metrics {
     /// The measures of a node on that store.
     #[must_use]
-    pub fn new(clock: Clock, store: Store) -> Self {
+    pub fn new(clock: Clock, store: Store, certificates: Arc<Certificates>) -> Self {
         let mut registry = Registry::with_prefix("wayside");
         let requests = Family::<RequestLabels, Counter>::default();
         let seconds = Family::<RouteLabels, Histogram>::new_with_constructor(|| {
@@ -70,7 +71,7 @@ impl Metrics {
             seconds.clone(),
         );
         registry.register("http_requests_in_flight", "Requests being answered", in_flight.clone());
-        registry.register_collector(Box::new(Inside { store: Arc::new(store) }));
+        registry.register_collector(Box::new(Inside { store: Arc::new(store), certificates }));
         Self { registry: Mutex::new(registry), requests, seconds, in_flight, clock }
     }
 
@@ -103,6 +104,7 @@ impl Metrics {
 #[derive(Debug)]
 struct Inside {
     store: Arc<Store>,
+    certificates: Arc<Certificates>,
 }
 
 impl Collector for Inside {
@@ -114,16 +116,15 @@ impl Collector for Inside {
         };
         counter("store_transactions", "Use cases whose changes were committed", transactions)?;
         counter("store_commits", "Commits, each of which is one sync to disk", commits)?;
-        let memory = ConstGauge::new(resident_bytes());
+        let mut gauge = |name: &str, help: &str, unit: &Unit, value: i64| {
+            let metric = ConstGauge::new(value);
+            let kind = metric.metric_type();
+            metric.encode(encoder.encode_descriptor(name, help, Some(unit), kind)?)
+        };
         let help = "Memory that the process holds";
-        let unit = Unit::Bytes;
-        let descriptor = encoder.encode_descriptor(
-            "process_resident_memory",
-            help,
-            Some(&unit),
-            memory.metric_type(),
-        )?;
-        memory.encode(descriptor)
+        gauge("process_resident_memory", help, &Unit::Bytes, resident_bytes())?;
+        let help = "When the certificate that is served ends, since the epoch";
+        gauge("certificate_expiry", help, &Unit::Seconds, self.certificates.expiry_s())
     }
 }
 

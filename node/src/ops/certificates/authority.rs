@@ -1,50 +1,22 @@
-//! Certificates: the operator's files, or the node's own authority until there are some.
+//! The node's own authority, which vouches for it until the operator has a certificate.
 
 use std::{
     fs,
-    io::{self, Write},
+    io::Write,
     net::IpAddr,
+    ops::Range,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
-use rustls::{
-    ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use sha2::{Digest, Sha256};
 
-/// Why there is no certificate to serve with.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
-    /// A file cannot be read or written.
-    #[error("working on the certificate file {path}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A file holds no certificate or key in PEM.
-    #[error("the file {path} holds no {what} in PEM")]
-    Pem {
-        /// Which.
-        path: PathBuf,
-        /// What was looked for.
-        what: &'static str,
-    },
-    /// Certificate and key do not belong together, or are of a kind that is not supported.
-    #[error("the certificate and its key cannot be used together")]
-    Mismatch(#[source] rustls::Error),
-    /// The node's own authority failed.
-    #[error("making a certificate of the node's own authority")]
-    Make(#[from] rcgen::Error),
-}
+use super::{CertificateError, file};
 
 /// The node's own authority, made once and kept in the data folder.
 pub struct Authority {
@@ -54,8 +26,20 @@ pub struct Authority {
     pub path: PathBuf,
 }
 
-/// How long a certificate of the authority lasts; a new one is made at every start.
-const LEAF_DAYS: i64 = 90;
+/// How long a certificate of the authority lasts, in milliseconds.
+pub(super) const LEAF_MS: i64 = 90 * DAY_MS;
+/// Clocks of others may go so far behind this one, in milliseconds.
+const SLACK_MS: i64 = DAY_MS;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// A certificate with what vouches for it, and its key.
+pub(super) struct Leaf {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
+    /// From when to when it is used, in milliseconds since the epoch: its last third is left to
+    /// whatever may hinder the next one.
+    pub(super) used_ms: Range<i64>,
+}
 
 impl Authority {
     /// Opens the authority in a folder, or makes it.
@@ -89,13 +73,13 @@ impl Authority {
         digest.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
     }
 
-    /// What a listener serves with, for these names and addresses, valid from `now` on.
-    pub fn config(
+    /// A certificate for these names and addresses, valid from now on.
+    pub(super) fn leaf(
         &self,
         names: &[String],
         addresses: &[IpAddr],
         now_ms: i64,
-    ) -> Result<ServerConfig, CertificateError> {
+    ) -> Result<Leaf, CertificateError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::new(names.to_vec())?;
         params.subject_alt_names.extend(addresses.iter().map(|it| rcgen::SanType::IpAddress(*it)));
@@ -103,60 +87,22 @@ impl Authority {
         if let Some(name) = names.first() {
             params.distinguished_name.push(DnType::CommonName, name.clone());
         }
-        let second = now_ms / 1000;
-        let day = 24 * 60 * 60;
-        params.not_before = offset(second - day);
-        params.not_after = offset(second + LEAF_DAYS * day);
+        params.not_before = at_ms(now_ms - SLACK_MS);
+        params.not_after = at_ms(now_ms + LEAF_MS);
         let leaf = params.signed_by(&key, &self.issuer)?;
         let chain = vec![leaf.der().clone(), self.certificate.clone()];
         let key = PrivateKeyDer::try_from(key.serialize_der())
             .map_err(|_| CertificateError::Pem { path: self.path.clone(), what: "key" })?;
-        build(chain, key)
+        Ok(Leaf { chain, key, used_ms: now_ms - SLACK_MS..now_ms + LEAF_MS / 3 * 2 })
     }
 }
 
-fn offset(second: i64) -> time::OffsetDateTime {
-    time::OffsetDateTime::from_unix_timestamp(second).unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
-}
-
-/// What a listener serves with, from the operator's files.
-pub fn from_files(certificate: &Path, key: &Path) -> Result<ServerConfig, CertificateError> {
-    let chain =
-        CertificateDer::pem_file_iter(certificate).map_err(pem(certificate, "certificate"))?;
-    let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(pem(certificate, "certificate"))?;
-    if chain.is_empty() {
-        return Err(CertificateError::Pem { path: certificate.to_owned(), what: "certificate" });
-    }
-    let key = PrivateKeyDer::from_pem_file(key).map_err(pem(key, "key"))?;
-    build(chain, key)
-}
-
-fn build(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-) -> Result<ServerConfig, CertificateError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(CertificateError::Mismatch)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(CertificateError::Mismatch)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+fn at_ms(ms: i64) -> time::OffsetDateTime {
+    time::OffsetDateTime::from_unix_timestamp(ms / 1000).unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
 }
 
 fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), CertificateError> {
     let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut opened = opened.map_err(file(path))?;
     opened.write_all(bytes).and_then(|()| opened.sync_all()).map_err(file(path))
-}
-
-fn file(path: &Path) -> impl FnOnce(io::Error) -> CertificateError + '_ {
-    move |source| CertificateError::File { path: path.to_owned(), source }
-}
-
-fn pem<E>(path: &Path, what: &'static str) -> impl Fn(E) -> CertificateError {
-    let path = path.to_owned();
-    move |_| CertificateError::Pem { path: path.clone(), what }
 }

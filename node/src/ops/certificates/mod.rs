@@ -1,0 +1,296 @@
+//! Certificates: the operator's files, or the node's own authority until there are some.
+//!
+//! Every encrypted listener asks [`Certificates`] for the key of each new connection, so that
+//! another certificate is served without a restart, and connections that stand do not notice.
+
+mod authority;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read},
+    net::IpAddr,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::Duration,
+};
+
+use rustls::{
+    ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use sha2::{Digest, Sha256};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+pub use self::authority::Authority;
+use self::authority::Leaf;
+use crate::clock::Clock;
+
+/// How often is looked whether another certificate is due or has been put there.
+const EVERY: Duration = Duration::from_secs(2);
+/// Most bytes of a certificate or key file.
+const FILE_BYTES: u64 = 1024 * 1024;
+/// A pause after making a certificate failed, in milliseconds.
+const AFTER_FAILURE_MS: i64 = 60 * 60 * 1000;
+
+/// Why there is no certificate to serve with.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// A file cannot be read or written.
+    #[error("working on the certificate file {path}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file holds no certificate or key in PEM.
+    #[error("the file {path} holds no {what} in PEM")]
+    Pem {
+        /// Which.
+        path: PathBuf,
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// A file is too long to be a certificate or key.
+    #[error("the file {path} has more than the {FILE_BYTES} bytes that are read of it")]
+    TooLong {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Certificate and key do not belong together, or are of a kind that is not supported.
+    #[error("the certificate and its key cannot be used together")]
+    Mismatch(#[source] rustls::Error),
+    /// The node's own authority failed.
+    #[error("making a certificate of the node's own authority")]
+    Make(#[from] rcgen::Error),
+}
+
+/// The certificate that the listeners serve with, and where the next one comes from.
+pub struct Certificates {
+    source: Source,
+    served: RwLock<Served>,
+}
+
+/// Where certificates come from.
+enum Source {
+    Own(Box<Own>),
+    Files {
+        certificate: PathBuf,
+        key: PathBuf,
+        /// What both held at the last look, usable or not.
+        seen: Mutex<[u8; 32]>,
+    },
+}
+
+struct Own {
+    authority: Authority,
+    names: Vec<String>,
+    addresses: Vec<IpAddr>,
+    /// From when to when no other is made, in milliseconds since the epoch.
+    used_ms: Mutex<Range<i64>>,
+}
+
+struct Served {
+    key: Arc<CertifiedKey>,
+    expiry_s: i64,
+}
+
+impl Certificates {
+    /// Certificates of the node's own authority for these names and addresses.
+    pub fn own(
+        authority: Authority,
+        names: Vec<String>,
+        addresses: Vec<IpAddr>,
+        now_ms: i64,
+    ) -> Result<Self, CertificateError> {
+        let Leaf { chain, key, used_ms } = authority.leaf(&names, &addresses, now_ms)?;
+        let served = RwLock::new(usable(chain, key, &authority.path)?);
+        let used_ms = Mutex::new(used_ms);
+        let source = Source::Own(Box::new(Own { authority, names, addresses, used_ms }));
+        Ok(Self { source, served })
+    }
+
+    /// Certificates that the operator keeps in two files, in PEM.
+    pub fn files(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
+        let pair = Pair::read(certificate, key)?;
+        let served = RwLock::new(pair.usable(certificate, key)?);
+        let seen = Mutex::new(pair.digest());
+        let source =
+            Source::Files { certificate: certificate.to_owned(), key: key.to_owned(), seen };
+        Ok(Self { source, served })
+    }
+
+    /// What a listener serves with: whatever is here when a connection begins.
+    pub fn config(self: &Arc<Self>) -> Result<ServerConfig, CertificateError> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(CertificateError::Mismatch)?
+            .with_no_client_auth()
+            .with_cert_resolver(self.clone());
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
+    /// SHA-256 of the node's own authority, where it vouches.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<String> {
+        match &self.source {
+            Source::Own(own) => Some(own.authority.fingerprint()),
+            Source::Files { .. } => None,
+        }
+    }
+
+    /// When the certificate that is served ends, in seconds since the epoch.
+    #[must_use]
+    pub fn expiry_s(&self) -> i64 {
+        self.served.read().unwrap_or_else(PoisonError::into_inner).expiry_s
+    }
+
+    /// Looks whether another certificate is to be served, and says whether one is from now on. An
+    /// error leaves the one from before, and is given once for what caused it.
+    pub fn look(&self, now_ms: i64) -> Result<bool, CertificateError> {
+        let next = match &self.source {
+            Source::Own(own) => {
+                let mut used_ms = locked(&own.used_ms);
+                // Before its time too: then the clock was wrong when it was made.
+                if used_ms.contains(&now_ms) {
+                    return Ok(false);
+                }
+                *used_ms = now_ms..now_ms + AFTER_FAILURE_MS;
+                let leaf = own.authority.leaf(&own.names, &own.addresses, now_ms)?;
+                let next = usable(leaf.chain, leaf.key, &own.authority.path)?;
+                *used_ms = leaf.used_ms;
+                next
+            }
+            Source::Files { certificate, key, seen } => {
+                let pair = Pair::read(certificate, key);
+                let now = match &pair {
+                    Ok(pair) => pair.digest(),
+                    Err(error) => Sha256::digest(format!("{error:?}")).into(),
+                };
+                if std::mem::replace(&mut *locked(seen), now) == now {
+                    return Ok(false);
+                }
+                pair?.usable(certificate, key)?
+            }
+        };
+        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        // A file that was broken for a while may have come back as it was.
+        let is_another = served.key.cert != next.key.cert;
+        *served = next;
+        Ok(is_another)
+    }
+
+    /// Looks now and then, until `stop` falls.
+    pub async fn follow(self: Arc<Self>, clock: Clock, stop: CancellationToken) {
+        let mut often = interval(EVERY);
+        often.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = async || {
+            often.tick().await;
+            let this = self.clone();
+            tokio::task::spawn_blocking(move || this.look(clock.now_ms())).await
+        };
+        while let Some(looked) = stop.run_until_cancelled(look()).await {
+            match looked {
+                Ok(Ok(false)) => {}
+                Ok(Ok(true)) => tracing::info!("new connections get another certificate"),
+                Ok(Err(error)) => {
+                    let error = anyhow::Error::from(error);
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "the next certificate cannot be used and the one from before stays: see \
+                         that tls_cert and tls_key hold a certificate and its own key in PEM; they \
+                         are tried again when they change"
+                    );
+                }
+                Err(error) => tracing::error!(%error, "looking for another certificate broke off"),
+            }
+        }
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.served.read().unwrap_or_else(PoisonError::into_inner).key.clone())
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Certificates").finish_non_exhaustive()
+    }
+}
+
+/// What the operator's two files hold.
+struct Pair {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl Pair {
+    fn read(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
+        Ok(Self { certificate: bounded(certificate)?, key: bounded(key)? })
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        let parts = [Sha256::digest(&self.certificate), Sha256::digest(&self.key)];
+        Sha256::digest(parts.concat()).into()
+    }
+
+    fn usable(&self, path: &Path, key_path: &Path) -> Result<Served, CertificateError> {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.certificate).collect();
+        let chain = chain.map_err(pem(path, "certificate"))?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(pem(key_path, "key"))?;
+        usable(chain, key, path)
+    }
+}
+
+/// A chain and its key, once they are known to belong together.
+fn usable(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    path: &Path,
+) -> Result<Served, CertificateError> {
+    let first = chain.first().ok_or(()).map_err(pem(path, "certificate"))?;
+    let (_, parsed) =
+        x509_parser::parse_x509_certificate(first).map_err(pem(path, "certificate"))?;
+    let expiry_s = parsed.validity().not_after.timestamp();
+    let key =
+        CertifiedKey::from_der(chain, key, &provider()).map_err(CertificateError::Mismatch)?;
+    Ok(Served { key: Arc::new(key), expiry_s })
+}
+
+fn provider() -> CryptoProvider {
+    aws_lc_rs::default_provider()
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn bounded(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    let mut bytes = Vec::new();
+    let opened = File::open(path).map_err(file(path))?;
+    opened.take(FILE_BYTES + 1).read_to_end(&mut bytes).map_err(file(path))?;
+    if bytes.len() as u64 > FILE_BYTES {
+        return Err(CertificateError::TooLong { path: path.to_owned() });
+    }
+    Ok(bytes)
+}
+
+fn file(path: &Path) -> impl FnOnce(io::Error) -> CertificateError + '_ {
+    move |source| CertificateError::File { path: path.to_owned(), source }
+}
+
+fn pem<E>(path: &Path, what: &'static str) -> impl Fn(E) -> CertificateError {
+    let path = path.to_owned();
+    move |_| CertificateError::Pem { path: path.clone(), what }
+}
