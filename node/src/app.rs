@@ -40,8 +40,6 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(3);
 /// How often the moment is looked through for what lasts too long: typing ends so late at most.
 const LIVE_SWEEP: Duration = Duration::from_secs(1);
-/// How often the rest is.
-const SWEEP: Duration = Duration::from_secs(5);
 /// How often requests of long ago are forgotten.
 const FORGETTING: Duration = Duration::from_mins(1);
 
@@ -230,18 +228,15 @@ impl Running {
     }
 }
 
-/// Looks now and then for what has lasted too long.
+/// Ends now and then what has lasted too long.
 async fn sweep(app: Arc<App>, stop: CancellationToken) {
-    let (mut often, mut seldom) = (interval(LIVE_SWEEP), interval(SWEEP));
-    let mut rarely = interval(FORGETTING);
-    for ticks in [&mut often, &mut seldom, &mut rarely] {
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    }
+    let (mut often, mut seldom) = (interval(LIVE_SWEEP), interval(FORGETTING));
+    often.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    seldom.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = often.tick() => app.services.live.sweep(app.services.ground.clock.now_ms()),
-            _ = seldom.tick() => app.sweep(),
-            _ = rarely.tick() => app.services.rooms.forget_requests().await,
+            _ = seldom.tick() => app.services.rooms.forget_requests().await,
             () = stop.cancelled() => break,
         }
     }

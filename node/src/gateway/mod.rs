@@ -36,7 +36,7 @@ use self::{
     table::{Access, Call, Handler, Reply, Route},
 };
 use crate::{
-    ops::metrics::Metrics,
+    ops::{health::Health, metrics::Metrics},
     services::{Error, Services, accounts::Session},
 };
 
@@ -48,6 +48,8 @@ pub struct App {
     pub metrics: Metrics,
     /// The addresses under which people find this node.
     pub places: Places,
+    /// Whether the store answers.
+    pub health: Health,
     limits: Limits,
 }
 
@@ -73,18 +75,15 @@ impl App {
     /// The doors of these services.
     #[must_use]
     pub fn new(services: Services, metrics: Metrics, places: Places) -> Self {
-        let limits = Limits::new(services.ground.config.no_rate_limit);
-        Self { services, metrics, places, limits }
+        let ground = &services.ground;
+        let limits = Limits::new(ground.config.no_rate_limit, ground.clock);
+        let health = Health::new(ground.clock);
+        Self { services, metrics, places, health, limits }
     }
 
     /// Takes an attempt at an account's password from the budget that all addresses share.
     pub fn guessed(&self, user_id: &UserId) -> Result<(), Fault> {
         Ok(self.limits.take(table::Rate::Guessed, &Who::Person(user_id.to_owned()))?)
-    }
-
-    /// Forgets what the limits need not remember.
-    pub fn sweep(&self) {
-        self.limits.sweep();
     }
 }
 
@@ -183,6 +182,8 @@ async fn session(
         app.limits.take(route.rate, &Who::address(address))?;
         return Err(Fault::MissingToken);
     };
+    // Anybody can make up tokens, and each that is looked up costs the store a read.
+    app.limits.take(table::Rate::Shown, &Who::address(address))?;
     let session = match app.services.accounts.session(&token, address).await {
         Ok(session) => session,
         Err(error) => {
@@ -228,3 +229,6 @@ async fn with_cors(request: Request<Body>, next: axum::middleware::Next) -> Repl
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     reply
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,9 @@ pub enum Rate {
     Guess,
     /// Being guessed: attempts at one account, from wherever they come. No route has it for its own.
     Guessed,
+    /// Showing a token, whose owner is looked up: by address, before it is known to be a token at
+    /// all. No route has it for its own.
+    Shown,
     /// Reading.
     Read,
     /// Changing something.

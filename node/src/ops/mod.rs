@@ -1,5 +1,6 @@
-//! Running a node: what it measures, its certificates.
+//! Running a node: what it measures, its health, its certificates.
 
 pub mod certificates;
 pub mod descriptors;
+pub mod health;
 pub mod metrics;

@@ -42,15 +42,13 @@ async fn live(_: Call<Bytes>) -> Result<Reply, Fault> {
 }
 
 async fn ready(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let stopping = call.app.services.ground.stop.is_cancelled();
-    let answers = call.app.services.ground.ready().await;
-    let (status, text) = match answers {
-        _ if stopping => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
-        Err(error) => {
-            tracing::warn!(%error, "the store does not answer");
-            (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n")
-        }
-        Ok(()) => (StatusCode::OK, "ok\n"),
+    let ground = &call.app.services.ground;
+    let (status, text) = if ground.stop.is_cancelled() {
+        (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")
+    } else if call.app.health.ready(async || ground.ready().await).await {
+        (StatusCode::OK, "ok\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n")
     };
     let mut reply = Reply::new(text.into());
     *reply.status_mut() = status;
