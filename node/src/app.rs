@@ -18,10 +18,13 @@ use crate::{
     config::Config,
     gateway::{
         self, App, Places,
-        listen::{Door, Listener},
+        body::Pace,
+        crowd::Crowd,
+        listen::{Door, Hall, Listener},
     },
     ops::{
         certificates::{Authority, Certificates},
+        descriptors,
         metrics::Metrics,
     },
     services::{
@@ -38,6 +41,10 @@ use crate::{
 
 /// How long requests under way may take to finish when the node ends.
 const DRAIN: Duration = Duration::from_secs(3);
+/// How long what is cut off then may take to notice.
+const CUT: Duration = Duration::from_millis(500);
+/// How long the store may take to finish what it has accepted.
+const CLOSE: Duration = Duration::from_secs(1);
 /// How often the moment is looked through for what lasts too long: typing ends so late at most.
 const LIVE_SWEEP: Duration = Duration::from_secs(1);
 /// How often requests of long ago are forgotten.
@@ -59,6 +66,7 @@ pub struct Running {
     pub app: Arc<App>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    cut: CancellationToken,
 }
 
 /// Services without doors, for the command line.
@@ -199,8 +207,10 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         Listener::new(https, secure.clone(), clients),
         Listener::new(federation, secure, servers),
     ];
+    let cut = CancellationToken::new();
+    let hall = hall(&app, &tasks, &cut);
     for listener in listeners {
-        tasks.spawn(listener.serve(tasks.clone(), stop.clone()));
+        tasks.spawn(listener.serve(hall.clone()));
     }
     tasks.spawn(sweep(app.clone(), stop.clone()));
     tasks.spawn(certificates.clone().follow(ground.clock, stop.clone()));
@@ -213,18 +223,44 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         app,
         tasks,
         stop,
+        cut,
     })
 }
 
 impl Running {
-    /// Ends the node: takes no more requests, answers those under way, syncs the store.
+    /// Ends the node: takes no more requests, answers those under way, cuts off what takes too
+    /// long, syncs the store. It has ended within five seconds, whatever others do.
     pub async fn end(self) {
         self.stop.cancel();
         self.tasks.close();
         if timeout(DRAIN, self.tasks.wait()).await.is_err() {
-            tracing::warn!("some requests did not end in time and were cut off");
+            tracing::warn!("some requests did not end in time and are cut off");
+            self.cut.cancel();
+            if timeout(CUT, self.tasks.wait()).await.is_err() {
+                tracing::warn!("some tasks go on though they were cut off");
+            }
         }
-        self.app.services.ground.store.close().await;
+        if timeout(CLOSE, self.app.services.ground.store.close()).await.is_err() {
+            tracing::warn!("the store did not close in time; what it acknowledged is on disk");
+        }
+    }
+}
+
+/// What the listeners share.
+fn hall(app: &App, tasks: &TaskTracker, cut: &CancellationToken) -> Hall {
+    let ground = &app.services.ground;
+    let config = &ground.config;
+    // A fourth part of the files that may be open is left for all else.
+    let most = config.max_connections.min(descriptors::raise() / 4 * 3);
+    let (each, proxies) = (config.max_connections_per_address, config.trusted_proxies.clone());
+    let crowd = Crowd::new(most, each, proxies.into(), app.metrics.connections.clone());
+    Hall {
+        clock: ground.clock,
+        tasks: tasks.clone(),
+        stop: ground.stop.clone(),
+        cut: cut.clone(),
+        crowd: Arc::new(crowd),
+        pace: Pace::default(),
     }
 }
 

@@ -126,6 +126,11 @@ settings! {
     database: Option<String> = None, Text "\"postgres://wayside@localhost/wayside\"";
     /// Switch the limits on how often one may ask off; for tests and measurements only.
     no_rate_limit: bool = false, Flag "false";
+    /// Most connections open at once; further ones are closed at once.
+    max_connections: usize = 16_384, Number "16384";
+    /// Most of them from one IPv4 address or one /64 of IPv6; this machine itself and trusted
+    /// proxies may have more.
+    max_connections_per_address: usize = 512, Number "512";
     /// Largest uploaded file in bytes.
     max_upload_bytes: u64 = 25 * 1024 * 1024, Number "26214400";
     /// Most bytes of uploads that one account may keep.
@@ -215,6 +220,13 @@ impl Config {
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             let message = "tls_cert and tls_key belong together: give both or neither";
             return Err(ConfigError::Contradiction(message.to_owned()));
+        }
+        let counts = [
+            ("max_connections", self.max_connections),
+            ("max_connections_per_address", self.max_connections_per_address),
+        ];
+        if let Some((name, _)) = counts.into_iter().find(|(_, most)| *most == 0) {
+            return Err(ConfigError::Contradiction(format!("{name} must be at least 1")));
         }
         if let Some(database) = &self.database
             && !database.starts_with("postgres://")
@@ -326,6 +338,12 @@ mod tests {
         assert!(flag.contains("--http") && flag.contains("nowhere"), "{flag}");
         let half = load("tls_cert = \"x.pem\"\n", &[]).unwrap_err().to_string();
         assert!(half.contains("tls_key"), "{half}");
+        for name in ["max_connections", "max_connections_per_address"] {
+            let none = load("", &[(name, "0")]).unwrap_err().to_string();
+            assert!(none.starts_with(&format!("{name} must")), "{none}");
+            let less = load(&format!("{name} = -1\n"), &[]).unwrap_err().to_string();
+            assert!(less.contains(name), "{less}");
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         match name {
             "init" => commands::init(config, text(arguments, "name")).await,
             "serve" => commands::serve(config).await,
@@ -44,7 +44,10 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
             "room" => commands::room(config, arguments).await,
             other => anyhow::bail!("there is no command {other}"),
         }
-    })
+    });
+    // Work on threads of its own, such as hashing for somebody who has gone, is not waited for.
+    runtime.shutdown_background();
+    done
 }
 
 fn command() -> Command {

@@ -3,19 +3,15 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use rcgen::{CertificateParams, KeyPair};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    time::timeout,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wayside_tests::{Answer, Engine, Node, Town, Wire};
 
-/// Far longer than a node takes to see that a file has changed.
-const NOTICED: Duration = Duration::from_secs(20);
+use crate::stage::comes_true;
+
 const ASKED: &str = "GET /health/live HTTP/1.1\r\nhost: a.test\r\n\r\n";
 /// How the node says that it cannot use what lies there.
 const COMPLAINT: &str = "cannot be used and the one from before stays";
@@ -46,17 +42,6 @@ impl Pair {
         }
         Ok(true)
     }
-}
-
-/// Waits for something that is a question of reading it.
-async fn comes_true(what: &str, mut is_so: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
-    let asking = async {
-        while !is_so().await? {
-            tokio::task::yield_now().await;
-        }
-        anyhow::Ok(())
-    };
-    timeout(NOTICED, asking).await.with_context(|| format!("{what}: not after {NOTICED:?}"))?
 }
 
 #[tokio::test]

@@ -3,9 +3,11 @@
 mod accounts;
 mod bounds;
 mod certificates;
+mod connections;
 mod crash;
 mod damage;
 mod disk;
+mod ending;
 mod files;
 mod history;
 mod hostile;

@@ -5,12 +5,16 @@ use std::{fmt::Debug, time::Duration};
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use wayside_tests::{CallError, Client, Engine, Node, Options, RoomId, SyncToken, Town};
 
 /// Every room version that a node makes.
 pub(crate) const VERSIONS: [&str; 3] = ["10", "11", "12"];
 /// The longest that news may take; far more than they do, so that only a lost one takes it.
 const NEWS_LIMIT: Duration = Duration::from_secs(10);
+
+/// The longest that a node may take to notice what nobody tells it; far more than it does.
+const NOTICED: Duration = Duration::from_secs(20);
 
 /// Makes a test on each engine of every story named.
 macro_rules! stories {
@@ -200,6 +204,20 @@ pub(crate) async fn room_of(people: &[&Client], request: &Value) -> Result<RoomI
         person.join(&room).await?;
     }
     Ok(room)
+}
+
+/// Waits for something that nobody tells, and that can only be asked for again and again.
+pub(crate) async fn comes_true(
+    what: &str,
+    mut is_so: impl AsyncFnMut() -> Result<bool>,
+) -> Result<()> {
+    let asking = async {
+        while !is_so().await? {
+            tokio::task::yield_now().await;
+        }
+        anyhow::Ok(())
+    };
+    timeout(NOTICED, asking).await.with_context(|| format!("{what}: not after {NOTICED:?}"))?
 }
 
 /// Text as it stands in a path or query.

@@ -34,6 +34,11 @@ pub enum Fault {
     /// The body is larger than the route takes.
     #[error("the body is larger than the {0} bytes that this request may have")]
     BodyTooLarge(usize),
+    /// The body came too slowly to be waited for.
+    #[error(
+        "the body came more slowly than {0} bytes a second: send it again when the line is faster"
+    )]
+    TooSlow(u32),
     /// What is asked for is none of the kinds that this node knows.
     #[error("{0}")]
     Unknown(String),
@@ -116,6 +121,7 @@ impl Fault {
             Self::Unrecognized => (StatusCode::NOT_FOUND, "M_UNRECOGNIZED"),
             Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "M_UNRECOGNIZED"),
             Self::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE"),
+            Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "M_UNKNOWN"),
             Self::Unknown(_) => (StatusCode::BAD_REQUEST, "M_UNKNOWN"),
             Self::AliasInUse(_) => (StatusCode::BAD_REQUEST, "M_ROOM_IN_USE"),
             Self::RoleTooLow(_) => (StatusCode::FORBIDDEN, "M_FORBIDDEN"),

@@ -12,27 +12,30 @@ use std::{
 use axum::{Router, body::Body};
 use http::{Request, Response, Version, header};
 use http_body_util::BodyExt;
-use hyper::service::service_fn;
+use hyper::{rt::Executor, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use rustls::ServerConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{Notify, Semaphore},
+    sync::Notify,
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-use super::{Arrival, body::Patient, http::only_https};
-use crate::ops::descriptors;
+use super::{
+    Arrival,
+    body::{Intake, Pace, Patient},
+    crowd::Crowd,
+    http::only_https,
+};
+use crate::clock::Clock;
 
-/// Connections open at once on one listener; further ones wait to be accepted.
-const CONNECTIONS: usize = 16_384;
 /// How long a connection may take to say what it wants, and to shake hands.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a connection may stay open between requests.
@@ -61,6 +64,42 @@ pub enum Door {
     Secure(Arc<ServerConfig>),
 }
 
+/// What all listeners of a node share.
+#[derive(Clone)]
+pub struct Hall {
+    /// Time.
+    pub clock: Clock,
+    /// Every connection is a task of it, and every request of HTTP/2.
+    pub tasks: TaskTracker,
+    /// Falls when the node ends: nobody more is let in, and what is under way finishes.
+    pub stop: CancellationToken,
+    /// Falls when that has taken long enough: whatever still goes on is dropped.
+    pub cut: CancellationToken,
+    /// How many are here.
+    pub crowd: Arc<Crowd>,
+    /// How fast bodies must come.
+    pub pace: Pace,
+}
+
+impl Hall {
+    fn intake(&self) -> Intake {
+        let (clock, tasks, stop) = (self.clock, self.tasks.clone(), self.stop.clone());
+        Intake { clock, tasks, stop, pace: self.pace }
+    }
+}
+
+/// Lets HTTP/2 do what belongs to a connection beside it, and ends that with everything else.
+impl<F> Executor<F> for Hall
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, work: F) {
+        let cut = self.cut.clone();
+        self.tasks.spawn(async move { cut.run_until_cancelled(work).await });
+    }
+}
+
 /// One socket that is bound and not yet answered.
 pub struct Listener {
     socket: TcpListener,
@@ -75,16 +114,12 @@ impl Listener {
         Self { socket, door, router }
     }
 
-    /// Answers until `stop` falls; then lets what is under way finish. Every connection is a task
-    /// of the tracker.
-    pub async fn serve(self, tasks: TaskTracker, stop: CancellationToken) {
-        // Three listeners, and a fourth part for all else that this process opens.
-        let places = Arc::new(Semaphore::new(CONNECTIONS.min(descriptors::raise() / 4)));
+    /// Answers until the node ends; then lets what is under way finish, until it is cut off.
+    pub async fn serve(self, hall: Hall) {
         loop {
-            let Ok(place) = places.clone().acquire_owned().await else { return };
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,
-                () = stop.cancelled() => return,
+                () = hall.stop.cancelled() => return,
             };
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
@@ -94,35 +129,33 @@ impl Listener {
                     continue;
                 }
             };
-            let (door, router, stop) = (self.door.clone(), self.router.clone(), stop.clone());
-            tasks.spawn(async move {
-                connection(stream, peer, door, router, stop).await;
+            let Some(place) = hall.crowd.enter(peer.ip()) else { continue };
+            let (door, router, inside) = (self.door.clone(), self.router.clone(), hall.clone());
+            hall.tasks.spawn(async move {
+                let talk = connection(stream, peer, door, router, &inside);
+                // Over, or cut off: either way nothing of it goes on.
+                let _over = inside.cut.run_until_cancelled(talk).await;
                 drop(place);
             });
         }
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    door: Door,
-    router: Router,
-    stop: CancellationToken,
-) {
+async fn connection(stream: TcpStream, peer: SocketAddr, door: Door, router: Router, hall: &Hall) {
     // A small answer shall not wait for the next one; where the system refuses, it only comes later.
     let _refused = stream.set_nodelay(true);
     let peer = peer.ip().to_canonical();
     match door {
         Door::Plain { https, proxies } => {
             let only_to = (!may_come_plainly(peer, &proxies)).then_some(https);
-            converse(stream, Arrival { peer, secure: false }, router, only_to, stop).await;
+            converse(stream, Arrival { peer, secure: false }, router, only_to, hall).await;
         }
         Door::Secure(config) => {
-            let shaken = timeout(PATIENCE, TlsAcceptor::from(config).accept(stream)).await;
+            let shaking = timeout(PATIENCE, TlsAcceptor::from(config).accept(stream));
+            let Some(shaken) = hall.stop.run_until_cancelled(shaking).await else { return };
             match shaken {
                 Ok(Ok(stream)) => {
-                    converse(stream, Arrival { peer, secure: true }, router, None, stop).await;
+                    converse(stream, Arrival { peer, secure: true }, router, None, hall).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -141,19 +174,23 @@ async fn converse<S>(
     arrival: Arrival,
     router: Router,
     only_to: Option<String>,
-    stop: CancellationToken,
+    hall: &Hall,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let doing = Arc::new(Doing::default());
-    let (said, stopping) = (doing.clone(), stop.clone());
+    let (said, intake) = (doing.clone(), hall.intake());
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let (router, only_to) = (router.clone(), only_to.clone());
-        let (answering, stopping) = (Answering::begin(&said), stopping.clone());
+        let (answering, intake) = (Answering::begin(&said), intake.clone());
         async move {
             let lingers = request.version() < Version::HTTP_2;
-            let mut request = request.map(|body| Body::new(Patient::new(body, lingers, stopping)));
+            let (head, body) = request.into_parts();
+            let body = Patient::new(body, lingers, intake);
+            let dawdling = body.dawdling();
+            let mut request = Request::from_parts(head, Body::new(body));
             request.extensions_mut().insert(arrival);
+            request.extensions_mut().insert(dawdling);
             if let Some(https) = only_to {
                 return Ok(only_https(&https));
             }
@@ -172,7 +209,7 @@ async fn converse<S>(
             Ok::<_, std::convert::Infallible>(reply)
         }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(hall.clone());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEAD_BYTES);
     builder
         .http2()
@@ -183,7 +220,7 @@ async fn converse<S>(
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
+        () = hall.stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -238,11 +275,24 @@ impl Drop for Answering {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::ops::metrics::Connections;
+
+    pub(in crate::gateway) fn hall() -> Hall {
+        let crowd = Crowd::new(100, 100, Arc::default(), Connections::default());
+        Hall {
+            clock: Clock,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            crowd: Arc::new(crowd),
+            pace: Pace::default(),
+        }
+    }
 
     /// What a peer gets that asks for `/` without encryption.
     async fn asked_by(peer: &str) -> String {
@@ -252,7 +302,8 @@ mod tests {
         let router = Router::new().route("/", get(|| async { "inside" }));
         let (mut near, far) = tokio::io::duplex(64 * 1024);
         let arrival = Arrival { peer, secure: false };
-        let talk = converse(far, arrival, router, only_to, CancellationToken::new());
+        let hall = hall();
+        let talk = converse(far, arrival, router, only_to, &hall);
         let ask = async {
             near.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
                 .await
@@ -273,5 +324,32 @@ mod tests {
         let reply = asked_by("192.0.2.1").await;
         assert!(reply.starts_with("HTTP/1.1 426"), "{reply}");
         assert!(reply.contains("https://a.test") && !reply.contains("inside"), "{reply}");
+    }
+
+    /// Far longer than a task takes to end that has been cut off.
+    const SOON: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn what_does_not_end_by_itself_is_cut_off() {
+        let (hall, begun) = (hall(), Arc::new(Notify::new()));
+        let socket = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let asked = begun.clone();
+        let never = move || {
+            asked.notify_one();
+            std::future::pending::<&str>()
+        };
+        let router = Router::new().route("/", get(never));
+        let door = Door::Plain { https: String::new(), proxies: Arc::default() };
+        hall.tasks.spawn(Listener::new(socket, door, router).serve(hall.clone()));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        begun.notified().await;
+        hall.stop.cancel();
+        hall.tasks.close();
+        assert_eq!(hall.tasks.len(), 2, "the listener, and the one whose answer does not come");
+        hall.cut.cancel();
+        timeout(SOON, hall.tasks.wait()).await.expect("all tasks end");
+        assert_eq!(client.read(&mut [0; 16]).await.unwrap_or(0), 0);
     }
 }

@@ -3,8 +3,9 @@
 //! All routes stand in one table ([`routes`]), from which the router is built and the tests
 //! enumerate. A door calls services and never the store.
 
-mod body;
+pub mod body;
 mod claims;
+pub mod crowd;
 pub mod fault;
 pub mod http;
 mod json;
@@ -31,6 +32,7 @@ use ruma::UserId;
 use tokio::time::timeout;
 
 use self::{
+    body::Dawdling,
     fault::Fault,
     limit::{Limits, Who},
     table::{Access, Call, Handler, Reply, Route},
@@ -127,8 +129,12 @@ fn method_router(app: Arc<App>, route: Route, path: String) -> MethodRouter {
             let first = request.version() < Version::HTTP_2;
             let has_body = !http_body::Body::is_end_stream(request.body());
             // A panic is a defect of ours, and costs the one request that met it.
+            let dawdling = request.extensions().get::<Dawdling>().cloned();
             let passed = AssertUnwindSafe(pass(&app, &route, request)).catch_unwind().await;
             let passed = passed.unwrap_or_else(|_| Err(Error::internal(anyhow!("a panic")).into()));
+            // Whoever took the body in knows only that it broke off.
+            let missed = dawdling.and_then(|dawdling| dawdling.missed());
+            let passed = passed.map_err(|fault| missed.map_or(fault, Fault::TooSlow));
             let mut reply = passed.unwrap_or_else(Fault::into_reply);
             if first && has_body && !reply.status().is_success() {
                 // What is refused may not have been read to its end: the connection cannot go on

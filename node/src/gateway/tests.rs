@@ -1,20 +1,30 @@
 //! What a request costs before it is known whose it is.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 use wayside_identity::token::{Kind, Secret};
 
-use super::*;
+use super::{
+    body::Pace,
+    listen::{Door, Listener, tests::hall},
+    *,
+};
 use crate::{
     app,
-    config::Config,
+    config::{Config, Registration},
     ops::certificates::{Authority, Certificates},
+    services::accounts::{DeviceWish, Registering},
 };
 
 /// A node without listeners on a folder of its own, which goes with it.
 async fn node() -> (App, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let config = Config { data: folder.path().join("data"), ..Config::default() };
+    let data = folder.path().join("data");
+    let config = Config { data, registration: Registration::Open, ..Config::default() };
     let services = app::open(config).await.unwrap().services;
     let ground = services.ground.clone();
     let authority = Authority::open(&folder.path().join("tls"), "a.test").unwrap();
@@ -46,4 +56,52 @@ async fn a_token_that_anybody_made_up_is_paid_for_before_it_is_looked_up() {
     while app.limits.take(table::Rate::Shown, &Who::address(address)).is_ok() {}
     let refused = ask().await.unwrap_err();
     assert!(matches!(refused, Fault::Service(Error::TooOften { .. })), "{refused:?}");
+}
+
+/// What comes back to a body whose second half comes later than a body may.
+async fn dawdled(app: &Arc<App>, path: &str, token: &str) -> String {
+    let pace = Pace { grace: Duration::ZERO, bytes_per_second: u32::MAX };
+    let hall = listen::Hall { pace, ..hall() };
+    let socket = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let mut client = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
+    let door = Door::Plain { https: String::new(), proxies: Arc::default() };
+    let listener = Listener::new(socket, door, router(app, routes()));
+    hall.tasks.spawn(listener.serve(hall.clone()));
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n\
+         expect: 100-continue\r\ncontent-length: 2\r\n\r\n"
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    // Whoever is asked to go on knows that the body is being waited for.
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        assert!(client.read_buf(&mut answer).await.unwrap() > 0);
+    }
+    client.write_all(b"{").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        assert!(client.read_buf(&mut answer).await.unwrap() > 0);
+    }
+    hall.cut.cancel();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_refused_in_words() {
+    let (app, _folder) = node().await;
+    let app = Arc::new(app);
+    let wish = Registering {
+        name: None,
+        password: None,
+        invitation: None,
+        guest: true,
+        device: DeviceWish::default(),
+    };
+    let guest = app.services.accounts.register(wish).await.unwrap();
+    let (_, token) = guest.device.unwrap();
+    for path in ["/_matrix/client/v3/login", "/_matrix/media/v3/upload"] {
+        let answer = dawdled(&app, path, &token).await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{path}: {answer}");
+        assert!(answer.contains("more slowly than"), "{path}: {answer}");
+    }
 }

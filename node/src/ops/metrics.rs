@@ -9,7 +9,7 @@ use std::{
 use http::{Method, StatusCode};
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text::encode},
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, text::encode},
     metrics::{
         counter::{ConstCounter, Counter},
         family::Family,
@@ -31,7 +31,38 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabels, Histogram>,
     in_flight: Gauge,
+    /// How many connections there are.
+    pub connections: Connections,
     clock: Clock,
+}
+
+/// Counts of connections; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Connections {
+    /// Those that are open.
+    pub open: Gauge,
+    refused: Family<RefusalLabels, Counter>,
+}
+
+/// Why a connection was closed as soon as it was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Refused {
+    /// As many were open as may be.
+    Full,
+    /// As many were open from that address.
+    Address,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    why: Refused,
+}
+
+impl Connections {
+    /// One was refused.
+    pub fn refuse(&self, why: Refused) {
+        self.refused.get_or_create(&RefusalLabels { why }).inc();
+    }
 }
 
 /// A request whose time is taken.
@@ -71,8 +102,19 @@ impl Metrics {
             seconds.clone(),
         );
         registry.register("http_requests_in_flight", "Requests being answered", in_flight.clone());
+        let connections = Connections::default();
+        registry.register(
+            "connections_open",
+            "Connections of all listeners",
+            connections.open.clone(),
+        );
+        registry.register(
+            "connections_refused",
+            "Connections closed at once because too many were open",
+            connections.refused.clone(),
+        );
         registry.register_collector(Box::new(Inside { store: Arc::new(store), certificates }));
-        Self { registry: Mutex::new(registry), requests, seconds, in_flight, clock }
+        Self { registry: Mutex::new(registry), requests, seconds, in_flight, connections, clock }
     }
 
     /// A request came to a route of the table.

@@ -1,0 +1,91 @@
+//! Those who open more connections than anybody needs: they are turned away at the door.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use reqwest::Url;
+use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
+use wayside_tests::{Engine, Node, Town, Wire, skip};
+
+use crate::{serve::authority_of, stage::comes_true};
+
+/// Far longer than a node takes to turn somebody away.
+const TURNED_AWAY: Duration = Duration::from_secs(5);
+
+/// Whether the node ends a connection to this door at once.
+async fn is_turned_away(door: &Url) -> Result<bool> {
+    let address = door.socket_addrs(|| None)?.first().copied().context("an address")?;
+    let mut stream = TcpStream::connect(address).await?;
+    let ended = timeout(TURNED_AWAY, stream.read(&mut [0; 1])).await;
+    Ok(ended.is_ok_and(|read| read.unwrap_or(0) == 0))
+}
+
+async fn refused_by(node: &Node) -> Result<f64> {
+    Ok(node.metrics().await?.sum("wayside_connections_refused_total"))
+}
+
+#[tokio::test]
+async fn connections_beyond_all_places_are_closed_at_once() -> Result<()> {
+    const PLACES: usize = 5;
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let options = town.node("a")?.flag("--max-connections", Some(&PLACES.to_string()));
+    let mut node = options.start().await?;
+    let before = node.metrics().await?;
+    ensure!(before.sum("wayside_connections_open") > 0.0, "whoever asks is one");
+
+    // The connection that asked for the metrics may go later than its answer comes.
+    let (plain, other) = (Wire::to(node.http())?, Wire::to(node.federation())?);
+    let mut here = Vec::new();
+    comes_true("all places are taken", async || {
+        while here.len() < PLACES {
+            here.push(if here.len() % 2 == 0 { &plain } else { &other }.open().await?);
+        }
+        is_turned_away(node.https()).await
+    })
+    .await?;
+    for door in [node.http(), node.https(), node.federation()] {
+        ensure!(is_turned_away(door).await?, "{door} takes one more");
+    }
+    drop(here);
+    comes_true("a place", async || Ok(node.metrics().await.is_ok())).await?;
+    ensure!(refused_by(&node).await? >= 4.0, "they were not counted");
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn connections_of_one_address_leave_places_for_the_others() -> Result<()> {
+    const EACH: usize = 3;
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let mut node = town
+        .node("a")?
+        .flag("--https", Some("0.0.0.0:0"))
+        .flag("--max-connections-per-address", Some(&EACH.to_string()))
+        .start()
+        .await?;
+    let log = node.log();
+    // On loopback nobody is counted, so the machine speaks to itself over its network.
+    let shown = log.lines().find_map(|line| line.trim().strip_prefix("On your network: "));
+    let Some(door) = shown.map(Url::parse).transpose()? else {
+        node.stop().await?;
+        return skip("this machine is in no network");
+    };
+    let wire = Wire::secure(&door, &authority_of(&node)?, "http/1.1")?;
+    let mut here = Vec::new();
+    for _ in 0..EACH {
+        here.push(wire.open().await?);
+    }
+    ensure!(is_turned_away(&door).await?, "a fourth from one address");
+    ensure!(refused_by(&node).await? > 0.0, "it was not counted");
+    // This machine itself, which the metrics were just read from, may have more.
+    let near = Wire::to(node.http())?;
+    let mut neighbours = Vec::new();
+    for _ in 0..=EACH {
+        neighbours.push(near.open().await?);
+    }
+    ensure!(near.ask("GET", "/health/live", &[], b"").await?.status == 200);
+    here.pop();
+    comes_true("a place", async || Ok(wire.open().await.is_ok())).await?;
+    node.stop().await?;
+    Ok(())
+}
