@@ -169,8 +169,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let Inside { services, moments } = open(config, Purpose::Serving).await?;
     services.content.sweep_unfinished().await.context("sweeping unfinished uploads")?;
     let ground = services.ground.clone();
-    let (stop, config) = (ground.stop.clone(), &ground.config);
-    let tasks = ground.tasks.clone();
+    let (stop, tasks) = (ground.stop.clone(), ground.tasks.clone());
+    let config = &ground.config;
     tasks.spawn(services.content.sweep_unnamed());
     let (remembering, ringing) = services.sync.follow(moments);
     tasks.spawn(remembering);
@@ -208,7 +208,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         Listener::new(federation, secure, servers),
     ];
     let cut = CancellationToken::new();
-    let hall = hall(&app, &tasks, &cut);
+    let hall = hall(&app, &cut);
     for listener in listeners {
         tasks.spawn(listener.serve(hall.clone()));
     }
@@ -247,7 +247,7 @@ impl Running {
 }
 
 /// What the listeners share.
-fn hall(app: &App, tasks: &TaskTracker, cut: &CancellationToken) -> Hall {
+fn hall(app: &App, cut: &CancellationToken) -> Hall {
     let ground = &app.services.ground;
     let config = &ground.config;
     // A fourth part of the files that may be open is left for all else.
@@ -256,7 +256,7 @@ fn hall(app: &App, tasks: &TaskTracker, cut: &CancellationToken) -> Hall {
     let crowd = Crowd::new(most, each, proxies.into(), app.metrics.connections.clone());
     Hall {
         clock: ground.clock,
-        tasks: tasks.clone(),
+        tasks: ground.tasks.clone(),
         stop: ground.stop.clone(),
         cut: cut.clone(),
         crowd: Arc::new(crowd),

@@ -109,6 +109,21 @@ pub(crate) const RULES: &[Rule] = &[
         ]],
     },
     Rule {
+        name: "the node spawns on its task tracker, but for the store's writer",
+        check: tracked_tasks,
+        broken: &[
+            &[("node/src/services/a.rs", "fn f() { tokio::spawn(async {}); }")],
+            &[("node/src/gateway/a.rs", "use tokio::{spawn, time}; fn f() { spawn(g()); }")],
+        ],
+        clean: &[&[
+            ("node/src/store/writer.rs", "fn f() { tokio::spawn(g()); }"),
+            (
+                "node/src/services/a.rs",
+                "fn f() { tasks.spawn(g()); tokio::task::spawn_blocking(h); }\n#[cfg(test)]\nmod tests { fn g() { tokio::spawn(h()); } }",
+            ),
+        ]],
+    },
+    Rule {
         name: "pure rooms neither read the world outside nor the clock nor chance",
         check: pure_rooms,
         broken: &[
@@ -201,6 +216,19 @@ fn one_clock(tree: &Tree) -> Vec<Violation> {
     let mut violations = Vec::new();
     for file in tree.rust_under(&["node/src/"]).filter(|file| file.path != "node/src/clock.rs") {
         at_lines(file, reads_clock(file), "asks the time", &mut violations);
+    }
+    violations
+}
+
+fn tracked_tasks(tree: &Tree) -> Vec<Violation> {
+    // The writer is joined by the store itself, which outlives the tracker's tasks.
+    const OWN: &str = "node/src/store/writer.rs";
+    let mut violations = Vec::new();
+    for file in tree.rust_under(&["node/src/"]).filter(|file| file.path != OWN) {
+        let mut lines = file.finds(&["tokio", "::", "spawn"]);
+        lines.extend(file.finds(&["tokio", "::", "task", "::", "spawn", "("]));
+        lines.extend(file.finds(&["{", "spawn", ","]));
+        at_lines(file, lines, "spawns past the tracker", &mut violations);
     }
     violations
 }

@@ -81,7 +81,7 @@ impl Fault {
 
     /// The reply that says so. What failed inside gets an id, which stands in the log beside the cause.
     #[must_use]
-    pub fn into_reply(self) -> Reply {
+    pub fn into_reply(self, clock: Clock) -> Reply {
         if let Self::Interactive(body) = self {
             let mut reply = json_reply(&body);
             *reply.status_mut() = StatusCode::UNAUTHORIZED;
@@ -94,7 +94,7 @@ impl Fault {
         }
         let failed = !matches!(self, Self::Service(Error::NotYetUploaded));
         if status.is_server_error() && failed {
-            let id = Clock.random_name(8);
+            let id = clock.random_name(8);
             let cause = match &self {
                 Self::Service(Error::Internal(cause)) => format!("{cause:#}"),
                 other => other.to_string(),

@@ -105,6 +105,7 @@ pub fn federation_routes() -> Vec<Route> {
 
 /// The router of a table.
 pub fn router(app: &Arc<App>, routes: Vec<Route>) -> Router {
+    let clock = app.services.ground.clock;
     let mut router = Router::new();
     for route in routes {
         for path in route.paths.clone() {
@@ -112,8 +113,8 @@ pub fn router(app: &Arc<App>, routes: Vec<Route>) -> Router {
         }
     }
     router
-        .fallback(|| async { Fault::Unrecognized.into_reply() })
-        .method_not_allowed_fallback(|| async { Fault::WrongMethod.into_reply() })
+        .fallback(move || async move { Fault::Unrecognized.into_reply(clock) })
+        .method_not_allowed_fallback(move || async move { Fault::WrongMethod.into_reply(clock) })
         .layer(axum::middleware::from_fn(with_cors))
 }
 
@@ -135,7 +136,8 @@ fn method_router(app: Arc<App>, route: Route, path: String) -> MethodRouter {
             // Whoever took the body in knows only that it broke off.
             let missed = dawdling.and_then(|dawdling| dawdling.missed());
             let passed = passed.map_err(|fault| missed.map_or(fault, Fault::TooSlow));
-            let mut reply = passed.unwrap_or_else(Fault::into_reply);
+            let mut reply =
+                passed.unwrap_or_else(|fault| fault.into_reply(app.services.ground.clock));
             if first && has_body && !reply.status().is_success() {
                 // What is refused may not have been read to its end: the connection cannot go on
                 // behind it, and a client that is not told would lose its next request.

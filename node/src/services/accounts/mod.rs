@@ -368,7 +368,7 @@ impl Accounts {
     fn note_seen(&self, session: &Session, address: IpAddr, now_ms: i64) {
         let store = self.ground.store.clone();
         let session = session.clone();
-        tokio::spawn(async move {
+        self.ground.tasks.spawn(async move {
             let noted = store
                 .write(move |tx| {
                     Box::pin(async move {
