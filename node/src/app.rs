@@ -30,6 +30,7 @@ use crate::{
     services::{
         Ground, Services,
         accounts::Accounts,
+        affairs::Affairs,
         content::Content,
         live::{Live, Moment},
         rooms::Rooms,
@@ -96,10 +97,14 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
         Arc::new(Ground { store, clock, config, server_name, server_key, token_key, stop, tasks });
     let (live, moments) = Live::new(u32::from_be_bytes(clock.random()));
     let live = Arc::new(live);
+    let accounts = Arc::new(Accounts::new(ground.clone()));
+    let rooms = Arc::new(Rooms::new(ground.clone()));
+    let social = Arc::new(Social::new(ground.clone(), live.clone()));
     let services = Services {
-        accounts: Accounts::new(ground.clone()),
-        rooms: Rooms::new(ground.clone()),
-        social: Social::new(ground.clone(), live.clone()),
+        affairs: Affairs::new(ground.clone(), accounts.clone(), rooms.clone(), social.clone()),
+        accounts,
+        rooms,
+        social,
         sync: Sync::new(ground.clone(), live.clone()),
         content: Content::new(ground.clone(), blob),
         ground,
@@ -213,6 +218,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         tasks.spawn(listener.serve(hall.clone()));
     }
     tasks.spawn(sweep(app.clone(), stop.clone()));
+    tasks.spawn(resume(app.clone()));
     tasks.spawn(certificates.clone().follow(ground.clock, stop.clone()));
     Ok(Running {
         http: http_url,
@@ -261,6 +267,13 @@ fn hall(app: &App, cut: &CancellationToken) -> Hall {
         cut: cut.clone(),
         crowd: Arc::new(crowd),
         pace: Pace::default(),
+    }
+}
+
+/// Does what an earlier process had begun and did not finish.
+async fn resume(app: Arc<App>) {
+    if let Err(error) = app.services.affairs.finish_ended().await {
+        tracing::warn!(%error, "not everybody whose account has ended could leave their rooms");
     }
 }
 

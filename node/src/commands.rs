@@ -218,8 +218,11 @@ pub(crate) async fn user(config: Config, arguments: &ArgMatches) -> anyhow::Resu
         Some(("end", given)) => {
             let user_id = named(services, text(given, "name"))?;
             services.accounts.account(&user_id).await?.context("there is no such account")?;
-            services.accounts.end(&user_id).await?;
+            let staying = services.affairs.end_account(&user_id, None).await?;
             println!("{user_id} has ended. The name stays taken.");
+            if staying > 0 {
+                bail!("{staying} rooms could not be left: try again when the node rests");
+            }
             Ok(())
         }
         _ => list_users(services).await,

@@ -32,6 +32,14 @@ impl Ground {
         Ok(self.store.ready().await?)
     }
 
+    /// Does a work to its end, also when whoever waits for it goes away.
+    pub async fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, super::Error>> + Send + 'static,
+    ) -> Result<T, super::Error> {
+        self.tasks.spawn(work).await.map_err(super::Error::internal)?
+    }
+
     /// Whether that person lives on this node.
     #[must_use]
     pub fn is_local(&self, user_id: &UserId) -> bool {

@@ -4,6 +4,7 @@
 //! struct on a common [`Ground`], and every refusal is an [`Error`].
 
 pub mod accounts;
+pub mod affairs;
 pub mod content;
 mod error;
 pub mod filter;
@@ -16,7 +17,8 @@ pub mod sync;
 use std::sync::Arc;
 
 use self::{
-    accounts::Accounts, content::Content, live::Live, rooms::Rooms, social::Social, sync::Sync,
+    accounts::Accounts, affairs::Affairs, content::Content, live::Live, rooms::Rooms,
+    social::Social, sync::Sync,
 };
 pub use self::{error::Error, ground::Ground};
 
@@ -25,11 +27,13 @@ pub struct Services {
     /// What they stand on.
     pub ground: Arc<Ground>,
     /// Who may come in.
-    pub accounts: Accounts,
+    pub accounts: Arc<Accounts>,
     /// Rooms.
-    pub rooms: Rooms,
+    pub rooms: Arc<Rooms>,
     /// People.
-    pub social: Social,
+    pub social: Arc<Social>,
+    /// What concerns a person everywhere.
+    pub affairs: Affairs,
     /// News for clients.
     pub sync: Sync,
     /// Uploads.

@@ -112,6 +112,20 @@ pub async fn list(
         .collect()
 }
 
+/// Those whose accounts have ended and who are in a room all the same, or at its door: after
+/// `after` in order of their names, at most `limit`.
+pub async fn ended_in_rooms(
+    from: &mut impl Reads,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<OwnedUserId>, StoreError> {
+    let sql = "SELECT user_id FROM accounts WHERE ended_ms IS NOT NULL AND user_id > $1 \
+               AND EXISTS (SELECT 1 FROM memberships WHERE memberships.user_id = accounts.user_id \
+               AND membership IN ('join', 'invite', 'knock')) ORDER BY user_id LIMIT $2";
+    let rows = from.conn().0.query(sql).bind(after).bind(limit).all().await?;
+    rows.iter().map(|row| row.parse(0)).collect()
+}
+
 /// What a token's hash stands for, if it stands for anything.
 pub async fn session(
     from: &mut impl Reads,

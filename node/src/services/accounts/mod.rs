@@ -17,6 +17,7 @@ use crate::{
     store::{
         StoreError,
         accounts::{self, NewDevice},
+        people,
     },
 };
 
@@ -239,16 +240,23 @@ impl Accounts {
             .await
     }
 
-    /// Ends an account for ever.
-    pub async fn end(&self, user_id: &UserId) -> Result<(), Error> {
+    /// Ends an account for ever: its devices and its profile are gone. Where a password confirmed
+    /// it, that must still be the account's.
+    pub async fn end(&self, user_id: &UserId, confirmed: Option<Confirmed>) -> Result<(), Error> {
         let user_id = user_id.to_owned();
         let now_ms = self.ground.clock.now_ms();
         self.ground
             .store
             .write(move |tx| {
                 Box::pin(async move {
+                    if let Some(confirmed) = confirmed {
+                        confirmed.still(tx).await?;
+                    }
                     // One that has ended before keeps the time of its end.
                     let _first = tx.end_account(&user_id, now_ms).await?;
+                    for (name, _) in people::profile(tx, &user_id).await? {
+                        tx.set_profile_field(&user_id, &name, None).await?;
+                    }
                     Ok(())
                 })
             })

@@ -58,9 +58,12 @@ async fn a_password_changed_while_an_older_one_was_checked_lets_the_older_do_not
         confirmed(accounts, &ann.user_id, OLD).await,
         confirmed(accounts, &ann.user_id, OLD).await,
     );
+    let to_end = confirmed(accounts, &ann.user_id, OLD).await;
     accounts.replace_password(&ann.user_id, NEW.to_owned()).await.unwrap();
     let came_in = accounts.admit(to_come_in, DeviceWish::default()).await;
     assert!(matches!(came_in, Err(Error::Forbidden(_))));
+    let ended = accounts.end(&ann.user_id, Some(to_end)).await;
+    assert!(matches!(ended, Err(Error::Forbidden(_))), "{ended:?}");
     let changed = accounts.change_password(&ann, to_change, OLD.to_owned(), true).await;
     assert!(matches!(changed, Err(Error::Forbidden(_))), "{changed:?}");
     assert!(accounts.devices(&ann.user_id).await.unwrap().is_empty());
@@ -98,7 +101,7 @@ async fn an_ended_account_stays_as_it_is() {
         confirmed(accounts, &ann.user_id, OLD).await,
     );
     for gone in [&ann, &guest] {
-        accounts.end(&gone.user_id).await.unwrap();
+        accounts.end(&gone.user_id, None).await.unwrap();
     }
     let before = accounts.account(&ann.user_id).await.unwrap().unwrap();
     let came_in = accounts.admit(to_come_in, DeviceWish::default()).await;
@@ -111,7 +114,7 @@ async fn an_ended_account_stays_as_it_is() {
     assert!(matches!(replaced, Err(Error::NotFound(_))), "{replaced:?}");
     let kept = accounts.keep_guest(&guest, OLD.to_owned(), None).await;
     assert!(matches!(kept, Err(Error::Invalid(_))), "{kept:?}");
-    accounts.end(&ann.user_id).await.unwrap();
+    accounts.end(&ann.user_id, None).await.unwrap();
     let after = accounts.account(&ann.user_id).await.unwrap().unwrap();
     assert_eq!((after.role, after.ended_ms, after.password), (before.role, before.ended_ms, None));
     let signed_in = accounts.sign_in(&ann.user_id, OLD.to_owned(), DeviceWish::default()).await;

@@ -24,7 +24,6 @@ use crate::{
     services::{
         Error,
         accounts::{Confirmed, Device, DeviceWish, Registering, SignedIn},
-        rooms::{Membership, Step},
     },
 };
 
@@ -166,14 +165,9 @@ async fn change_password(asked: Asked<change_password::v3::Request>) -> Result<R
 }
 
 async fn deactivate(asked: Asked<deactivate::v3::Request>) -> Result<Reply, Fault> {
-    confirm(&asked, asked.body.auth.as_ref()).await?;
+    let confirmed = confirm(&asked, asked.body.auth.as_ref()).await?;
     let user_id = &asked.session()?.user_id;
-    let there = [Membership::Join, Membership::Invite, Membership::Knock];
-    for room_id in asked.app.services.rooms.where_one_is(user_id, &there).await? {
-        let leave = Step::to(Membership::Leave);
-        asked.app.services.rooms.step(&room_id, user_id, user_id, leave).await?;
-    }
-    asked.app.services.accounts.end(user_id).await?;
+    asked.app.services.affairs.end_account(user_id, Some(confirmed)).await?;
     Ok(reply(&json!({ "id_server_unbind_result": "no-support" })))
 }
 

@@ -28,7 +28,12 @@ use crate::{
         json,
         table::{Access, Asked, Call, Rate, Reply, Route, done, json as reply},
     },
-    services::{Error, accounts::Session, live::Presence},
+    services::{
+        Error,
+        accounts::Session,
+        affairs::{Spread, is_shown},
+        live::Presence,
+    },
 };
 
 pub(super) fn routes() -> Vec<Route> {
@@ -91,47 +96,21 @@ async fn set_field(
 ) -> Result<Reply, Fault> {
     let own_id = &session.ok_or(Fault::MissingToken)?.user_id;
     own(user_id == own_id.as_str())?;
-    let spread = Spread::read(uri)?;
-    let before = app.services.social.set_profile_field(own_id, name, value).await?;
-    let rooms = &app.services.rooms;
-    match spread {
-        _ if !is_shown(name) => {}
-        Spread::None => {}
-        Spread::All => rooms.show_profile(own_id, name, None).await?,
-        Spread::Unchanged => rooms.show_profile(own_id, name, Some(before)).await?,
-    }
+    let spread = spread(uri)?;
+    app.services.affairs.set_profile_field(own_id, name, value, spread).await?;
     Ok(done())
 }
 
-/// Whether member events carry the field.
-fn is_shown(name: &str) -> bool {
-    name == "displayname" || name == "avatar_url"
-}
-
-/// Into which rooms a changed name or picture is written (proposal 4466, `propagate_to`).
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Spread {
-    /// All.
-    #[default]
-    All,
-    /// Those where nothing else was set.
-    Unchanged,
-    /// None.
-    None,
-}
-
-impl Spread {
-    fn read(uri: &Uri) -> Result<Self, Fault> {
-        #[derive(Deserialize)]
-        struct Wish {
-            #[serde(alias = "computer.gingershaped.msc4466.propagate_to", default)]
-            propagate_to: Spread,
-        }
-        let wish = axum::extract::Query::<Wish>::try_from_uri(uri);
-        let wrong = |_| Fault::BadParameter("propagate_to is all, unchanged or none".to_owned());
-        Ok(wish.map_err(wrong)?.0.propagate_to)
+/// Into which rooms a changed name or picture is wished to be written.
+fn spread(uri: &Uri) -> Result<Spread, Fault> {
+    #[derive(Deserialize)]
+    struct Wish {
+        #[serde(alias = "computer.gingershaped.msc4466.propagate_to", default)]
+        propagate_to: Spread,
     }
+    let wish = axum::extract::Query::<Wish>::try_from_uri(uri);
+    let wrong = |_| Fault::BadParameter("propagate_to is all, unchanged or none".to_owned());
+    Ok(wish.map_err(wrong)?.0.propagate_to)
 }
 
 async fn global_data(asked: Asked<get_global_account_data::v3::Request>) -> Result<Reply, Fault> {
