@@ -25,7 +25,7 @@ async fn node() -> (App, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let config = Config { data, registration: Registration::Open, ..Config::default() };
-    let services = app::open(config).await.unwrap().services;
+    let services = app::open(config, crate::store::Purpose::Serving).await.unwrap().services;
     let ground = services.ground.clone();
     let authority = Authority::open(&folder.path().join("tls"), "a.test").unwrap();
     let now_ms = ground.clock.now_ms();

@@ -125,9 +125,15 @@ impl Blob {
         limit: u64,
     ) -> Result<Received, WriteError> {
         let Self::Disk(disk) = self;
-        let name = disk.clock.random_name(24);
-        let unfinished = Unfinished(disk.folder.join("unfinished").join(name));
-        let written = receive(&unfinished.0, &mut bytes, limit).await?;
+        let path = disk.folder.join("unfinished").join(disk.clock.random_name(24));
+        // Made together with its guard: were it made by itself, it would appear after whoever hung
+        // up meanwhile had removed it.
+        let (file, unfinished) = blocking(move || {
+            let file = std::fs::File::create_new(&path)?;
+            Ok((file, Unfinished(path)))
+        })
+        .await?;
+        let written = receive(File::from_std(file), &mut bytes, limit).await?;
         Ok(Received { unfinished, written })
     }
 
@@ -275,11 +281,10 @@ impl Drop for Unfinished {
 }
 
 async fn receive<E>(
-    path: &Path,
+    mut file: File,
     bytes: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
     limit: u64,
 ) -> Result<Written, WriteError> {
-    let mut file = File::create_new(path).await.map_err(StoreError::from)?;
     let mut digest = Sha256::new();
     let mut size = 0_u64;
     while let Some(chunk) = bytes.next().await {

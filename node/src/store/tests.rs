@@ -488,11 +488,14 @@ async fn first_migration_stays(fresh: Fresh) {
     query.bind(vec![2_u8; 16]).bind(event.json()).run().await.unwrap();
     drop(conn);
 
-    let store = Store::open(folder.path(), database.as_deref()).await.unwrap();
+    let opened = open(folder.path(), database.as_deref(), Purpose::Serving).await;
+    let store = opened.unwrap();
     let mut snapshot = store.snapshot().await.unwrap();
     let found = events::by_id(&mut snapshot, event.id()).await.unwrap().unwrap();
     assert_eq!(found.roots, Some(Roots::in_line(NodeId([1; 16]), NodeId([2; 16]))));
     assert_eq!(people::data_size(&mut snapshot, ann()).await.unwrap(), (1, 6));
+}
+
 async fn others_are_told_as_lost(fresh: Fresh) {
     put(&fresh.store, "before", false).await.unwrap();
     let mut heard = fresh.store.bus().listen();

@@ -13,7 +13,7 @@ async fn node() -> (Services, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_owned();
     let config = Config { data, registration: Registration::Open, ..Config::default() };
-    (app::open(config).await.unwrap().services, folder)
+    (app::open(config, crate::store::Purpose::Serving).await.unwrap().services, folder)
 }
 
 async fn comes(accounts: &Accounts, name: &str, password: Option<&str>) -> Session {
