@@ -51,6 +51,9 @@ const LIVE_SWEEP: Duration = Duration::from_secs(1);
 /// How often requests of long ago are forgotten.
 const FORGETTING: Duration = Duration::from_mins(1);
 
+/// How the names begin of nodes that have been given none.
+const TRY_OUT: &str = "localhost:";
+
 /// A node that answers.
 pub struct Running {
     /// Plain HTTP on this machine.
@@ -128,6 +131,12 @@ async fn settle(
         && settled.as_slice() != named.as_bytes()
     {
         let settled = String::from_utf8_lossy(settled);
+        if settled.starts_with(TRY_OUT) {
+            bail!(
+                "this data belongs to a try-out, whose ids hold no name, and you call it {named}: \
+                 take a new data folder with --data, and a new database if you use one"
+            );
+        }
         bail!(
             "this data belongs to the node {settled}, and you call it {named}: a name is for ever, so \
              use that name or a new data folder"
@@ -157,10 +166,11 @@ fn try_out_name(config: &Config) -> anyhow::Result<OwnedServerName> {
         0 => 8448,
         port => port,
     };
-    ServerName::parse(format!("localhost:{port}")).context("naming a try-out")
+    ServerName::parse(format!("{TRY_OUT}{port}")).context("naming a try-out")
 }
 
-fn make_folder(folder: &Path) -> anyhow::Result<()> {
+/// Makes the data folder, which only its owner may look into.
+pub fn make_folder(folder: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)

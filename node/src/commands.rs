@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::ArgMatches;
-use ruma::{OwnedServerName, RoomOrAliasId, ServerName};
+use ruma::RoomOrAliasId;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use wayside::{
     app::{self, Running},
-    config::{self, Config, FILE_NAME, LogFormat},
+    config::{self, Config, LogFormat},
     services::{
         Services,
         accounts::{DeviceWish, Registering},
@@ -31,39 +31,6 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const ADDRESS_FILE: &str = "address";
 /// Rows of a list that are read at once.
 const PAGE: i64 = 500;
-
-/// Writes the name of a node into its settings, once.
-pub(crate) async fn init(mut config: Config, name: &str) -> anyhow::Result<()> {
-    let name: OwnedServerName = ServerName::parse(name).with_context(|| {
-        format!("{name:?} is no name for a node: a domain such as example.org is")
-    })?;
-    let path = config.data.join(FILE_NAME);
-    if let Some(named) = &config.server_name {
-        bail!("this node is called {named} already, and a name is for ever");
-    }
-    if config.data.join("wayside.db").exists() {
-        bail!(
-            "the data in {} belongs to a try-out, whose ids hold no name: take a new folder with --data",
-            config.data.display()
-        );
-    }
-    fs::create_dir_all(&config.data)
-        .with_context(|| format!("making the data folder {}", config.data.display()))?;
-    let before = match fs::read_to_string(&path) {
-        Ok(before) => before,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => config::example(),
-        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
-    };
-    let text = format!("server_name = \"{name}\"\n\n{before}");
-    fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
-    // The store learns the name now, so that no later setting can give its ids another.
-    config.server_name = Some(name.clone());
-    let data = config.data.clone();
-    app::open(config, Purpose::Command).await?.services.ground.store.close().await;
-    println!("This node is called {name}. Its settings are in {}.", path.display());
-    println!("Start it with: wayside serve --data {}", data.display());
-    Ok(())
-}
 
 /// Runs a node until it is told to end.
 pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
@@ -96,9 +63,8 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 /// Only one process serves a data folder; the lock ends with the process, however it ends.
-fn lock(folder: &Path) -> anyhow::Result<File> {
-    fs::create_dir_all(folder)
-        .with_context(|| format!("making the data folder {}", folder.display()))?;
+pub(crate) fn lock(folder: &Path) -> anyhow::Result<File> {
+    app::make_folder(folder)?;
     let path = folder.join("lock");
     let file = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
     match file.try_lock() {

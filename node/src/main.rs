@@ -1,6 +1,7 @@
 //! The command line of a node.
 
 mod commands;
+mod init;
 
 use std::process::ExitCode;
 
@@ -36,7 +37,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
         .context("starting the runtime")?;
     let done = runtime.block_on(async {
         match name {
-            "init" => commands::init(config, text(arguments, "name")).await,
+            "init" => init::init(config, text(arguments, "name")).await,
             "serve" => commands::serve(config).await,
             "config" => commands::config(&config, arguments),
             "user" => commands::user(config, arguments).await,
