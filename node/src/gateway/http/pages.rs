@@ -12,6 +12,10 @@ use crate::{
     },
 };
 
+/// What every page is, around its body.
+const PAGE: &str = include_str!("pages/page.html");
+/// The body of a page with the node's mark.
+const MAIN: &str = include_str!("pages/main.html");
 const FIRST: &str = include_str!("pages/first.html");
 const JOIN: &str = include_str!("pages/join.html");
 const GONE: &str = include_str!("pages/gone.html");
@@ -19,6 +23,9 @@ const PLAIN: &str = include_str!("pages/plain.html");
 const STYLE: &str = include_str!("pages/style.css");
 const SCRIPT: &str = include_str!("pages/join.js");
 const ICON: &str = include_str!("pages/icon.svg");
+/// What the head of a page names that is served encrypted.
+const LINKS: &str = "<link rel=\"icon\" href=\"/icon.svg\" type=\"image/svg+xml\">\n\
+                     <link rel=\"stylesheet\" href=\"/style.css\">";
 
 pub(super) async fn first(call: Call<Bytes>) -> Result<Reply, Fault> {
     let ground = &call.app.services.ground;
@@ -43,14 +50,15 @@ pub(super) async fn first(call: Call<Bytes>) -> Result<Reply, Fault> {
         ("{try_out}", try_out.to_owned()),
         ("{version}", env!("CARGO_PKG_VERSION").to_owned()),
     ];
-    Ok(page(&filled(FIRST, &texts)))
+    let name = ground.server_name.as_str();
+    Ok(page(name, LINKS, &marked("a Wayside node", &filled(FIRST, &texts))))
 }
 
 pub(super) async fn join(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let name = escaped(call.app.services.ground.server_name.as_str());
+    let name = call.app.services.ground.server_name.as_str();
     let text = call.path.first().map(String::as_str).unwrap_or_default();
     let Some(invitation) = call.app.services.accounts.invitation(text).await? else {
-        let mut reply = page(&filled(GONE, &[("{name}", name)]));
+        let mut reply = page(name, LINKS, &marked(name, GONE));
         *reply.status_mut() = StatusCode::NOT_FOUND;
         return Ok(reply);
     };
@@ -69,13 +77,14 @@ pub(super) async fn join(call: Call<Bytes>) -> Result<Reply, Fault> {
         ),
     };
     let texts = [
-        ("{name}", name),
+        ("{name}", escaped(name)),
         ("{role}", role.to_owned()),
         ("{greeting}", greeting.to_owned()),
         ("{invitation}", escaped(text)),
         ("{public}", escaped(&call.app.places.public)),
     ];
-    Ok(page(&filled(JOIN, &texts)))
+    let links = format!("{LINKS}\n<script src=\"/join.js\" defer></script>");
+    Ok(page(&format!("Join {name}"), &links, &marked(name, &filled(JOIN, &texts))))
 }
 
 pub(super) async fn style(_: Call<Bytes>) -> Result<Reply, Fault> {
@@ -93,14 +102,23 @@ pub(super) async fn icon(_: Call<Bytes>) -> Result<Reply, Fault> {
 /// All that plain HTTP gives to other machines: the way to HTTPS.
 #[must_use]
 pub fn only_https(https: &str) -> Reply {
-    let mut reply = page(&filled(PLAIN, &[("{https}", escaped(https))]));
+    // Neither icon nor style: they too would only lead to HTTPS.
+    let body = filled(PLAIN, &[("{https}", escaped(https))]);
+    let mut reply = page("Go on by HTTPS", "", &body);
     *reply.status_mut() = StatusCode::UPGRADE_REQUIRED;
     reply.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("TLS/1.2, HTTP/1.1"));
     reply
 }
 
-fn page(html: &str) -> Reply {
-    let mut reply = file(html, "text/html; charset=utf-8");
+/// A whole page of its title, the links of its head, and its body, which is filled in last: what it
+/// holds is not looked through again.
+fn page(title: &str, links: &str, body: &str) -> Reply {
+    let texts = [
+        ("{title}", escaped(title)),
+        ("{links}", links.to_owned()),
+        ("{body}", body.trim_end().to_owned()),
+    ];
+    let mut reply = file(&filled(PAGE, &texts), "text/html; charset=utf-8");
     let policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
                   img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
     let headers = reply.headers_mut();
@@ -108,6 +126,11 @@ fn page(html: &str) -> Reply {
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply
+}
+
+/// A body with the node's mark and a word beside it.
+fn marked(mark: &str, main: &str) -> String {
+    filled(MAIN, &[("{mark}", escaped(mark)), ("{main}", main.trim_end().to_owned())])
 }
 
 fn file(text: &str, kind: &'static str) -> Reply {
@@ -132,4 +155,27 @@ fn escaped(text: &str) -> String {
         }
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_page_is_whole_and_nothing_is_left_to_fill_in() {
+        let reply = page("A & <b>", LINKS, &marked("x{body}<y>", GONE));
+        let bytes = reply.into_body().collect().await.unwrap().to_bytes();
+        let html = std::str::from_utf8(&bytes).unwrap();
+        assert!(html.starts_with("<!doctype html>\n<html lang=\"en\">\n<head>\n"), "{html}");
+        assert!(html.contains("<title>A &amp; &lt;b&gt;</title>"), "{html}");
+        // What is filled in is not looked through for more to fill in.
+        assert!(html.contains("<span>x{body}&lt;y&gt;</span>"), "{html}");
+        assert_eq!(html.matches("<main>").count(), 1);
+        assert!(!html.contains("{main}") && !html.contains("{title}") && !html.contains("{links}"));
+        for body in [FIRST, JOIN, GONE, PLAIN] {
+            assert!(!body.contains("<head") && !body.contains("<html"), "{body:.80}");
+        }
+    }
 }
