@@ -83,7 +83,12 @@ fn begin_log(config: &Config) -> anyhow::Result<()> {
     let filter = format!("ruma_state_res=error,{}", config.log);
     let filter = EnvFilter::try_new(&filter)
         .with_context(|| format!("{:?} is no right value of log", config.log))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // Where the log cannot be written, as on a full disk, the line is lost: reporting that on the same
+    // stream would panic, and with it the request that was being answered.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .log_internal_errors(false);
     match config.log_format {
         LogFormat::Json => builder.json().init(),
         LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
