@@ -110,9 +110,10 @@ settings! {
     federation: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 8448)), Text "\"0.0.0.0:8448\"";
     /// The address that people type, if a proxy or another port stands before this node.
     public_url: Option<String> = None, Text "\"https://example.org\"";
-    /// Certificate chain in PEM; without it the node's own authority makes one.
+    /// Certificate chain in PEM, read again when it changes; without it the node's own authority
+    /// makes one.
     tls_cert: Option<PathBuf> = None, Text "\"/etc/wayside/cert.pem\"";
-    /// Private key of the certificate, in PEM.
+    /// Private key of the certificate, in PEM, read again when it changes.
     tls_key: Option<PathBuf> = None, Text "\"/etc/wayside/key.pem\"";
     /// A further authority in PEM that this node trusts when it calls other servers.
     trust_ca: Option<PathBuf> = None, Text "\"/etc/wayside/ca.pem\"";

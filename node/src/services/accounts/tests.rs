@@ -3,7 +3,15 @@
 use ruma::UserId;
 
 use super::*;
-use crate::{app, config::Config, services::Services};
+use crate::{
+    app,
+    config::Config,
+    services::{
+        Services,
+        rooms::{Membership, NewRoom, Preset, Step},
+    },
+    store::Purpose,
+};
 
 const OLD: &str = "correct horse battery staple";
 const NEW: &str = "another long password";
@@ -13,7 +21,7 @@ async fn node() -> (Services, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_owned();
     let config = Config { data, registration: Registration::Open, ..Config::default() };
-    (app::open(config, crate::store::Purpose::Serving).await.unwrap().services, folder)
+    (app::open(config, Purpose::Serving).await.unwrap().services, folder)
 }
 
 async fn comes(accounts: &Accounts, name: &str, password: Option<&str>) -> Session {
@@ -119,4 +127,23 @@ async fn an_ended_account_stays_as_it_is() {
     assert_eq!((after.role, after.ended_ms, after.password), (before.role, before.ended_ms, None));
     let signed_in = accounts.sign_in(&ann.user_id, OLD.to_owned(), DeviceWish::default()).await;
     assert!(matches!(signed_in, Err(Error::AccountEnded)));
+}
+
+#[tokio::test]
+async fn a_request_under_way_brings_an_ended_account_into_no_room() {
+    let (services, _folder) = node().await;
+    let (accounts, rooms) = (&services.accounts, &services.rooms);
+    let ann = comes(accounts, "ann", Some(OLD)).await;
+    let bob = comes(accounts, "bob", Some(OLD)).await;
+    let open = NewRoom {
+        creator: Some(bob.user_id.clone()),
+        preset: Preset::Public,
+        ..NewRoom::default()
+    };
+    let room = rooms.create(open).await.unwrap();
+    services.affairs.end_account(&ann.user_id, None).await.unwrap();
+    let join = rooms.step(&room, &ann.user_id, &ann.user_id, Step::to(Membership::Join)).await;
+    assert!(matches!(join, Err(Error::AccountEnded)), "{join:?}");
+    let invite = rooms.step(&room, &bob.user_id, &ann.user_id, Step::to(Membership::Invite)).await;
+    assert!(matches!(invite, Err(Error::Forbidden(_))), "{invite:?}");
 }

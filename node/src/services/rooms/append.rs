@@ -15,7 +15,7 @@ use wayside_federation::{
 
 use super::super::{Error, Ground};
 use crate::store::{
-    Reads, Tx,
+    Reads, Tx, accounts,
     bus::Change,
     events::{self, Roots, StoredEvent, Verdict},
     rooms::{MemberRow, Membership, RoomRow},
@@ -80,6 +80,9 @@ pub(super) async fn append(
     if kind.to_string().contains('\0') || key.is_some_and(|key| key.contains('\0')) {
         // Events of others may hold it, but there are servers that could not keep ours.
         return Err(Error::Invalid("a type or state key holds no character NUL".to_owned()));
+    }
+    if *kind == TimelineEventType::RoomMember {
+        still_lives(tx, sender, &saying).await?;
     }
     let cited = auth::auth_keys(version, kind, sender, key, &saying.content)?;
     let mut keys = auth::needed_state(version, kind, sender, key, &saying.content)?;
@@ -217,13 +220,36 @@ async fn move_member(
     Ok(Some(user_id))
 }
 
+/// Whoever's account has ended comes in nowhere any more, also not by a request that was under way
+/// then: they have left their rooms, or are about to.
+async fn still_lives(tx: &mut Tx, sender: &UserId, saying: &Saying) -> Result<(), Error> {
+    let target = saying.state_key.as_deref().and_then(|key| UserId::parse(key).ok());
+    let comes = matches!(
+        membership_in(&saying.content),
+        Some(Membership::Join | Membership::Invite | Membership::Knock)
+    );
+    let Some(target) = target.filter(|_| comes) else { return Ok(()) };
+    let account = accounts::account(tx, &target).await?;
+    if account.is_none_or(|account| account.ended_ms.is_none()) {
+        return Ok(());
+    }
+    if target == sender {
+        return Err(Error::AccountEnded);
+    }
+    Err(Error::Forbidden(format!("the account {target} has ended")))
+}
+
 /// What an `m.room.member` event says.
 pub(super) fn membership_of(event: &Event) -> Option<Membership> {
+    membership_in(event.content())
+}
+
+fn membership_in(content: &RawValue) -> Option<Membership> {
     #[derive(serde::Deserialize)]
     struct Content {
         membership: String,
     }
-    let content: Content = serde_json::from_str(event.content().get()).ok()?;
+    let content: Content = serde_json::from_str(content.get()).ok()?;
     Membership::parse(&content.membership)
 }
 

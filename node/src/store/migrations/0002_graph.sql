@@ -34,3 +34,6 @@ CREATE INDEX account_data_bytes ON account_data (user_id, bytes);
 
 -- Requests are forgotten when nobody repeats them any more.
 CREATE INDEX transactions_age ON transactions (created_ms);
+
+-- Those whose account has ended leave their rooms; at a start it is looked for whom that still waits.
+CREATE INDEX accounts_ended ON accounts (user_id) WHERE ended_ms IS NOT NULL;
