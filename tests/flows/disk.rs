@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use wayside_tests::{CallError, Client, EventId, Options, RoomId, Seeded, skip};
+use wayside_tests::{CallError, Client, Engine, EventId, Options, RoomId, Seeded, Town, skip};
 
 use crate::damage::no_damage_in_sqlite;
 
@@ -64,6 +64,27 @@ async fn disk_runs_full() -> Result<()> {
     said.all_there().await.context("after the restart")?;
     node.stop().await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn disk_that_fails_is_not_called_full() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else {
+        return Ok(());
+    };
+    let mut node = town.node("a")?.file_limit(1_024).start().await?;
+    let alice = Client::register(node.http(), "alice").await?;
+    let room = alice.create_room(&json!({"preset": "public_chat"})).await?;
+    let mut said = Said { alice, room, events: Vec::new() };
+    let refused = said.until_refused().await?;
+    refused_clearly(&refused)?;
+    let text = refused.to_string();
+    ensure!(!text.contains("full"), "there is room: {text}");
+    said.all_there().await.context("reading though the disk failed")?;
+    let log = node.log();
+    ensure!(log.contains("the disk under the store failed"), "the log does not say so:\n{log}");
+    ensure!(!log.contains("disk is full"), "the log says something else:\n{log}");
+    node.stop().await?;
+    no_damage_in_sqlite(node.data()).await
 }
 
 /// A refusal that a client can act on: a Matrix error, of the server's side, that hides the inside.

@@ -38,6 +38,7 @@ pub struct Options {
     flags: Vec<String>,
     environment: Vec<(String, String)>,
     database: Option<Database>,
+    file_limit: Option<u64>,
 }
 
 impl Options {
@@ -51,6 +52,7 @@ impl Options {
             flags: flags.split(' ').map(str::to_owned).collect(),
             environment: Vec::new(),
             database: None,
+            file_limit: None,
         }
     }
 
@@ -91,6 +93,13 @@ impl Options {
         self
     }
 
+    /// Lets the system refuse to write files of the node beyond a size, in KiB, which is neither a
+    /// full disk nor a wrong permission.
+    #[must_use]
+    pub fn file_limit(self, kibibytes: u64) -> Self {
+        Self { file_limit: Some(kibibytes), ..self }
+    }
+
     /// The data folder.
     #[must_use]
     pub fn data(&self) -> &Path {
@@ -126,7 +135,18 @@ impl Options {
     }
 
     fn program(&self) -> Result<Command> {
-        let mut command = Command::new(node_program()?);
+        let program = node_program()?;
+        let mut command = match self.file_limit {
+            None => Command::new(program),
+            Some(kibibytes) => {
+                // Without the trap, the signal that comes with the refusal would end the node.
+                let limited =
+                    format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", kibibytes * 2);
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &limited]).arg(program);
+                shell
+            }
+        };
         command.kill_on_drop(true).stdin(Stdio::null());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Ok(command)

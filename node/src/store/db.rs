@@ -1,6 +1,6 @@
 //! One way to speak SQL to both engines: the same text, the same values, the same rows.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, fs::File, io::Write, path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, PgConnection, Postgres, Row as _, Sqlite, SqliteConnection, Transaction,
@@ -8,7 +8,7 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use super::StoreError;
 
@@ -16,8 +16,22 @@ use super::StoreError;
 /// itself: one that takes longer hangs, or cannot be reached.
 pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(15);
 
-/// One connection to either engine.
-pub(super) enum Conn {
+/// Bytes that must find room on a disk that is not full.
+const PROBE_BYTES: usize = 256 * 1024;
+
+/// One connection, with what became of it.
+pub(super) struct Conn {
+    pub(super) link: Link,
+    /// Where the files are, for asking the disk why it failed.
+    folder: Option<Arc<Path>>,
+    /// The first failure that may have undone more than its own statement. Nothing more is done
+    /// until whoever began the transaction has taken notice: after some failures SQLite has undone
+    /// all of it, and what came then would stand outside of it, where nobody undoes it.
+    cause: Option<StoreError>,
+}
+
+/// A connection to either engine.
+pub(super) enum Link {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
     SqliteSnapshot(Transaction<'static, Sqlite>),
@@ -55,13 +69,80 @@ const LIST_SIZES: [usize; 5] = [1, 4, 16, 64, 256];
 pub(super) const LIST_MOST: usize = 256;
 
 impl Conn {
+    /// A connection to an engine elsewhere, or to none.
+    pub(super) fn new(link: Link) -> Self {
+        Self { link, folder: None, cause: None }
+    }
+
+    /// A connection to files in a folder.
+    pub(super) fn on_disk(link: Link, folder: Arc<Path>) -> Self {
+        Self { link, folder: Some(folder), cause: None }
+    }
+
     /// Begins a statement; `sql` is the same for both engines.
     pub(super) fn query(&mut self, sql: &'static str) -> Query<'_> {
         Query { conn: self, sql: Cow::Borrowed(sql), values: Vec::new() }
     }
 
-    /// Sends a text without values, such as BEGIN.
+    /// Sends a text without values that begins or ends a transaction or a part of one.
     pub(super) async fn batch(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        match self.link.batch(sql).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(explained(error, self.folder.as_ref()).await),
+        }
+    }
+
+    /// The first failure that may have undone everything, if there was one; it is no longer known
+    /// then.
+    pub(super) fn take_cause(&mut self) -> Option<StoreError> {
+        self.cause.take()
+    }
+
+    pub(super) fn is_postgres(&self) -> bool {
+        matches!(self.link, Link::Postgres(_) | Link::PostgresSnapshot(_))
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self.link, Link::Lost)
+    }
+
+    async fn noted<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        let Err(error) = done else { return done };
+        let error = explained(error, self.folder.as_ref()).await;
+        if error.may_undo_all() {
+            self.cause.get_or_insert_with(|| error.clone());
+        }
+        Err(error)
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        self.cause.clone().map_or(Ok(()), Err)
+    }
+}
+
+/// SQLite says of many failures only that the disk had one. Whether it is full, the disk is asked.
+pub(super) async fn explained(error: StoreError, folder: Option<&Arc<Path>>) -> StoreError {
+    let (StoreError::Io(_), Some(folder)) = (&error, folder) else { return error };
+    let folder = folder.clone();
+    let full = spawn_blocking(move || matches!(try_disk(&folder), Err(StoreError::Full)));
+    if full.await.unwrap_or(false) { StoreError::Full } else { error }
+}
+
+fn try_disk(folder: &Path) -> Result<(), StoreError> {
+    let path = folder.join("probe");
+    let write = || {
+        let mut file = File::create(&path)?;
+        file.write_all(&vec![0; PROBE_BYTES])?;
+        file.sync_all()
+    };
+    let written = write();
+    // What cannot be removed is overwritten by the next one.
+    let _left = std::fs::remove_file(&path);
+    Ok(written?)
+}
+
+impl Link {
+    async fn batch(&mut self, sql: &'static str) -> Result<(), StoreError> {
         let sql = sqlx::raw_sql(sql);
         match self {
             Self::Sqlite(conn) => sql.execute(&mut *conn).await?.rows_affected(),
@@ -75,12 +156,38 @@ impl Conn {
         Ok(())
     }
 
-    pub(super) fn is_postgres(&self) -> bool {
-        matches!(self, Self::Postgres(_) | Self::PostgresSnapshot(_))
+    async fn run(&mut self, sql: Sql, values: Vec<Value>) -> Result<u64, StoreError> {
+        Ok(match self {
+            Self::Sqlite(conn) => sqlite(sql, values).execute(&mut *conn).await?.rows_affected(),
+            Self::Postgres(conn) => {
+                answered(postgres(sql, values).execute(&mut *conn)).await?.rows_affected()
+            }
+            Self::SqliteSnapshot(conn) => {
+                sqlite(sql, values).execute(&mut **conn).await?.rows_affected()
+            }
+            Self::PostgresSnapshot(conn) => {
+                answered(postgres(sql, values).execute(&mut **conn)).await?.rows_affected()
+            }
+            Self::Lost => return Err(StoreError::Unreachable),
+        })
     }
 
-    pub(super) fn is_lost(&self) -> bool {
-        matches!(self, Self::Lost)
+    async fn all(&mut self, sql: Sql, values: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        Ok(match self {
+            Self::Sqlite(conn) => {
+                wrap(sqlite(sql, values).fetch_all(&mut *conn).await?, Row::Sqlite)
+            }
+            Self::Postgres(conn) => {
+                wrap(answered(postgres(sql, values).fetch_all(&mut *conn)).await?, Row::Postgres)
+            }
+            Self::SqliteSnapshot(conn) => {
+                wrap(sqlite(sql, values).fetch_all(&mut **conn).await?, Row::Sqlite)
+            }
+            Self::PostgresSnapshot(conn) => {
+                wrap(answered(postgres(sql, values).fetch_all(&mut **conn)).await?, Row::Postgres)
+            }
+            Self::Lost => return Err(StoreError::Unreachable),
+        })
     }
 }
 
@@ -121,6 +228,7 @@ impl Query<'_> {
 
     /// PostgreSQL holds no text with a NUL in it, so neither engine is given one.
     fn check(&self) -> Result<(), StoreError> {
+        self.conn.check()?;
         let has_nul =
             |value: &Value| matches!(value, Value::Text(Some(text)) if text.contains('\0'));
         if self.values.iter().any(has_nul) { Err(StoreError::Nul) } else { Ok(()) }
@@ -130,42 +238,16 @@ impl Query<'_> {
     pub(super) async fn run(self) -> Result<u64, StoreError> {
         self.check()?;
         let Self { conn, sql, values } = self;
-        let sql = AssertSqlSafe(sql);
-        Ok(match conn {
-            Conn::Sqlite(conn) => sqlite(sql, values).execute(&mut *conn).await?.rows_affected(),
-            Conn::Postgres(conn) => {
-                answered(postgres(sql, values).execute(&mut *conn)).await?.rows_affected()
-            }
-            Conn::SqliteSnapshot(conn) => {
-                sqlite(sql, values).execute(&mut **conn).await?.rows_affected()
-            }
-            Conn::PostgresSnapshot(conn) => {
-                answered(postgres(sql, values).execute(&mut **conn)).await?.rows_affected()
-            }
-            Conn::Lost => return Err(StoreError::Unreachable),
-        })
+        let done = conn.link.run(AssertSqlSafe(sql), values).await;
+        conn.noted(done).await
     }
 
     /// All rows; the text itself carries the LIMIT.
     pub(super) async fn all(self) -> Result<Vec<Row>, StoreError> {
         self.check()?;
         let Self { conn, sql, values } = self;
-        let sql = AssertSqlSafe(sql);
-        Ok(match conn {
-            Conn::Sqlite(conn) => {
-                wrap(sqlite(sql, values).fetch_all(&mut *conn).await?, Row::Sqlite)
-            }
-            Conn::Postgres(conn) => {
-                wrap(answered(postgres(sql, values).fetch_all(&mut *conn)).await?, Row::Postgres)
-            }
-            Conn::SqliteSnapshot(conn) => {
-                wrap(sqlite(sql, values).fetch_all(&mut **conn).await?, Row::Sqlite)
-            }
-            Conn::PostgresSnapshot(conn) => {
-                wrap(answered(postgres(sql, values).fetch_all(&mut **conn)).await?, Row::Postgres)
-            }
-            Conn::Lost => return Err(StoreError::Unreachable),
-        })
+        let done = conn.link.all(AssertSqlSafe(sql), values).await;
+        conn.noted(done).await
     }
 
     /// The first row, if any.
@@ -174,10 +256,11 @@ impl Query<'_> {
     }
 }
 
+type Sql = AssertSqlSafe<Cow<'static, str>>;
 type SqliteQuery = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 type PostgresQuery = sqlx::query::Query<'static, Postgres, PgArguments>;
 
-fn sqlite(sql: AssertSqlSafe<Cow<'static, str>>, values: Vec<Value>) -> SqliteQuery {
+fn sqlite(sql: Sql, values: Vec<Value>) -> SqliteQuery {
     values.into_iter().fold(sqlx::query(sql), |query, value| match value {
         Value::Int(value) => query.bind(value),
         Value::Text(value) => query.bind(value),
@@ -185,7 +268,7 @@ fn sqlite(sql: AssertSqlSafe<Cow<'static, str>>, values: Vec<Value>) -> SqliteQu
     })
 }
 
-fn postgres(sql: AssertSqlSafe<Cow<'static, str>>, values: Vec<Value>) -> PostgresQuery {
+fn postgres(sql: Sql, values: Vec<Value>) -> PostgresQuery {
     values.into_iter().fold(sqlx::query(sql), |query, value| match value {
         Value::Int(value) => query.bind(value),
         Value::Text(value) => query.bind(value),

@@ -54,6 +54,8 @@ pub(super) fn migrator(postgres: bool) -> Migrator {
 pub(super) enum Trouble {
     /// No room is left on the disk.
     Full,
+    /// The disk failed, for want of room or otherwise.
+    Io,
     /// Two rows claim the same name.
     Taken,
     /// Somebody else holds a lock for longer than was waited for.
@@ -67,12 +69,43 @@ pub(super) fn trouble(error: &dyn sqlx::error::DatabaseError) -> Trouble {
     if error.is_unique_violation() {
         return Trouble::Taken;
     }
-    let Some(code) = error.code() else { return Trouble::Other };
-    match code.as_ref() {
-        // disk_full of PostgreSQL, SQLITE_FULL, and SQLITE_IOERR in writing, syncing and growing files.
-        "53100" | "13" | "778" | "1034" | "1546" | "4874" => Trouble::Full,
-        // lock_not_available of PostgreSQL.
+    error.code().map_or(Trouble::Other, |code| meaning(&code))
+}
+
+/// The primary code of `SQLITE_IOERR`; the kinds of it carry more in their higher bits.
+const SQLITE_IOERR: u32 = 10;
+
+fn meaning(code: &str) -> Trouble {
+    match code {
+        // disk_full of PostgreSQL, SQLITE_FULL.
+        "53100" | "13" => Trouble::Full,
+        // io_error and lock_not_available of PostgreSQL.
+        "58030" => Trouble::Io,
         "55P03" => Trouble::Locked,
+        // SQLSTATEs have five characters, and result codes of SQLite at most four.
+        sqlite if sqlite.len() < 5 => match sqlite.parse::<u32>() {
+            Ok(number) if number % 256 == SQLITE_IOERR => Trouble::Io,
+            _ => Trouble::Other,
+        },
         _ => Trouble::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_full_disk_is_called_full() {
+        for full in ["13", "53100"] {
+            assert_eq!(meaning(full), Trouble::Full, "{full}");
+        }
+        // Of writing, syncing, truncating, growing shared memory, closing, and io_error.
+        for failed in ["10", "778", "1034", "1546", "4874", "4106", "58030"] {
+            assert_eq!(meaning(failed), Trouble::Io, "{failed}");
+        }
+        for other in ["", "1", "5", "11", "266x", "40001", "22010", "57014"] {
+            assert_eq!(meaning(other), Trouble::Other, "{other}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     StoreError,
     bus::{Bus, Commit},
-    db::Conn,
+    db::{Conn, Link},
     dialect, facts,
     postgres::Line,
     writer::{Counters, Deliver, Tx, UseCase},
@@ -202,6 +202,8 @@ impl Groups {
     /// Begins a transaction in which nobody else writes, and reads where the stream stands. Use
     /// cases take their positions from there, so the lock holds from this reading to the commit.
     async fn open_group(&mut self) -> Result<(), StoreError> {
+        // What went wrong in the group before was told to those whom it concerned.
+        self.tx.conn.take_cause();
         let postgres = self.tx.conn.is_postgres();
         self.tx.conn.batch(dialect::begin(postgres)).await?;
         if postgres {
@@ -242,14 +244,19 @@ impl Groups {
                 false
             }
         };
-        if kept {
-            self.tx.conn.batch("RELEASE use_case").await?;
+        // The first failure is what everybody of the group is told: what comes after it only says
+        // that the engine has undone more than it was asked to.
+        let cause = self.tx.conn.take_cause();
+        let ended = if kept {
+            if let Some(cause) = cause {
+                return Err(cause);
+            }
+            self.tx.conn.batch("RELEASE use_case").await
         } else {
             self.tx.changes.truncate(mark);
-            self.tx.conn.batch("ROLLBACK TO use_case").await?;
-            self.tx.conn.batch("RELEASE use_case").await?;
-        }
-        Ok(kept)
+            self.tx.conn.batch("ROLLBACK TO use_case; RELEASE use_case").await
+        };
+        ended.map_err(|error| cause.unwrap_or(error)).map(|()| kept)
     }
 
     async fn commit(&mut self, kept: usize) -> Result<(), StoreError> {
@@ -289,7 +296,7 @@ impl Groups {
     }
 
     async fn reopen(&mut self) {
-        self.tx.conn = Conn::Lost;
+        self.tx.conn = Conn::new(Link::Lost);
         let reached = match timeout(REOPENING_LIMIT, self.reach()).await {
             Ok(reached) => reached,
             Err(_) => Err(StoreError::Silent(REOPENING_LIMIT.as_secs())),
@@ -301,7 +308,7 @@ impl Groups {
             }
             Err(error) => {
                 tracing::warn!(%error, "the database cannot be written to; it is tried again");
-                self.tx.conn = Conn::Lost;
+                self.tx.conn = Conn::new(Link::Lost);
                 self.refusal = error;
                 BEFORE_REOPENING
             }

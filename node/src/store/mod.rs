@@ -31,7 +31,12 @@ use sqlx::{
 
 pub use self::writer::{Tx, WriterCounts};
 use self::{
-    bus::Bus, db::Conn, dialect::Trouble, postgres::Line, state::NodeCache, writer::Writer,
+    bus::Bus,
+    db::{Conn, Link},
+    dialect::Trouble,
+    postgres::Line,
+    state::NodeCache,
+    writer::Writer,
 };
 use crate::clock::Clock;
 
@@ -41,6 +46,9 @@ pub enum StoreError {
     /// The disk has no room left; nothing was changed.
     #[error("writing to the store: the disk is full; free some space, reading goes on meanwhile")]
     Full,
+    /// The disk failed, though it has room; nothing was changed.
+    #[error("the disk under the store failed: the system's log may say why")]
+    Io(#[source] Arc<sqlx::Error>),
     /// A name that must be unique is taken.
     #[error("writing to the store: the name is taken")]
     Taken,
@@ -84,6 +92,7 @@ impl From<sqlx::Error> for StoreError {
         if let sqlx::Error::Database(inner) = &error {
             match dialect::trouble(inner.as_ref()) {
                 Trouble::Full => return Self::Full,
+                Trouble::Io => return Self::Io(Arc::new(error)),
                 Trouble::Taken => return Self::Taken,
                 Trouble::Locked | Trouble::Other => {}
             }
@@ -112,10 +121,30 @@ impl From<std::io::Error> for StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether SQLite may have undone the whole transaction, not only the statement that failed.
+    fn may_undo_all(&self) -> bool {
+        match self {
+            Self::Taken | Self::Nul | Self::Damaged(_) => false,
+            Self::Full
+            | Self::Io(_)
+            | Self::Served
+            | Self::Unreachable
+            | Self::Silent(_)
+            | Self::Busy
+            | Self::Engine(_)
+            | Self::Migrate(_)
+            | Self::Files(_)
+            | Self::Stopped(_) => true,
+        }
+    }
+}
+
 /// The engine seam: one of two databases.
 #[derive(Clone, Debug)]
 enum Db {
-    Sqlite(sqlx::SqlitePool),
+    /// The connections that read, and the folder of the file.
+    Sqlite(sqlx::SqlitePool, Arc<Path>),
     Postgres(sqlx::PgPool),
 }
 
@@ -167,7 +196,7 @@ impl Store {
             let conn = line.open().await?;
             (Db::Postgres(pool), conn, Some(line))
         } else {
-            let (db, conn) = open_sqlite(&folder.join("wayside.db")).await?;
+            let (db, conn) = open_sqlite(folder).await?;
             (db, conn, None)
         };
         let bus = Bus::local();
@@ -200,8 +229,13 @@ impl Store {
     /// A view of one moment: whatever is committed while it is open is not seen.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let conn = match &self.db {
-            Db::Sqlite(pool) => Conn::SqliteSnapshot(pool.begin().await?),
-            Db::Postgres(pool) => Conn::PostgresSnapshot(postgres::snapshot(pool).await?),
+            Db::Sqlite(pool, folder) => match pool.begin().await {
+                Ok(begun) => Conn::on_disk(Link::SqliteSnapshot(begun), folder.clone()),
+                Err(error) => return Err(db::explained(error.into(), Some(folder)).await),
+            },
+            Db::Postgres(pool) => {
+                Conn::new(Link::PostgresSnapshot(postgres::snapshot(pool).await?))
+            }
         };
         Ok(Snapshot { conn, nodes: self.nodes.clone() })
     }
@@ -221,7 +255,7 @@ impl Store {
     pub async fn close(&self) {
         self.writer.close().await;
         match &self.db {
-            Db::Sqlite(pool) => pool.close().await,
+            Db::Sqlite(pool, _) => pool.close().await,
             Db::Postgres(pool) => pool.close().await,
         }
     }
@@ -255,9 +289,9 @@ impl Reads for Snapshot {
     }
 }
 
-async fn open_sqlite(path: &Path) -> Result<(Db, Conn), StoreError> {
+async fn open_sqlite(folder: &Path) -> Result<(Db, Conn), StoreError> {
     let options = SqliteConnectOptions::new()
-        .filename(path)
+        .filename(folder.join("wayside.db"))
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
@@ -271,7 +305,8 @@ async fn open_sqlite(path: &Path) -> Result<(Db, Conn), StoreError> {
         .max_connections(SQLITE_READERS)
         .acquire_timeout(READER_WAIT)
         .connect_lazy_with(options);
-    Ok((Db::Sqlite(pool), Conn::Sqlite(conn)))
+    let folder: Arc<Path> = folder.into();
+    Ok((Db::Sqlite(pool, folder.clone()), Conn::on_disk(Link::Sqlite(conn), folder)))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{
     PREPARED, Purpose, READER_WAIT, StoreError,
-    db::Conn,
+    db::{Conn, Link},
     dialect::{self, Trouble},
 };
 
@@ -92,7 +92,7 @@ impl Line {
     /// noticed that its client is gone, and it may hold locks and a group that is not committed.
     pub(super) async fn open(&mut self) -> Result<Conn, StoreError> {
         let options = self.options.clone().options(SETTINGS);
-        let mut conn = Conn::Postgres(connect(&options).await?);
+        let mut conn = Conn::new(Link::Postgres(connect(&options).await?));
         if let Some(before) = &self.session {
             let end = conn.query(dialect::END_SESSION).bind(before.pid);
             end.bind(before.begun.as_str()).one().await?;
@@ -123,7 +123,7 @@ async fn as_new(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
 
 /// Takes the lock of the one process that serves; it ends with the connection.
 async fn serve_alone(conn: &mut Conn) -> Result<(), StoreError> {
-    let Conn::Postgres(inner) = conn else { return Err(StoreError::Unreachable) };
+    let Link::Postgres(inner) = &mut conn.link else { return Err(StoreError::Unreachable) };
     let wait = format!("SET lock_timeout = {}", SERVING_WAIT.as_millis());
     sqlx::raw_sql(sqlx::AssertSqlSafe(wait)).execute(&mut *inner).await?;
     // It ends with an error of the server's in time, unless the server hangs, which is seen to above.

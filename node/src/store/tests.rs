@@ -25,6 +25,7 @@ use crate::store::{
     rooms::RoomRow,
 };
 
+mod broken;
 mod line;
 
 /// A store of its own for one test; the folder goes with it.

@@ -1,0 +1,96 @@
+//! What becomes of a group when SQLite fails in the middle of it.
+
+use std::time::Duration;
+
+use tokio::{sync::oneshot, time::timeout};
+
+use super::*;
+
+/// Far longer than anything here takes.
+const LONG: Duration = Duration::from_mins(1);
+/// More than there is room for.
+const HUGE: usize = 4 * 1024 * 1024;
+
+/// A store whose file cannot grow by more than a few pages.
+async fn small_store() -> Fresh {
+    let fresh = Fresh::sqlite().await;
+    limit_pages(&fresh.store, 20).await;
+    fresh
+}
+
+/// Lets the file grow by so many pages from now on.
+async fn limit_pages(store: &Store, more: i64) {
+    let case = store.write::<(), StoreError>(move |tx| {
+        Box::pin(async move {
+            let count: i64 = tx.query("PRAGMA page_count").one().await?.unwrap().get(0)?;
+            let limit = format!("PRAGMA max_page_count = {}", count + more);
+            let Link::Sqlite(conn) = &mut tx.conn.link else { panic!("this is SQLite") };
+            conn.execute(sqlx::AssertSqlSafe(limit)).await?;
+            Ok(())
+        })
+    });
+    case.await.unwrap();
+}
+
+/// Keeps the writer busy until the sender speaks, so that those who come are one group.
+async fn gate(store: &Store) -> (oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+    let (open, opened) = oneshot::channel::<()>();
+    let (begin, begun) = oneshot::channel::<()>();
+    let store = store.clone();
+    let gate = tokio::spawn(async move {
+        let case = store.write::<(), StoreError>(|_| {
+            Box::pin(async move {
+                begin.send(()).unwrap();
+                drop(opened.await);
+                Ok(())
+            })
+        });
+        // It is of the group, and told what the group is told.
+        drop(case.await);
+    });
+    begun.await.unwrap();
+    (open, gate)
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_to_all_whom_it_undid() {
+    let fresh = small_store().await;
+    let store = &fresh.store;
+    let (open, gate) = gate(store).await;
+    let fills = store.write::<(), StoreError>(|tx| {
+        Box::pin(async move { tx.settle_node_fact("huge", &vec![7; HUGE]).await.map(drop) })
+    });
+    let all = async { tokio::join!(put(store, "one", false), fills, put(store, "two", false)) };
+    let opens = async {
+        // All three wait by then: they are looked at before this is.
+        tokio::task::yield_now().await;
+        open.send(()).unwrap();
+    };
+    let ((one, full, two), ()) = timeout(LONG, async { tokio::join!(all, opens) }).await.unwrap();
+    assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
+    let kept = kinds(store).await;
+    for (kind, told) in [("one", one), ("two", two)] {
+        assert!(matches!(told, Ok(()) | Err(StoreError::Full)), "{kind} was told {told:?}");
+        assert_eq!(kept.contains(kind), told.is_ok(), "{kind} is there if it was said to be");
+    }
+    gate.await.unwrap();
+    limit_pages(store, 100_000).await;
+    put(store, "later", false).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_written_beside_a_transaction_that_was_undone() {
+    let fresh = small_store().await;
+    let careless = fresh.store.write::<(), StoreError>(|tx| {
+        Box::pin(async move {
+            let _passed_over = tx.settle_node_fact("huge", &vec![7; HUGE]).await;
+            let item = DataItem { room_no: 0, kind: "beside".into(), content: "{}".into() };
+            let _passed_over = tx.set_data_item(ann(), &item).await;
+            Ok(())
+        })
+    });
+    let told = careless.await;
+    assert!(matches!(told, Err(StoreError::Full)), "{told:?}");
+    assert_eq!(kinds(&fresh.store).await, HashSet::new(), "all of it was undone");
+    put(&fresh.store, "later", false).await.unwrap();
+}
