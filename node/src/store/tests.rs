@@ -465,14 +465,14 @@ async fn first_migration_stays(fresh: Fresh) {
         let mut conn = sqlx::PgConnection::connect(url).await.unwrap();
         conn.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await.unwrap();
         first(true).run_direct(None, &mut conn, false).await.unwrap();
-        Conn::Postgres(conn)
+        Conn::new(db::Link::Postgres(conn))
     } else {
         let path = folder.path().join("wayside.db");
         std::fs::remove_file(&path).unwrap();
         let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
         let mut conn = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
         first(false).run_direct(None, &mut conn, false).await.unwrap();
-        Conn::Sqlite(conn)
+        Conn::new(db::Link::Sqlite(conn))
     };
     let room_id = ruma::room_id!("!room:a.test");
     let event = event_of(room_id, "m.room.name", Some(""));

@@ -291,11 +291,11 @@ impl Content {
         async move {
             let now_ms = ground.clock.now_ms();
             match ground.stop.run_until_cancelled(keeper.sweep(now_ms)).await {
+                None | Some(Ok(0)) => {}
                 Some(Ok(removed)) => tracing::info!(removed, "files that nothing names are gone"),
                 Some(Err(error)) => {
                     tracing::warn!(%error, "removing files that nothing names failed");
                 }
-                None => {}
             }
         }
     }

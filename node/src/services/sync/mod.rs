@@ -5,6 +5,7 @@ mod beside;
 mod build;
 mod news;
 mod ringing;
+mod summary;
 mod token;
 
 use std::{sync::Arc, time::Duration};
