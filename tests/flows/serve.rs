@@ -144,6 +144,9 @@ async fn serve_shows_its_health_and_metrics() -> Result<()> {
     for name in ["wayside_store_commits_total", "wayside_store_transactions_total"] {
         ensure!(after.sum(name) > before.sum(name), "{name} did not count an account and a room");
     }
+    for name in ["wayside_store_wal_bytes", "wayside_process_resident_memory_bytes"] {
+        ensure!(after.sum(name) > 0.0, "{name} is not told");
+    }
     node.stop().await?;
     Ok(())
 }

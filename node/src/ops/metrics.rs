@@ -163,6 +163,10 @@ impl Collector for Inside {
             let kind = metric.metric_type();
             metric.encode(encoder.encode_descriptor(name, help, Some(unit), kind)?)
         };
+        if let Some(wal) = self.store.wal_bytes() {
+            let help = "SQLite's log of changes, which grows while somebody reads for long";
+            gauge("store_wal", help, &Unit::Bytes, i64::try_from(wal).unwrap_or(i64::MAX))?;
+        }
         let help = "Memory that the process holds";
         gauge("process_resident_memory", help, &Unit::Bytes, resident_bytes())?;
         let help = "When the certificate that is served ends, since the epoch";

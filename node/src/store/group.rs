@@ -20,6 +20,7 @@ use super::{
     db::{Conn, Link},
     dialect, facts,
     postgres::Line,
+    wal::{Turn, Wal},
     writer::{Counters, Deliver, Tx, UseCase},
 };
 use crate::clock::Clock;
@@ -33,6 +34,8 @@ const BEFORE_REOPENING: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_secs(5);
 /// How long a group may take on a database that may be out of reach, from its begin to its commit.
 const GROUP_LIMIT: Duration = Duration::from_secs(20);
+/// How long use cases that were accepted may still take when the node ends.
+const DRAIN: Duration = Duration::from_millis(500);
 /// How long one attempt to reach a lost database may take.
 const REOPENING_LIMIT: Duration = Duration::from_secs(10);
 
@@ -44,6 +47,8 @@ pub(super) struct Groups {
     queue: mpsc::Receiver<Job>,
     /// The way by which a database on a network is reached again after it was lost.
     line: Option<Line>,
+    /// The log beside a database on disk.
+    wal: Option<Wal>,
     bus: Bus,
     counters: Arc<Counters>,
     stop: CancellationToken,
@@ -66,7 +71,7 @@ impl Groups {
     pub(super) async fn begin(
         mut tx: Tx,
         queue: mpsc::Receiver<Job>,
-        line: Option<Line>,
+        (line, wal): (Option<Line>, Option<Wal>),
         bus: Bus,
         counters: Arc<Counters>,
         stop: CancellationToken,
@@ -79,6 +84,7 @@ impl Groups {
             tx,
             queue,
             line,
+            wal,
             bus,
             counters,
             stop,
@@ -97,25 +103,51 @@ impl Groups {
         loop {
             let job = tokio::select! {
                 biased;
+                // The end comes first: where many write, somebody always waits.
+                () = stop.cancelled() => break,
                 () = sleep_until(self.look_at.into()) => {
                     self.look().await;
                     continue;
                 }
                 job = self.queue.recv() => job,
-                () = stop.cancelled() => {
-                    self.queue.close();
-                    self.queue.recv().await
-                }
             };
             let Some(job) = job else { break };
-            if self.tx.conn.is_lost() {
-                job.refuse(self.refusal.clone());
-                continue;
-            }
-            self.look_at = self.clock.instant() + LOOK;
-            if let Err(error) = self.group(job).await {
-                tracing::error!(%error, "a group of changes was not committed");
-                self.recover(&error).await;
+            self.serve(job).await;
+        }
+        self.end().await;
+    }
+
+    /// Does a use case and those that wait behind it, or refuses it.
+    async fn serve(&mut self, job: Job) {
+        if self.tx.conn.is_lost() {
+            job.refuse(self.refusal.clone());
+            return;
+        }
+        self.look_at = self.clock.instant() + LOOK;
+        if let Err(error) = self.group(job).await {
+            tracing::error!(%error, "a group of changes was not committed");
+            self.recover(&error).await;
+        } else {
+            self.tend(if self.queue.is_empty() { Turn::Free } else { Turn::Awaited }).await;
+        }
+    }
+
+    async fn tend(&mut self, turn: Turn) {
+        let Some(wal) = &mut self.wal else { return };
+        if let Err(error) = wal.tend(&mut self.tx.conn, turn, self.clock.instant()).await {
+            tracing::warn!(%error, "emptying the log of changes failed");
+        }
+    }
+
+    /// Takes nothing more, does what was accepted while there is time, and refuses the rest.
+    async fn end(&mut self) {
+        self.queue.close();
+        let until = self.clock.instant() + DRAIN;
+        while let Some(job) = self.queue.recv().await {
+            if self.clock.instant() < until {
+                self.serve(job).await;
+            } else {
+                job.refuse(StoreError::Stopped("the node is shutting down"));
             }
         }
     }
@@ -292,7 +324,9 @@ impl Groups {
         if let Err(error) = self.catch_up().await {
             tracing::warn!(%error, "looking after the database failed");
             self.recover(&error).await;
+            return;
         }
+        self.tend(Turn::Idle).await;
     }
 
     async fn reopen(&mut self) {

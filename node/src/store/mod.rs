@@ -19,6 +19,7 @@ mod postgres;
 pub mod rooms;
 pub mod state;
 mod text;
+mod wal;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -28,6 +29,7 @@ use sqlx::{
     ConnectOptions, Connection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+use tokio::time::timeout;
 
 pub use self::writer::{Tx, WriterCounts};
 use self::{
@@ -36,6 +38,7 @@ use self::{
     dialect::Trouble,
     postgres::Line,
     state::NodeCache,
+    wal::Wal,
     writer::Writer,
 };
 use crate::clock::Clock;
@@ -179,6 +182,10 @@ const SQLITE_READERS: u32 = 4;
 const READER_WAIT: Duration = Duration::from_secs(20);
 /// How long an engine that another process has locked is waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// The same, for a connection of SQLite that for a moment waited for nobody.
+const BUSY_AGAIN: &str = "PRAGMA busy_timeout = 10000";
+/// How long the connections that read may take to end with the store.
+const CLOSING_WAIT: Duration = Duration::from_millis(300);
 /// Statements kept prepared on each connection.
 const PREPARED: usize = 256;
 
@@ -199,9 +206,10 @@ impl Store {
             let (db, conn) = open_sqlite(folder).await?;
             (db, conn, None)
         };
+        let wal = database.is_none().then(|| Wal::new(folder, clock.instant()));
         let bus = Bus::local();
         let nodes = state::node_cache();
-        let writer = Writer::start(conn, line, bus.clone(), nodes.clone(), clock).await?;
+        let writer = Writer::start(conn, (line, wal), bus.clone(), nodes.clone(), clock).await?;
         Ok(Self { db, writer, bus, nodes })
     }
 
@@ -246,17 +254,32 @@ impl Store {
         self.writer.counts()
     }
 
+    /// Bytes of SQLite's log of changes, which grows while somebody reads for long.
+    #[must_use]
+    pub fn wal_bytes(&self) -> Option<u64> {
+        match &self.db {
+            Db::Sqlite(_, folder) => Some(wal::bytes(folder)),
+            Db::Postgres(_) => None,
+        }
+    }
+
     /// Whether the engine answers a question now.
     pub async fn ready(&self) -> Result<(), StoreError> {
         self.snapshot().await?.position().await.map(drop)
     }
 
-    /// Finishes what was accepted, then closes the engine.
+    /// Finishes what was accepted as far as the time allows, refuses the rest, and closes the
+    /// engine. It takes less than two seconds, also when the engine hangs.
     pub async fn close(&self) {
         self.writer.close().await;
-        match &self.db {
-            Db::Sqlite(pool, _) => pool.close().await,
-            Db::Postgres(pool) => pool.close().await,
+        let closed = async {
+            match &self.db {
+                Db::Sqlite(pool, _) => pool.close().await,
+                Db::Postgres(pool) => pool.close().await,
+            }
+        };
+        if timeout(CLOSING_WAIT, closed).await.is_err() {
+            tracing::warn!("some readers of the store did not end in time and were cut off");
         }
     }
 }
@@ -298,6 +321,8 @@ async fn open_sqlite(folder: &Path) -> Result<(Db, Conn), StoreError> {
         .busy_timeout(LOCK_WAIT)
         .statement_cache_capacity(PREPARED)
         .pragma("cache_size", "-4096")
+        // What the log of changes keeps of its length when it begins anew, in bytes.
+        .pragma("journal_size_limit", "16777216")
         .disable_statement_logging();
     let mut conn = sqlx::SqliteConnection::connect_with(&options).await?;
     dialect::migrator(false).run_direct(None, &mut conn, false).await?;

@@ -6,12 +6,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
     task::JoinHandle,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -22,11 +24,15 @@ use super::{
     group::Groups,
     postgres::Line,
     state::NodeCache,
+    wal::Wal,
 };
 use crate::clock::Clock;
 
 /// Use cases that may wait for the writer; more of them wait at the door of [`super::Store::write`].
 const QUEUE: usize = 1_024;
+
+/// How long the group under way and those that were accepted may take when the store closes.
+const CLOSE_LIMIT: Duration = Duration::from_millis(1_300);
 
 /// A use case that waits for its turn, without its types.
 pub(super) trait UseCase: Send {
@@ -144,10 +150,11 @@ impl Tx {
 }
 
 impl Writer {
-    /// Starts the writer on its connection; a database on a network is reached again by `line`.
+    /// Starts the writer on its connection; it tends the way to a database on a network, or the log
+    /// beside one on disk.
     pub(super) async fn start(
         conn: Conn,
-        line: Option<Line>,
+        tended: (Option<Line>, Option<Wal>),
         bus: Bus,
         nodes: NodeCache,
         clock: Clock,
@@ -157,7 +164,7 @@ impl Writer {
         let stop = CancellationToken::new();
         let tx = Tx { conn, nodes, position: 0, changes: Vec::new() };
         let groups =
-            Groups::begin(tx, queue, line, bus, counters.clone(), stop.clone(), clock).await?;
+            Groups::begin(tx, queue, tended, bus, counters.clone(), stop.clone(), clock).await?;
         let task = Arc::new(Mutex::new(Some(tokio::spawn(groups.run()))));
         Ok(Self { jobs, counters, task, stop })
     }
@@ -187,13 +194,18 @@ impl Writer {
         }
     }
 
-    /// Lets what was accepted finish, and waits for it.
+    /// Lets what was accepted finish, as far as the time allows.
     pub(super) async fn close(&self) {
         self.stop.cancel();
-        if let Some(task) = self.task.lock().await.take()
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "the writer task broke off");
+        let Some(mut task) = self.task.lock().await.take() else { return };
+        match timeout(CLOSE_LIMIT, &mut task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the writer task broke off"),
+            // Nobody was told that the group is kept, and the engine undoes it.
+            Err(_) => {
+                tracing::warn!("a group of changes did not end in time and was cut off");
+                task.abort();
+            }
         }
     }
 }

@@ -37,3 +37,7 @@ CREATE INDEX transactions_age ON transactions (created_ms);
 
 -- Those whose account has ended leave their rooms; at a start it is looked for whom that still waits.
 CREATE INDEX accounts_ended ON accounts (user_id) WHERE ended_ms IS NOT NULL;
+
+-- Whether anything names a file is asked before it is removed.
+CREATE INDEX media_blob ON media (blob);
+CREATE INDEX thumbnails_made ON thumbnails (made_blob);

@@ -1,4 +1,4 @@
-//! What becomes of a group when SQLite fails in the middle of it.
+//! What becomes of the store when SQLite fails or is kept busy, and when it is closed under load.
 
 use std::time::Duration;
 
@@ -93,4 +93,63 @@ async fn nothing_is_written_beside_a_transaction_that_was_undone() {
     assert!(matches!(told, Err(StoreError::Full)), "{told:?}");
     assert_eq!(kinds(&fresh.store).await, HashSet::new(), "all of it was undone");
     put(&fresh.store, "later", false).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_log_of_changes_shrinks_when_the_last_long_reader_is_gone() {
+    let fresh = Fresh::sqlite().await;
+    let store = &fresh.store;
+    let mut reader = store.snapshot().await.unwrap();
+    reader.position().await.unwrap();
+    let large = |n: i64| {
+        store.write::<(), StoreError>(move |tx| {
+            Box::pin(async move {
+                let content = "x".repeat(1024 * 1024);
+                let item = DataItem { room_no: n, kind: "large".into(), content };
+                tx.set_data_item(ann(), &item).await.map(drop)
+            })
+        })
+    };
+    for n in 0..24 {
+        large(n).await.unwrap();
+    }
+    let (grown, limit) = (store.wal_bytes().unwrap(), 16 * 1024 * 1024);
+    assert!(grown > limit, "{grown} bytes: the reader needs what is older");
+    drop(reader);
+    let shrinks = async {
+        // Those who write meanwhile are not kept from it.
+        while store.wal_bytes().unwrap() > limit {
+            put(store, "small", false).await.unwrap();
+        }
+    };
+    timeout(LONG / 4, shrinks).await.expect("it is bounded again");
+    put(store, "small", false).await.unwrap();
+    assert_eq!(kinds(store).await, HashSet::from(["large".to_owned(), "small".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_store_under_load_closes_in_time() {
+    let fresh = Fresh::sqlite().await;
+    // More than one group takes, so that somebody waits after every one of them.
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..600 {
+        let store = fresh.store.clone();
+        writers.spawn(async move {
+            let mut acknowledged = 0_u32;
+            loop {
+                match put(&store, &format!("w{writer}"), false).await {
+                    Ok(()) => acknowledged += 1,
+                    Err(error) => return (acknowledged, error),
+                }
+            }
+        });
+    }
+    put(&fresh.store, "among them", false).await.unwrap();
+    let begun = Clock.instant();
+    timeout(LONG, fresh.store.close()).await.expect("the end is seen though others wait");
+    assert!(begun.elapsed() < Duration::from_secs(4), "it took {:?}", begun.elapsed());
+    while let Some(ended) = timeout(LONG, writers.join_next()).await.unwrap() {
+        let (_, error) = ended.unwrap();
+        assert!(matches!(error, StoreError::Stopped(_)), "{error:?}");
+    }
 }

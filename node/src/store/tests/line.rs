@@ -235,3 +235,24 @@ async fn every_session_asks_for_what_the_node_promises() {
     }
     store.close().await;
 }
+
+#[tokio::test]
+async fn a_store_closes_in_time_though_the_server_hangs() {
+    let Some(database) = new_database().await else { return };
+    let Some((road, url)) = Road::build(&database) else { return };
+    let store = road.store(&url).await;
+    put(&store, "before", false).await.unwrap();
+    let _reads = store.snapshot().await.unwrap();
+    road.way.send_replace(Way::Held);
+    let begun = Clock.instant();
+    let (told, ()) = timeout(LONG, async {
+        tokio::join!(put(&store, "late", false), async {
+            tokio::task::yield_now().await;
+            store.close().await;
+        })
+    })
+    .await
+    .expect("it closes");
+    assert!(begun.elapsed() < Duration::from_secs(4), "it took {:?}", begun.elapsed());
+    assert!(matches!(told, Err(StoreError::Stopped(_))), "{told:?}");
+}
