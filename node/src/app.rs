@@ -2,14 +2,16 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    panic::AssertUnwindSafe,
     path::Path,
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, bail};
+use futures_util::FutureExt;
 use ruma::{OwnedServerName, ServerName};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wayside_federation::key::ServerKey;
 
@@ -186,10 +188,10 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let ground = services.ground.clone();
     let (stop, tasks) = (ground.stop.clone(), ground.tasks.clone());
     let config = &ground.config;
-    tasks.spawn(services.content.sweep_unnamed());
+    duty(&tasks, "sweeping files", services.content.sweep_unnamed());
     let (remembering, ringing) = services.sync.follow(moments);
-    tasks.spawn(remembering);
-    tasks.spawn(ringing);
+    duty(&tasks, "remembering news", remembering);
+    duty(&tasks, "ringing for news", ringing);
     let lan = lan_address();
     let certificates = Arc::new(certificates(&ground, lan)?);
     let secure = Door::Secure(Arc::new(certificates.config()?));
@@ -225,11 +227,13 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let cut = CancellationToken::new();
     let hall = hall(&app, &cut);
     for listener in listeners {
-        tasks.spawn(listener.serve(hall.clone()));
+        duty(&tasks, "listening", listener.serve(hall.clone()));
     }
-    tasks.spawn(sweep(app.clone(), stop.clone()));
-    tasks.spawn(resume(app.clone()));
-    tasks.spawn(certificates.clone().follow(ground.clock, stop.clone()));
+    duty(&tasks, "sweeping the moment", sweep(app.clone(), stop.clone()));
+    duty(&tasks, "forgetting requests", forget(app.clone(), stop.clone()));
+    duty(&tasks, "finishing what was begun", resume(app.clone()));
+    let renewing = certificates.clone().follow(ground.clock, stop.clone());
+    duty(&tasks, "renewing certificates", renewing);
     Ok(Running {
         http: http_url,
         https: https_url,
@@ -287,18 +291,36 @@ async fn resume(app: Arc<App>) {
     }
 }
 
+/// Has a duty done beside everything else. One that breaks off is missed only later and elsewhere, so
+/// its name is told at once.
+fn duty(tasks: &TaskTracker, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    tasks.spawn(async move {
+        if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+            tracing::error!(name, "a duty of the node broke off: restart it");
+        }
+    });
+}
+
 /// Ends now and then what has lasted too long.
 async fn sweep(app: Arc<App>, stop: CancellationToken) {
-    let (mut often, mut seldom) = (interval(LIVE_SWEEP), interval(FORGETTING));
-    often.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    seldom.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = often.tick() => app.services.live.sweep(app.services.ground.clock.now_ms()),
-            _ = seldom.tick() => app.services.rooms.forget_requests().await,
-            () = stop.cancelled() => break,
-        }
+    let mut often = steady(LIVE_SWEEP);
+    while stop.run_until_cancelled(often.tick()).await.is_some() {
+        app.services.live.sweep(app.services.ground.clock.now_ms());
     }
+}
+
+/// Forgets now and then requests that nobody repeats any more.
+async fn forget(app: Arc<App>, stop: CancellationToken) {
+    let mut seldom = steady(FORGETTING);
+    while stop.run_until_cancelled(seldom.tick()).await.is_some() {
+        app.services.rooms.forget_requests().await;
+    }
+}
+
+fn steady(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 fn certificates(ground: &Ground, lan: Option<IpAddr>) -> anyhow::Result<Certificates> {
