@@ -96,7 +96,9 @@ impl Fault {
         if status.is_server_error() && failed {
             let id = clock.random_name(8);
             let cause = match &self {
-                Self::Service(Error::Internal(cause)) => format!("{cause:#}"),
+                Self::Service(Error::Internal(cause) | Error::Unavailable(cause)) => {
+                    format!("{cause:#}")
+                }
                 other => other.to_string(),
             };
             tracing::error!(%id, %cause, "a request failed");
@@ -157,6 +159,7 @@ fn service(error: &Error) -> (StatusCode, &'static str) {
         Error::Guest => (StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN"),
         Error::TooOften { .. } => (StatusCode::TOO_MANY_REQUESTS, "M_LIMIT_EXCEEDED"),
         Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "M_UNKNOWN"),
+        Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "M_UNKNOWN"),
         Error::Full => (StatusCode::INSUFFICIENT_STORAGE, "M_UNKNOWN"),
     }
 }

@@ -1,7 +1,8 @@
-//! What a request costs before it is known whose it is.
+//! What a request costs before it is known whose it is, and what it is told when the node fails it.
 
 use std::{net::Ipv4Addr, time::Duration};
 
+use ::http::StatusCode;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -15,9 +16,11 @@ use super::{
 };
 use crate::{
     app,
+    clock::Clock,
     config::{Config, Registration},
     ops::certificates::{Authority, Certificates},
     services::accounts::{DeviceWish, Registering},
+    store::{Purpose, StoreError},
 };
 
 /// A node without listeners on a folder of its own, which goes with it.
@@ -25,7 +28,7 @@ async fn node() -> (App, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let config = Config { data, registration: Registration::Open, ..Config::default() };
-    let services = app::open(config, crate::store::Purpose::Serving).await.unwrap().services;
+    let services = app::open(config, Purpose::Serving).await.unwrap().services;
     let ground = services.ground.clone();
     let authority = Authority::open(&folder.path().join("tls"), "a.test").unwrap();
     let now_ms = ground.clock.now_ms();
@@ -103,5 +106,21 @@ async fn a_body_that_comes_too_slowly_is_refused_in_words() {
         let answer = dawdled(&app, path, &token).await;
         assert!(answer.starts_with("HTTP/1.1 408 "), "{path}: {answer}");
         assert!(answer.contains("more slowly than"), "{path}: {answer}");
+    }
+}
+
+#[test]
+fn a_store_out_of_reach_is_said_to_be_so_and_a_broken_one_is_not() {
+    for (error, status) in [
+        (StoreError::Unreachable, StatusCode::SERVICE_UNAVAILABLE),
+        (StoreError::Silent(15), StatusCode::SERVICE_UNAVAILABLE),
+        (StoreError::Stopped, StatusCode::SERVICE_UNAVAILABLE),
+        (StoreError::Full, StatusCode::INSUFFICIENT_STORAGE),
+        (StoreError::BrokenOff, StatusCode::INTERNAL_SERVER_ERROR),
+        (StoreError::Damaged("a node is missing"), StatusCode::INTERNAL_SERVER_ERROR),
+    ] {
+        let inner = error.to_string();
+        let reply = Fault::Service(error.into()).into_reply(Clock);
+        assert_eq!(reply.status(), status, "{inner}");
     }
 }

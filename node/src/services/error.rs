@@ -82,6 +82,10 @@ pub enum Error {
     /// Something on this node failed; the asker gets an id of it and nothing more.
     #[error("something failed on this node")]
     Internal(#[source] anyhow::Error),
+    /// The store cannot be reached, or takes nothing in now. Whether the last change was made is not
+    /// known where its answer was lost: a repeated request with its transaction id makes it once.
+    #[error("this node cannot reach its store just now: try again in a while")]
+    Unavailable(#[source] anyhow::Error),
     /// No room is left on this node's disk.
     #[error("the node's disk is full: nothing was changed; tell its operator")]
     Full,
@@ -94,6 +98,11 @@ impl From<StoreError> for Error {
             StoreError::Nul => Self::Invalid(
                 "the character NUL can be part of no name, id or text here".to_owned(),
             ),
+            away @ (StoreError::Unreachable
+            | StoreError::Silent(_)
+            | StoreError::Busy
+            | StoreError::Served
+            | StoreError::Stopped) => Self::Unavailable(away.into()),
             other => Self::Internal(other.into()),
         }
     }

@@ -147,7 +147,7 @@ impl Groups {
             if self.clock.instant() < until {
                 self.serve(job).await;
             } else {
-                job.refuse(StoreError::Stopped("the node is shutting down"));
+                job.refuse(StoreError::Stopped);
             }
         }
     }

@@ -85,9 +85,12 @@ pub enum StoreError {
     /// Files could not be read or written.
     #[error("working on the files of the store")]
     Files(#[source] Arc<std::io::Error>),
-    /// The writer has stopped: the node is shutting down, or the use case panicked.
-    #[error("the store takes no more writes: {0}")]
-    Stopped(&'static str),
+    /// The writer has stopped.
+    #[error("the store takes no more writes: the node is shutting down")]
+    Stopped,
+    /// The use case panicked.
+    #[error("changing the store: the change broke off and was undone")]
+    BrokenOff,
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -138,7 +141,8 @@ impl StoreError {
             | Self::Engine(_)
             | Self::Migrate(_)
             | Self::Files(_)
-            | Self::Stopped(_) => true,
+            | Self::Stopped
+            | Self::BrokenOff => true,
         }
     }
 }

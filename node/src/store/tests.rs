@@ -162,7 +162,7 @@ async fn panic_is_alone(fresh: Fresh) {
         })
     });
     let (lost, kept) = tokio::join!(panics, put(&fresh.store, "kept", false));
-    assert!(matches!(lost, Err(StoreError::Stopped(_))));
+    assert!(matches!(lost, Err(StoreError::BrokenOff)));
     kept.unwrap();
     assert_eq!(kinds(&fresh.store).await, HashSet::from(["kept".to_owned()]));
 }

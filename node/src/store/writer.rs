@@ -179,11 +179,13 @@ impl Writer {
     {
         let (answer, answered) = oneshot::channel();
         let job = Box::new(Asked { case, answer });
-        let stopped = || E::from(StoreError::Stopped("the node is shutting down"));
+        let stopped = || E::from(StoreError::Stopped);
         self.jobs.send(job).await.map_err(|_| stopped())?;
         match answered.await {
             Ok(result) => result,
-            Err(_) => Err(E::from(StoreError::Stopped("the change broke off and was undone"))),
+            // Cut off at the end of the node, or it panicked.
+            Err(_) if self.stop.is_cancelled() => Err(stopped()),
+            Err(_) => Err(E::from(StoreError::BrokenOff)),
         }
     }
 
