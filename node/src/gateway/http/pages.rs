@@ -30,7 +30,7 @@ const LINKS: &str = "<link rel=\"icon\" href=\"/icon.svg\" type=\"image/svg+xml\
 pub(super) async fn first(call: Call<Bytes>) -> Result<Reply, Fault> {
     let ground = &call.app.services.ground;
     let how = match ground.config.registration {
-        Registration::Open => "Anybody may make an account here, from any Matrix app.",
+        Registration::Open => "Anybody may make an account here, from a Matrix app.",
         Registration::Token => {
             "You need an invitation: a link from somebody who lives here. It opens a page on which \
              you choose your name."
