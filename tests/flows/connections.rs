@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Url;
-use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
-use wayside_tests::{Engine, Node, Town, Wire, skip};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use wayside_tests::{Client, Engine, Node, Town, Wire, skip};
 
 use crate::{serve::authority_of, stage::comes_true};
 
@@ -51,6 +55,36 @@ async fn connections_beyond_all_places_are_closed_at_once() -> Result<()> {
     drop(here);
     comes_true("a place", async || Ok(node.metrics().await.is_ok())).await?;
     ensure!(refused_by(&node).await? >= 3.0, "they were not counted");
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn connections_that_hang_up_are_answered_no_more() -> Result<()> {
+    const WAITING: u32 = 3;
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let mut node = town.node("a")?.start().await?;
+    let ann = Client::register(node.http(), "ann").await?;
+    let (_, since) = ann.sync(None, Duration::ZERO).await?;
+    let token = ann.session().token();
+    let poll = format!(
+        "GET /_matrix/client/v3/sync?since={since}&timeout=60000 HTTP/1.1\r\nhost: a.test\r\n\
+         authorization: Bearer {token}\r\n\r\n"
+    );
+    // Whoever asks for the metrics is being answered too.
+    let in_flight = async || -> Result<f64> {
+        Ok(node.metrics().await?.sum("wayside_http_requests_in_flight") - 1.0)
+    };
+    let door = Wire::to(node.http())?;
+    let mut waiting = Vec::new();
+    for _ in 0..WAITING {
+        let mut wire = door.open().await?;
+        wire.write_all(poll.as_bytes()).await?;
+        waiting.push(wire);
+    }
+    comes_true("they wait", async || Ok(in_flight().await? > f64::from(WAITING) - 0.5)).await?;
+    drop(waiting);
+    comes_true("nobody waits", async || Ok(in_flight().await? < 0.5)).await?;
     node.stop().await?;
     Ok(())
 }

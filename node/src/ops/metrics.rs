@@ -69,6 +69,24 @@ impl Connections {
 pub struct Timer {
     begin: Instant,
     labels: RouteLabels,
+    _in_flight: InFlight,
+}
+
+/// Counts a request as being answered until it is dropped: whoever hangs up is answered no more,
+/// and nobody comes back to say so.
+struct InFlight(Gauge);
+
+impl InFlight {
+    fn begin(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -119,15 +137,13 @@ impl Metrics {
 
     /// A request came to a route of the table.
     pub fn begin(&self, method: &Method, route: &str) -> Timer {
-        self.in_flight.inc();
         let labels = RouteLabels { method: method.to_string(), route: route.to_owned() };
-        Timer { begin: self.clock.instant(), labels }
+        Timer { begin: self.clock.instant(), labels, _in_flight: InFlight::begin(&self.in_flight) }
     }
 
     /// It was answered.
     pub fn end(&self, timer: Timer, status: StatusCode) {
-        self.in_flight.dec();
-        let Timer { begin, labels } = timer;
+        let Timer { begin, labels, .. } = timer;
         self.seconds.get_or_create(&labels).observe(begin.elapsed().as_secs_f64());
         let RouteLabels { method, route } = labels;
         let labels = RequestLabels { method, route, status: status.as_u16() };
