@@ -268,6 +268,18 @@ async fn filters_leave_out(stage: &mut Stage) -> Result<()> {
         };
         ensure!(page == wanted, "/messages with {filter}: {page:?}");
     }
+    for (filter, code) in [
+        (r#"{"room":{"timeline":{"limit":5000000000}}}"#, ""),
+        (r#"{"room":{"timeline":{"limit":-1}}}"#, "M_INVALID_PARAM"),
+        (r#"{"room":"#, "M_INVALID_PARAM"),
+    ] {
+        let answer = bob.get(&format!("/_matrix/client/v3/sync?filter={}", escaped(filter))).await;
+        if code.is_empty() {
+            ensure!(texts(&answer?) == ["ann here", "bob here"], "{filter}");
+        } else {
+            refused(answer, 400, code).context(filter)?;
+        }
+    }
     let user = escaped(bob.id());
     let stored = bob.post(&format!("/_matrix/client/v3/user/{user}/filter"), &json!({"room": {"rooms": [room.as_str()], "not_rooms": []}, "presence": {"types": []}})).await?;
     let id = stored["filter_id"].as_str().context("filter_id")?;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use wayside_federation::event::Event;
 
@@ -105,7 +105,8 @@ pub struct RoomFilter {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct EventFilter {
-    /// At most so many.
+    /// At most so many; whoever names more than can be counted gets as many as anybody.
+    #[serde(deserialize_with = "at_most")]
     pub limit: Option<u32>,
     /// Only of these senders.
     pub senders: Option<Names>,
@@ -219,6 +220,11 @@ impl EventFilter {
             && self.not_rooms.is_empty()
             && self.contains_url.is_none()
     }
+}
+
+fn at_most<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<u32>, D::Error> {
+    let wanted = Option::<u64>::deserialize(reader)?;
+    Ok(wanted.map(|wanted| u32::try_from(wanted).unwrap_or(u32::MAX)))
 }
 
 /// Whether a text fits a pattern in which `*` stands for any text; in time linear in both.

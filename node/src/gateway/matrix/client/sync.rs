@@ -33,6 +33,10 @@ async fn sync(asked: Asked<sync_events::v3::Request>) -> Result<Reply, Fault> {
     let body = &asked.body;
     let filter = match &body.filter {
         None => Filter::default(),
+        // What begins so is JSON and never an id (client-server API, `GET /sync`).
+        Some(sync_events::v3::Filter::FilterId(id)) if id.starts_with('{') => {
+            return Err(Fault::BadParameter("filter is JSON, but not that of a filter".to_owned()));
+        }
         Some(sync_events::v3::Filter::FilterId(id)) => {
             let stored = asked.app.services.social.filter(&who.user_id, id).await?;
             serde_json::from_str(stored.get()).map_err(Error::internal)?
