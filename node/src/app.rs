@@ -25,7 +25,7 @@ use crate::{
         listen::{Door, Hall, Listener},
     },
     ops::{
-        certificates::{Authority, Certificates},
+        certificates::{self, Authority, Certificates},
         descriptors,
         metrics::Metrics,
     },
@@ -183,6 +183,7 @@ pub fn make_folder(folder: &Path) -> anyhow::Result<()> {
 
 /// Opens the doors of a node.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
+    certificates::check(&config)?;
     let Inside { services, moments } = open(config, Purpose::Serving).await?;
     services.content.sweep_unfinished().await.context("sweeping unfinished uploads")?;
     let ground = services.ground.clone();
@@ -193,7 +194,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     duty(&tasks, "remembering news", remembering);
     duty(&tasks, "ringing for news", ringing);
     let lan = lan_address();
-    let certificates = Arc::new(certificates(&ground, lan)?);
+    let certificates = Arc::new(certificates_of(&ground, lan)?);
     let secure = Door::Secure(Arc::new(certificates.config()?));
     // The sockets are bound before the routers exist, because the pages tell their addresses.
     let bind = |name: &'static str, address: SocketAddr| async move {
@@ -323,7 +324,7 @@ fn steady(period: Duration) -> Interval {
     ticks
 }
 
-fn certificates(ground: &Ground, lan: Option<IpAddr>) -> anyhow::Result<Certificates> {
+fn certificates_of(ground: &Ground, lan: Option<IpAddr>) -> anyhow::Result<Certificates> {
     let config = &ground.config;
     if let (Some(certificate), Some(key)) = (&config.tls_cert, &config.tls_key) {
         return Ok(Certificates::files(certificate, key)?);

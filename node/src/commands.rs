@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use wayside::{
     app::{self, Running},
     config::{self, Config, LogFormat},
+    ops::certificates,
     services::{
         Services,
         accounts::{DeviceWish, Registering},
@@ -159,9 +160,7 @@ pub(crate) fn config(config: &Config, arguments: &ArgMatches) -> anyhow::Result<
     }
     EnvFilter::try_new(&config.log)
         .with_context(|| format!("{:?} is no right value of log", config.log))?;
-    for path in [&config.tls_cert, &config.tls_key, &config.trust_ca].into_iter().flatten() {
-        fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
-    }
+    certificates::check(config)?;
     let name = config.server_name.as_ref().map_or("a try-out without a name", |it| it.as_str());
     println!("The settings are right: {name}, data in {}.", config.data.display());
     Ok(())

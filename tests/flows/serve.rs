@@ -67,6 +67,18 @@ async fn serve_refuses_what_cannot_be_right() -> Result<()> {
         .await?
         .names(&file.display().to_string())?;
 
+    // Whatever else a file of certificates is, it is no authority to trust.
+    for (name, holds) in [("none.pem", None), ("text.pem", Some("not a certificate"))] {
+        let authority = town.folder().join(name);
+        if let Some(holds) = holds {
+            fs::write(&authority, holds)?;
+        }
+        let authority = authority.display().to_string();
+        let options = town.node(&format!("trusting-{name}"))?;
+        let options = options.flag("--trust-ca", Some(&authority));
+        options.start_refused().await?.names(name)?;
+    }
+
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let address = taken.local_addr()?.to_string();
     let options = town.node("port")?.flag("--http", Some(&address));
@@ -233,7 +245,15 @@ async fn config_check_tells_right_from_wrong() -> Result<()> {
     let right = options.run(&["config", "check"]).await?;
     ensure!(right.status.success(), "a right file is refused: {}", right.stderr);
 
+    for name in ["cert.pem", "key.pem"] {
+        fs::write(town.folder().join(name), "no PEM")?;
+    }
+    let pem = |name: &str| town.folder().join(name).display().to_string();
+    let pair = format!("tls_cert = {:?}\ntls_key = {:?}\n", pem("cert.pem"), pem("key.pem"));
+    let trusted = format!("trust_ca = {:?}\n", pem("cert.pem"));
     for (wrong, named) in [
+        (&*pair, "in PEM"),
+        (&*trusted, "cert.pem"),
         ("registraton = \"closed\"\n", "registraton"),
         ("registration = \"perhaps\"\n", "registration"),
         ("database = \"mysql://localhost/wayside\"\n", "database"),

@@ -19,7 +19,7 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::{ClientHello, ResolvesServerCert},
@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::authority::Authority;
 use self::authority::Leaf;
-use crate::clock::Clock;
+use crate::{clock::Clock, config::Config};
 
 /// How often is looked whether another certificate is due or has been put there.
 const EVERY: Duration = Duration::from_secs(2);
@@ -101,6 +101,25 @@ struct Own {
 struct Served {
     key: Arc<CertifiedKey>,
     expiry_s: i64,
+}
+
+/// Whether the files that the settings name hold what they should.
+pub fn check(config: &Config) -> Result<(), CertificateError> {
+    if let (Some(certificate), Some(key)) = (&config.tls_cert, &config.tls_key) {
+        Certificates::files(certificate, key)?;
+    }
+    // Nothing calls other servers yet; what could not be trusted then is refused already now.
+    config.trust_ca.as_deref().map_or(Ok(()), |path| trusted(path).map(drop))
+}
+
+/// The authorities in a file.
+fn trusted(path: &Path) -> Result<RootCertStore, CertificateError> {
+    let authorities: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bounded(path)?).collect();
+    let mut trusted = RootCertStore::empty();
+    for authority in authorities.map_err(pem(path, "certificate"))? {
+        trusted.add(authority).map_err(pem(path, "certificate"))?;
+    }
+    if trusted.is_empty() { Err(pem(path, "certificate")(())) } else { Ok(trusted) }
 }
 
 impl Certificates {
