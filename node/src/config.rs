@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use http::Uri;
 use ruma::OwnedServerName;
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -237,10 +238,10 @@ impl Config {
             return Err(ConfigError::Contradiction(message.to_owned()));
         }
         if let Some(url) = &self.public_url
-            && !url.starts_with("https://")
-            && !url.starts_with("http://")
+            && !is_address(url)
         {
-            let message = "public_url must start with https:// or http://";
+            let message = "public_url must be an address such as https://example.org, with \
+                           https:// or http:// before it and nothing like ? or # behind";
             return Err(ConfigError::Contradiction(message.to_owned()));
         }
         Ok(self)
@@ -264,6 +265,14 @@ pub fn example() -> String {
         text.extend(["#", key.name, " = ", key.example, "\n"]);
     }
     text
+}
+
+/// Whether links can be made of a text by writing their paths behind it.
+fn is_address(text: &str) -> bool {
+    let has_host = |uri: &Uri| uri.host().is_some_and(|host| !host.is_empty());
+    (text.starts_with("https://") || text.starts_with("http://"))
+        && !text.contains(['?', '#'])
+        && text.parse::<Uri>().is_ok_and(|uri| has_host(&uri))
 }
 
 fn parse(key: &Key, origin: &str, text: &str) -> Result<Value, ConfigError> {
@@ -339,6 +348,13 @@ mod tests {
         assert!(flag.contains("--http") && flag.contains("nowhere"), "{flag}");
         let half = load("tls_cert = \"x.pem\"\n", &[]).unwrap_err().to_string();
         assert!(half.contains("tls_key"), "{half}");
+        for wrong in ["example.org", "https://", "https:///x", "https://a b", "https://a.test/?x"] {
+            let url = load("", &[("public_url", wrong)]).unwrap_err().to_string();
+            assert!(url.starts_with("public_url must"), "{wrong}: {url}");
+        }
+        for right in ["https://a.test", "http://a.test:8008/", "https://[::1]:8443/below"] {
+            assert!(load("", &[("public_url", right)]).is_ok(), "{right}");
+        }
         for name in ["max_connections", "max_connections_per_address"] {
             let none = load("", &[(name, "0")]).unwrap_err().to_string();
             assert!(none.starts_with(&format!("{name} must")), "{none}");
