@@ -2,7 +2,7 @@
 
 mod password;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use tokio::sync::Semaphore;
@@ -236,6 +236,30 @@ impl Accounts {
             .store
             .write(move |tx| {
                 Box::pin(async move { Ok(tx.remove_devices(&user_id, only.as_deref()).await?) })
+            })
+            .await
+    }
+
+    /// Signs out all of a person's devices that are named, however many names there are: whoever is
+    /// told that it was done must not find one of them signed in.
+    pub async fn sign_out_named(
+        &self,
+        user_id: &UserId,
+        named: &[OwnedDeviceId],
+    ) -> Result<(), Error> {
+        let user_id = user_id.to_owned();
+        let named: HashSet<OwnedDeviceId> = named.iter().cloned().collect();
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    for device in accounts::devices(tx, &user_id).await? {
+                        if named.contains(&device.device_id) {
+                            tx.remove_devices(&user_id, Some(device.device_id.as_str())).await?;
+                        }
+                    }
+                    Ok(())
+                })
             })
             .await
     }

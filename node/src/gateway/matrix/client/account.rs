@@ -204,9 +204,7 @@ async fn remove_devices(asked: Asked<delete_devices::v3::Request>) -> Result<Rep
 
 async fn remove<T>(asked: &Asked<T>, devices: &[OwnedDeviceId]) -> Result<Reply, Fault> {
     let user_id = &asked.session()?.user_id;
-    for device in devices.iter().take(100) {
-        asked.app.services.accounts.sign_out(user_id, Some(device.as_str())).await?;
-    }
+    asked.app.services.accounts.sign_out_named(user_id, devices).await?;
     Ok(done())
 }
 
