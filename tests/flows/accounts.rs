@@ -198,6 +198,24 @@ async fn a_guest_stays(stage: &mut Stage) -> Result<()> {
     let room = ann.create_room(&json!({"initial_state": [{"type": "m.room.guest_access", "content": {"guest_access": "can_join"}}], "preset": "public_chat"})).await?;
     let guest = Client::guest(stage.node.http()).await?;
     ensure!(guest.get(WHO).await?["is_guest"] == true);
+    let wish = json!({
+        "username": "own", "password": PASSWORD, "device_id": "MINE", "inhibit_login": true,
+        "initial_device_display_name": "A browser",
+    });
+    let (visitor, answer) = enter(&stage.node, &format!("{REGISTER}?kind=guest"), &wish).await?;
+    ensure!(visitor.id().starts_with("@guest-") && answer["device_id"] != "MINE", "{answer}");
+    let devices = list(&visitor.get("/_matrix/client/v3/devices").await?["devices"]);
+    ensure!(devices.len() == 1 && devices[0]["display_name"] == "A browser", "{devices:?}");
+    refused(
+        Client::nobody(stage.node.http())?
+            .post(
+                LOGIN,
+                &json!({"type": "m.login.password", "user": visitor.id(), "password": PASSWORD}),
+            )
+            .await,
+        403,
+        "M_FORBIDDEN",
+    )?;
     guest.join(&room).await?;
     let keep = "/_wayside/v1/account/keep";
     refused(guest.post(keep, &json!({"password": "x"})).await, 400, "M_WEAK_PASSWORD")?;

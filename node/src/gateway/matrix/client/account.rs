@@ -78,13 +78,17 @@ async fn register(asked: Asked<register::v3::Request>) -> Result<Reply, Fault> {
             return Err(ask(None));
         }
     };
-    let device = DeviceWish {
-        device_id: body.device_id,
-        name: body.initial_device_display_name,
-        no_device: body.inhibit_login,
+    let name = body.initial_device_display_name;
+    let wish = if guest {
+        // Of a guest nothing else counts (client-server API, `POST /register`), and a password is
+        // what makes a guest a member here.
+        let device = DeviceWish { name, ..DeviceWish::default() };
+        Registering { name: None, password: None, invitation, guest, device }
+    } else {
+        let (device_id, no_device) = (body.device_id, body.inhibit_login);
+        let device = DeviceWish { device_id, name, no_device };
+        Registering { name: body.username, password: body.password, invitation, guest, device }
     };
-    let wish =
-        Registering { name: body.username, password: body.password, invitation, guest, device };
     let signed_in = accounts.register(wish).await?;
     Ok(reply(&signed_in_json(signed_in, &asked.app.places.public)))
 }
