@@ -11,6 +11,7 @@ stories! {
     an_open_node_takes_everybody;
     invitations_open_a_node_that_asks_for_them;
     a_guest_stays;
+    a_guest_stays_by_invitation_where_one_is_needed;
     a_login_names_its_person_in_many_ways;
     devices_come_and_go;
     a_password_is_changed_by_who_knows_it;
@@ -226,6 +227,41 @@ async fn a_guest_stays(stage: &mut Stage) -> Result<()> {
     let again = Client::login(stage.node.http(), guest.id()).await?;
     ensure!(again.id() == guest.id());
     refused(guest.post(keep, &json!({"password": PASSWORD})).await, 400, "M_INVALID_PARAM")
+}
+
+async fn a_guest_stays_by_invitation_where_one_is_needed(stage: &mut Stage) -> Result<()> {
+    let mut node =
+        stage.other("b", |options| options.flag("--registration", Some("token"))).await?;
+    let shown = |text: &Value| json!({"type": "m.login.registration_token", "token": text});
+    let invited = async |who: &Client, role: &str| -> Result<Value> {
+        let made = who.post("/_wayside/v1/invitations", &json!({"role": role})).await?;
+        Ok(made["invitation"].clone())
+    };
+    let first = json!(first_link(&node.log())?);
+    let wish = json!({"username": "root", "password": PASSWORD, "auth": shown(&first)});
+    let (root, _) = enter(&node, REGISTER, &wish).await?;
+    let link = invited(&root, "guest").await?;
+
+    // The page on which a guest comes in asks for what the node will want.
+    let asks = async |node: &Node, link: &Value| -> Result<bool> {
+        let link = link.as_str().context("an invitation")?;
+        let page = reqwest::get(node.http().join(&format!("/join/{link}"))?).await?;
+        Ok(page.error_for_status()?.text().await?.contains("id=\"keep-invitation\""))
+    };
+    ensure!(asks(&node, &link).await?, "nothing asks for an invitation");
+    let ann = stage.person("ann").await?;
+    ensure!(!asks(&stage.node, &invited(&ann, "guest").await?).await?, "nobody needs one there");
+
+    let path = format!("{REGISTER}?kind=guest");
+    let (guest, _) = enter(&node, &path, &json!({"auth": shown(&link)})).await?;
+    let keep = "/_wayside/v1/account/keep";
+    refused(guest.post(keep, &json!({"password": PASSWORD})).await, 403, "M_FORBIDDEN")?;
+    let invitation = invited(&root, "member").await?;
+    guest.post(keep, &json!({"password": PASSWORD, "invitation": invitation})).await?;
+    let who = guest.get(WHO).await?;
+    ensure!(who["is_guest"] == false && who["user_id"] == guest.id(), "{who}");
+    node.stop().await?;
+    Ok(())
 }
 
 async fn a_login_names_its_person_in_many_ways(stage: &mut Stage) -> Result<()> {

@@ -18,6 +18,8 @@ const PAGE: &str = include_str!("pages/page.html");
 const MAIN: &str = include_str!("pages/main.html");
 const FIRST: &str = include_str!("pages/first.html");
 const JOIN: &str = include_str!("pages/join.html");
+/// What a guest who wants to stay is asked for where an invitation is needed.
+const KEEP: &str = include_str!("pages/keep.html");
 const GONE: &str = include_str!("pages/gone.html");
 const PLAIN: &str = include_str!("pages/plain.html");
 const STYLE: &str = include_str!("pages/style.css");
@@ -76,10 +78,15 @@ pub(super) async fn join(call: Call<Bytes>) -> Result<Reply, Fault> {
             "You will run this node. Choose the name that you will have here, for ever.",
         ),
     };
+    let keep = match call.app.services.ground.config.registration {
+        Registration::Open => "",
+        Registration::Token | Registration::Closed => KEEP,
+    };
     let texts = [
         ("{name}", escaped(name)),
         ("{role}", role.to_owned()),
         ("{greeting}", greeting.to_owned()),
+        ("{keep}", keep.trim_end().to_owned()),
         ("{invitation}", escaped(text)),
         ("{public}", escaped(&call.app.places.public)),
     ];

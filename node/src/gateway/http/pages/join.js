@@ -73,7 +73,11 @@ onSubmit(form, field("wrong"), async () => {
 
 onSubmit(field("keep"), field("keep-wrong"), async () => {
   const password = field("keep-password").value;
-  await ask("POST", "/_wayside/v1/account/keep", { password }, account.access_token);
+  const wish = { password };
+  // There only where the node wants one: a link, or the text at its end.
+  const shown = document.getElementById("keep-invitation");
+  if (shown) wish.invitation = shown.value.trim().split("/").pop();
+  await ask("POST", "/_wayside/v1/account/keep", wish, account.access_token);
   localStorage.removeItem("wayside.session");
   field("keep").hidden = true;
   field("member-note").hidden = false;
