@@ -93,7 +93,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
         Some(_) => "opening the PostgreSQL database".to_owned(),
         None => format!("opening the data in {}", folder.display()),
     })?;
-    let (server_name, seed, token_key) = settle(&store, &config, clock).await?;
+    let (server_name, seed, token_key) = settle(&store, &config, purpose, clock).await?;
     let server_key = ServerKey::from_seed(seed, "1").context("reading the node's signing key")?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let blob = Blob::disk(&folder.join("blobs"), clock).await;
@@ -122,6 +122,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
 async fn settle(
     store: &Store,
     config: &Config,
+    purpose: Purpose,
     clock: Clock,
 ) -> anyhow::Result<(OwnedServerName, [u8; 32], [u8; 32])> {
     let wished = match &config.server_name {
@@ -129,6 +130,14 @@ async fn settle(
         None => try_out_name(config)?,
     };
     let settled = store.snapshot().await?.node_fact("server_name").await?;
+    if purpose == Purpose::Command && settled.is_none() && config.server_name.is_none() {
+        // Whoever looks at a folder, perhaps the wrong one, does not make a try-out of it for ever.
+        bail!(
+            "there is no node in {} yet: name one with `wayside init NAME`, or start a try-out \
+             with `wayside serve`",
+            config.data.display()
+        );
+    }
     if let (Some(settled), Some(named)) = (&settled, &config.server_name)
         && settled.as_slice() != named.as_bytes()
     {

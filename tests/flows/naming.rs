@@ -29,6 +29,22 @@ fn is_unnamed(data: &Path) -> Result<()> {
 }
 
 #[tokio::test]
+async fn naming_is_left_to_those_who_start_or_name_a_node() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let data = town.folder().join("new");
+    let commands: [&[&str]; 3] = [&["user", "list"], &["invite"], &["room", "list"]];
+    for command in commands {
+        Options::new(&data).run(command).await?.names("there is no node")?;
+    }
+    // None of them made a try-out of it, which could never have a name.
+    done(&init(&data, "first.test", None).await?)?;
+    for command in commands {
+        done(&Options::new(&data).run(command).await?)?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn naming_that_fails_can_be_tried_again() -> Result<()> {
     let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
     let data = town.folder().join("new");
