@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use wayside::{
     app::{self, Running},
-    config::{self, Config, LogFormat},
+    config::{Config, LogFormat},
     ops::certificates,
     services::{
         Services,
@@ -152,12 +152,8 @@ fn qr(address: &str) -> Vec<String> {
     drawn.lines().map(|line| format!("  {light}{line}{off}")).collect()
 }
 
-/// Shows or checks the settings.
-pub(crate) fn config(config: &Config, arguments: &ArgMatches) -> anyhow::Result<()> {
-    if arguments.subcommand_name() == Some("example") {
-        print!("{}", config::example());
-        return Ok(());
-    }
+/// Checks the settings.
+pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
     EnvFilter::try_new(&config.log)
         .with_context(|| format!("{:?} is no right value of log", config.log))?;
     certificates::check(config)?;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use wayside::config::{Config, KEYS, Kind};
+use wayside::config::{self, Config, KEYS, Kind};
 use wayside_specs::Role;
 
 fn main() -> ExitCode {
@@ -27,6 +27,11 @@ fn main() -> ExitCode {
 
 fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let (name, arguments) = matches.subcommand().context("no command was given")?;
+    if name == "config" && arguments.subcommand_name() == Some("example") {
+        // Asked for above all where the settings there are cannot be read.
+        print!("{}", config::example());
+        return Ok(());
+    }
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another provider of cryptography was installed"))?;
@@ -39,7 +44,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
         match name {
             "init" => init::init(config, text(arguments, "name")).await,
             "serve" => commands::serve(config).await,
-            "config" => commands::config(&config, arguments),
+            "config" => commands::check(&config),
             "user" => commands::user(config, arguments).await,
             "invite" => commands::invite(config, arguments).await,
             "room" => commands::room(config, arguments).await,

@@ -266,6 +266,12 @@ async fn config_check_tells_right_from_wrong() -> Result<()> {
             .await?
             .names(named)
             .with_context(|| format!("for {wrong:?}"))?;
+        // How it would be right is shown all the same.
+        let example = options.run(&["config", "example"]).await?;
+        ensure!(
+            example.status.success() && example.stdout.contains("#server_name = "),
+            "{wrong:?}"
+        );
     }
     Ok(())
 }
