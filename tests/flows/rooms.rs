@@ -192,7 +192,14 @@ async fn guests_come_where_they_are_let_in(stage: &mut Stage) -> Result<()> {
     ensure!(
         ann.state(&open, "m.room.member", &escaped(guest.id())).await?["membership"] == "leave"
     );
-    refused(guest.send_text(&open, "late", "still here").await, 403, "M_FORBIDDEN")
+    refused(guest.send_text(&open, "late", "still here").await, 403, "M_FORBIDDEN")?;
+    // A rule that is emptied lets guests in no more than one that says so.
+    let welcome = json!({"guest_access": "can_join"});
+    let rule = ann.set_state(&open, "m.room.guest_access", "", &welcome).await?;
+    guest.join(&open).await?;
+    let redact = format!("/_matrix/client/v3/rooms/{open}/redact/{rule}/emptied");
+    ann.put(&redact, &json!({})).await?;
+    refused(guest.send_text(&open, "later", "still here").await, 403, "M_FORBIDDEN")
 }
 
 async fn state_is_set_and_read_in_every_form(stage: &mut Stage) -> Result<()> {

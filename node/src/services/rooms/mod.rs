@@ -30,7 +30,8 @@ pub use self::{
 use super::{Error, Ground};
 pub use crate::store::rooms::Membership;
 use crate::store::{
-    Reads, StoreError, events,
+    Reads, StoreError,
+    events::{self, StoredEvent},
     rooms::{self, RoomRow},
 };
 
@@ -150,7 +151,7 @@ impl Rooms {
                     }
                     let mut room = joined_room(tx, &room_id, &sender).await?;
                     let stored = append::append(&ground, tx, &mut room, &sender, saying).await?;
-                    if *stored.event.kind() == TimelineEventType::RoomGuestAccess {
+                    if touches_guests(tx, &stored).await? {
                         membership::turn_guests_out(&ground, tx, &mut room).await?;
                     }
                     tx.move_room(&room).await?;
@@ -178,6 +179,15 @@ async fn joined_room(
     } else {
         Err(outside())
     }
+}
+
+/// Whether an event sets the rule that lets guests in, or empties it.
+async fn touches_guests(from: &mut impl Reads, stored: &StoredEvent) -> Result<bool, Error> {
+    let is_rule = |it: &StoredEvent| *it.event.kind() == TimelineEventType::RoomGuestAccess;
+    Ok(match stored.event.redacts() {
+        Some(target) => events::by_id(from, target).await?.is_some_and(|it| is_rule(&it)),
+        None => is_rule(stored),
+    })
 }
 
 /// Nothing said in a room may pass for its creation.
