@@ -18,6 +18,8 @@ const PAGE: &str = include_str!("pages/page.html");
 const MAIN: &str = include_str!("pages/main.html");
 const FIRST: &str = include_str!("pages/first.html");
 const JOIN: &str = include_str!("pages/join.html");
+/// What those see who have come in, on the page of their invitation.
+const WELCOME: &str = include_str!("pages/welcome.html");
 /// What a guest who wants to stay is asked for where an invitation is needed.
 const KEEP: &str = include_str!("pages/keep.html");
 const GONE: &str = include_str!("pages/gone.html");
@@ -57,41 +59,46 @@ pub(super) async fn first(call: Call<Bytes>) -> Result<Reply, Fault> {
 }
 
 pub(super) async fn join(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let name = call.app.services.ground.server_name.as_str();
+    let ground = &call.app.services.ground;
+    let name = ground.server_name.as_str();
     let text = call.path.first().map(String::as_str).unwrap_or_default();
-    let Some(invitation) = call.app.services.accounts.invitation(text).await? else {
-        let mut reply = page(name, LINKS, &marked(name, GONE));
-        *reply.status_mut() = StatusCode::NOT_FOUND;
-        return Ok(reply);
-    };
-    let (role, greeting) = match invitation.role {
-        Role::Guest => (
-            "guest",
-            "Come in as a guest: you need no password, and you can keep your account later.",
-        ),
-        Role::Member => ("member", "Choose the name that you will have here, for ever."),
-        Role::Moderator => {
-            ("moderator", "You are asked to help keep order here. Choose your name.")
-        }
-        Role::Operator => (
-            "operator",
-            "You will run this node. Choose the name that you will have here, for ever.",
-        ),
-    };
-    let keep = match call.app.services.ground.config.registration {
+    let keep = match ground.config.registration {
         Registration::Open => "",
         Registration::Token | Registration::Closed => KEEP,
     };
+    let public = escaped(&call.app.places.public);
+    let welcome = [("{keep}", keep.trim_end().to_owned()), ("{public}", public)];
+    let welcome = ("{welcome}", filled(WELCOME, &welcome).trim_end().to_owned());
+    let links = format!("{LINKS}\n<script src=\"/join.js\" defer></script>");
+    let title = format!("Join {name}");
+    let Some(invitation) = call.app.services.accounts.invitation(text).await? else {
+        // With the script: a guest who comes back to a link that is used up is known by it.
+        let mut reply = page(&title, &links, &marked(name, &filled(GONE, &[welcome])));
+        *reply.status_mut() = StatusCode::NOT_FOUND;
+        return Ok(reply);
+    };
     let texts = [
         ("{name}", escaped(name)),
-        ("{role}", role.to_owned()),
-        ("{greeting}", greeting.to_owned()),
-        ("{keep}", keep.trim_end().to_owned()),
+        ("{role}", invitation.role.as_str().to_owned()),
+        ("{greeting}", greeting(invitation.role).to_owned()),
         ("{invitation}", escaped(text)),
-        ("{public}", escaped(&call.app.places.public)),
+        welcome,
     ];
-    let links = format!("{LINKS}\n<script src=\"/join.js\" defer></script>");
-    Ok(page(&format!("Join {name}"), &links, &marked(name, &filled(JOIN, &texts))))
+    Ok(page(&title, &links, &marked(name, &filled(JOIN, &texts))))
+}
+
+/// What somebody is told who is invited to this role.
+fn greeting(role: Role) -> &'static str {
+    match role {
+        Role::Guest => {
+            "Come in as a guest: you need no password, and you can keep your account later."
+        }
+        Role::Member => "Choose the name that you will have here, for ever.",
+        Role::Moderator => "You are asked to help keep order here. Choose your name.",
+        Role::Operator => {
+            "You will run this node. Choose the name that you will have here, for ever."
+        }
+    }
 }
 
 pub(super) async fn style(_: Call<Bytes>) -> Result<Reply, Fault> {

@@ -1,22 +1,19 @@
 // Makes the account of an invitation through the Matrix client API and shows how to go on.
 "use strict";
 
-const form = document.getElementById("join");
-const guest = form.dataset.role === "guest";
 const field = (id) => document.getElementById(id);
+// Not there where the invitation is over.
+const form = field("join");
+const guest = form === null || form.dataset.role === "guest";
+// Where a guest's account is kept, who has nothing else to come back by.
+const SESSION = "wayside.session";
 
-if (guest) {
-  field("name-part").hidden = true;
-  field("password-part").hidden = true;
-} else {
-  field("name").required = true;
-  field("password").required = true;
-}
+let account = null;
 
 async function ask(method, path, body, token) {
   const headers = { "Content-Type": "application/json" };
   if (token) headers.Authorization = `Bearer ${token}`;
-  const reply = await fetch(path, { method, headers, body: JSON.stringify(body) });
+  const reply = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
   const said = await reply.json();
   if (!reply.ok) throw new Error(said.error || `the node answered ${reply.status}`);
   return said;
@@ -36,7 +33,7 @@ async function join() {
     await ask("PUT", `/_matrix/client/v3/profile/${user}/displayname`, { displayname: shown }, account.access_token);
   }
   // The page is no app: a member signs in from one, so this session ends. A guest has nothing but it.
-  if (guest) localStorage.setItem("wayside.session", JSON.stringify(account));
+  if (guest) localStorage.setItem(SESSION, JSON.stringify(account));
   else await ask("POST", "/_matrix/client/v3/logout", {}, account.access_token);
   return account;
 }
@@ -59,17 +56,41 @@ function onSubmit(form, wrong, deed) {
   });
 }
 
-let account = null;
-
-onSubmit(form, field("wrong"), async () => {
-  account = await join();
+// Shows somebody that they are in, and a guest how to stay.
+function welcome() {
   field("asking").hidden = true;
   field("who").textContent = account.user_id;
+  // For the browser's own list of passwords.
+  field("keep-name").value = account.user_id;
   field("keep").hidden = !guest;
   field("member-note").hidden = guest;
   field("welcome").hidden = false;
   field("welcome").focus();
-});
+}
+
+// A guest who comes back, to a link that may be used up, is still the same guest.
+async function comeBack() {
+  const kept = JSON.parse(localStorage.getItem(SESSION));
+  if (!guest || !kept) return;
+  try {
+    await ask("GET", "/_matrix/client/v3/account/whoami", undefined, kept.access_token);
+  } catch {
+    return;
+  }
+  account = kept;
+  welcome();
+}
+
+if (form) {
+  for (const part of ["name", "password"]) {
+    field(`${part}-part`).hidden = guest;
+    field(part).required = !guest;
+  }
+  onSubmit(form, field("wrong"), async () => {
+    account = await join();
+    welcome();
+  });
+}
 
 onSubmit(field("keep"), field("keep-wrong"), async () => {
   const password = field("keep-password").value;
@@ -78,7 +99,9 @@ onSubmit(field("keep"), field("keep-wrong"), async () => {
   const shown = document.getElementById("keep-invitation");
   if (shown) wish.invitation = shown.value.trim().split("/").pop();
   await ask("POST", "/_wayside/v1/account/keep", wish, account.access_token);
-  localStorage.removeItem("wayside.session");
+  localStorage.removeItem(SESSION);
   field("keep").hidden = true;
   field("member-note").hidden = false;
 });
+
+comeBack();
