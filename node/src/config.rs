@@ -1,6 +1,7 @@
 //! Every setting of a node: one struct, from which the flags, the environment and the example file come.
 
 use std::{
+    collections::BTreeMap,
     env, fs, io,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -185,9 +186,21 @@ impl Config {
     ///
     /// `flags` holds the texts given on the command line by key name.
     pub fn load(flags: &[(&'static str, String)]) -> Result<Self, ConfigError> {
-        let from_environment =
-            |key: &Key| env::var(key.variable()).ok().map(|value| (key.variable(), value));
-        Self::layer(flags, from_environment)
+        let mut given = BTreeMap::new();
+        for variable in KEYS.iter().map(Key::variable) {
+            match env::var(&variable) {
+                Ok(value) => drop(given.insert(variable, value)),
+                Err(env::VarError::NotPresent) => {}
+                Err(env::VarError::NotUnicode(value)) => {
+                    let value = value.to_string_lossy().into_owned();
+                    let message = "it is no UTF-8".to_owned();
+                    return Err(ConfigError::Value { origin: variable, value, message });
+                }
+            }
+        }
+        Self::layer(flags, |key| {
+            given.get(&key.variable()).map(|value| (key.variable(), value.clone()))
+        })
     }
 
     fn layer(
@@ -224,10 +237,11 @@ impl Config {
             return Err(ConfigError::Contradiction(message.to_owned()));
         }
         let counts = [
-            ("max_connections", self.max_connections),
-            ("max_connections_per_address", self.max_connections_per_address),
+            ("max_connections", self.max_connections == 0),
+            ("max_connections_per_address", self.max_connections_per_address == 0),
+            ("max_upload_bytes", self.max_upload_bytes == 0),
         ];
-        if let Some((name, _)) = counts.into_iter().find(|(_, most)| *most == 0) {
+        if let Some((name, _)) = counts.into_iter().find(|(_, is_none)| *is_none) {
             return Err(ConfigError::Contradiction(format!("{name} must be at least 1")));
         }
         if let Some(database) = &self.database
@@ -355,7 +369,7 @@ mod tests {
         for right in ["https://a.test", "http://a.test:8008/", "https://[::1]:8443/below"] {
             assert!(load("", &[("public_url", right)]).is_ok(), "{right}");
         }
-        for name in ["max_connections", "max_connections_per_address"] {
+        for name in ["max_connections", "max_connections_per_address", "max_upload_bytes"] {
             let none = load("", &[(name, "0")]).unwrap_err().to_string();
             assert!(none.starts_with(&format!("{name} must")), "{none}");
             let less = load(&format!("{name} = -1\n"), &[]).unwrap_err().to_string();

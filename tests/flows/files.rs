@@ -156,7 +156,7 @@ async fn a_picture_is_made_smaller(stage: &mut Stage) -> Result<()> {
         ensure!(header(&answer, "content-disposition").starts_with("inline"), "{answer:?}");
     }
     refused(ann.get(&thumbnail("width=0&height=64")).await, 400, "M_INVALID_PARAM")?;
-    refused(ann.get(&thumbnail("height=64")).await, 400, "M_INVALID_PARAM")?;
+    refused(ann.get(&thumbnail("height=64")).await, 400, "M_MISSING_PARAM")?;
     let text = ann.upload("text/plain", b"no picture".to_vec()).await?;
     let path = format!("{MEDIA}/thumbnail/{}?width=64&height=64", text.place());
     refused(ann.get(&path).await, 400, "M_INVALID_PARAM")?;

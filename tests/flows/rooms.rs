@@ -16,6 +16,7 @@ stories! {
     a_request_that_is_repeated_does_nothing_more;
     only_who_may_redacts;
     aliases_and_the_directory;
+    what_is_missing_or_unknown_is_said;
 }
 
 async fn every_way_into_a_room(stage: &mut Stage) -> Result<()> {
@@ -431,4 +432,26 @@ async fn aliases_and_the_directory(stage: &mut Stage) -> Result<()> {
     ensure!(shown(&nobody.get("/_matrix/client/v3/publicRooms").await?).len() == 4);
     refused(nobody.get("/_matrix/client/v3/directory/list/room/!none").await, 404, "M_NOT_FOUND")?;
     refused(nobody.post("/_matrix/client/v3/publicRooms", &json!({})).await, 401, "M_MISSING_TOKEN")
+}
+
+async fn what_is_missing_or_unknown_is_said(stage: &mut Stage) -> Result<()> {
+    let ann = stage.person("ann").await?;
+    let room = ann.create_room(&json!({})).await?;
+    let rooms = format!("/_matrix/client/v3/rooms/{room}");
+    for (path, code) in [
+        ("messages", "M_MISSING_PARAM"),
+        ("messages?dir=x", "M_INVALID_PARAM"),
+        ("members?membership=gone", "M_INVALID_PARAM"),
+        ("members?not_membership=gone", "M_INVALID_PARAM"),
+    ] {
+        refused(ann.get(&format!("{rooms}/{path}")).await, 400, code).context(path)?;
+    }
+    for (path, body, code) in [
+        (format!("{rooms}/kick"), json!({"reason": "none named"}), "M_MISSING_PARAM"),
+        (format!("{rooms}/kick"), json!({"user_id": 5}), "M_BAD_JSON"),
+        ("/_matrix/client/v3/register?kind=robot".to_owned(), json!({}), "M_INVALID_PARAM"),
+    ] {
+        refused(ann.post(&path, &body).await, 400, code).context(path)?;
+    }
+    Ok(())
 }

@@ -1,8 +1,10 @@
 //! What an operator is promised of the program itself: how it starts, refuses, shows its health and ends.
 
 use std::{
+    ffi::OsString,
     fs,
     net::TcpListener,
+    os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -57,6 +59,9 @@ async fn serve_refuses_what_cannot_be_right() -> Result<()> {
 
     let options = town.node("variable")?.variable("WAYSIDE_MAX_UPLOAD_BYTES", "plenty");
     options.start_refused().await?.names("WAYSIDE_MAX_UPLOAD_BYTES")?;
+    let no_text = OsString::from_vec(vec![b'a', 0xff]);
+    let options = town.node("no-text")?.variable("WAYSIDE_LOG", no_text);
+    options.start_refused().await?.names("WAYSIDE_LOG")?;
 
     // A file where the folder should be: refused to root too, whom permissions do not stop.
     let file = town.folder().join("file");

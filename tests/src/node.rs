@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
@@ -36,7 +37,7 @@ pub struct Options {
     data: PathBuf,
     log: PathBuf,
     flags: Vec<String>,
-    environment: Vec<(String, String)>,
+    environment: Vec<(String, OsString)>,
     database: Option<Database>,
     file_limit: Option<u64>,
 }
@@ -88,8 +89,8 @@ impl Options {
 
     /// Sets a variable of the node's environment.
     #[must_use]
-    pub fn variable(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
+    pub fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
         self
     }
 

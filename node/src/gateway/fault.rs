@@ -70,6 +70,9 @@ impl Fault {
     #[must_use]
     pub fn unparsed(error: &FromHttpRequestError) -> Self {
         let text = error.to_string();
+        if text.contains("missing field") {
+            return Self::Service(Error::Missing(format!("the request is not whole: {text}")));
+        }
         if let FromHttpRequestError::Deserialization(
             ruma::api::error::DeserializationError::Json(json),
         ) = error

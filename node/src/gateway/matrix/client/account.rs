@@ -50,7 +50,11 @@ pub(super) fn routes() -> Vec<Route> {
 async fn register(asked: Asked<register::v3::Request>) -> Result<Reply, Fault> {
     let accounts = &asked.app.services.accounts;
     let body = asked.body;
-    let guest = body.kind == register::RegistrationKind::Guest;
+    let guest = match body.kind {
+        register::RegistrationKind::Guest => true,
+        register::RegistrationKind::User => false,
+        _ => return Err(Fault::BadParameter("kind is guest or user".to_owned())),
+    };
     let open = asked.app.services.ground.config.registration;
     let ask = |error| {
         let token = open != Registration::Open;

@@ -127,11 +127,14 @@ async fn state_event(asked: Asked<get_state_event_for_key::v3::Request>) -> Resu
 async fn members(asked: Asked<get_member_events::v3::Request>) -> Result<Reply, Fault> {
     let body = &asked.body;
     let who = asker(&asked)?;
-    let filter = |word: Option<String>| word.as_deref().and_then(Membership::parse);
+    let filter = |word: Option<String>| {
+        let wrong = || Fault::BadParameter("a membership is none that there is".to_owned());
+        word.map(|word| Membership::parse(&word).ok_or_else(wrong)).transpose()
+    };
     let at = body.at.as_deref();
     let wanted = MembersAsked {
-        only: filter(body.membership.as_ref().map(ToString::to_string)),
-        not: filter(body.not_membership.as_ref().map(ToString::to_string)),
+        only: filter(body.membership.as_ref().map(ToString::to_string))?,
+        not: filter(body.not_membership.as_ref().map(ToString::to_string))?,
         at: at.map(|at| asked.app.services.sync.read_page_token(&who.user_id, at)).transpose()?,
     };
     let chunk = asked.app.services.rooms.members(&who, &body.room_id, wanted).await?;
