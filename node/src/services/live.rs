@@ -260,6 +260,14 @@ impl Live {
         self.moments().present.get(user_id).cloned()
     }
 
+    /// Everybody whose presence is known and who is not away.
+    #[must_use]
+    pub fn present(&self) -> Vec<OwnedUserId> {
+        let moments = self.moments();
+        let there = moments.present.iter().filter(|(_, it)| it.presence != Presence::Offline);
+        there.map(|(user, _)| user.clone()).collect()
+    }
+
     /// Whose presence changed after a count; to those who know nothing yet, who is away says nothing.
     #[must_use]
     pub fn present_since(&self, serial: u64) -> Vec<(OwnedUserId, Present)> {

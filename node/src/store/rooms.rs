@@ -195,6 +195,22 @@ pub async fn members(
     }
 }
 
+/// Those who first came to stand to a room in one of these two ways, somebody left aside.
+pub async fn earliest(
+    from: &mut impl Reads,
+    room_no: i64,
+    standings: [Membership; 2],
+    aside: &UserId,
+    limit: i64,
+) -> Result<Vec<OwnedUserId>, StoreError> {
+    let sql = "SELECT user_id FROM memberships WHERE room_no = $1 AND membership IN ($2, $3) \
+               AND user_id <> $4 ORDER BY position LIMIT $5";
+    let [one, other] = standings.map(Membership::as_str);
+    let query = from.conn().0.query(sql).bind(room_no).bind(one).bind(other);
+    let rows = query.bind(aside.as_str()).bind(limit).all().await?;
+    rows.iter().map(|row| row.parse(0)).collect()
+}
+
 /// Those of `people` who are in a room.
 pub async fn joined_among(
     from: &mut impl Reads,

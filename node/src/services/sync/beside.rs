@@ -6,7 +6,11 @@ use ruma::{OwnedUserId, UserId};
 use serde_json::{json, value::RawValue};
 
 use super::{
-    super::{Error, filter::EventFilter, live::Present},
+    super::{
+        Error,
+        filter::EventFilter,
+        live::{Presence, Present},
+    },
     Events,
     build::Building,
 };
@@ -106,7 +110,9 @@ impl Building<'_> {
         let mut told: BTreeMap<OwnedUserId, Present> =
             live.present_since(self.serial).into_iter().collect();
         for user_id in std::mem::take(&mut self.met) {
-            if let Some(present) = live.presence(&user_id) {
+            // Of somebody met only now, being away says nothing.
+            let there = live.presence(&user_id).filter(|it| it.presence != Presence::Offline);
+            if let Some(present) = there {
                 told.insert(user_id, present);
             }
         }
@@ -136,7 +142,7 @@ fn presence_event(user_id: &UserId, present: &Present, now_ms: i64) -> serde_jso
     let mut content = json!({
         "presence": present.presence.as_str(),
         "last_active_ago": (now_ms - present.active_ms).max(0),
-        "currently_active": present.presence == super::Presence::Online,
+        "currently_active": present.presence == Presence::Online,
     });
     if let Some(status) = &present.status {
         content["status_msg"] = status.as_str().into();

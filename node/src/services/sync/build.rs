@@ -6,7 +6,7 @@ use std::{
 };
 
 use ruma::{
-    OwnedUserId,
+    OwnedUserId, UserId,
     events::{StateEventType, TimelineEventType},
 };
 use serde_json::value::RawValue;
@@ -306,8 +306,17 @@ impl Building<'_> {
     /// in which they are.
     async fn meet(&mut self, room: &RoomRow, new: bool, page: &[StoredEvent]) -> Result<(), Error> {
         if self.since > 0 && new {
-            let inside = rooms::members(&mut self.snapshot, room.room_no, Membership::Join).await?;
-            self.met.extend(inside.into_iter().map(|row| row.user_id));
+            // Of those inside only the present matter, or of the present only those inside.
+            let present = self.sync.live.present();
+            let few = i64::try_from(present.len()).is_ok_and(|count| count < room.joined);
+            if few {
+                let present: Vec<&UserId> = present.iter().map(AsRef::as_ref).collect();
+                let inside = rooms::joined_among(&mut self.snapshot, room.room_no, &present);
+                self.met.extend(inside.await?);
+            } else {
+                let inside = rooms::members(&mut self.snapshot, room.room_no, Membership::Join);
+                self.met.extend(inside.await?.into_iter().map(|row| row.user_id));
+            }
         } else if self.since > 0 {
             let comes = |it: &&StoredEvent| {
                 *it.event.kind() == TimelineEventType::RoomMember && view::is_joined(&it.event)

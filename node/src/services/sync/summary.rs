@@ -18,7 +18,7 @@ use crate::store::{
 };
 
 /// People who stand for a room without a name.
-const HEROES: usize = 5;
+const HEROES: i64 = 5;
 
 impl Building<'_> {
     pub(super) async fn summary(
@@ -67,14 +67,11 @@ impl Building<'_> {
     async fn heroes(&mut self, room: &RoomRow) -> Result<Vec<OwnedUserId>, Error> {
         for wanted in [[Membership::Join, Membership::Invite], [Membership::Leave, Membership::Ban]]
         {
-            let mut rows = Vec::new();
-            for membership in wanted {
-                rows.extend(rooms::members(&mut self.snapshot, room.room_no, membership).await?);
-            }
-            rows.retain(|row| row.user_id != self.asker.user_id);
-            rows.sort_by_key(|row| row.position);
-            if !rows.is_empty() {
-                return Ok(rows.into_iter().take(HEROES).map(|row| row.user_id).collect());
+            let own = &self.asker.user_id;
+            let first = rooms::earliest(&mut self.snapshot, room.room_no, wanted, own, HEROES);
+            let first = first.await?;
+            if !first.is_empty() {
+                return Ok(first);
             }
         }
         Ok(Vec::new())
