@@ -19,6 +19,14 @@ WAYSIDE_VENV="$WAYSIDE_CACHE/venv-$(sha256sum < tests/requirements.txt | cut -c1
 export WAYSIDE_PYTHON="$WAYSIDE_VENV/bin/python"
 export PATH="$WAYSIDE_TOOLS/nextest-$NEXTEST_VERSION/bin:$WAYSIDE_TOOLS/deny-$DENY_VERSION/bin:$PATH"
 
+# Checkouts may share what is built. Cargo tells their sources apart by age alone, and the tests know
+# the folder in which they were built: what another checkout built is built again.
+if [ "$(cat "$CARGO_TARGET_DIR/checkout" 2> /dev/null)" != "$PWD" ]; then
+    find specs identity federation node tests -name '*.rs' -exec touch {} +
+    mkdir -p "$CARGO_TARGET_DIR"
+    printf '%s\n' "$PWD" > "$CARGO_TARGET_DIR/checkout"
+fi
+
 # In CI nothing is optional: what a person may do without fails there.
 in_ci() { [ "${CI:-}" = true ]; }
 
