@@ -94,18 +94,18 @@ impl Moments {
     /// Forgets who has been away for long, and of more people than are remembered those who have
     /// been so longest.
     fn forget_absent(&mut self, now_ms: i64) {
-        let mut absent: Vec<(i64, u64)> = self
-            .present
-            .values()
-            .filter(|it| it.presence == Presence::Offline)
-            .map(|it| (it.asked_ms, it.serial))
-            .collect();
-        absent.sort_unstable();
+        let away = |it: &&Present| it.presence == Presence::Offline;
+        let past = |it: &&Present| now_ms - it.asked_ms > FORGOTTEN_AFTER_MS;
+        let mut gone: Vec<u64> =
+            self.present.values().filter(away).filter(past).map(|it| it.serial).collect();
         let too_many = self.present.len().saturating_sub(PRESENT);
-        for (at, (asked_ms, serial)) in absent.into_iter().enumerate() {
-            if at >= too_many && now_ms - asked_ms <= FORGOTTEN_AFTER_MS {
-                break;
-            }
+        if gone.len() < too_many {
+            let mut absent: Vec<(i64, u64)> =
+                self.present.values().filter(away).map(|it| (it.asked_ms, it.serial)).collect();
+            absent.sort_unstable();
+            gone = absent.into_iter().take(too_many).map(|(_, serial)| serial).collect();
+        }
+        for serial in gone {
             if let Some(user_id) = self.present_by_serial.remove(&serial) {
                 self.present.remove(&user_id);
             }

@@ -220,3 +220,6 @@ fn redaction(raw: &RawValue) -> Result<Saying, Error> {
 fn content(value: &serde_json::Value) -> Result<Box<RawValue>, Error> {
     serde_json::value::to_raw_value(value).map_err(Error::internal)
 }
+
+#[cfg(test)]
+mod tests;
