@@ -1,6 +1,10 @@
 //! The world behind the doors: what can be computed of it without asking anyone.
 //!
-//! For now that is [`picture`]: what an image is, and a smaller copy of it.
+//! [`scene`] reads what an instance needs of a world's scene, [`instance`] is one running copy of a
+//! world, and [`realtime`] what it says to its visitors. [`body`] makes a person's body from a seed
+//! and [`motion`] what bodies do; [`glb`] writes what they make, and [`inspect`] looks at what
+//! strangers made. [`plaza`] is the world that a node has before anyone makes another. [`picture`]
+//! tells what an image is and makes a smaller copy of it.
 //!
 //! Its invariant: bytes in, bytes out, no I/O, clock, lock or randomness; what would need too much
 //! memory is refused from its header, before memory is asked for.
@@ -12,4 +16,5 @@
 //! assert_eq!(thumbnail(b"not a picture", size, Method::Crop), Err(PictureError::Unsupported));
 //! ```
 
+pub mod glb;
 pub mod picture;
