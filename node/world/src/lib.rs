@@ -17,4 +17,5 @@
 //! ```
 
 pub mod glb;
+pub mod inspect;
 pub mod picture;
