@@ -16,6 +16,10 @@
 //! assert_eq!(thumbnail(b"not a picture", size, Method::Crop), Err(PictureError::Unsupported));
 //! ```
 
+pub mod body;
 pub mod glb;
 pub mod inspect;
+pub mod motion;
 pub mod picture;
+mod rig;
+mod vector;
