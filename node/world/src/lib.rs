@@ -21,5 +21,6 @@ pub mod glb;
 pub mod inspect;
 pub mod motion;
 pub mod picture;
+pub mod plaza;
 mod rig;
 mod vector;
