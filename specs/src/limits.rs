@@ -53,3 +53,11 @@ pub const TYPING_MS: u64 = 120_000;
 pub const STATUS_BYTES: usize = 1_024;
 /// Most forward extremities that one event names as its `prev_events` (room versions 10 to 12).
 pub const PREV_EVENTS: usize = 20;
+/// Most bodies that one account keeps beside the generated ones.
+pub const AVATARS_PER_USER: usize = 20;
+/// Largest body that is uploaded, in bytes.
+pub const AVATAR_BYTES: usize = 25 * 1024 * 1024;
+/// Most people in one instance of a world.
+pub const INSTANCE_PEOPLE: u16 = 1_000;
+/// Most letters of the description of a world, in bytes.
+pub const DESCRIPTION_BYTES: usize = 4_096;

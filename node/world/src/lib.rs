@@ -19,8 +19,11 @@
 pub mod body;
 pub mod glb;
 pub mod inspect;
+pub mod instance;
 pub mod motion;
 pub mod picture;
 pub mod plaza;
+pub mod realtime;
 mod rig;
+pub mod scene;
 mod vector;

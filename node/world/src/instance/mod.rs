@@ -1,0 +1,324 @@
+//! One running copy of a world: who is in it, where their bodies are, and what they are told.
+//!
+//! An instance is driven from outside: frames of clients go in ([`Instance::take`]), time passes by
+//! [`Instance::tick`], and frames to clients come out ([`Instance::drain`]). It knows neither
+//! connections nor the clock, so that a run can be repeated from what went in.
+
+mod body;
+mod movement;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use self::body::Body;
+use crate::{
+    realtime::{
+        Bye, DATAGRAM_BYTES, FromClient, FromNode, NO_SEAT, Pose, Refused, TICK_HZ, VERSION,
+        Visitor, end_snapshot, snapshot,
+    },
+    scene::Scene,
+};
+
+/// The place of somebody in an instance.
+pub type Slot = u16;
+
+/// A pose that changed is told for so many ticks, so that one lost snapshot hides nothing.
+const TOLD_TICKS: u32 = 10;
+/// And every pose once in so many.
+const REFRESH_TICKS: u32 = 30;
+/// Farthest that a seat may be from whoever sits down, in metres.
+const REACH_M: f32 = 3.0;
+/// The highest number of an emote.
+const EMOTES: u8 = 3;
+/// Ticks between two emotes of one body.
+const EMOTE_TICKS: u32 = 15;
+
+/// To whom a frame goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    /// Everybody.
+    All,
+    /// Everybody but one.
+    AllBut(Slot),
+    /// One.
+    One(Slot),
+}
+
+/// A frame to be sent.
+#[derive(Clone, Debug)]
+pub struct Out {
+    /// To whom.
+    pub to: To,
+    /// The frame.
+    pub frame: Bytes,
+    /// Whether it must arrive; what need not may be dropped for those who are slow.
+    pub reliable: bool,
+}
+
+/// One running copy of a world.
+#[derive(Debug)]
+pub struct Instance {
+    scene: Arc<Scene>,
+    capacity: u16,
+    tick: u32,
+    visits: u32,
+    bodies: Vec<Option<Body>>,
+    seats: Vec<Option<Slot>>,
+    out: Vec<Out>,
+}
+
+/// No more bodies fit in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the instance is full")]
+pub struct Full;
+
+impl Instance {
+    /// An empty instance of a scene.
+    #[must_use]
+    pub fn new(scene: Arc<Scene>, capacity: u16) -> Self {
+        let seats = vec![None; scene.seats.len()];
+        let bodies = Vec::new();
+        Self { scene, capacity, tick: 0, visits: 0, bodies, seats, out: Vec::new() }
+    }
+
+    /// How many are here.
+    #[must_use]
+    pub fn people(&self) -> usize {
+        self.bodies.iter().flatten().count()
+    }
+
+    /// The tick that it is.
+    #[must_use]
+    pub fn now(&self) -> u32 {
+        self.tick
+    }
+
+    /// Lets somebody in, where they were before if a body still fits there.
+    pub fn enter(&mut self, who: Visitor, at: Option<Pose>) -> Result<Slot, Full> {
+        let free = self.bodies.iter().position(Option::is_none);
+        let slot = free.unwrap_or(self.bodies.len());
+        let slot = Slot::try_from(slot).ok().filter(|slot| *slot < self.capacity).ok_or(Full)?;
+        let back = at.and_then(|pose| {
+            let stand = self.scene.stand(pose.metres())?;
+            Some(Pose { yaw: pose.yaw, ..Pose::standing(stand, 0.0) })
+        });
+        let pose = back.unwrap_or_else(|| {
+            let place = self.scene.arrival(self.visits);
+            Pose::standing(place.at, place.yaw)
+        });
+        self.visits = self.visits.wrapping_add(1);
+        let welcome = FromNode::Welcome {
+            version: VERSION,
+            slot,
+            tick_hz: TICK_HZ,
+            tick: self.tick,
+            capacity: self.capacity,
+            pose,
+        };
+        self.send(To::One(slot), &welcome);
+        for (other, body) in (0..).zip(&self.bodies) {
+            if let Some(body) = body {
+                let told = body.entered(other, false).bytes();
+                self.out.push(Out { to: To::One(slot), frame: told, reliable: true });
+            }
+        }
+        let body = Body::new(who, pose, self.tick);
+        self.send(To::One(slot), &body.entered(slot, true));
+        self.send(To::AllBut(slot), &body.entered(slot, false));
+        let index = usize::from(slot);
+        if index == self.bodies.len() {
+            self.bodies.push(Some(body));
+        } else {
+            self.bodies[index] = Some(body);
+        }
+        self.tell_where_all_are(To::One(slot));
+        Ok(slot)
+    }
+
+    /// Changes what the others are told of somebody: their name, their body.
+    pub fn change(&mut self, slot: Slot, change: impl FnOnce(&mut Visitor)) {
+        let Some(body) = self.body_mut(slot) else { return };
+        let before = body.who.clone();
+        change(&mut body.who);
+        if body.who == before {
+            return;
+        }
+        let (own, others) = (body.entered(slot, true), body.entered(slot, false));
+        self.send(To::One(slot), &own);
+        self.send(To::AllBut(slot), &others);
+    }
+
+    /// Lets somebody out, and says where they were.
+    pub fn leave(&mut self, slot: Slot) -> Option<Pose> {
+        let body = self.bodies.get_mut(usize::from(slot))?.take()?;
+        if let Some(seat) = self.seats.get_mut(usize::from(body.seat)) {
+            *seat = None;
+        }
+        self.send(To::AllBut(slot), &FromNode::Left { slot });
+        Some(body.standing())
+    }
+
+    /// Where somebody stands, or stood before they sat down.
+    #[must_use]
+    pub fn pose(&self, slot: Slot) -> Option<Pose> {
+        Some(self.bodies.get(usize::from(slot))?.as_ref()?.standing())
+    }
+
+    /// Tells everybody of an event of the room, as JSON.
+    pub fn show(&mut self, event: String) {
+        self.send(To::All, &FromNode::Event { event });
+    }
+
+    /// The frame that ends a visit.
+    #[must_use]
+    pub fn bye(reason: Bye, again_ms: u32) -> Bytes {
+        FromNode::Bye { reason, again_ms }.bytes()
+    }
+
+    /// Does what a client says; `Err` ends its visit.
+    pub fn take(&mut self, slot: Slot, frame: &FromClient) -> Result<(), Bye> {
+        let kind = frame.kind();
+        match *frame {
+            FromClient::Hello { .. } => return Err(Bye::Protocol),
+            FromClient::Go => return Err(Bye::Gone),
+            FromClient::Input { sequence, pose } => self.moved(slot, sequence, pose),
+            FromClient::Sit { seat } => {
+                if let Err(reason) = self.sit(slot, seat) {
+                    self.send(To::One(slot), &FromNode::Refused { kind, reason });
+                }
+            }
+            FromClient::Stand => {
+                if let Err(reason) = self.stand(slot) {
+                    self.send(To::One(slot), &FromNode::Refused { kind, reason });
+                }
+            }
+            FromClient::Emote { emote } => {
+                if let Err(reason) = self.emote(slot, emote) {
+                    self.send(To::One(slot), &FromNode::Refused { kind, reason });
+                }
+            }
+            FromClient::Ping { nonce } => {
+                self.send(To::One(slot), &FromNode::Pong { nonce, tick: self.tick });
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a tick pass.
+    pub fn tick(&mut self) {
+        // 1. Time.
+        self.tick = self.tick.wrapping_add(1);
+        for body in self.bodies.iter_mut().flatten() {
+            body.movement.rest();
+        }
+        // 2. Where bodies are.
+        self.tell_where_all_are(To::All);
+    }
+
+    /// What is to be sent since it was asked last.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Out> {
+        self.out.drain(..)
+    }
+
+    fn moved(&mut self, slot: Slot, sequence: u16, pose: Pose) {
+        let (scene, tick) = (self.scene.clone(), self.tick);
+        let Some(body) = self.body_mut(slot) else { return };
+        if let Err((reason, pose)) = body.moved(&scene, sequence, pose, tick) {
+            self.send(To::One(slot), &FromNode::Correction { sequence, reason, pose });
+        }
+    }
+
+    fn sit(&mut self, slot: Slot, seat: u16) -> Result<(), Refused> {
+        let index = usize::from(seat);
+        let place = self.scene.seats.get(index).ok_or(Refused::Unknown)?.place;
+        let tick = self.tick;
+        if self.seats[index].is_some_and(|other| other != slot) {
+            return Err(Refused::Taken);
+        }
+        let body = self.bodies.get_mut(usize::from(slot)).and_then(Option::as_mut);
+        let body = body.ok_or(Refused::NotNow)?;
+        if body.seat != NO_SEAT {
+            return Err(Refused::NotNow);
+        }
+        if distance(body.pose.metres(), place.at) > REACH_M {
+            return Err(Refused::Far);
+        }
+        body.sit(seat, place, tick);
+        self.seats[index] = Some(slot);
+        self.send(To::All, &FromNode::Seated { slot, seat });
+        Ok(())
+    }
+
+    fn stand(&mut self, slot: Slot) -> Result<(), Refused> {
+        let (scene, tick) = (self.scene.clone(), self.tick);
+        let body = self.body_mut(slot).filter(|body| body.seat != NO_SEAT);
+        let body = body.ok_or(Refused::NotNow)?;
+        let seat = usize::from(body.seat);
+        let front = scene.seats.get(seat).and_then(|seat| scene.stand(seat.front));
+        let pose = body.rise(front, tick);
+        if let Some(seat) = self.seats.get_mut(seat) {
+            *seat = None;
+        }
+        self.send(To::All, &FromNode::Seated { slot, seat: NO_SEAT });
+        let (sequence, reason) = (0, crate::realtime::Reason::Seated);
+        self.send(To::One(slot), &FromNode::Correction { sequence, reason, pose });
+        Ok(())
+    }
+
+    fn emote(&mut self, slot: Slot, emote: u8) -> Result<(), Refused> {
+        let tick = self.tick;
+        if !(1..=EMOTES).contains(&emote) {
+            return Err(Refused::Unknown);
+        }
+        let body = self.body_mut(slot).ok_or(Refused::NotNow)?;
+        if body.emoted_at.is_some_and(|at| tick.wrapping_sub(at) < EMOTE_TICKS) {
+            return Err(Refused::Often);
+        }
+        body.emoted_at = Some(tick);
+        self.send(To::All, &FromNode::Emoted { slot, emote, tick });
+        Ok(())
+    }
+
+    /// Snapshots of the poses that are due, each frame as full as a datagram allows. They are the
+    /// same for everybody, and so made once.
+    fn tell_where_all_are(&mut self, to: To) {
+        let everybody = to != To::All;
+        let (mut frame, mut count) = (snapshot(self.tick), 0);
+        for (slot, body) in (0u16..).zip(&self.bodies) {
+            let Some(body) = body else { continue };
+            let age = self.tick.wrapping_sub(body.changed_at);
+            let refresh = self.tick.wrapping_add(slot.into()).is_multiple_of(REFRESH_TICKS);
+            if !everybody && age >= TOLD_TICKS && !refresh {
+                continue;
+            }
+            if frame.len() + 2 + body.encoded.len() > DATAGRAM_BYTES {
+                end_snapshot(&mut frame, count);
+                self.out.push(Out { to, frame: frame.into(), reliable: false });
+                (frame, count) = (snapshot(self.tick), 0);
+            }
+            frame.extend(slot.to_le_bytes());
+            frame.extend(&body.encoded);
+            count += 1;
+        }
+        if count > 0 {
+            end_snapshot(&mut frame, count);
+            self.out.push(Out { to, frame: frame.into(), reliable: false });
+        }
+    }
+
+    fn body_mut(&mut self, slot: Slot) -> Option<&mut Body> {
+        self.bodies.get_mut(usize::from(slot))?.as_mut()
+    }
+
+    fn send(&mut self, to: To, frame: &FromNode) {
+        self.out.push(Out { to, frame: frame.bytes(), reliable: true });
+    }
+}
+
+fn distance(a: [f32; 3], b: [f32; 3]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f32>().sqrt()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,268 @@
+//! What bodies can do in a room, and what they are told.
+
+use super::*;
+use crate::{
+    realtime::{Motion, Reason},
+    scene::tests::room,
+};
+
+struct Play {
+    instance: Instance,
+    sequence: u16,
+}
+
+impl Play {
+    fn new() -> Self {
+        let scene = Arc::new(Scene::read(&room()).unwrap());
+        Self { instance: Instance::new(scene, 50), sequence: 0 }
+    }
+
+    fn enter(&mut self, name: &str, at: [f32; 3]) -> Slot {
+        let who = Visitor { user_id: format!("@{name}:a.test"), ..Visitor::default() };
+        let slot = self.instance.enter(who, Some(Pose::standing(at, 0.0))).unwrap();
+        self.instance.drain();
+        slot
+    }
+
+    /// Says that a body is there; why not, if it is not believed.
+    fn says(&mut self, slot: Slot, motion: Motion, at: [f32; 3], jumped: bool) -> Option<Reason> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let pose = Pose { motion, jumped, ..Pose::standing(at, 0.0) };
+        self.instance.take(slot, &FromClient::Input { sequence: self.sequence, pose }).unwrap();
+        let told: Vec<FromNode> = self.frames(slot);
+        told.iter().find_map(|frame| match frame {
+            FromNode::Correction { reason, .. } => Some(*reason),
+            _ => None,
+        })
+    }
+
+    /// Says it in steps of a tick each, until one is not believed.
+    fn goes(
+        &mut self,
+        slot: Slot,
+        from: [f32; 3],
+        to: [f32; 3],
+        mps: f32,
+    ) -> Result<(), (Reason, [f32; 3])> {
+        let length = distance(from, to);
+        let step = mps / f32::from(TICK_HZ);
+        let mut gone = 0.0;
+        while gone < length {
+            gone = (gone + step).min(length);
+            let share = gone / length;
+            let at: Vec<f32> = from.iter().zip(to).map(|(a, b)| a + (b - a) * share).collect();
+            if let Some(reason) = self.says(slot, Motion::Run, [at[0], at[1], at[2]], false) {
+                return Err((reason, self.at(slot)));
+            }
+            self.instance.tick();
+        }
+        Ok(())
+    }
+
+    fn frames(&mut self, slot: Slot) -> Vec<FromNode> {
+        let mine = |to: To| match to {
+            To::All => true,
+            To::AllBut(other) => other != slot,
+            To::One(one) => one == slot,
+        };
+        let out = self.instance.drain().filter(|out| mine(out.to));
+        out.map(|out| FromNode::read(&out.frame).unwrap()).collect()
+    }
+
+    fn at(&self, slot: Slot) -> [f32; 3] {
+        self.instance.bodies[usize::from(slot)].as_ref().unwrap().pose.metres()
+    }
+}
+
+#[test]
+fn who_comes_is_told_of_and_told_all() {
+    let mut play = Play::new();
+    let ann = play.enter("ann", [0.0, 0.0, 0.0]);
+    let who = Visitor { user_id: "@bob:a.test".to_owned(), guest: true, ..Visitor::default() };
+    let bob = play.instance.enter(who, None).unwrap();
+    let out: Vec<Out> = play.instance.drain().collect();
+    let to_bob: Vec<FromNode> = out
+        .iter()
+        .filter(|out| out.to == To::One(bob))
+        .map(|out| FromNode::read(&out.frame).unwrap())
+        .collect();
+    assert!(matches!(to_bob[0], FromNode::Welcome { slot, .. } if slot == bob));
+    assert!(matches!(&to_bob[1], FromNode::Entered { slot, own: false, .. } if *slot == ann));
+    assert!(matches!(&to_bob[2], FromNode::Entered { slot, own: true, .. } if *slot == bob));
+    assert!(matches!(&to_bob[3], FromNode::Snapshot { bodies, .. } if bodies.len() == 2));
+    let others: Vec<&Out> = out.iter().filter(|out| out.to == To::AllBut(bob)).collect();
+    assert_eq!(others.len(), 1);
+    assert!(play.instance.leave(bob).is_some());
+    assert_eq!(play.frames(ann), [FromNode::Left { slot: bob }]);
+    assert_eq!(play.instance.people(), 1);
+    assert_eq!(play.enter("eve", [1.0, 0.0, 0.0]), bob, "a slot is used again");
+}
+
+#[test]
+fn an_instance_fills_up() {
+    let scene = Arc::new(Scene::read(&room()).unwrap());
+    let mut instance = Instance::new(scene, 2);
+    assert!(instance.enter(Visitor::default(), None).is_ok());
+    assert!(instance.enter(Visitor::default(), None).is_ok());
+    assert_eq!(instance.enter(Visitor::default(), None), Err(Full));
+}
+
+#[test]
+fn running_is_as_fast_as_it_gets() {
+    let mut play = Play::new();
+    let slot = play.enter("ann", [0.0, 0.0, 15.0]);
+    assert_eq!(play.goes(slot, [0.0, 0.0, 15.0], [0.0, 0.0, -15.0], 5.9), Ok(()));
+    let (reason, at) = play.goes(slot, [0.0, 0.0, -15.0], [0.0, 0.0, 15.0], 12.0).unwrap_err();
+    assert_eq!(reason, Reason::Fast);
+    assert!(at[2] < -8.0, "the reserve is used up after some metres: {at:?}");
+    for _ in 0..60 {
+        play.instance.tick();
+    }
+    let [x, y, z] = play.at(slot);
+    assert_eq!(play.says(slot, Motion::Stand, [x, y, z + 3.0], false), Some(Reason::Fast));
+    assert_eq!(play.says(slot, Motion::Stand, [x, y, z + 7.0], true), None);
+    assert_eq!(play.says(slot, Motion::Stand, [x, y, z], true), Some(Reason::Fast));
+}
+
+#[test]
+fn walls_hold() {
+    let mut play = Play::new();
+    let slot = play.enter("ann", [0.0, 0.0, 0.0]);
+    let (reason, at) = play.goes(slot, [0.0, 0.0, 0.0], [9.0, 0.0, 0.0], 3.0).unwrap_err();
+    assert_eq!(reason, Reason::Wall);
+    assert!((4.2..4.85).contains(&at[0]), "{at:?}");
+    for _ in 0..60 {
+        play.instance.tick();
+    }
+    assert_eq!(play.says(slot, Motion::Stand, [6.0, 0.0, 0.0], true), Some(Reason::Wall));
+    let up_the_step = play.goes(slot, at, [-3.9, 0.0, 0.0], 3.0);
+    assert_eq!(up_the_step, Ok(()));
+    assert_eq!(play.says(slot, Motion::Walk, [-4.05, 0.3, 0.0], false), None);
+}
+
+#[test]
+fn nobody_flies() {
+    let mut play = Play::new();
+    let slot = play.enter("ann", [0.0, 0.0, 0.0]);
+    // A real jump is believed.
+    for tick in 0..28 {
+        let seconds = f32::from(u8::try_from(tick).unwrap()) / f32::from(TICK_HZ);
+        let height = (4.6 * seconds - 4.905 * seconds * seconds).max(0.0);
+        assert_eq!(play.says(slot, Motion::Air, [0.0, height, 0.0], false), None, "{height}");
+        play.instance.tick();
+    }
+    // Nobody gets higher, or stays up.
+    assert_eq!(play.says(slot, Motion::Air, [0.0, 1.7, 0.0], false), Some(Reason::High));
+    let stays_for = (0..90).position(|_| {
+        let refused = play.says(slot, Motion::Air, [0.0, 1.0, 0.0], false);
+        play.instance.tick();
+        refused == Some(Reason::High)
+    });
+    assert!((15..40).contains(&stays_for.unwrap()), "{stays_for:?}");
+    assert!(play.at(slot)[1] < 0.01, "and is on the ground again");
+    // Three metres up at once is no step, and the ground is not passed through.
+    let near_ledge = play.enter("bob", [-9.5, 0.0, 0.0]);
+    let up = play.says(near_ledge, Motion::Run, [-10.5, 3.0, 0.0], false);
+    assert!(up.is_some());
+    assert_eq!(play.says(near_ledge, Motion::Run, [-9.5, -0.3, 0.0], false), Some(Reason::Ground));
+}
+
+#[test]
+fn nobody_leaves_the_world() {
+    let mut play = Play::new();
+    let slot = play.enter("ann", [0.0, 0.0, 19.0]);
+    let over_the_edge = play.goes(slot, [0.0, 0.0, 19.0], [0.0, 0.0, 25.0], 3.0);
+    assert_eq!(over_the_edge.unwrap_err().0, Reason::Outside);
+    assert_eq!(play.says(slot, Motion::Air, [0.0, -90.0, 19.0], true), Some(Reason::Outside));
+    assert!((play.at(slot)[2] - 2.0).abs() < 0.1, "who falls out comes in again");
+}
+
+#[test]
+fn a_seat_holds_one_body() {
+    let mut play = Play::new();
+    let ann = play.enter("ann", [0.0, 0.0, -5.0]);
+    let bob = play.enter("bob", [1.0, 0.0, -5.0]);
+    let far = play.enter("eve", [0.0, 0.0, 15.0]);
+    let sit = |play: &mut Play, slot, seat| {
+        play.instance.take(slot, &FromClient::Sit { seat }).unwrap();
+        play.frames(slot)
+    };
+    assert_eq!(sit(&mut play, ann, 0), [FromNode::Seated { slot: ann, seat: 0 }]);
+    let refused = |reason| [FromNode::Refused { kind: 3, reason }];
+    assert_eq!(sit(&mut play, bob, 0), refused(Refused::Taken));
+    assert_eq!(sit(&mut play, bob, 2), refused(Refused::Unknown));
+    assert_eq!(sit(&mut play, far, 1), refused(Refused::Far));
+    assert_eq!(sit(&mut play, ann, 1), refused(Refused::NotNow), "one seat a body");
+    let seat = play.at(ann);
+    assert_eq!(play.says(ann, Motion::Walk, [0.0, 0.0, -4.0], false), Some(Reason::Seated));
+    assert!(distance(play.at(ann), seat) < 1e-6);
+    play.instance.take(ann, &FromClient::Stand).unwrap();
+    play.frames(ann);
+    assert!((play.at(ann)[2] - -5.2).abs() < 0.01, "in front of the seat: {:?}", play.at(ann));
+    assert_eq!(sit(&mut play, bob, 0), [FromNode::Seated { slot: bob, seat: 0 }]);
+    play.instance.leave(bob);
+    play.instance.drain();
+    assert_eq!(sit(&mut play, ann, 0), [FromNode::Seated { slot: ann, seat: 0 }]);
+    assert_eq!(play.says(ann, Motion::Sit, [9.0, 9.0, 9.0], false), None, "who sits looks around");
+}
+
+#[test]
+fn nobody_sits_without_a_seat() {
+    let mut play = Play::new();
+    let slot = play.enter("ann", [0.0, 0.0, 0.0]);
+    assert_eq!(play.says(slot, Motion::Sit, [0.0, 0.0, 0.0], false), None);
+    assert_eq!(play.instance.bodies[0].as_ref().unwrap().pose.motion, Motion::Stand);
+}
+
+#[test]
+fn emotes_reach_everybody_and_not_too_often() {
+    let mut play = Play::new();
+    let ann = play.enter("ann", [0.0, 0.0, 0.0]);
+    let bob = play.enter("bob", [1.0, 0.0, 0.0]);
+    play.instance.take(ann, &FromClient::Emote { emote: 1 }).unwrap();
+    assert!(matches!(play.frames(bob)[..], [FromNode::Emoted { emote: 1, .. }]));
+    play.instance.take(ann, &FromClient::Emote { emote: 2 }).unwrap();
+    let refused = FromNode::Refused { kind: 5, reason: Refused::Often };
+    assert_eq!(play.frames(ann), [refused]);
+    play.instance.take(bob, &FromClient::Emote { emote: 4 }).unwrap();
+    let refused = FromNode::Refused { kind: 5, reason: Refused::Unknown };
+    assert_eq!(play.frames(bob), [refused]);
+}
+
+#[test]
+fn a_pose_is_told_while_it_is_new_and_now_and_then() {
+    let mut play = Play::new();
+    let ann = play.enter("ann", [0.0, 0.0, 0.0]);
+    let mut told = 0;
+    for _ in 0..120 {
+        play.instance.tick();
+        told += play.frames(ann).len();
+    }
+    assert_eq!(told, 9 + 4, "nine of the first ticks, then one in thirty");
+}
+
+#[test]
+fn many_bodies_take_several_datagrams() {
+    let scene = Arc::new(Scene::read(&room()).unwrap());
+    let mut instance = Instance::new(scene, 200);
+    for _ in 0..100 {
+        instance.enter(Visitor::default(), None).unwrap();
+    }
+    instance.drain();
+    instance.tick();
+    let frames: Vec<Out> = instance.drain().filter(|out| !out.reliable).collect();
+    assert_eq!(frames.len(), 2);
+    assert!(frames.iter().all(|out| out.frame.len() <= DATAGRAM_BYTES && out.to == To::All));
+}
+
+#[test]
+fn late_and_repeated_inputs_say_nothing() {
+    let mut play = Play::new();
+    let slot = play.enter("ann", [0.0, 0.0, 0.0]);
+    play.sequence = 65_534;
+    assert_eq!(play.says(slot, Motion::Walk, [0.1, 0.0, 0.0], false), None);
+    assert_eq!(play.says(slot, Motion::Walk, [0.2, 0.0, 0.0], false), None);
+    play.sequence = 65_533;
+    assert_eq!(play.says(slot, Motion::Walk, [0.0, 9.0, 0.0], false), None);
+    assert!((play.at(slot)[0] - 0.2).abs() < 0.003, "{:?}", play.at(slot));
+}

@@ -1,0 +1,29 @@
+//! The frames of the real-time protocol (specs/realtime.md), read and written.
+//!
+//! Decoders take bytes of strangers: whatever comes, they answer with a value or a [`Broken`], and
+//! ask for no more memory than the frame has bytes.
+
+mod frame;
+mod pose;
+mod reader;
+
+pub use self::{
+    frame::{
+        Bye, FromClient, FromNode, NO_SEAT, Reason, Refused, Visitor, end_snapshot, is_snapshot,
+        snapshot,
+    },
+    pose::{HEAD, LEFT_HAND, Motion, Part, Pose, RIGHT_HAND, Tracked, UNITS_PER_METRE},
+    reader::Broken,
+};
+
+/// The version of the protocol that is spoken here.
+pub const VERSION: u8 = 1;
+/// Ticks of an instance in a second.
+pub const TICK_HZ: u8 = 30;
+/// Most bytes of an unreliable frame: what every path carries in one datagram.
+pub const DATAGRAM_BYTES: usize = 1_200;
+/// Most bytes of a frame from a client.
+pub const CLIENT_FRAME_BYTES: usize = 1_024;
+
+#[cfg(test)]
+mod tests;
