@@ -1,0 +1,113 @@
+// What a node says of itself, its invitations and its worlds.
+import { ask, upload } from "./http";
+import type { Session } from "./session";
+
+export interface NodeInfo {
+  server_name: string;
+  name: string;
+  version: string;
+  try_out: boolean;
+  registration: "open" | "token" | "closed";
+  public_url: string;
+  default_world: string | null;
+}
+
+export interface Invitation {
+  role: string;
+  world: { room_id: string; alias: string | null; name: string } | null;
+}
+
+export type Rating = "general" | "teen" | "mature";
+
+export interface World {
+  room_id: string;
+  alias: string | null;
+  name: string;
+  description: string;
+  preview: string | null;
+  scene: { url: string; sha256: string; bytes: number };
+  people: number;
+  capacity: number;
+  rating: Rating;
+  names?: string[];
+}
+
+export interface Visit {
+  ticket: string;
+  expires_ms: number;
+  transports: { kind: string; url: string }[];
+  world: World;
+}
+
+export interface Issue {
+  code: string;
+  severity: "error" | "warning" | "information";
+  pointer?: string;
+  message: string;
+}
+
+export interface WorldWish {
+  name: string;
+  description: string;
+  scene: string;
+  preview: string | null;
+  capacity: number;
+  rating: Rating;
+}
+
+export const nodeInfo = (): Promise<NodeInfo> => ask("GET", "/_wayside/v1/node");
+
+export const invitationInfo = (invitation: string): Promise<Invitation> =>
+  ask("GET", `/_wayside/v1/invitations/${encodeURIComponent(invitation)}`);
+
+export async function worlds(session: Session | null): Promise<World[]> {
+  const token = session?.token ?? null;
+  return (await ask<{ worlds: World[] }>("GET", "/_wayside/v1/worlds", { token })).worlds;
+}
+
+export const world = (name: string, session: Session | null): Promise<World> =>
+  ask("GET", `/_wayside/v1/worlds/${encodeURIComponent(name)}`, { token: session?.token ?? null });
+
+export const visit = (roomId: string, session: Session): Promise<Visit> =>
+  ask("POST", `/_wayside/v1/worlds/${encodeURIComponent(roomId)}/visits`, {
+    body: {},
+    token: session.token,
+  });
+
+export const createWorld = (
+  wish: WorldWish,
+  session: Session,
+): Promise<{ room_id: string; alias: string | null }> =>
+  ask("POST", "/_wayside/v1/worlds", { body: wish, token: session.token });
+
+/** An invitation for guests, made by a member, for a week. */
+export const inviteGuests = (
+  session: Session,
+): Promise<{ invitation: string; link: string }> =>
+  ask("POST", "/_wayside/v1/invitations", {
+    body: { role: "guest", uses: 20, lasts_ms: 7 * 24 * 3600 * 1000 },
+    token: session.token,
+  });
+
+/** Puts a file into the node's media and says under which address. */
+export async function uploadMedia(
+  file: Blob,
+  name: string,
+  session: Session,
+  progress: (sent: number, total: number) => void,
+): Promise<string> {
+  const path = `/_matrix/media/v3/upload?filename=${encodeURIComponent(name)}`;
+  return (await upload<{ content_uri: string }>(path, file, session.token, progress)).content_uri;
+}
+
+/** How a world is written in an address: without its node where that is this one. */
+export function shortAlias(alias: string, serverName: string): string {
+  const bare = alias.replace(/^#/, "");
+  return bare.endsWith(`:${serverName}`) ? bare.slice(0, -serverName.length - 1) : bare;
+}
+
+/** The whole alias of what stands in an address. */
+export function fullAlias(short: string, serverName: string): string {
+  if (short.startsWith("!") || short.startsWith("#")) return short;
+  return short.includes(":") ? `#${short}` : `#${short}:${serverName}`;
+}

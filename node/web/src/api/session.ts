@@ -1,0 +1,150 @@
+// Who is signed in here: coming in as a guest or with a password, staying, going.
+import { ApiError, ask } from "./http";
+
+/** The account that this browser holds. */
+export interface Session {
+  userId: string;
+  token: string;
+  name: string;
+  guest: boolean;
+}
+
+const KEY = "wayside.session";
+const DEVICE = "Wayside in a browser";
+
+interface SignedIn {
+  user_id: string;
+  access_token: string;
+}
+
+/** As it is kept; the page of invitations of earlier nodes wrote no name and kept only guests. */
+interface Kept extends SignedIn {
+  name?: string;
+  guest?: boolean;
+}
+
+/** The account of the last visit, as far as this browser remembers it. */
+export function remembered(): Session | null {
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEY) ?? "null") as Kept | null;
+    if (!kept?.access_token) return null;
+    const { user_id: userId, access_token: token } = kept;
+    return { userId, token, name: kept.name ?? localpart(userId), guest: kept.guest ?? true };
+  } catch {
+    return null;
+  }
+}
+
+function remember(session: Session): Session {
+  const { userId: user_id, token: access_token, name, guest } = session;
+  try {
+    localStorage.setItem(KEY, JSON.stringify({ user_id, access_token, name, guest }));
+  } catch {
+    // A browser that keeps nothing still lets its person in, for as long as the page is open.
+  }
+  return session;
+}
+
+export function forget(): void {
+  localStorage.removeItem(KEY);
+}
+
+/** The same session as the node knows it now, or null where it knows it no longer. */
+export async function confirmed(session: Session): Promise<Session | null> {
+  try {
+    const { token, userId } = session;
+    const who = await ask<{ is_guest?: boolean }>("GET", "/_matrix/client/v3/account/whoami", {
+      token,
+    });
+    const path = `/_matrix/client/v3/profile/${encodeURIComponent(userId)}`;
+    const profile = await ask<{ displayname?: string }>("GET", path, { token }).catch(
+      (): { displayname?: string } => ({}),
+    );
+    const name = profile.displayname ?? session.name;
+    return remember({ ...session, name, guest: who.is_guest ?? session.guest });
+  } catch (error) {
+    if (error instanceof ApiError && (error.status === 401 || error.status === 403)) {
+      forget();
+      return null;
+    }
+    throw error;
+  }
+}
+
+export async function enterAsGuest(name: string, invitation: string | null): Promise<Session> {
+  const body = {
+    initial_device_display_name: DEVICE,
+    ...(invitation ? { auth: { type: "m.login.registration_token", token: invitation } } : {}),
+  };
+  const made = await ask<SignedIn>("POST", "/_matrix/client/v3/register?kind=guest", { body });
+  return named(made, name, true);
+}
+
+export async function register(
+  name: string,
+  password: string,
+  invitation: string | null,
+): Promise<Session> {
+  const auth = invitation
+    ? { type: "m.login.registration_token", token: invitation }
+    : { type: "m.login.dummy" };
+  const body = {
+    auth,
+    username: usernameOf(name),
+    password,
+    initial_device_display_name: DEVICE,
+  };
+  const made = await ask<SignedIn>("POST", "/_matrix/client/v3/register", { body });
+  return named(made, name, false);
+}
+
+export async function signIn(user: string, password: string): Promise<Session> {
+  const body = {
+    type: "m.login.password",
+    identifier: { type: "m.id.user", user: user.trim() },
+    password,
+    initial_device_display_name: DEVICE,
+  };
+  const made = await ask<SignedIn>("POST", "/_matrix/client/v3/login", { body });
+  const { user_id: userId, access_token: token } = made;
+  const session = { userId, token, name: localpart(userId), guest: false };
+  return (await confirmed(session)) ?? session;
+}
+
+/** Makes a guest a member under the same name, without leaving. */
+export async function keep(
+  session: Session,
+  password: string,
+  invitation: string | null,
+): Promise<Session> {
+  const body = { password, ...(invitation ? { invitation } : {}) };
+  await ask("POST", "/_wayside/v1/account/keep", { body, token: session.token });
+  return remember({ ...session, guest: false });
+}
+
+export async function signOut(session: Session): Promise<void> {
+  forget();
+  await ask("POST", "/_matrix/client/v3/logout", { body: {}, token: session.token });
+}
+
+async function named(made: SignedIn, name: string, guest: boolean): Promise<Session> {
+  const { user_id: userId, access_token: token } = made;
+  const path = `/_matrix/client/v3/profile/${encodeURIComponent(userId)}/displayname`;
+  await ask("PUT", path, { body: { displayname: name }, token });
+  return remember({ userId, token, name, guest });
+}
+
+/** What a shown name becomes where only small letters and digits are taken. */
+export function usernameOf(name: string): string {
+  const plain = name.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  return plain.trim().replace(/\s+/g, "_").replace(/[^a-z0-9._=/+-]/g, "");
+}
+
+export function localpart(userId: string): string {
+  return userId.replace(/^@/, "").split(":")[0] ?? userId;
+}
+
+/** The text at the end of a link, or the text itself. */
+export function invitationOf(shown: string): string {
+  return shown.trim().replace(/\/+$/, "").split("/").pop() ?? "";
+}

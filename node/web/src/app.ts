@@ -1,0 +1,208 @@
+// Leads a person from the address they came by, over name and world, into a visit.
+import { ApiError } from "./api/http";
+import { fullAlias, invitationInfo, nodeInfo, type NodeInfo, shortAlias, type World, world, worlds } from "./api/node";
+import { confirmed, forget, remembered, type Session, signOut } from "./api/session";
+import { report } from "./hook";
+import { t } from "./i18n";
+import { h } from "./ui/dom";
+import { words } from "./ui/errors";
+import { settingsDialog, keepDialog } from "./ui/settings";
+import { brand, notice, screen } from "./ui/shell";
+import { type Arrival, scenery, welcome } from "./ui/welcome";
+import { worldsScreen } from "./ui/worlds";
+
+let node: NodeInfo | null = null;
+let session: Session | null = null;
+let arrival: Arrival | null = null;
+/** Shows the present screen anew, as after a change of language. */
+let again: () => void = () => {};
+
+/** The parts that draw worlds are large: they are fetched while somebody types their name. */
+const walking = (): Promise<typeof import("./walking")> => import("./walking");
+
+export async function start(): Promise<void> {
+  try {
+    const path = location.pathname;
+    const join = /^\/join\/([^/]+)\/?$/.exec(path)?.[1] ?? null;
+    const place = /^\/w\/(.+?)\/?$/.exec(path)?.[1] ?? null;
+    const before = remembered();
+    const [info, known] = await Promise.all([nodeInfo(), before ? confirmed(before) : null]);
+    node = info;
+    session = known;
+    const code = join === null ? null : decodeURIComponent(join);
+    const invitation = code === null ? null : await optional(invitationInfo(code));
+    arrival = {
+      node: info,
+      session,
+      invitation: code !== null && invitation ? { code, info: invitation } : null,
+      invitationOver: code !== null && !invitation,
+      world: await wanted(place, info, invitation?.world?.room_id ?? null),
+    };
+    if (place !== null && !arrival.world) notice(t("error.not_found"), "bad");
+  } catch (error) {
+    failure(error, () => void start());
+    return;
+  }
+  if (session && location.pathname === "/") await list();
+  else arrive();
+  requestIdleCallbackOrSoon(() => void makeReady());
+}
+
+async function wanted(place: string | null, info: NodeInfo, invited: string | null): Promise<World | null> {
+  const name = place === null ? invited : fullAlias(decodeURIComponent(place), info.server_name);
+  return name === null ? null : optional(world(name, session));
+}
+
+/** What is not there is null; every other trouble is one. */
+async function optional<T>(asked: Promise<T>): Promise<T | null> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof ApiError && (error.status === 404 || error.status === 403)) return null;
+    throw error;
+  }
+}
+
+function arrive(): void {
+  if (!arrival) return;
+  report({ phase: "welcome" });
+  again = arrive;
+  const current = { ...arrival, session };
+  welcome(current, {
+    entered: (entered) => {
+      session = entered;
+      void goOn(current);
+    },
+    forgotten: () => {
+      const old = session;
+      session = null;
+      forget();
+      if (old && !old.guest) void signOut(old).catch(() => {});
+      arrive();
+    },
+  });
+}
+
+/** Fetches what walking needs, and where it is clear where to, that world. */
+async function makeReady(): Promise<void> {
+  if (!arrival) return;
+  const target = arrival.world ?? (session && !session.guest ? null : await defaultWorld(arrival.node));
+  (await walking()).makeReady(isFrugal() ? null : target);
+}
+
+/** Somebody who pays for every byte fetches only what they asked for. */
+function isFrugal(): boolean {
+  return (navigator as { connection?: { saveData?: boolean } }).connection?.saveData === true;
+}
+
+/** Where a person wants to go who has just come in. */
+async function goOn(from: Arrival): Promise<void> {
+  const target = from.world ?? (session?.guest ? await defaultWorld(from.node) : null);
+  if (target) await visitWorld(target);
+  else await list();
+}
+
+async function defaultWorld(info: NodeInfo): Promise<World | null> {
+  if (!info.default_world) return null;
+  return optional(world(info.default_world, session)).catch(() => null);
+}
+
+async function list(): Promise<void> {
+  if (!node || !session) {
+    arrive();
+    return;
+  }
+  if (location.pathname !== "/") history.pushState(null, "", "/");
+  document.title = t("app.name");
+  again = () => void list();
+  try {
+    const all = await worlds(session);
+    report({ phase: "worlds" });
+    showWorlds(node, session, all);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) lostSession();
+    else failure(error, () => void list());
+  }
+}
+
+function showWorlds(info: NodeInfo, who: Session, all: World[]): void {
+  worldsScreen(info, who, all, {
+    enter: (target) => void visitWorld(target),
+    look: () => void import("./ui/avatar").then(({ avatarDialog }) => avatarDialog(who)),
+    settings: () => settingsDialog(() => again()),
+    create: () => void create(),
+    keep: () =>
+      keepDialog(info, who, (member) => {
+        session = member;
+        void list();
+      }),
+    signOut: () => {
+      session = null;
+      void signOut(who).catch(() => {});
+      void start();
+    },
+  });
+}
+
+async function create(): Promise<void> {
+  if (!session || !node) return;
+  report({ phase: "create" });
+  const who = session;
+  const { createPage } = await import("./ui/create");
+  createPage(node, who, {
+    cancel: () => void list(),
+    created: (made) => void world(made, who).then(visitWorld, () => list()),
+  });
+}
+
+async function visitWorld(target: World): Promise<void> {
+  if (!session || !node) return;
+  const short = target.alias ? shortAlias(target.alias, node.server_name) : target.room_id;
+  const path = `/w/${encodeURI(short)}`;
+  if (location.pathname !== path) history.pushState(null, "", path);
+  document.title = `${target.name} · ${t("app.name")}`;
+  const info = node;
+  try {
+    const { walk } = await walking();
+    again = walk(target, session, info, {
+      left: () => void list(),
+      signedOut: lostSession,
+      session: (member) => {
+        session = member;
+      },
+      again: (where) => void visitWorld(where),
+    });
+  } catch (error) {
+    console.error(error);
+    failure(error, () => void visitWorld(target));
+  }
+}
+
+function lostSession(): void {
+  session = null;
+  forget();
+  notice(t("error.session"), "bad");
+  void start();
+}
+
+function failure(error: unknown, retry: () => void): void {
+  report({ phase: "error", error: String(error) });
+  const go = h("button", { class: "primary", text: t("error.again"), attrs: { type: "button" } });
+  go.addEventListener("click", retry);
+  const card = h(
+    "main",
+    { class: "card welcome-card", attrs: { role: "alert" } },
+    h("h1", { text: t("error.title") }),
+    h("p", { class: "lead", text: words(error) }),
+    go,
+  );
+  screen("welcome", scenery(), h("div", { class: "welcome" }, brand(node?.name ?? ""), card));
+  go.focus();
+}
+
+function requestIdleCallbackOrSoon(deed: () => void): void {
+  if ("requestIdleCallback" in window) requestIdleCallback(deed, { timeout: 1500 });
+  else setTimeout(deed, 300);
+}
+
+window.addEventListener("popstate", () => location.reload());

@@ -1,0 +1,174 @@
+// Names and speech bubbles over heads: drawn as pictures, so that they are there in a headset too.
+import { CanvasTexture, LinearFilter, Sprite, SpriteMaterial, SRGBColorSpace } from "three";
+import { settings, textScale } from "../settings";
+
+const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
+const MOST_LINES = 5;
+const BUBBLE_WIDTH_PX = 250;
+/** Nearer than this, text keeps its size on the screen; further away it shrinks. */
+const KEEPS_SIZE_M = 7;
+
+interface Look {
+  size: number;
+  weight: number;
+  ink: string;
+  paper: string;
+  radius: number;
+  pad: [number, number];
+  tail: boolean;
+}
+
+const NAME: Look = {
+  size: 14,
+  weight: 600,
+  ink: "#fdf6ea",
+  paper: "rgba(22, 25, 44, 0.62)",
+  radius: 12,
+  pad: [10, 4],
+  tail: false,
+};
+
+const BUBBLE: Look = {
+  size: 15,
+  weight: 500,
+  ink: "#262338",
+  paper: "rgba(255, 250, 241, 0.96)",
+  radius: 14,
+  pad: [14, 9],
+  tail: true,
+};
+
+const measuring = document.createElement("canvas").getContext("2d");
+
+export class Label {
+  readonly sprite: Sprite;
+  private readonly material: SpriteMaterial;
+  private text = "";
+  private scale = 0;
+  private size: [number, number] = [1, 1];
+
+  constructor(private readonly kind: "name" | "bubble") {
+    this.material = new SpriteMaterial({
+      transparent: true,
+      depthWrite: false,
+      fog: false,
+      toneMapped: false,
+      sizeAttenuation: true,
+    });
+    this.sprite = new Sprite(this.material);
+    this.sprite.center.set(0.5, 0);
+    this.sprite.renderOrder = kind === "bubble" ? 11 : 10;
+    this.sprite.visible = false;
+  }
+
+  /** Draws the text, unless it is what is there already. */
+  write(text: string): void {
+    const scale = textScale(settings().textSize);
+    if (text === this.text && scale === this.scale) return;
+    this.text = text;
+    this.scale = scale;
+    this.material.map?.dispose();
+    const canvas = draw(text, this.kind === "bubble" ? BUBBLE : NAME, scale);
+    const ratio = density();
+    this.size = [canvas.width / ratio, canvas.height / ratio];
+    const map = new CanvasTexture(canvas);
+    map.colorSpace = SRGBColorSpace;
+    map.generateMipmaps = false;
+    map.minFilter = LinearFilter;
+    this.material.map = map;
+    this.material.needsUpdate = true;
+  }
+
+  /**
+   * Keeps the text legible: `depth` is how far in front of the eye it is, and `perPixel` how large a
+   * pixel of the page is at a metre's.
+   */
+  place(depth: number, perPixel: number, opacity: number): void {
+    const far = Math.max(depth, 0.6);
+    const reach = far <= KEEPS_SIZE_M ? far : KEEPS_SIZE_M + (far - KEEPS_SIZE_M) * 0.45;
+    const unit = reach * perPixel;
+    this.sprite.scale.set(this.size[0] * unit, this.size[1] * unit, 1);
+    this.material.opacity = opacity;
+    this.sprite.visible = opacity > 0.02 && this.text !== "";
+  }
+
+  /** How high it is at that distance, in metres. */
+  get height(): number {
+    return this.sprite.scale.y;
+  }
+
+  dispose(): void {
+    this.material.map?.dispose();
+    this.material.dispose();
+    this.sprite.removeFromParent();
+  }
+}
+
+function density(): number {
+  return Math.min(2, Math.max(1, window.devicePixelRatio)) * 1.25;
+}
+
+function draw(text: string, look: Look, scale: number): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  const context = canvas.getContext("2d");
+  if (!context || !measuring) return canvas;
+  const size = look.size * scale;
+  const font = `${look.weight} ${size}px ${FONT}`;
+  measuring.font = font;
+  const lines = look.tail ? wrap(text, BUBBLE_WIDTH_PX * scale) : [shorten(text, 220 * scale)];
+  const width = Math.max(...lines.map((line) => measuring.measureText(line).width));
+  const lineHeight = size * 1.32;
+  const [padX, padY] = [look.pad[0] * scale, look.pad[1] * scale];
+  const tail = look.tail ? 8 * scale : 0;
+  const box: [number, number] = [width + padX * 2, lines.length * lineHeight + padY * 2];
+  const ratio = density();
+  const margin = 2;
+  canvas.width = Math.ceil((box[0] + margin * 2) * ratio);
+  canvas.height = Math.ceil((box[1] + tail + margin * 2) * ratio);
+  context.scale(ratio, ratio);
+  context.translate(margin, margin);
+  context.fillStyle = look.paper;
+  context.beginPath();
+  context.roundRect(0, 0, box[0], box[1], Math.min(look.radius * scale, box[1] / 2));
+  if (tail > 0) {
+    context.moveTo(box[0] / 2 - tail, box[1] - 0.5);
+    context.lineTo(box[0] / 2, box[1] + tail);
+    context.lineTo(box[0] / 2 + tail, box[1] - 0.5);
+  }
+  context.fill();
+  context.font = font;
+  context.fillStyle = look.ink;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  lines.forEach((line, index) => {
+    context.fillText(line, box[0] / 2, padY + lineHeight * (index + 0.52));
+  });
+  return canvas;
+}
+
+function shorten(text: string, width: number): string {
+  if (!measuring || measuring.measureText(text).width <= width) return text;
+  const letters = [...text];
+  while (letters.length > 1 && measuring.measureText(`${letters.join("")}…`).width > width) {
+    letters.pop();
+  }
+  return `${letters.join("")}…`;
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.replace(/\s+/g, " ").trim().split(" ")) {
+    const longer = line === "" ? word : `${line} ${word}`;
+    if (line !== "" && (measuring?.measureText(longer).width ?? 0) > width) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = longer;
+    }
+  }
+  lines.push(line);
+  const shown = lines.slice(0, MOST_LINES).map((one) => shorten(one, width));
+  if (lines.length > MOST_LINES) shown[MOST_LINES - 1] = shorten(`${shown[MOST_LINES - 1]} …`, width);
+  return shown;
+}

@@ -1,0 +1,58 @@
+// Every text that is shown, in the person's language; a language is one file beside this one.
+import { settings } from "../settings";
+import en from "./en.json";
+
+export type Key = keyof typeof en & string;
+type Texts = Record<Key, string>;
+
+/** Each by its own name; all but English are fetched when they are wanted. */
+export const LANGUAGES: Record<string, string> = { en: "English", de: "Deutsch" };
+const FILES: Record<string, () => Promise<{ default: Texts }>> = {
+  de: () => import("./de.json"),
+};
+
+let texts: Texts = en;
+let language = "en";
+
+/** Loads what the settings or else the browser ask for. */
+export async function loadTexts(): Promise<void> {
+  const wanted = [settings().language, ...navigator.languages];
+  const found = wanted.map((tag) => tag?.split("-")[0] ?? "").find((tag) => tag in LANGUAGES);
+  language = found ?? "en";
+  const file = FILES[language];
+  try {
+    texts = file ? (await file()).default : en;
+  } catch {
+    // Words in another language are better than none.
+    [texts, language] = [en, "en"];
+  }
+  document.documentElement.lang = language;
+}
+
+export function currentLanguage(): string {
+  return language;
+}
+
+/** The text of a key, with `{name}` replaced by what is given under that name. */
+export function t(key: Key, values: Record<string, string | number> = {}): string {
+  return texts[key].replace(/\{(\w+)\}/g, (whole, name: string) => `${values[name] ?? whole}`);
+}
+
+/** How many people are there, in words. */
+export function count(key: "people", number: number): string {
+  return t(number === 1 ? `${key}.one` : `${key}.many`, { count: number });
+}
+
+export function isKey(key: string): key is Key {
+  return key in en;
+}
+
+export function megabytes(bytes: number): string {
+  const format = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+  return format.format(bytes / 1e6);
+}
+
+/** Names one after the other, as the language joins them. */
+export function list(names: readonly string[]): string {
+  return new Intl.ListFormat(language, { type: "conjunction" }).format(names);
+}

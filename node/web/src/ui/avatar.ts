@@ -1,0 +1,183 @@
+// The wardrobe: choosing among the bodies made for somebody, and bringing one's own.
+import {
+  removeUpload,
+  type Report,
+  type Uploaded,
+  uploadAvatar,
+  type Wardrobe,
+  wardrobe,
+  wearUpload,
+  wearVariant,
+} from "../api/avatars";
+import { ApiError } from "../api/http";
+import type { Session } from "../api/session";
+import { isKey, t } from "../i18n";
+import { freshId, h, say } from "./dom";
+import { words } from "./errors";
+import { icon } from "./icons";
+import { Mirror } from "./mirror";
+import { reportView } from "./report";
+import { notice, openDialog } from "./shell";
+
+const VARIANTS = 64;
+
+export function avatarDialog(session: Session, closed: () => void = () => {}): void {
+  const dialog = new AvatarDialog(session, closed);
+  void dialog.refresh();
+}
+
+class AvatarDialog {
+  private readonly mirror: Mirror;
+  private readonly name = h("p", { class: "mirror-name" });
+  private readonly wrong = h("p", { class: "wrong", attrs: { role: "alert", hidden: true } });
+  private readonly own = h("ul", { class: "own-list" });
+  private readonly found = h("div", { attrs: { "aria-live": "polite" } });
+  private readonly progress = h("progress", { attrs: { max: 1, value: 0, hidden: true } });
+  private readonly status = h("p", { class: "hint", attrs: { role: "status", hidden: true } });
+  private variant = 0;
+  private stepping = false;
+
+  constructor(
+    private readonly session: Session,
+    closed: () => void,
+  ) {
+    const canvas = h("canvas", { attrs: { tabindex: 0, role: "img", "aria-label": t("avatar.turn") } });
+    const frame = h(
+      "div",
+      { class: "mirror" },
+      canvas,
+      this.step("previous", -1),
+      this.step("next", 1),
+      this.name,
+      this.wrong,
+    );
+    const side = h(
+      "div",
+      { class: "wardrobe-side" },
+      h("p", { class: "lead", text: t("avatar.lead") }),
+      session.guest ? h("p", { class: "hint", text: t("avatar.guest") }) : this.bring(),
+    );
+    openDialog(t("avatar.title"), [h("div", { class: "wardrobe" }, frame, side)], {
+      wide: true,
+      closed: () => {
+        this.mirror.dispose();
+        closed();
+      },
+    });
+    this.mirror = new Mirror(canvas);
+  }
+
+  private step(way: "previous" | "next", by: number): HTMLElement {
+    const attrs = { type: "button", "aria-label": t(`avatar.${way}`) };
+    const button = h("button", { class: `round mirror-step ${way}`, attrs }, icon(way));
+    button.addEventListener("click", () => {
+      if (this.stepping) return;
+      this.stepping = true;
+      const variant = (this.variant + by + VARIANTS) % VARIANTS;
+      void this.change(() => wearVariant(variant, this.session)).finally(() => {
+        this.stepping = false;
+      });
+    });
+    return button;
+  }
+
+  private bring(): HTMLElement {
+    const id = freshId("vrm");
+    const input = h("input", { attrs: { id, type: "file", accept: ".vrm,model/gltf-binary" } });
+    input.addEventListener("change", () => {
+      const file = input.files?.[0];
+      input.value = "";
+      if (file) void this.upload(file);
+    });
+    const label = h("label", { class: "secondary", attrs: { for: id } }, icon("upload"), t("avatar.upload"));
+    return h(
+      "div",
+      { class: "upload" },
+      input,
+      label,
+      h("p", { class: "hint", text: t("avatar.upload_hint") }),
+      this.progress,
+      this.status,
+      this.found,
+      h("h2", { text: t("avatar.own") }),
+      this.own,
+    );
+  }
+
+  async refresh(): Promise<void> {
+    try {
+      this.draw(await wardrobe(this.session));
+    } catch (error) {
+      say(this.wrong, words(error));
+    }
+  }
+
+  private async change(deed: () => Promise<object>): Promise<void> {
+    say(this.wrong, null);
+    try {
+      await deed();
+      await this.refresh();
+    } catch (error) {
+      say(this.wrong, words(error));
+    }
+  }
+
+  private draw(now: Wardrobe): void {
+    this.variant = now.generated.variant;
+    const worn = now.worn.kind === "uploaded" ? now.uploads.find((one) => one.sha256 === now.worn.sha256) : null;
+    this.name.textContent = worn?.name ?? t("avatar.variant", { number: this.variant + 1 });
+    this.mirror.show(now.worn.url).catch(() => say(this.wrong, t("avatar.failed")));
+    this.own.replaceChildren(...now.uploads.map((one) => this.row(one, one === worn)));
+    const heading = this.own.previousElementSibling;
+    if (heading instanceof HTMLElement) heading.hidden = now.uploads.length === 0;
+  }
+
+  private row(one: Uploaded, worn: boolean): HTMLElement {
+    const wear = h(
+      "button",
+      { class: "wear", attrs: { type: "button", "aria-pressed": String(worn), title: t("avatar.wear", { name: one.name }) } },
+      h("span", { text: one.name }),
+      worn && h("span", { class: "worn", text: t("avatar.worn") }),
+    );
+    wear.addEventListener("click", () => void this.change(() => wearUpload(one.sha256, this.session)));
+    const remove = h(
+      "button",
+      { class: "round small", attrs: { type: "button", "aria-label": t("avatar.remove", { name: one.name }) } },
+      icon("close"),
+    );
+    remove.addEventListener("click", () => void this.change(() => removeUpload(one.sha256, this.session)));
+    return h("li", {}, wear, remove);
+  }
+
+  private async upload(file: File): Promise<void> {
+    say(this.wrong, null);
+    this.found.replaceChildren();
+    this.progress.hidden = false;
+    try {
+      const made = await uploadAvatar(file, this.session, (sent, total) => this.sent(sent, total));
+      this.tell(made.report, t("avatar.accepted"));
+      await wearUpload(made.sha256, this.session);
+      notice(t("avatar.accepted"));
+      await this.refresh();
+    } catch (error) {
+      const report = error instanceof ApiError ? (error.body.report as Report | undefined) : undefined;
+      if (report) this.tell(report, t("avatar.refused"));
+      else say(this.wrong, words(error));
+    } finally {
+      this.progress.hidden = true;
+      say(this.status, null);
+    }
+  }
+
+  private sent(sent: number, total: number): void {
+    this.progress.value = sent / total;
+    const percent = Math.round((100 * sent) / total);
+    say(this.status, sent < total ? t("avatar.uploading", { percent }) : t("avatar.checking"));
+  }
+
+  private tell(report: Report, verdict: string): void {
+    const rank = `avatar.rank.${report.rank}`;
+    const lead = report.accepted && isKey(rank) ? `${verdict} ${t(rank)}` : verdict;
+    this.found.replaceChildren(reportView(lead, report.issues ?? []));
+  }
+}

@@ -1,0 +1,246 @@
+// What lies over a world: who is here, the chat, gestures, hints; as little as will do.
+import type { World } from "../api/node";
+import type { Session } from "../api/session";
+import { type Key, t } from "../i18n";
+import { hue } from "../people";
+import type { State } from "../net/connection";
+import type { Visit } from "../visit/visit";
+import { ChatPanel } from "./chat";
+import { h } from "./dom";
+import { byeWords } from "./errors";
+import { icon, type Icon } from "./icons";
+
+export interface HudDoors {
+  look(): void;
+  settings(): void;
+  leave(): void;
+  keep(): void;
+  invite(): void;
+}
+
+const HELP_MS = 14_000;
+
+export class Hud {
+  readonly element: HTMLElement;
+  readonly chat: ChatPanel;
+  private readonly count: HTMLElement;
+  private readonly list: HTMLElement;
+  private readonly pill: HTMLButtonElement;
+  private readonly seatButton: HTMLButtonElement;
+  private readonly seatHint: HTMLElement;
+  private readonly banner: HTMLElement;
+  private readonly help: HTMLElement;
+  private readonly menu: HTMLElement;
+  private bannerTimer: ReturnType<typeof setInterval> | null = null;
+
+  constructor(
+    private readonly visit: Visit,
+    private readonly session: Session,
+    world: World,
+    private readonly doors: HudDoors,
+  ) {
+    this.count = h("span", { class: "here-count" });
+    this.pill = h(
+      "button",
+      { class: "panel here", attrs: { type: "button", "aria-expanded": "false", "aria-controls": "here-list" } },
+      h("span", { class: "here-world", text: world.name }),
+      h("span", { class: "here-people" }, icon("people"), this.count),
+    );
+    this.list = h("div", { class: "panel here-list", attrs: { id: "here-list", hidden: true } });
+    this.pill.addEventListener("click", () => this.toggleList());
+    this.menu = h(
+      "nav",
+      { class: "menu", attrs: { "aria-label": t("hud.settings") } },
+      this.button("look", "hud.look", doors.look),
+      this.button("settings", "hud.settings", doors.settings),
+      this.button("leave", "hud.leave", doors.leave),
+    );
+    this.chat = new ChatPanel(visit.chat, {
+      say: (body) => void visit.say(body),
+      retry: (line) => void visit.retry(line),
+      leave: () => this.focusWorld(),
+    });
+    this.seatButton = this.button("sit", "hud.sit", () => visit.sitOrStand(), "E");
+    this.seatButton.hidden = true;
+    this.seatHint = h(
+      "div",
+      { class: "seat-hint", attrs: { hidden: true } },
+      h("kbd", { text: "E" }),
+      h("span", { text: t("hud.seat_hint") }),
+    );
+    this.banner = h("div", { class: "panel banner", attrs: { role: "status", hidden: true } });
+    this.help = this.helpBar();
+    this.element = h(
+      "div",
+      { class: "hud" },
+      h("div", { class: "top-left" }, this.pill, this.list),
+      this.menu,
+      this.banner,
+      this.seatHint,
+      this.help,
+      h("div", { class: "bottom-left" }, this.chat.opener, this.chat.element),
+      this.actions(),
+      this.touch(),
+    );
+    this.people();
+    this.chat.update(null, session.userId);
+  }
+
+  /** A headset is offered only where there is one. */
+  offerHeadset(enter: () => void): void {
+    this.menu.prepend(this.button("headset", "hud.vr", enter));
+  }
+
+  private button(name: Icon, key: Key, deed: () => void, hotkey: string | null = null): HTMLButtonElement {
+    const button = h(
+      "button",
+      { class: "tool", attrs: { type: "button", "data-tool": name, "aria-keyshortcuts": hotkey } },
+      icon(name),
+      h("span", { class: "tool-text", text: t(key) }),
+      hotkey !== null && h("kbd", { text: hotkey, attrs: { "aria-hidden": "true" } }),
+    );
+    button.addEventListener("click", (event) => {
+      deed();
+      // A click with a pointer leaves the keys to walking; one with the keyboard keeps the focus.
+      if (event.detail > 0) this.focusWorld();
+    });
+    return button;
+  }
+
+  private actions(): HTMLElement {
+    const { visit } = this;
+    const gestures = h(
+      "div",
+      { class: "gestures", attrs: { role: "group", "aria-label": t("hud.emotes") } },
+      this.button("wave", "hud.wave", () => visit.emote(1), "1"),
+      this.button("dance", "hud.dance", () => visit.emote(2), "2"),
+      this.button("point", "hud.point", () => visit.emote(3), "3"),
+    );
+    const more = this.button("emotes", "hud.emotes", () => gestures.classList.toggle("open"));
+    more.classList.add("more");
+    return h(
+      "div",
+      { class: "panel actions" },
+      more,
+      gestures,
+      this.button("view", "hud.view", () => visit.view?.toggle(), "V"),
+      this.seatButton,
+    );
+  }
+
+  private touch(): HTMLElement {
+    const knob = h("span", { class: "knob" });
+    const stick = h("div", { class: "stick", attrs: { role: "img", "aria-label": t("hud.stick") } }, knob);
+    this.visit.input.attachStick(stick, knob);
+    const jump = h(
+      "button",
+      { class: "jump", attrs: { type: "button" } },
+      icon("jump"),
+      h("span", { text: t("hud.jump") }),
+    );
+    jump.addEventListener("pointerdown", () => this.visit.jump());
+    return h("div", { class: "touch" }, stick, jump);
+  }
+
+  private helpBar(): HTMLElement {
+    const keys = (...names: string[]): Node[] => names.map((name) => h("kbd", { text: name }));
+    const bar = h(
+      "div",
+      { class: "help" },
+      h("span", { class: "keys" }, ...keys("W", "A", "S", "D"), h("span", { text: t("hud.help_walk") })),
+      h("span", { class: "keys" }, ...keys("⇧"), h("span", { text: t("hud.help_run") })),
+      h("span", { class: "keys" }, ...keys("␣"), h("span", { text: t("hud.jump") })),
+      h("span", { class: "keys" }, h("span", { text: `${t("hud.help_look")}: ${t("hud.help_drag")}` })),
+      h("span", { class: "touch-help", text: t("hud.help_touch") }),
+    );
+    return bar;
+  }
+
+  /** The person has walked: they know how. */
+  walked(): void {
+    setTimeout(() => this.help.classList.add("going"), 2500);
+    setTimeout(() => this.help.remove(), HELP_MS);
+  }
+
+  focusWorld(): void {
+    this.visit.stage.renderer.domElement.focus({ preventScroll: true });
+  }
+
+  private toggleList(): void {
+    const shown = this.list.hidden;
+    this.list.hidden = !shown;
+    this.pill.setAttribute("aria-expanded", String(shown));
+    this.people();
+  }
+
+  closeList(): void {
+    if (!this.list.hidden) this.toggleList();
+  }
+
+  people(): void {
+    const everybody = [...this.visit.crowd.people.values()].map(({ entered }) => entered);
+    this.count.textContent = t("hud.here_count", { count: everybody.length + 1 });
+    if (this.list.hidden) return;
+    const rows = [
+      this.person(this.session.userId, this.session.name, t("hud.you")),
+      ...everybody
+        .sort((a, b) => a.name.localeCompare(b.name))
+        .map((one) => this.person(one.userId, one.name, one.guest ? t("hud.guest") : "")),
+    ];
+    const invite = h("button", { class: "secondary", attrs: { type: "button" } }, icon("link"), t("hud.invite"));
+    invite.addEventListener("click", this.doors.invite);
+    const keep = h("button", { class: "secondary", attrs: { type: "button" } }, icon("check"), t("hud.keep"));
+    keep.addEventListener("click", this.doors.keep);
+    this.list.replaceChildren(
+      h("h2", { text: t("hud.here") }),
+      h("ul", {}, ...rows),
+      h("div", { class: "row" }, invite, this.session.guest && keep),
+    );
+  }
+
+  private person(userId: string, name: string, note: string): HTMLElement {
+    const mark = h("span", { class: "mark", text: [...name][0]?.toUpperCase() ?? "?" });
+    mark.style.setProperty("--hue", `${Math.round(hue(userId) * 360)}`);
+    return h(
+      "li",
+      { attrs: { title: userId } },
+      mark,
+      h("span", { class: "person-name", text: name }),
+      note !== "" && h("span", { class: "note", text: note }),
+    );
+  }
+
+  seat(hint: "sit" | "stand" | null): void {
+    this.seatButton.hidden = hint === null;
+    const text = this.seatButton.querySelector(".tool-text");
+    if (text) text.textContent = t(hint === "stand" ? "hud.stand" : "hud.sit");
+    this.seatHint.hidden = hint !== "sit";
+  }
+
+  /** Says calmly that the connection is gone, and when it is tried again. */
+  state(state: State): void {
+    if (this.bannerTimer) clearInterval(this.bannerTimer);
+    this.bannerTimer = null;
+    this.banner.hidden = state.kind === "open" || state.kind === "over";
+    if (state.kind === "connecting") {
+      this.banner.replaceChildren(h("span", { class: "pulse" }), h("span", { text: t("banner.connecting") }));
+    }
+    if (state.kind !== "waiting") return;
+    const text = h("span", {});
+    const again = h("button", { class: "inline", text: t("banner.again"), attrs: { type: "button" } });
+    again.addEventListener("click", () => this.visit.connection.again());
+    const tick = (): void => {
+      const seconds = Math.max(0, Math.ceil((state.untilMs - Date.now()) / 1000));
+      const why = state.reason === null ? "" : `${byeWords(state.reason)} `;
+      text.textContent = why + t(why === "" ? "banner.lost" : "banner.retry", { seconds });
+    };
+    tick();
+    this.bannerTimer = setInterval(tick, 500);
+    this.banner.replaceChildren(h("span", { class: "pulse" }), text, again);
+  }
+
+  dispose(): void {
+    if (this.bannerTimer) clearInterval(this.bannerTimer);
+    this.element.remove();
+  }
+}

@@ -1,0 +1,173 @@
+// The first screen: one field and one button for a newcomer, and a way to sign in.
+import type { Invitation, NodeInfo, World } from "../api/node";
+import { enterAsGuest, register, type Session, signIn } from "../api/session";
+import { count, t } from "../i18n";
+import { busy, field, h, say } from "./dom";
+import { words } from "./errors";
+import evening from "./evening.svg?raw";
+import { brand, screen } from "./shell";
+
+/** What is known of who comes and where to. */
+export interface Arrival {
+  node: NodeInfo;
+  session: Session | null;
+  invitation: { code: string; info: Invitation } | null;
+  invitationOver: boolean;
+  world: World | null;
+}
+
+export interface WelcomeDoors {
+  entered(session: Session): void;
+  /** The remembered person does not want to be that person here. */
+  forgotten(): void;
+}
+
+export function scenery(): HTMLElement {
+  const art = h("div", { class: "scenery", attrs: { "aria-hidden": "true" } });
+  art.innerHTML = evening;
+  return art;
+}
+
+export function welcome(arrival: Arrival, doors: WelcomeDoors): void {
+  const card = h("main", { class: "card welcome-card" });
+  screen("welcome", scenery(), h("div", { class: "welcome" }, brand(arrival.node.name), card));
+  const { session } = arrival;
+  if (session) comeBack(card, arrival, session, doors);
+  else if (arrival.invitation && arrival.invitation.info.role !== "guest") newMember(card, arrival, doors);
+  else if (arrival.invitation || arrival.node.registration === "open") guest(card, arrival, doors);
+  else account(card, arrival, doors);
+}
+
+function title(arrival: Arrival): string {
+  const world = arrival.invitation?.info.world?.name ?? arrival.world?.name;
+  if (arrival.invitation) return world ? t("welcome.invited_to", { world }) : t("welcome.invited");
+  return world ? t("welcome.to", { world }) : t("welcome.title");
+}
+
+function whoIsThere(arrival: Arrival): HTMLElement | null {
+  const { world } = arrival;
+  if (!world || world.people === 0) return null;
+  return h("p", { class: "presence", text: count("people", world.people) });
+}
+
+function fill(card: HTMLElement, ...children: (Node | string | null)[]): void {
+  card.replaceChildren(...children.filter((child) => child !== null));
+}
+
+/** A form that says beside its button what went wrong. */
+function form(button: string, deed: () => Promise<Session>, doors: WelcomeDoors, ...rows: Node[]): HTMLFormElement {
+  const wrong = h("p", { class: "wrong", attrs: { role: "alert", hidden: true } });
+  const go = h("button", { class: "primary", text: button, attrs: { type: "submit" } });
+  const element = h("form", { class: "form" }, ...rows, wrong, go);
+  element.addEventListener("submit", (event) => {
+    event.preventDefault();
+    performance.mark("wayside:click");
+    say(wrong, null);
+    void busy(go, async () => {
+      try {
+        doors.entered(await deed());
+      } catch (error) {
+        say(wrong, words(error));
+      }
+    });
+  });
+  return element;
+}
+
+function textButton(text: string, deed: () => void): HTMLElement {
+  const button = h("button", { class: "quiet", text, attrs: { type: "button" } });
+  button.addEventListener("click", deed);
+  return button;
+}
+
+function comeBack(card: HTMLElement, arrival: Arrival, session: Session, doors: WelcomeDoors): void {
+  const go = h("button", { class: "primary", text: t("welcome.enter"), attrs: { type: "button" } });
+  go.addEventListener("click", () => {
+    performance.mark("wayside:click");
+    doors.entered(session);
+  });
+  const world = arrival.invitation?.info.world?.name ?? arrival.world?.name;
+  const other = textButton(t("welcome.other"), () => {
+    if (!session.guest || confirm(t("welcome.other_guest"))) doors.forgotten();
+  });
+  const heading = t("welcome.back", { name: session.name });
+  const lead = world ? h("p", { class: "lead", text: t("welcome.to", { world }) }) : null;
+  fill(card, h("h1", { text: heading }), lead, whoIsThere(arrival), go, other);
+  go.focus();
+}
+
+function guest(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void {
+  const name = field(
+    t("welcome.name"),
+    { name: "name", autocomplete: "nickname", maxlength: 64, required: true, enterkeyhint: "go" },
+    t("welcome.name_hint"),
+  );
+  const deed = (): Promise<Session> =>
+    enterAsGuest(name.input.value.trim(), arrival.invitation?.code ?? null);
+  fill(
+    card,
+    h("h1", { text: title(arrival) }),
+    arrival.invitationOver ? h("p", { class: "lead", text: t("welcome.invitation_over_open") }) : null,
+    whoIsThere(arrival),
+    form(t("welcome.enter"), deed, doors, name.row),
+    textButton(t("welcome.have_account"), () => account(card, arrival, doors)),
+  );
+  name.input.focus();
+}
+
+function newMember(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void {
+  const name = field(t("welcome.name"), {
+    name: "name",
+    autocomplete: "username",
+    maxlength: 64,
+    required: true,
+  });
+  const password = passwordField(t("welcome.password_new"), "new-password", t("welcome.password_hint"));
+  const deed = (): Promise<Session> =>
+    register(name.input.value.trim(), password.input.value, arrival.invitation?.code ?? null);
+  const lead = t("welcome.member_invited", { node: arrival.node.name || arrival.node.server_name });
+  fill(
+    card,
+    h("h1", { text: title(arrival) }),
+    h("p", { class: "lead", text: lead }),
+    form(t("welcome.create"), deed, doors, name.row, password.row),
+    textButton(t("welcome.have_account"), () => account(card, arrival, doors)),
+  );
+  name.input.focus();
+}
+
+function account(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void {
+  const user = field(t("welcome.user"), {
+    name: "username",
+    autocomplete: "username",
+    autocapitalize: "none",
+    spellcheck: "false",
+    required: true,
+  });
+  const password = passwordField(t("welcome.password"), "current-password", null);
+  const deed = (): Promise<Session> => signIn(user.input.value, password.input.value);
+  const open = arrival.invitation !== null || arrival.node.registration === "open";
+  const lead = arrival.invitationOver
+    ? t("welcome.invitation_over")
+    : open
+      ? null
+      : t("welcome.by_invitation");
+  fill(
+    card,
+    h("h1", { text: open ? t("welcome.sign_in") : title(arrival) }),
+    lead === null ? null : h("p", { class: "lead", text: lead }),
+    form(t("welcome.sign_in"), deed, doors, user.row, password.row),
+    open ? textButton(t("welcome.as_guest"), () => welcome(arrival, doors)) : null,
+  );
+  user.input.focus();
+}
+
+function passwordField(
+  label: string,
+  autocomplete: string,
+  hint: string | null,
+): { row: HTMLElement; input: HTMLInputElement } {
+  const least = autocomplete === "new-password" ? 8 : null;
+  const attrs = { type: "password", name: "password", autocomplete, minlength: least };
+  return field(label, { ...attrs, maxlength: 512, required: true }, hint);
+}

@@ -1,0 +1,109 @@
+// What has been said in a room: history, news and one's own words on their way, in one list.
+import type { Said } from "../api/chat";
+import { localpart } from "../api/session";
+
+export interface Line {
+  key: string;
+  eventId: string | null;
+  transaction: string | null;
+  sender: string;
+  body: string;
+  emote: boolean;
+  timeMs: number;
+  state: "sent" | "sending" | "failed";
+  edited: boolean;
+  redacted: boolean;
+}
+
+/** More than this is not kept on the page. */
+const MOST_LINES = 300;
+
+export class ChatLog {
+  readonly lines: Line[] = [];
+  private readonly names = new Map<string, string>();
+  private counter = 0;
+
+  constructor(private readonly own: string) {}
+
+  nameOf(userId: string): string {
+    return this.names.get(userId) ?? localpart(userId);
+  }
+
+  name(userId: string, name: string): void {
+    this.names.set(userId, name);
+  }
+
+  /** Older lines, before everything that is there. */
+  before(history: readonly Said[]): void {
+    const [news] = [this.lines.splice(0)];
+    for (const said of history) this.take(said);
+    for (const line of news) {
+      if (!line.eventId || !this.lines.some((other) => other.eventId === line.eventId)) {
+        this.lines.push(line);
+      }
+    }
+  }
+
+  /** Takes an event in; returns the line where it is a new one that somebody said. */
+  take(said: Said): Line | null {
+    switch (said.kind) {
+      case "named":
+        this.names.set(said.userId, said.name);
+        return null;
+      case "redacted":
+        this.change(said.eventId, (line) => Object.assign(line, { redacted: true, body: "" }));
+        return null;
+      case "edited":
+        this.change(said.eventId, (line) => {
+          // Only who said something can say it differently.
+          if (line.sender === said.sender) Object.assign(line, { edited: true, body: said.body });
+        });
+        return null;
+      case "message":
+        return this.message(said);
+    }
+  }
+
+  private message(said: Extract<Said, { kind: "message" }>): Line | null {
+    if (this.lines.some((line) => line.eventId === said.eventId)) return null;
+    const echo = this.lines.find(
+      (line) =>
+        line.state !== "sent" &&
+        said.sender === this.own &&
+        (said.transaction ? line.transaction === said.transaction : line.body === said.body),
+    );
+    if (echo) {
+      this.confirm(echo, said.eventId);
+      return null;
+    }
+    const { eventId, sender, body, emote, timeMs } = said;
+    return this.push({ eventId, transaction: null, sender, body, emote, timeMs, state: "sent" });
+  }
+
+  /** One's own words, before the node has them. */
+  saying(body: string, transaction: string): Line {
+    const line = { eventId: null, transaction, sender: this.own, body, emote: false };
+    return this.push({ ...line, timeMs: Date.now(), state: "sending" });
+  }
+
+  confirm(line: Line, eventId: string): void {
+    line.eventId = eventId;
+    line.state = "sent";
+    // The event may have come by the instance before the answer to sending it.
+    const twin = this.lines.findIndex((other) => other !== line && other.eventId === eventId);
+    if (twin >= 0) this.lines.splice(twin, 1);
+  }
+
+  private change(eventId: string, how: (line: Line) => void): void {
+    const line = this.lines.find((one) => one.eventId === eventId);
+    if (line) how(line);
+  }
+
+  private push(fields: Omit<Line, "key" | "edited" | "redacted">): Line {
+    this.counter += 1;
+    const line = { ...fields, key: `${this.counter}`, edited: false, redacted: false };
+    this.lines.push(line);
+    if (this.lines.length > MOST_LINES) this.lines.shift();
+    return line;
+  }
+}

@@ -1,0 +1,267 @@
+// From the click on a world to walking in it: the canvas, the loading screen, what lies over it.
+import { inviteGuests, type NodeInfo, shortAlias, type World } from "./api/node";
+import type { Session } from "./api/session";
+import { report, reportVisit } from "./hook";
+import { isKey, t } from "./i18n";
+import type { State } from "./net/connection";
+import { onChange, settings, textScale } from "./settings";
+import { h } from "./ui/dom";
+import { byeWords, words } from "./ui/errors";
+import { Hud } from "./ui/hud";
+import { Loading } from "./ui/loading";
+import { keepDialog, settingsDialog } from "./ui/settings";
+import { dialogIsOpen, notice, screen } from "./ui/shell";
+import { type Audience, Visit } from "./visit/visit";
+import { prepare, theStage } from "./world/backstage";
+import { SceneError } from "./world/scene";
+
+export interface WalkDoors {
+  left(): void;
+  signedOut(): void;
+  session(member: Session): void;
+  again(world: World): void;
+}
+
+/** Begins a visit; the returned function draws what lies over the world anew. */
+export function walk(target: World, who: Session, node: NodeInfo, doors: WalkDoors): () => void {
+  return new Walk(target, who, node, doors).redraw;
+}
+
+/** Makes ready what can be, while somebody still types their name. */
+export function makeReady(world: World | null): void {
+  try {
+    if (theStage().software) document.documentElement.classList.add("plain");
+    if (world) prepare(world.scene.url, world.scene.bytes);
+  } catch (error) {
+    // Somebody who walks in is told; somebody who only looks at the first page need not be.
+    console.warn("the stage cannot be made ready", error);
+  }
+}
+
+class Walk implements Audience {
+  private readonly place: HTMLElement;
+  private readonly loading: Loading;
+  private readonly visit: Visit | null;
+  private readonly unlisten: () => void;
+  private hud: Hud | null = null;
+  private entered = false;
+  private newest: State = { kind: "connecting" };
+
+  constructor(
+    private target: World,
+    private who: Session,
+    private readonly node: NodeInfo,
+    private readonly doors: WalkDoors,
+  ) {
+    report({ phase: "loading" });
+    this.loading = new Loading(target, () => this.leave());
+    this.place = screen("walking", this.loading.element);
+    this.unlisten = onChange(() => this.applyTextSize());
+    this.applyTextSize();
+    this.visit = this.open();
+    reportVisit(this.visit);
+    window.addEventListener("popstate", this.away, { once: true });
+  }
+
+  private open(): Visit | null {
+    try {
+      const stage = theStage();
+      stage.canvas.setAttribute("aria-label", t("hud.scene"));
+      this.place.prepend(stage.canvas);
+      stage.resize();
+      return new Visit(stage, this.target, this.who, this);
+    } catch (error) {
+      console.error(error);
+      this.end(t("error.title"), t("error.webgl"), false);
+      return null;
+    }
+  }
+
+  private readonly away = (): void => this.visit?.leave();
+
+  private applyTextSize(): void {
+    const scale = textScale(settings().textSize);
+    document.documentElement.style.setProperty("--chat-scale", String(scale));
+  }
+
+  world(world: World): void {
+    this.target = world;
+  }
+
+  progress(loaded: number, total: number): void {
+    this.loading.progress(loaded, total);
+  }
+
+  building(): void {
+    this.loading.building();
+  }
+
+  ready(): void {
+    this.entered = true;
+    report({ phase: "walking" });
+    this.redraw();
+    this.loading.done();
+    this.hud?.focusWorld();
+    void this.offerHeadset();
+  }
+
+  /** Draws what lies over the world, in the language of now. */
+  readonly redraw = (): void => {
+    const { visit } = this;
+    if (!visit || !this.entered) return;
+    this.hud?.dispose();
+    this.hud = new Hud(visit, this.who, this.target, {
+      look: () => void this.look(),
+      settings: () => {
+        this.pause(true);
+        settingsDialog(this.redraw, () => this.pause(false));
+      },
+      leave: () => this.leave(),
+      keep: () => this.keep(),
+      invite: () => void this.invite(),
+    });
+    this.place.insertBefore(this.hud.element, this.loading.element.parentNode ? this.loading.element : null);
+    this.hud.state(this.newest);
+  };
+
+  private async offerHeadset(): Promise<void> {
+    const { visit } = this;
+    if (!visit || !(await navigator.xr?.isSessionSupported("immersive-vr").catch(() => false))) return;
+    const { Immersion } = await import("./xr/immersion");
+    const immersion = new Immersion(visit);
+    this.hud?.offerHeadset(() => {
+      immersion.begin().catch((error: unknown) => {
+        console.error(error);
+        notice(t("error.unknown"), "bad");
+      });
+    });
+  }
+
+  private pause(yes: boolean): void {
+    if (this.visit) this.visit.input.paused = yes;
+    if (!yes) this.hud?.focusWorld();
+  }
+
+  private async look(): Promise<void> {
+    this.pause(true);
+    const { avatarDialog } = await import("./ui/avatar");
+    avatarDialog(this.who, () => this.pause(false));
+  }
+
+  private keep(): void {
+    this.pause(true);
+    const kept = (member: Session): void => {
+      this.who = member;
+      this.doors.session(member);
+      this.redraw();
+    };
+    keepDialog(this.node, this.who, kept, () => this.pause(false));
+  }
+
+  private async invite(): Promise<void> {
+    try {
+      const { alias, room_id } = this.target;
+      const short = alias ? shortAlias(alias, this.node.server_name) : room_id;
+      const page = `${location.origin}/w/${encodeURI(short)}`;
+      const open = this.node.registration === "open" || this.who.guest;
+      const link = open ? page : (await inviteGuests(this.who)).link;
+      await navigator.clipboard.writeText(link);
+      notice(t(open ? "hud.invite_page" : "hud.invite_done"));
+    } catch (error) {
+      notice(words(error), "bad");
+    }
+  }
+
+  state(state: State): void {
+    this.newest = state;
+    this.hud?.state(state);
+    if (!this.entered && state.kind === "waiting") {
+      this.loading.say(state.error ? words(state.error) : byeWords(state.reason));
+    }
+    if (state.kind !== "over") return;
+    const { error, reason } = state;
+    if (error) this.failed(error);
+    else this.end(t("over.title", { world: this.target.name }), byeWords(reason), reason !== 5);
+  }
+
+  failed(error: unknown): void {
+    report({ phase: "error", error: String(error) });
+    const status = (error as { status?: number }).status;
+    if (status === 401) {
+      this.stop();
+      this.doors.signedOut();
+      return;
+    }
+    const why = error instanceof SceneError ? t(`error.scene_${error.why}`) : words(error);
+    this.end(t("error.title"), why, !(error instanceof SceneError) || error.why === "unreachable");
+  }
+
+  /** Says why the visit is over and what can be done. */
+  private end(title: string, why: string, canReturn: boolean): void {
+    report({ phase: "over" });
+    this.hud?.dispose();
+    const { target, doors } = this;
+    const back = h("button", { class: "primary", text: t("over.back"), attrs: { type: "button" } });
+    back.addEventListener("click", () => {
+      this.stop();
+      doors.again(target);
+    });
+    const list = h("button", {
+      class: canReturn ? "quiet" : "primary",
+      text: t("over.worlds"),
+      attrs: { type: "button" },
+    });
+    list.addEventListener("click", () => this.leave());
+    const card = h(
+      "div",
+      { class: "over", attrs: { role: "alertdialog", "aria-label": title } },
+      h("div", { class: "card" }, h("h1", { text: title }), h("p", { class: "lead", text: why }), canReturn && back, list),
+    );
+    this.loading.element.remove();
+    this.place.append(card);
+    (canReturn ? back : list).focus();
+  }
+
+  people(): void {
+    this.hud?.people();
+  }
+
+  chat(line: Parameters<Audience["chat"]>[0]): void {
+    this.hud?.chat.update(line, this.who.userId);
+  }
+
+  seat(hint: "sit" | "stand" | null): void {
+    this.hud?.seat(hint);
+  }
+
+  refused(_asked: number, reason: number): void {
+    const key = `refused.${reason}`;
+    if (isKey(key)) notice(t(key), "bad");
+  }
+
+  walked(): void {
+    this.hud?.walked();
+  }
+
+  focusChat(): void {
+    this.hud?.chat.focus();
+  }
+
+  escape(): void {
+    if (!dialogIsOpen()) this.hud?.closeList();
+  }
+
+  private stop(): void {
+    this.unlisten();
+    window.removeEventListener("popstate", this.away);
+    this.hud?.dispose();
+    this.visit?.leave();
+    reportVisit(null);
+  }
+
+  private leave(): void {
+    this.stop();
+    this.doors.left();
+  }
+}
+

@@ -1,0 +1,87 @@
+// Texts in every language, what is read from rooms, and what names become.
+import { describe, expect, it } from "vitest";
+import { readEvent } from "../src/api/chat";
+import { fullAlias, shortAlias } from "../src/api/node";
+import { invitationOf, usernameOf } from "../src/api/session";
+import de from "../src/i18n/de.json";
+import en from "../src/i18n/en.json";
+import { ChatLog } from "../src/visit/chatlog";
+
+const gaps = (text: string): string[] => [...text.matchAll(/\{\w+\}/g)].map(([gap]) => gap).sort();
+
+describe("languages", () => {
+  it("all say the same things with the same gaps", () => {
+    expect(Object.keys(de)).toEqual(Object.keys(en));
+    for (const [key, text] of Object.entries(en)) {
+      expect(gaps(de[key as keyof typeof en]), key).toEqual(gaps(text));
+    }
+  });
+});
+
+describe("names and links", () => {
+  it("become what accounts may be called", () => {
+    expect(usernameOf(" Zoé Müller! ")).toBe("zoe_muller");
+    expect(invitationOf("https://node.example/join/abc-DEF/ ")).toBe("abc-DEF");
+    expect(invitationOf("abc-DEF")).toBe("abc-DEF");
+  });
+
+  it("leave the own node out of addresses", () => {
+    expect(shortAlias("#plaza:node.example", "node.example")).toBe("plaza");
+    expect(shortAlias("#plaza:other.example", "node.example")).toBe("plaza:other.example");
+    expect(fullAlias("plaza", "node.example")).toBe("#plaza:node.example");
+    expect(fullAlias("!room", "node.example")).toBe("!room");
+  });
+});
+
+const message = (eventId: string, body: string, more: object = {}): unknown => ({
+  type: "m.room.message",
+  event_id: eventId,
+  sender: "@ann:n",
+  content: { msgtype: "m.text", body },
+  ...more,
+});
+
+describe("the chat", () => {
+  const take = (log: ChatLog, event: unknown): unknown => {
+    const said = readEvent(event);
+    return said && log.take(said);
+  };
+
+  it("reads messages, edits by their author, and redactions", () => {
+    const log = new ChatLog("@me:n");
+    take(log, message("$1", "helo"));
+    const edit = { "m.new_content": { body: "hello" }, "m.relates_to": { rel_type: "m.replace", event_id: "$1" } };
+    take(log, { ...(message("$2", "") as object), sender: "@eve:n", content: edit });
+    expect(log.lines[0]?.body).toBe("helo");
+    take(log, { ...(message("$3", "") as object), content: edit });
+    expect(log.lines[0]?.body).toBe("hello");
+    take(log, { type: "m.room.redaction", event_id: "$4", redacts: "$1" });
+    expect(log.lines[0]).toMatchObject({ redacted: true, body: "" });
+  });
+
+  it("shows one's own words once, whichever answer comes first", () => {
+    const log = new ChatLog("@ann:n");
+    const first = log.saying("hi", "t1");
+    take(log, message("$1", "hi"));
+    log.confirm(first, "$1");
+    expect(log.lines).toHaveLength(1);
+    const second = log.saying("again", "t2");
+    log.confirm(second, "$2");
+    take(log, message("$2", "again"));
+    expect(log.lines).toHaveLength(2);
+  });
+
+  it("puts history before what has been said since", () => {
+    const log = new ChatLog("@me:n");
+    take(log, message("$2", "news"));
+    const said = [message("$1", "old"), message("$2", "news")].map(readEvent).filter((one) => one !== null);
+    log.before(said);
+    expect(log.lines.map(({ body }) => body)).toEqual(["old", "news"]);
+  });
+
+  it("ignores what it does not know", () => {
+    for (const event of [null, 3, {}, { type: "m.room.message" }, message("$1", "x", { content: {} })]) {
+      expect(readEvent(event)).toBeNull();
+    }
+  });
+});
