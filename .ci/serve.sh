@@ -5,6 +5,7 @@ source "$(dirname "$0")/env.sh"
 
 [ -d "$CARGO_TARGET_DIR/release" ] && cold=no || cold=yes
 .ci/setup.sh run
+.ci/web.sh
 say "building the node; the first time takes some minutes"
 cargo build --release --locked -p wayside --bin wayside
 # The program starts within a second of this: what a newcomer waits for is the build.

@@ -10,6 +10,8 @@ export WAYSIDE_TEST_EXTENT="$extent"
 temperature=cold limit=1800
 [ -d "$CARGO_TARGET_DIR/debug" ] && temperature=warm limit=600
 
+# The node holds the client that browsers are given, so that comes before anything of Rust.
+web() { .ci/web.sh check; }
 # Bins and tests in one command: apart, cargo would choose other features for shared dependencies
 # and build them twice. Clippy cannot share with it, but only checks dependencies (about a third of
 # the cost of building them), and comes first because it answers sooner.
@@ -29,6 +31,7 @@ deny() {
 
 stage setup .ci/setup.sh "$extent"
 stage fmt cargo fmt --all --check
+stage web web
 stage clippy clippy
 stage build build
 stage tests run_tests

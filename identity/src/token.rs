@@ -22,11 +22,14 @@ pub enum Kind {
     Invitation,
     /// `wgst_`: lets somebody in as a guest.
     GuestLink,
+    /// `wvis_`: begins one visit of a world.
+    Visit,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Access, Self::Refresh, Self::Invitation, Self::GuestLink];
+    pub const ALL: [Self; 5] =
+        [Self::Access, Self::Refresh, Self::Invitation, Self::GuestLink, Self::Visit];
 
     /// How its tokens begin.
     #[must_use]
@@ -36,6 +39,7 @@ impl Kind {
             Self::Refresh => "wrt_",
             Self::Invitation => "winv_",
             Self::GuestLink => "wgst_",
+            Self::Visit => "wvis_",
         }
     }
 }

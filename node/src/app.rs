@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context, bail};
 use futures_util::FutureExt;
 use ruma::{OwnedServerName, ServerName};
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Interval, MissedTickBehavior, interval, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wayside_federation::key::ServerKey;
 
@@ -24,6 +27,7 @@ use crate::{
         crowd::Crowd,
         listen::{Door, Hall, Listener},
     },
+    instances::{Instances, Stood},
     ops::{
         certificates::{self, Authority, Certificates},
         descriptors,
@@ -33,11 +37,13 @@ use crate::{
         Ground, Services,
         accounts::Accounts,
         affairs::Affairs,
+        bodies::Bodies,
         content::Content,
         live::{Live, Moment},
         rooms::Rooms,
         social::Social,
         sync::Sync,
+        worlds::Worlds,
     },
     store::{Purpose, Store, blob::Blob},
 };
@@ -52,6 +58,9 @@ const CLOSE: Duration = Duration::from_secs(1);
 const LIVE_SWEEP: Duration = Duration::from_secs(1);
 /// How often requests of long ago are forgotten.
 const FORGETTING: Duration = Duration::from_mins(1);
+
+/// Places where people stand that wait to be written down.
+const STOOD: usize = 4_096;
 
 /// How the names begin of nodes that have been given none.
 const TRY_OUT: &str = "localhost:";
@@ -79,7 +88,8 @@ pub struct Running {
 pub struct Inside {
     /// The services.
     pub services: Services,
-    moments: tokio::sync::mpsc::Receiver<Moment>,
+    moments: mpsc::Receiver<Moment>,
+    stood: mpsc::Receiver<Stood>,
 }
 
 /// Opens the data of a node and constructs its services.
@@ -96,6 +106,8 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     let (server_name, seed, token_key) = settle(&store, &config, purpose, clock).await?;
     let server_key = ServerKey::from_seed(seed, "1").context("reading the node's signing key")?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    // A command beside the node lets nobody in.
+    let threads = if purpose == Purpose::Serving { world_threads(&config) } else { 0 };
     let blob = Blob::disk(&folder.join("blobs"), clock).await;
     let blob = blob.context("opening the folder of files")?;
     let ground =
@@ -105,17 +117,34 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     let accounts = Arc::new(Accounts::new(ground.clone()));
     let rooms = Arc::new(Rooms::new(ground.clone()));
     let social = Arc::new(Social::new(ground.clone(), live.clone()));
+    let (stands, stood) = mpsc::channel(STOOD);
+    let instances = Instances::start(threads, clock, &stands);
+    let instances = Arc::new(instances.context("starting the threads of worlds")?);
+    let content = Arc::new(Content::new(ground.clone(), blob));
+    let bodies = Bodies::new(ground.clone(), content.clone(), instances.clone());
+    let bodies = Arc::new(bodies);
+    let worlds = Worlds::new(
+        ground.clone(),
+        rooms.clone(),
+        social.clone(),
+        content.clone(),
+        bodies.clone(),
+        instances.clone(),
+    );
     let services = Services {
         affairs: Affairs::new(ground.clone(), accounts.clone(), rooms.clone(), social.clone()),
         accounts,
         rooms,
         social,
         sync: Sync::new(ground.clone(), live.clone()),
-        content: Content::new(ground.clone(), blob),
+        content,
+        bodies,
+        worlds: Arc::new(worlds),
+        instances,
         ground,
         live,
     };
-    Ok(Inside { services, moments })
+    Ok(Inside { services, moments, stood })
 }
 
 /// What makes a node itself is settled at its first start and never changes.
@@ -193,8 +222,9 @@ pub fn make_folder(folder: &Path) -> anyhow::Result<()> {
 /// Opens the doors of a node.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
     certificates::check(&config)?;
-    let Inside { services, moments } = open(config, Purpose::Serving).await?;
+    let Inside { services, moments, stood } = open(config, Purpose::Serving).await?;
     services.content.sweep_unfinished().await.context("sweeping unfinished uploads")?;
+    services.worlds.found().await.context("making the first world")?;
     let ground = services.ground.clone();
     let (stop, tasks) = (ground.stop.clone(), ground.tasks.clone());
     let config = &ground.config;
@@ -202,6 +232,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let (remembering, ringing) = services.sync.follow(moments);
     duty(&tasks, "remembering news", remembering);
     duty(&tasks, "ringing for news", ringing);
+    duty(&tasks, "showing what is said in worlds", services.worlds.clone().follow());
+    duty(&tasks, "keeping where people stand", services.worlds.clone().remember(stood));
     let lan = lan_address();
     let certificates = Arc::new(certificates_of(&ground, lan)?);
     let secure = Door::Secure(Arc::new(certificates.config()?));
@@ -220,7 +252,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let lan = lan.filter(|_| !https_at.ip().is_loopback());
     let lan_url = lan.map(|address| url("https", SocketAddr::new(address, https_at.port())));
     let public = public_url(config, lan_url.as_deref(), &http_url, &https_url);
-    let metrics = Metrics::new(ground.clock, ground.store.clone(), certificates.clone());
+    let meter = services.instances.meter();
+    let metrics = Metrics::new(ground.clock, ground.store.clone(), certificates.clone(), meter);
     let places = Places { public, https: https_url.clone() };
     let app = Arc::new(App::new(services, metrics, places));
     let clients = gateway::router(&app, gateway::routes());
@@ -263,6 +296,12 @@ impl Running {
     pub async fn end(self) {
         self.stop.cancel();
         self.tasks.close();
+        // Those inside are told before their connections end, and where they stand is kept.
+        let instances = self.app.services.instances.clone();
+        let ending = tokio::task::spawn_blocking(move || instances.end());
+        if timeout(DRAIN, ending).await.is_err() {
+            tracing::warn!("the threads of worlds did not end in time");
+        }
         if timeout(DRAIN, self.tasks.wait()).await.is_err() {
             tracing::warn!("some requests did not end in time and are cut off");
             self.cut.cancel();
@@ -324,6 +363,15 @@ async fn forget(app: Arc<App>, stop: CancellationToken) {
     let mut seldom = steady(FORGETTING);
     while stop.run_until_cancelled(seldom.tick()).await.is_some() {
         app.services.rooms.forget_requests().await;
+        app.services.worlds.forget_places().await;
+    }
+}
+
+/// How many threads worlds get.
+fn world_threads(config: &Config) -> usize {
+    match config.world_threads {
+        0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
+        threads => threads,
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, BufRead, IsTerminal, Write},
     path::Path,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -13,11 +14,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use wayside::{
     app::{self, Running},
+    bots::{self, Plan},
+    clock::Clock,
     config::{Config, LogFormat},
     ops::certificates,
     services::{
         Services,
         accounts::{DeviceWish, Registering},
+        worlds::{Made, NewWorld},
     },
     store::Purpose,
 };
@@ -286,6 +290,101 @@ pub(crate) async fn room(config: Config, arguments: &ArgMatches) -> anyhow::Resu
     };
     services.ground.store.close().await;
     done
+}
+
+/// Sends bots to a world.
+pub(crate) async fn bots(given: &ArgMatches) -> anyhow::Result<()> {
+    let optional = |name: &str| given.get_one::<String>(name).cloned();
+    let plan = Plan {
+        url: text(given, "url").to_owned(),
+        world: optional("world"),
+        invitation: optional("invitation"),
+        count: given.get_one::<u16>("count").copied().unwrap_or(1).into(),
+        lasts: Duration::from_secs(given.get_one::<u32>("seconds").copied().unwrap_or(1).into()),
+        trust: optional("trust-ca").map(Into::into),
+    };
+    eprintln!("{} bots walk for {} s", plan.count, plan.lasts.as_secs());
+    println!("{}", bots::run(&plan, Clock).await?.json());
+    Ok(())
+}
+
+/// Looks after worlds.
+pub(crate) async fn world(config: Config, arguments: &ArgMatches) -> anyhow::Result<()> {
+    let inside = app::open(config, Purpose::Command).await?;
+    let services = &inside.services;
+    let done = match arguments.subcommand() {
+        Some(("add", given)) => add_world(services, given).await,
+        _ => list_worlds(services).await,
+    };
+    services.ground.store.close().await;
+    done
+}
+
+async fn add_world(services: &Services, given: &ArgMatches) -> anyhow::Result<()> {
+    let owner = given.get_one::<String>("owner").map(|name| named(services, name)).transpose()?;
+    if let Some(owner) = &owner {
+        services.accounts.account(owner).await?.context("there is no such account")?;
+    }
+    let keeper = match &owner {
+        Some(owner) => owner.clone(),
+        None => services.ground.user_id("_wayside")?,
+    };
+    let scene = brought(services, &keeper, text(given, "scene")).await?;
+    let preview = match given.get_one::<String>("preview") {
+        Some(path) => Some(brought(services, &keeper, path).await?),
+        None => None,
+    };
+    let new = NewWorld {
+        owner,
+        name: text(given, "name").to_owned(),
+        description: text(given, "description").to_owned(),
+        scene,
+        preview,
+        capacity: given.get_one::<u16>("capacity").copied().unwrap_or(50),
+        rating: text(given, "rating").to_owned(),
+        alias: given.get_one::<String>("alias").cloned(),
+        public: !given.get_flag("private"),
+    };
+    match services.worlds.make(new).await? {
+        Made::World { room_id, alias, report } => {
+            for issue in &report.issues {
+                println!("{}: {} at {}", issue.code, issue.message, issue.pointer);
+            }
+            println!("{alias} is there now, the room {room_id}.");
+            Ok(())
+        }
+        Made::Refused(report) => {
+            for issue in &report.issues {
+                eprintln!("{}: {} at {}", issue.code, issue.message, issue.pointer);
+            }
+            bail!("the scene cannot be used: mend what is named above and try again")
+        }
+    }
+}
+
+/// Takes a file of this machine in as an upload.
+async fn brought(
+    services: &Services,
+    owner: &ruma::UserId,
+    path: &str,
+) -> anyhow::Result<ruma::OwnedMxcUri> {
+    let bytes = fs::read(path).with_context(|| format!("reading {path}"))?;
+    let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let kind = match name.rsplit('.').next().unwrap_or_default() {
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "webp" => "image/webp",
+        _ => "model/gltf-binary",
+    };
+    Ok(services.worlds.own_upload(owner, bytes, kind, &name).await?)
+}
+
+async fn list_worlds(services: &Services) -> anyhow::Result<()> {
+    for world in services.worlds.list().await? {
+        let alias = world.alias.as_deref().unwrap_or(world.room_id.as_str());
+        println!("{alias} {} ({} people at most)", world.name, world.capacity);
+    }
+    Ok(())
 }
 
 async fn list_rooms(services: &Services) -> anyhow::Result<()> {

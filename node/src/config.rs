@@ -138,6 +138,10 @@ settings! {
     max_upload_bytes: u64 = 25 * 1024 * 1024, Number "26214400";
     /// Most bytes of uploads that one account may keep.
     media_quota_bytes: u64 = 2 * 1024 * 1024 * 1024, Number "2147483648";
+    /// Make a first world, the plaza, when a node starts for the first time.
+    first_world: bool = true, Flag "true";
+    /// Threads on which worlds run; 0 takes half of the processor's, and at least one.
+    world_threads: usize = 0, Number "0";
     /// What to log, for example `info` or `wayside=debug,info`.
     log: String = "info".to_owned(), Text "\"info\"";
     /// How to log: text or json.

@@ -5,9 +5,12 @@
 //! [`store`]; [`app`] is the one place where all of it is constructed.
 
 pub mod app;
+pub mod bots;
 pub mod clock;
 pub mod config;
 pub mod gateway;
+pub mod instances;
 pub mod ops;
+pub mod outbound;
 pub mod services;
 pub mod store;

@@ -7,7 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use wayside::config::{self, Config, KEYS, Kind};
+use wayside::{
+    config::{self, Config, KEYS, Kind},
+    services::worlds::RATINGS,
+};
 use wayside_specs::Role;
 
 fn main() -> ExitCode {
@@ -35,12 +38,13 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another provider of cryptography was installed"))?;
-    let config = Config::load(&given(arguments))?;
+    let config = if name == "bots" { None } else { Some(Config::load(&given(arguments))?) };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
     let done = runtime.block_on(async {
+        let Some(config) = config else { return commands::bots(arguments).await };
         match name {
             "init" => init::init(config, text(arguments, "name")).await,
             "serve" => commands::serve(config).await,
@@ -48,6 +52,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
             "user" => commands::user(config, arguments).await,
             "invite" => commands::invite(config, arguments).await,
             "room" => commands::room(config, arguments).await,
+            "world" => commands::world(config, arguments).await,
             other => anyhow::bail!("there is no command {other}"),
         }
     });
@@ -93,6 +98,8 @@ fn command() -> Command {
                         .help("For how many days"),
                 ),
         ))
+        .subcommand(with_settings(world_command()))
+        .subcommand(bots_command())
         .subcommand(with_settings(
             Command::new("room")
                 .about("Look at the rooms")
@@ -110,6 +117,60 @@ fn command() -> Command {
                         ),
                 ),
         ))
+}
+
+fn bots_command() -> Command {
+    let option = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help);
+    Command::new("bots")
+        .about("Send guests to a world who walk about in it, and say what they saw")
+        .arg(option("url", "The node's address").default_value("http://localhost:8008"))
+        .arg(option("world", "The world's alias or id; without it the node's first"))
+        .arg(option("invitation", "A link for guests, where the node wants one"))
+        .arg(option("trust-ca", "A further authority in PEM to trust"))
+        .arg(
+            option("count", "How many")
+                .value_parser(value_parser!(u16).range(1..=1000))
+                .default_value("10"),
+        )
+        .arg(
+            option("seconds", "For how long")
+                .value_parser(value_parser!(u32).range(1..=3600))
+                .default_value("60"),
+        )
+}
+
+fn world_command() -> Command {
+    let option = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help);
+    let add = Command::new("add")
+        .about("Make a world of a scene")
+        .arg(Arg::new("scene").required(true).help("The scene, a binary glTF file (GLB)"))
+        .arg(option("name", "What the world is called").required(true))
+        .arg(option("description", "What there is to say of it").default_value(""))
+        .arg(option("preview", "Its picture, a PNG, JPEG or WebP file"))
+        .arg(option("alias", "Its address, without # and the node's name; made of its name"))
+        .arg(option("owner", "Who rules it, the name of an account"))
+        .arg(
+            option("capacity", "How many people fit in")
+                .value_parser(value_parser!(u16).range(1..=1000))
+                .default_value("50"),
+        )
+        .arg(
+            option("rating", "For whom it is")
+                .value_parser(RATINGS.to_vec())
+                .default_value(RATINGS[0]),
+        )
+        .arg(
+            Arg::new("private")
+                .long("private")
+                .action(ArgAction::SetTrue)
+                .requires("owner")
+                .help("Only for those who are invited, and in no directory"),
+        );
+    Command::new("world")
+        .about("Look after worlds")
+        .subcommand_required(true)
+        .subcommand(add)
+        .subcommand(Command::new("list").about("List the worlds of the directory"))
 }
 
 fn user_command() -> Command {

@@ -242,15 +242,16 @@ async fn a_guest_stays_by_invitation_where_one_is_needed(stage: &mut Stage) -> R
     let (root, _) = enter(&node, REGISTER, &wish).await?;
     let link = invited(&root, "guest").await?;
 
-    // The page on which a guest comes in asks for what the node will want.
-    let asks = async |node: &Node, link: &Value| -> Result<bool> {
-        let link = link.as_str().context("an invitation")?;
-        let page = reqwest::get(node.http().join(&format!("/join/{link}"))?).await?;
-        Ok(page.error_for_status()?.text().await?.contains("id=\"keep-invitation\""))
+    // The page on which a guest comes in knows by this what the node will want of who stays.
+    let wants = async |node: &Node| -> Result<Value> {
+        let about = reqwest::get(node.http().join("/_wayside/v1/node")?).await?;
+        Ok(about.error_for_status()?.json::<Value>().await?["registration"].clone())
     };
-    ensure!(asks(&node, &link).await?, "nothing asks for an invitation");
-    let ann = stage.person("ann").await?;
-    ensure!(!asks(&stage.node, &invited(&ann, "guest").await?).await?, "nobody needs one there");
+    ensure!(wants(&node).await? == "token" && wants(&stage.node).await? == "open");
+    let text = link.as_str().context("an invitation")?;
+    let role =
+        Client::nobody(node.http())?.get(&format!("/_wayside/v1/invitations/{text}")).await?;
+    ensure!(role["role"] == "guest", "{role}");
 
     let path = format!("{REGISTER}?kind=guest");
     let (guest, _) = enter(&node, &path, &json!({"auth": shown(&link)})).await?;

@@ -175,7 +175,11 @@ impl Attack {
             template: row.path.to_owned(),
             arguments,
             query: self.stage.fill(row.query).await?,
-            body: self.stage.fill(row.body).await?.into_bytes(),
+            body: if row.body == "<vrm>" {
+                self.stage.vrm().await?
+            } else {
+                self.stage.fill(row.body).await?.into_bytes()
+            },
             token,
         })
     }
@@ -234,7 +238,8 @@ impl Attack {
     async fn sample_succeeds(&mut self) -> Result<()> {
         let call = self.call().await?;
         let first = self.make("the sample", &call).await?;
-        if !first.is_success() {
+        let fits = |status: u16| first.status == status;
+        if !self.row.status.map_or(first.is_success(), fits) {
             self.wrong("the sample fails", &first);
         }
         let paths = self.route.paths.clone();

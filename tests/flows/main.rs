@@ -27,3 +27,4 @@ mod serve;
 mod stage;
 mod sync;
 mod talk;
+mod worlds;

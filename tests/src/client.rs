@@ -285,6 +285,12 @@ impl Client {
         Err(CallError::Refused { method: Method::GET, path, status, body: json_or_text(&bytes) })
     }
 
+    /// Any POST of bytes.
+    pub async fn send_bytes(&self, path: &str, bytes: Vec<u8>) -> Result<Value, CallError> {
+        let request = self.request(Method::POST, path).body(bytes);
+        answer_of(Method::POST, path, request).await
+    }
+
     /// Any GET.
     pub async fn get(&self, path: &str) -> Result<Value, CallError> {
         self.call(Method::GET, path, None).await

@@ -30,6 +30,19 @@ impl Metrics {
             .sum()
     }
 
+    /// The counts of a histogram up to the end of each of its buckets, the ends in order.
+    #[must_use]
+    pub fn buckets(&self, name: &str) -> Vec<(f64, f64)> {
+        let wanted = format!("{name}_bucket{{le=\"");
+        let ends = self.0.iter().filter_map(|(series, count)| {
+            let end = series.strip_prefix(&wanted)?.split('"').next()?;
+            Some((end.parse::<f64>().unwrap_or(f64::INFINITY), *count))
+        });
+        let mut ends: Vec<(f64, f64)> = ends.collect();
+        ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+        ends
+    }
+
     /// The names of the metrics, without labels.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(|series| metric_name(series))

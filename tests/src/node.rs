@@ -43,10 +43,11 @@ pub struct Options {
 }
 
 impl Options {
-    /// A node on this data folder with open registration and no rate limit, and no name as yet.
+    /// A node on this data folder with open registration and no rate limit, without a first world,
+    /// and with no name as yet.
     #[must_use]
     pub fn new(data: &Path) -> Self {
-        let flags = "--http 127.0.0.1:0 --https 127.0.0.1:0 --federation 127.0.0.1:0 --registration open --no-rate-limit";
+        let flags = "--http 127.0.0.1:0 --https 127.0.0.1:0 --federation 127.0.0.1:0 --registration open --no-rate-limit --first-world=false";
         Self {
             data: data.to_owned(),
             log: data.with_extension("log"),
@@ -85,6 +86,12 @@ impl Options {
     pub fn without(mut self, name: &str) -> Self {
         self.flags.retain(|flag| flag != name);
         self
+    }
+
+    /// Lets the node make its first world.
+    #[must_use]
+    pub fn with_first_world(self) -> Self {
+        self.without("--first-world=false")
     }
 
     /// Sets a variable of the node's environment.

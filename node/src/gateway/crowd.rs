@@ -27,6 +27,18 @@ struct Open {
     each: HashMap<IpAddr, usize>,
 }
 
+/// The place of one open connection, for those whose connection outlives its requests.
+#[derive(Clone)]
+pub(super) struct Staying {
+    _place: Arc<Place>,
+}
+
+impl Staying {
+    pub(super) fn new(place: Place) -> Self {
+        Self { _place: Arc::new(place) }
+    }
+}
+
 /// The place of one open connection.
 pub(super) struct Place {
     crowd: Arc<Crowd>,

@@ -92,10 +92,16 @@ impl Fault {
         }
         let (status, code) = self.status_and_code();
         let mut body = json!({ "errcode": code, "error": self.to_string() });
-        if let Self::Service(Error::TooOften { retry_ms }) = &self {
-            body["retry_after_ms"] = (*retry_ms).into();
+        let retry_ms = match &self {
+            Self::Service(Error::TooOften { retry_ms } | Error::Crowded { retry_ms, .. }) => {
+                Some(*retry_ms)
+            }
+            _ => None,
+        };
+        if let Some(retry_ms) = retry_ms {
+            body["retry_after_ms"] = retry_ms.into();
         }
-        let failed = !matches!(self, Self::Service(Error::NotYetUploaded));
+        let failed = !matches!(self, Self::Service(Error::NotYetUploaded | Error::Crowded { .. }));
         if status.is_server_error() && failed {
             let id = clock.random_name(8);
             let cause = match &self {
@@ -109,7 +115,7 @@ impl Fault {
         }
         let mut reply = json_reply(&body);
         *reply.status_mut() = status;
-        if let Self::Service(Error::TooOften { retry_ms }) = self {
+        if let Some(retry_ms) = retry_ms {
             let seconds = HeaderValue::from(retry_ms.div_ceil(1000));
             reply.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
@@ -161,6 +167,7 @@ fn service(error: &Error) -> (StatusCode, &'static str) {
         Error::RoomState(_) => (StatusCode::BAD_REQUEST, "M_INVALID_ROOM_STATE"),
         Error::Guest => (StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN"),
         Error::TooOften { .. } => (StatusCode::TOO_MANY_REQUESTS, "M_LIMIT_EXCEEDED"),
+        Error::Crowded { .. } => (StatusCode::SERVICE_UNAVAILABLE, "M_LIMIT_EXCEEDED"),
         Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "M_UNKNOWN"),
         Error::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "M_UNKNOWN"),
         Error::Full => (StatusCode::INSUFFICIENT_STORAGE, "M_UNKNOWN"),

@@ -31,7 +31,7 @@ use tower::ServiceExt;
 use super::{
     Arrival,
     body::{Intake, Pace, Patient},
-    crowd::Crowd,
+    crowd::{Crowd, Staying},
     http::only_https,
 };
 use crate::clock::Clock;
@@ -131,31 +131,40 @@ impl Listener {
             };
             let Some(place) = hall.crowd.enter(peer.ip()) else { continue };
             let (door, router, inside) = (self.door.clone(), self.router.clone(), hall.clone());
+            let staying = Staying::new(place);
             hall.tasks.spawn(async move {
-                let talk = connection(stream, peer, door, router, &inside);
-                // Over, or cut off: either way nothing of it goes on.
+                let talk = connection(stream, peer, door, router, &inside, staying);
+                // Over, or cut off: either way nothing of it goes on but what it was upgraded to.
                 let _over = inside.cut.run_until_cancelled(talk).await;
-                drop(place);
             });
         }
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, door: Door, router: Router, hall: &Hall) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    door: Door,
+    router: Router,
+    hall: &Hall,
+    staying: Staying,
+) {
     // A small answer shall not wait for the next one; where the system refuses, it only comes later.
     let _refused = stream.set_nodelay(true);
     let peer = peer.ip().to_canonical();
     match door {
         Door::Plain { https, proxies } => {
             let only_to = (!may_come_plainly(peer, &proxies)).then_some(https);
-            converse(stream, Arrival { peer, secure: false }, router, only_to, hall).await;
+            let arrival = Arrival { peer, secure: false };
+            converse(stream, arrival, router, only_to, hall, Some(staying)).await;
         }
         Door::Secure(config) => {
             let shaking = timeout(PATIENCE, TlsAcceptor::from(config).accept(stream));
             let Some(shaken) = hall.stop.run_until_cancelled(shaking).await else { return };
             match shaken {
                 Ok(Ok(stream)) => {
-                    converse(stream, Arrival { peer, secure: true }, router, None, hall).await;
+                    let arrival = Arrival { peer, secure: true };
+                    converse(stream, arrival, router, None, hall, Some(staying)).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -175,6 +184,7 @@ async fn converse<S>(
     router: Router,
     only_to: Option<String>,
     hall: &Hall,
+    staying: Option<Staying>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -183,6 +193,7 @@ async fn converse<S>(
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let (router, only_to) = (router.clone(), only_to.clone());
         let (answering, intake) = (Answering::begin(&said), intake.clone());
+        let staying = staying.clone();
         async move {
             let lingers = request.version() < Version::HTTP_2;
             let (head, body) = request.into_parts();
@@ -191,6 +202,9 @@ async fn converse<S>(
             let mut request = Request::from_parts(head, Body::new(body));
             request.extensions_mut().insert(arrival);
             request.extensions_mut().insert(dawdling);
+            if let Some(staying) = staying {
+                request.extensions_mut().insert(staying);
+            }
             if let Some(https) = only_to {
                 return Ok(only_https(&https));
             }
@@ -216,7 +230,7 @@ async fn converse<S>(
         .timer(TokioTimer::new())
         .keep_alive_interval(PATIENCE)
         .max_concurrent_streams(256);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -303,7 +317,7 @@ pub(super) mod tests {
         let (mut near, far) = tokio::io::duplex(64 * 1024);
         let arrival = Arrival { peer, secure: false };
         let hall = hall();
-        let talk = converse(far, arrival, router, only_to, &hall);
+        let talk = converse(far, arrival, router, only_to, &hall, None);
         let ask = async {
             near.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
                 .await

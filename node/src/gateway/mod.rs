@@ -3,6 +3,7 @@
 //! All routes stand in one table ([`routes`]), from which the router is built and the tests
 //! enumerate. A door calls services and never the store.
 
+pub mod assets;
 pub mod body;
 mod claims;
 pub mod crowd;
@@ -13,6 +14,7 @@ mod limit;
 pub mod listen;
 pub mod matrix;
 pub mod table;
+mod ws;
 
 use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -94,6 +96,8 @@ impl App {
 pub fn routes() -> Vec<Route> {
     let mut all = matrix::client::routes();
     all.extend(http::routes());
+    all.extend(assets::routes());
+    all.extend(ws::routes());
     all
 }
 

@@ -33,7 +33,8 @@ async fn node() -> (App, tempfile::TempDir) {
     let authority = Authority::open(&folder.path().join("tls"), "a.test").unwrap();
     let now_ms = ground.clock.now_ms();
     let own = Certificates::own(authority, vec!["a.test".to_owned()], Vec::new(), now_ms).unwrap();
-    let metrics = Metrics::new(ground.clock, ground.store.clone(), Arc::new(own));
+    let meter = services.instances.meter();
+    let metrics = Metrics::new(ground.clock, ground.store.clone(), Arc::new(own), meter);
     let places = Places { public: String::new(), https: String::new() };
     (App::new(services, metrics, places), folder)
 }

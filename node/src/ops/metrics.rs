@@ -2,15 +2,18 @@
 
 use std::{
     fmt, fs,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Instant,
 };
 
 use http::{Method, StatusCode};
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, text::encode},
+    encoding::{
+        DescriptorEncoder, EncodeLabelSet, EncodeLabelValue, EncodeMetric, NoLabelSet, text::encode,
+    },
     metrics::{
+        MetricType,
         counter::{ConstCounter, Counter},
         family::Family,
         gauge::{ConstGauge, Gauge},
@@ -22,6 +25,7 @@ use prometheus_client::{
 use super::certificates::Certificates;
 use crate::{
     clock::Clock,
+    instances::{Meter, Readings},
     store::{Store, WriterCounts},
 };
 
@@ -105,7 +109,12 @@ struct RequestLabels {
 impl Metrics {
     /// The measures of a node on that store.
     #[must_use]
-    pub fn new(clock: Clock, store: Store, certificates: Arc<Certificates>) -> Self {
+    pub fn new(
+        clock: Clock,
+        store: Store,
+        certificates: Arc<Certificates>,
+        worlds: Arc<Meter>,
+    ) -> Self {
         let mut registry = Registry::with_prefix("wayside");
         let requests = Family::<RequestLabels, Counter>::default();
         let seconds = Family::<RouteLabels, Histogram>::new_with_constructor(|| {
@@ -131,7 +140,8 @@ impl Metrics {
             "Connections closed at once because too many were open",
             connections.refused.clone(),
         );
-        registry.register_collector(Box::new(Inside { store: Arc::new(store), certificates }));
+        let inside = Inside { store: Arc::new(store), certificates, worlds };
+        registry.register_collector(Box::new(inside));
         Self { registry: Mutex::new(registry), requests, seconds, in_flight, connections, clock }
     }
 
@@ -163,6 +173,7 @@ impl Metrics {
 struct Inside {
     store: Arc<Store>,
     certificates: Arc<Certificates>,
+    worlds: Arc<Meter>,
 }
 
 impl Collector for Inside {
@@ -186,8 +197,39 @@ impl Collector for Inside {
         let help = "Memory that the process holds";
         gauge("process_resident_memory", help, &Unit::Bytes, resident_bytes())?;
         let help = "When the certificate that is served ends, since the epoch";
-        gauge("certificate_expiry", help, &Unit::Seconds, self.certificates.expiry_s())
+        gauge("certificate_expiry", help, &Unit::Seconds, self.certificates.expiry_s())?;
+        encode_worlds(&self.worlds, &mut encoder)
     }
+}
+
+fn encode_worlds(meter: &Meter, encoder: &mut DescriptorEncoder) -> Result<(), fmt::Error> {
+    let counts = [
+        ("world_frame_bytes", "Bytes handed to the connections of visits", &meter.bytes),
+        ("world_frames_dropped", "Frames dropped for connections that lag", &meter.dropped),
+    ];
+    for (name, help, count) in counts {
+        let metric = ConstCounter::new(count.load(Ordering::Relaxed));
+        metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
+    }
+    let gauges = [
+        ("world_instances", "Instances that run", &meter.instances),
+        ("world_people", "People in them", &meter.people),
+    ];
+    for (name, help, gauge) in gauges {
+        let metric = ConstGauge::new(gauge.load(Ordering::Relaxed));
+        metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
+    }
+    let times = [
+        ("world_tick_lateness", "How late ticks begin", &meter.lateness),
+        ("world_tick_duration", "How long ticks take", &meter.work),
+    ];
+    for (name, help, times) in times {
+        let Readings { sum_s, count, buckets } = times.read();
+        let kind = MetricType::Histogram;
+        let mut metric = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), kind)?;
+        metric.encode_histogram::<NoLabelSet>(sum_s, count, &buckets, None)?;
+    }
+    Ok(())
 }
 
 /// Resident memory in bytes; 0 where the system does not tell.

@@ -79,6 +79,14 @@ pub enum Error {
         /// When it may work again, in milliseconds.
         retry_ms: u64,
     },
+    /// There is no room for them just now.
+    #[error("{why}: try again in {retry_ms} ms")]
+    Crowded {
+        /// What is full.
+        why: String,
+        /// When it may work again, in milliseconds.
+        retry_ms: u64,
+    },
     /// Something on this node failed; the asker gets an id of it and nothing more.
     #[error("something failed on this node")]
     Internal(#[source] anyhow::Error),

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod affairs;
+pub mod bodies;
 pub mod content;
 mod error;
 pub mod filter;
@@ -13,14 +14,16 @@ pub mod live;
 pub mod rooms;
 pub mod social;
 pub mod sync;
+pub mod worlds;
 
 use std::sync::Arc;
 
 use self::{
-    accounts::Accounts, affairs::Affairs, content::Content, live::Live, rooms::Rooms,
-    social::Social, sync::Sync,
+    accounts::Accounts, affairs::Affairs, bodies::Bodies, content::Content, live::Live,
+    rooms::Rooms, social::Social, sync::Sync, worlds::Worlds,
 };
 pub use self::{error::Error, ground::Ground};
+use crate::instances::Instances;
 
 /// All services of a node.
 pub struct Services {
@@ -37,7 +40,13 @@ pub struct Services {
     /// News for clients.
     pub sync: Sync,
     /// Uploads.
-    pub content: Content,
+    pub content: Arc<Content>,
+    /// What people look like.
+    pub bodies: Arc<Bodies>,
+    /// Where they meet.
+    pub worlds: Arc<Worlds>,
+    /// Where worlds run.
+    pub instances: Arc<Instances>,
     /// The things of the moment.
     pub live: Arc<Live>,
 }

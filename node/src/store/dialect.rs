@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr};
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "ground", include_str!("migrations/0001_ground.sql")),
     (2, "graph", include_str!("migrations/0002_graph.sql")),
+    (3, "worlds", include_str!("migrations/0003_worlds.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

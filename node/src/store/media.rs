@@ -121,6 +121,7 @@ pub async fn named(
         for sql in [
             "SELECT DISTINCT blob FROM media WHERE blob IN (LIST)",
             "SELECT DISTINCT made_blob FROM thumbnails WHERE made_blob IN (LIST)",
+            "SELECT blob FROM assets WHERE blob IN (LIST)",
         ] {
             for row in from.conn().0.query(sql).list(&chunk).all().await? {
                 named.insert(row.array(0)?);

@@ -6,6 +6,7 @@
 //! fails is undone alone, and nobody hears of a success before it is on disk.
 
 pub mod accounts;
+pub mod assets;
 pub mod blob;
 pub mod bus;
 mod db;
@@ -15,6 +16,7 @@ mod facts;
 mod group;
 pub mod media;
 pub mod people;
+pub mod places;
 mod postgres;
 pub mod rooms;
 pub mod state;

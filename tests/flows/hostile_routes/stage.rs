@@ -10,7 +10,7 @@ use reqwest::{Method, Url};
 use serde_json::json;
 use wayside_tests::{Client, EventId, PASSWORD, RoomId};
 
-use crate::pictures::png;
+use crate::{pictures::png, worlds::floor};
 
 /// People and things.
 pub(crate) struct Stage {
@@ -175,8 +175,48 @@ impl Stage {
                     alice.post("/_wayside/v1/invitations", &json!({"role": "guest"})).await?;
                 answer["invitation"].as_str().context("no invitation")?.to_owned()
             }
+            "script" => {
+                let page = self.fetched("/").await?;
+                let page = String::from_utf8(page)?;
+                let script = page.split("/web/").nth(1).and_then(|rest| rest.split('"').next());
+                script.context("the page names no script")?.to_owned()
+            }
+            "scene" => {
+                let scene = alice.upload("model/gltf-binary", floor()).await?;
+                format!("mxc://{}", scene.place())
+            }
+            "preview" => {
+                let picture = alice.upload("image/png", png(4, 4, 4)).await?;
+                format!("mxc://{}", picture.place())
+            }
+            "world" => {
+                let scene = Box::pin(self.thing("scene")).await?;
+                let wish = json!({"name": new_name(), "scene": scene});
+                let made = alice.post("/_wayside/v1/worlds", &wish).await?;
+                made["room_id"].as_str().context("no room")?.to_owned()
+            }
+            "asset" => {
+                let world = Box::pin(self.thing("world")).await?;
+                let shown = alice.get(&format!("/_wayside/v1/worlds/{world}")).await?;
+                shown["scene"]["sha256"].as_str().context("no scene")?.to_owned()
+            }
+            "worn" => {
+                let body = self.vrm().await?;
+                let kept = alice.send_bytes("/_wayside/v1/avatars?name=a.vrm", body).await?;
+                kept["sha256"].as_str().context("no hash")?.to_owned()
+            }
             other => bail!("the stage does not know what <{other}> is"),
         })
+    }
+
+    /// A body that can be worn: a generated one.
+    pub(crate) async fn vrm(&self) -> Result<Vec<u8>> {
+        self.fetched("/_wayside/v1/bodies/0000000000000007").await
+    }
+
+    async fn fetched(&self, path: &str) -> Result<Vec<u8>> {
+        let answer = reqwest::get(self.base.join(path)?).await?.error_for_status()?;
+        Ok(answer.bytes().await?.to_vec())
     }
 
     /// A room of Alice's in which Bob is too, with a message that is for them only.

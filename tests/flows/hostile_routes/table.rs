@@ -23,13 +23,15 @@ pub(crate) struct Row {
     pub(crate) ends: bool,
     /// Whether people read it in a browser, so that it refuses with a page.
     pub(crate) page: bool,
+    /// How the sample is answered, where that is no success.
+    pub(crate) status: Option<u16>,
 }
 
 const C: &str = "/_matrix/client/v3";
 
 /// All samples.
 pub(crate) fn rows() -> Vec<Row> {
-    [coming_in(), rooms(), reading(), people(), finding(), media(), own()].concat()
+    [coming_in(), rooms(), reading(), people(), finding(), media(), own(), worlds()].concat()
 }
 
 fn row(method: &'static str, path: &str, arguments: &'static str, body: &'static str) -> Row {
@@ -50,6 +52,7 @@ fn row(method: &'static str, path: &str, arguments: &'static str, body: &'static
         free: &[],
         ends: false,
         page: false,
+        status: None,
     }
 }
 
@@ -296,15 +299,43 @@ fn own() -> Vec<Row> {
     vec![
         page("/", ""),
         page("/join/{invitation}", "<invitation>"),
-        page("/style.css", ""),
-        page("/join.js", ""),
+        page("/w/{world}", "plaza"),
+        page("/web/{name}", "<script>"),
+        page("/manifest.webmanifest", ""),
+        page("/service-worker.js", ""),
         page("/icon.svg", ""),
+        page("/icon-192.png", ""),
+        page("/icon-512.png", ""),
         page("/health/live", ""),
         page("/health/ready", ""),
         page("/metrics", ""),
         post("/_wayside/v1/invitations", "", r#"{"role":"guest","uses":1,"lasts_ms":60000}"#),
         post("/_wayside/v1/account/keep", "", r#"{"password":"<password>"}"#).guest().ends(),
+        get("/_wayside/v1/node", "").nobody(),
+        get("/_wayside/v1/invitations/{invitation}", "<invitation>").nobody(),
         get("/_matrix/federation/v1/version", "").nobody(),
         get("/_matrix/key/v2/server", "").nobody(),
+    ]
+}
+
+fn worlds() -> Vec<Row> {
+    let one = "/_wayside/v1/worlds/{world}";
+    vec![
+        get("/_wayside/v1/worlds", "").nobody(),
+        post(
+            "/_wayside/v1/worlds",
+            "",
+            r#"{"name":"w","description":"d","scene":"<scene>","preview":"<preview>","capacity":5,"rating":"general","public":true}"#,
+        ),
+        get(one, "<world>").nobody(),
+        post("/_wayside/v1/worlds/{world}/visits", "<world>", "{}").anyones(),
+        get("/_wayside/v1/avatar", ""),
+        put("/_wayside/v1/avatar", "", r#"{"variant":3}"#),
+        post("/_wayside/v1/avatars", "", "<vrm>").query("name=a.vrm"),
+        delete("/_wayside/v1/avatars/{hash}", "<worn>", ""),
+        get("/_wayside/v1/assets/{hash}", "<asset>").nobody(),
+        get("/_wayside/v1/bodies/{seed}", "0000000000000001").nobody(),
+        get("/_wayside/v1/motions/{name}", "wave").nobody(),
+        Row { status: Some(426), ..get("/_wayside/v1/realtime", "").nobody() },
     ]
 }

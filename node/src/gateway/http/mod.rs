@@ -1,8 +1,11 @@
-//! The doors of our own: pages for people, health for machines, invitations.
+//! The doors of our own: the client for people, health for machines, worlds, bodies, invitations.
 
-mod pages;
+mod bodies;
+mod client;
+mod plain;
+mod worlds;
 
-pub use self::pages::only_https;
+pub use self::plain::only_https;
 
 use std::net::IpAddr;
 
@@ -17,24 +20,55 @@ use super::{
     fault::Fault,
     table::{Access, Call, Rate, Reply, Route, done, json as reply},
 };
-use crate::services::Error;
+use crate::{config::Registration, services::Error};
 
 /// The routes.
 #[must_use]
 pub fn routes() -> Vec<Route> {
     let member = Access::AtLeast(Role::Member);
-    vec![
-        Route::own(Method::GET, "/", Access::Public, Rate::Read, pages::first),
-        Route::own(Method::GET, "/join/{invitation}", Access::Public, Rate::Read, pages::join),
-        Route::own(Method::GET, "/style.css", Access::Public, Rate::Free, pages::style),
-        Route::own(Method::GET, "/join.js", Access::Public, Rate::Free, pages::script),
-        Route::own(Method::GET, "/icon.svg", Access::Public, Rate::Free, pages::icon),
+    let (node, invitation) = ("/_wayside/v1/node", "/_wayside/v1/invitations/{invitation}");
+    let mut all = vec![
         Route::own(Method::GET, "/health/live", Access::Public, Rate::Free, live),
         Route::own(Method::GET, "/health/ready", Access::Public, Rate::Free, ready),
         Route::own(Method::GET, "/metrics", Access::Public, Rate::Free, metrics),
+        Route::own(Method::GET, node, Access::Public, Rate::Read, about),
+        Route::own(Method::GET, invitation, Access::Public, Rate::Read, look_at_invitation),
         Route::own(Method::POST, "/_wayside/v1/invitations", member, Rate::Write, invite),
         Route::own(Method::POST, "/_wayside/v1/account/keep", Access::Account, Rate::Guess, keep),
-    ]
+    ];
+    all.extend(client::routes());
+    all.extend(worlds::routes());
+    all.extend(bodies::routes());
+    all
+}
+
+/// What a client must know of a node before anybody has signed in.
+async fn about(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let ground = &call.app.services.ground;
+    let registration = match ground.config.registration {
+        Registration::Open => "open",
+        Registration::Token => "token",
+        Registration::Closed => "closed",
+    };
+    Ok(reply(&json!({
+        "server_name": ground.server_name,
+        "name": ground.server_name,
+        "version": env!("CARGO_PKG_VERSION"),
+        "try_out": ground.config.server_name.is_none(),
+        "registration": registration,
+        "public_url": call.app.places.public,
+        "default_world": call.app.services.worlds.first().await?,
+    })))
+}
+
+/// What an invitation gives; the same answer for one that is used up and one that never was.
+async fn look_at_invitation(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let text = call.path.first().map(String::as_str).unwrap_or_default();
+    let invitation = call.app.services.accounts.invitation(text).await?;
+    let invitation = invitation.ok_or_else(|| {
+        Error::NotFound("this link is used up or over: ask for a new one".to_owned())
+    })?;
+    Ok(reply(&json!({ "role": invitation.role.as_str(), "world": null })))
 }
 
 async fn live(_: Call<Bytes>) -> Result<Reply, Fault> {
@@ -124,6 +158,7 @@ async fn keep(call: Call<Bytes>) -> Result<Reply, Fault> {
     let body: KeepBody = read(call.request.body())?;
     let accounts = &call.app.services.accounts;
     accounts.keep_guest(session, body.password, body.invitation.as_deref()).await?;
+    call.app.services.worlds.kept(&session.user_id);
     Ok(done())
 }
 

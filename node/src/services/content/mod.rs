@@ -1,5 +1,6 @@
 //! Uploads and what is made from them.
 
+mod assets;
 mod drawing;
 mod keeping;
 

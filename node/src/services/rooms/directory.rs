@@ -76,7 +76,12 @@ pub struct Listed {
     pub world_readable: bool,
     /// Whether guests may come.
     pub guests_can_join: bool,
+    /// What the room says of itself as a world, as it stands there.
+    pub world: Option<Value>,
 }
+
+/// The type of rooms that are worlds, and of the state that says what they show (MSC3815).
+pub const WORLD: &str = "org.matrix.msc3815.world";
 
 /// Rooms looked at for one page, so that a rare word does not read the whole directory at once.
 const LOOKED_AT: i64 = 1_000;
@@ -158,6 +163,26 @@ impl Rooms {
             return Err(outside());
         }
         Ok(rooms::aliases_of(&mut snapshot, room.room_no).await?)
+    }
+
+    /// What the directory would show of a room, whether it lists it or not, and whether it does.
+    pub async fn listing(&self, room_id: &RoomId) -> Result<Option<(Listed, bool)>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let Some(room) = rooms::room(&mut snapshot, room_id).await? else { return Ok(None) };
+        let published = room.published;
+        Ok(Some((listed(&mut snapshot, room).await?, published)))
+    }
+
+    /// How somebody stands to a room.
+    pub async fn standing(
+        &self,
+        room_id: &RoomId,
+        user_id: &UserId,
+    ) -> Result<Option<Membership>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let Some(room) = rooms::room(&mut snapshot, room_id).await? else { return Ok(None) };
+        let row = rooms::membership(&mut snapshot, room.room_no, user_id).await?;
+        Ok(row.map(|row| row.membership))
     }
 
     /// Whether the public directory lists a room.
@@ -344,7 +369,9 @@ async fn may_set_alias(from: &mut impl Reads, room: &RoomRow, by: &UserId) -> Re
 
 async fn listed(snapshot: &mut Snapshot, room: RoomRow) -> Result<Listed, Error> {
     let key = |kind: StateEventType| StateKey::new(kind, "");
+    let world = key(WORLD.into());
     let keys = vec![
+        world.clone(),
         key(StateEventType::RoomName),
         key(StateEventType::RoomTopic),
         key(StateEventType::RoomAvatar),
@@ -367,6 +394,7 @@ async fn listed(snapshot: &mut Snapshot, room: RoomRow) -> Result<Listed, Error>
         join_rule: text(StateEventType::RoomJoinRules, "join_rule"),
         world_readable: visibility.as_deref() == Some("world_readable"),
         guests_can_join: guests.as_deref() == Some("can_join"),
+        world: held.get(&world).and_then(|it| serde_json::from_str(it.event.content().get()).ok()),
         room_id: room.room_id,
         kind: room.kind,
         joined: room.joined,

@@ -22,7 +22,7 @@ use self::append::Saying;
 pub use self::{
     append::Request,
     create::{NewRoom, Preset},
-    directory::{DirectoryPage, DirectoryPlace, DirectoryQuery, Listed},
+    directory::{DirectoryPage, DirectoryPlace, DirectoryQuery, Listed, WORLD},
     membership::Step,
     read::{Around, MembersAsked, Page, PageAsked},
     view::{Asker, Rendered},

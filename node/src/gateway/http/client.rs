@@ -1,0 +1,138 @@
+//! The browser client, as it was built beside the node and embedded in it.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
+
+use crate::gateway::{
+    fault::Fault,
+    table::{Access, Call, Rate, Reply, Route},
+};
+
+/// One file of the client.
+struct Page {
+    /// Its path below the root.
+    path: &'static str,
+    bytes: &'static [u8],
+    /// The same compressed with brotli, where that is smaller.
+    brotli: Option<&'static [u8]>,
+}
+
+include!(concat!(env!("OUT_DIR"), "/client.rs"));
+
+/// What the client may do: nothing that this node does not serve, but talk to other nodes.
+const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+                      connect-src 'self' https: http: ws: wss: blob: data:; \
+                      img-src 'self' blob: data:; media-src 'self' blob:; worker-src 'self' blob:; \
+                      manifest-src 'self'; font-src 'self'; form-action 'self'; \
+                      frame-ancestors 'none'; base-uri 'none'";
+
+pub(super) fn routes() -> Vec<Route> {
+    let page = |path: &str| Route::own(Method::GET, path, Access::Public, Rate::Free, page);
+    let file = |path: &str| Route::own(Method::GET, path, Access::Public, Rate::Free, file);
+    vec![
+        page("/"),
+        page("/join/{invitation}"),
+        page("/w/{world}"),
+        file("/web/{name}"),
+        file("/manifest.webmanifest"),
+        file("/service-worker.js"),
+        file("/icon.svg"),
+        file("/icon-192.png"),
+        file("/icon-512.png"),
+    ]
+}
+
+/// The page itself, whatever it will show.
+async fn page(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let mut reply = found("index.html", call.request.headers())?;
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(reply)
+}
+
+async fn file(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let path = call.request.uri().path().trim_start_matches('/').to_owned();
+    let mut reply = found(&path, call.request.headers())?;
+    // The names below /web/ hold the hash of what they name.
+    let keep =
+        if path.starts_with("web/") { "public, max-age=31536000, immutable" } else { "no-cache" };
+    reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
+    Ok(reply)
+}
+
+fn found(path: &str, asked: &HeaderMap) -> Result<Reply, Fault> {
+    let at = PAGES.binary_search_by_key(&path, |page| page.path);
+    let page = at.map(|at| &PAGES[at]).map_err(|_| Fault::Unrecognized)?;
+    let etag = format!("\"{BUILD}\"");
+    let known = asked.get(header::IF_NONE_MATCH).and_then(|it| it.to_str().ok());
+    let not_modified = known == Some(&etag);
+    let takes_brotli = asked.get(header::ACCEPT_ENCODING).and_then(|it| it.to_str().ok());
+    let takes_brotli = takes_brotli.is_some_and(|it| {
+        it.split(',').any(|it| it.split(';').next().map(str::trim) == Some("br"))
+    });
+    let compressed = page.brotli.filter(|_| takes_brotli);
+    let body = if not_modified { &[][..] } else { compressed.unwrap_or(page.bytes) };
+    let mut reply = Reply::new(Bytes::from_static(body).into());
+    if not_modified {
+        *reply.status_mut() = http::StatusCode::NOT_MODIFIED;
+    }
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind_of(path)));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if compressed.is_some() && !not_modified {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("br"));
+    }
+    if let Ok(etag) = HeaderValue::try_from(etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    Ok(reply)
+}
+
+fn kind_of(path: &str) -> &'static str {
+    match path.rsplit('.').next().unwrap_or_default() {
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "json" => "application/json",
+        "webmanifest" => "application/manifest+json",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "wasm" => "application/wasm",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_whole() {
+        assert!(PAGES.is_sorted_by_key(|page| page.path));
+        for path in ["index.html", "manifest.webmanifest", "service-worker.js", "icon.svg"] {
+            assert!(found(path, &HeaderMap::new()).is_ok(), "{path}");
+        }
+        assert!(found("../Cargo.toml", &HeaderMap::new()).is_err());
+        let html = PAGES.iter().find(|page| page.path == "index.html").unwrap().bytes;
+        let html = std::str::from_utf8(html).unwrap();
+        for part in html.split('"').filter(|part| part.starts_with("/web/")) {
+            let path = part.trim_start_matches('/');
+            assert!(found(path, &HeaderMap::new()).is_ok(), "the page names {path}");
+        }
+    }
+
+    #[test]
+    fn who_takes_brotli_gets_it() {
+        let mut asked = HeaderMap::new();
+        let plain = found("index.html", &asked).unwrap();
+        assert!(!plain.headers().contains_key(header::CONTENT_ENCODING));
+        asked.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, br;q=0.9"));
+        let packed = found("index.html", &asked).unwrap();
+        assert_eq!(packed.headers()[header::CONTENT_ENCODING], "br");
+        let etag = packed.headers()[header::ETAG].clone();
+        asked.insert(header::IF_NONE_MATCH, etag);
+        assert_eq!(found("index.html", &asked).unwrap().status(), 304);
+    }
+}

@@ -1,0 +1,146 @@
+//! Our own API of worlds and visits.
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use ruma::{OwnedMxcUri, OwnedRoomOrAliasId, RoomOrAliasId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wayside_specs::Role;
+
+use super::read;
+use crate::{
+    gateway::{
+        claims,
+        fault::Fault,
+        table::{Access, Call, Rate, Reply, Route, json as reply},
+    },
+    services::{
+        bodies::asset_path,
+        worlds::{Made, NewWorld, RATINGS, World},
+    },
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    let (public, member) = (Access::Public, Access::AtLeast(Role::Member));
+    let (worlds, one) = ("/_wayside/v1/worlds", "/_wayside/v1/worlds/{world}");
+    let visits = "/_wayside/v1/worlds/{world}/visits";
+    vec![
+        Route::own(Method::GET, worlds, public, Rate::Read, list),
+        Route::own(Method::POST, worlds, member, Rate::Media, make),
+        Route::own(Method::GET, one, public, Rate::Read, get),
+        Route::own(Method::POST, visits, Access::Account, Rate::Write, visit),
+    ]
+}
+
+/// The worlds of this node. Who is in them is told to those who live here.
+async fn list(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let names = asker(&call).await?.is_some();
+    let worlds = call.app.services.worlds.list().await?;
+    let worlds: Vec<Value> = worlds.iter().map(|world| shown(world, names)).collect();
+    Ok(reply(&json!({ "worlds": worlds })))
+}
+
+async fn get(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let asker = asker(&call).await?;
+    let asker = asker.as_ref().map(|session| &*session.user_id);
+    let world = call.app.services.worlds.get(&named(&call)?, asker).await?;
+    Ok(reply(&shown(&world, asker.is_some())))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MakeBody {
+    name: String,
+    #[serde(default)]
+    description: String,
+    scene: OwnedMxcUri,
+    preview: Option<OwnedMxcUri>,
+    capacity: Option<u16>,
+    rating: Option<String>,
+    public: Option<bool>,
+}
+
+async fn make(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
+    let body: MakeBody = read(call.request.body())?;
+    let new = NewWorld {
+        owner: Some(session.user_id.clone()),
+        name: body.name,
+        description: body.description,
+        scene: body.scene,
+        preview: body.preview,
+        capacity: body.capacity.unwrap_or(50),
+        rating: body.rating.unwrap_or_else(|| RATINGS[0].to_owned()),
+        alias: None,
+        public: body.public.unwrap_or(true),
+    };
+    Ok(match call.app.services.worlds.make(new).await? {
+        Made::World { room_id, alias, report } => {
+            reply(&json!({ "room_id": room_id, "alias": alias, "report": report }))
+        }
+        Made::Refused(report) => refused("the scene cannot be used", &json!(report)),
+    })
+}
+
+/// Nothing can be wished for yet.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VisitBody {}
+
+/// Lets somebody in: the ticket begins a visit at one of the transports (specs/realtime.md).
+async fn visit(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
+    let VisitBody {} = read(call.request.body())?;
+    let granted = call.app.services.worlds.grant(session, &named(&call)?).await?;
+    Ok(reply(&json!({
+        "ticket": granted.ticket,
+        "expires_ms": granted.lasts_ms,
+        "transports": [{ "kind": "websocket", "url": "/_wayside/v1/realtime" }],
+        "world": shown(&granted.world, true),
+    })))
+}
+
+/// A file was looked into and is not taken.
+pub(super) fn refused(why: &str, report: &Value) -> Reply {
+    let body = json!({ "errcode": "M_INVALID_PARAM", "error": why, "report": report });
+    let mut answer = reply(&body);
+    *answer.status_mut() = StatusCode::BAD_REQUEST;
+    answer
+}
+
+fn shown(world: &World, names: bool) -> Value {
+    let mut value = json!({
+        "room_id": world.room_id,
+        "alias": world.alias,
+        "name": world.name,
+        "description": world.description,
+        "preview": world.preview.map(|blob| asset_path(&blob)),
+        "scene": {
+            "url": asset_path(&world.scene),
+            "sha256": hex::encode(world.scene),
+            "bytes": world.scene_bytes,
+        },
+        "people": world.people,
+        "capacity": world.capacity,
+        "rating": world.rating,
+    });
+    if names {
+        value["names"] = json!(world.names);
+    }
+    value
+}
+
+fn named(call: &Call<Bytes>) -> Result<OwnedRoomOrAliasId, Fault> {
+    let text = call.path.first().map(String::as_str).unwrap_or_default();
+    RoomOrAliasId::parse(text)
+        .map_err(|_| Fault::BadParameter(format!("{text:?} is no room and no alias")))
+}
+
+/// Who asks on a route that anybody may ask, if they say so; a token that is none is refused.
+async fn asker(call: &Call<Bytes>) -> Result<Option<crate::services::accounts::Session>, Fault> {
+    let request = &call.request;
+    let Some(token) = claims::token(request.headers(), request.uri().query()) else {
+        return Ok(None);
+    };
+    Ok(Some(call.app.services.accounts.session(&token, call.address).await?))
+}

@@ -1,0 +1,309 @@
+//! Where the instances of worlds run: on threads of their own, reached by bounded mailboxes.
+//!
+//! A shard is one thread with many instances. It waits for an absolute deadline, takes what has come
+//! for its instances, lets a tick pass, and hands each visit one batch of frames. Whoever holds a
+//! [`Visit`] puts frames into the shard's mailbox and takes batches out of its own; neither ever makes
+//! the shard wait. Nothing here is the only copy of anything: an instance that is gone is opened again
+//! by the next visit.
+
+mod meter;
+mod shard;
+mod visit;
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{SyncSender, TrySendError},
+    },
+    thread::JoinHandle,
+};
+
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use wayside_world::{
+    realtime::{Bye, FromClient, Pose, Visitor},
+    scene::Scene,
+};
+
+pub use self::{
+    meter::{Meter, Readings},
+    visit::{Batch, Batches, Over, Visit},
+};
+use self::{
+    shard::{Command, Entering, World},
+    visit::Ending,
+};
+use crate::clock::Clock;
+
+/// Commands that wait for the next tick of a shard; what comes when as many wait is refused.
+const MAILBOX: usize = 16_384;
+/// How many instances there are on one node at most.
+const INSTANCES: usize = 1_024;
+
+/// The instances of this process.
+pub struct Instances {
+    shards: Vec<Shard>,
+    open: Mutex<HashMap<OwnedRoomId, Opened>>,
+    numbers: AtomicUsize,
+    meter: Arc<Meter>,
+}
+
+struct Shard {
+    mailbox: SyncSender<Command>,
+    stop: CancellationToken,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// An instance as those see it who look from outside.
+#[derive(Clone)]
+struct Opened {
+    number: usize,
+    shard: usize,
+    crowd: Arc<Crowd>,
+}
+
+/// Who is in an instance, shared with its shard, which alone changes it.
+#[derive(Debug, Default)]
+pub struct Crowd {
+    people: Mutex<HashMap<OwnedUserId, String>>,
+    count: AtomicUsize,
+    gone: AtomicUsize,
+}
+
+impl Crowd {
+    /// How many are in.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// What some of them are called.
+    #[must_use]
+    pub fn names(&self, most: usize) -> Vec<String> {
+        self.people().values().take(most).cloned().collect()
+    }
+
+    /// Whether the instance has ended.
+    fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire) > 0
+    }
+
+    fn end(&self) {
+        self.gone.store(1, Ordering::Release);
+        self.people().clear();
+        self.count.store(0, Ordering::Relaxed);
+    }
+
+    fn put(&self, user_id: OwnedUserId, name: String) {
+        let mut people = self.people();
+        people.insert(user_id, name);
+        self.count.store(people.len(), Ordering::Relaxed);
+    }
+
+    fn remove(&self, user_id: &UserId) {
+        let mut people = self.people();
+        people.remove(user_id);
+        self.count.store(people.len(), Ordering::Relaxed);
+    }
+
+    fn people(&self) -> MutexGuard<'_, HashMap<OwnedUserId, String>> {
+        self.people.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What changed of somebody.
+#[derive(Clone, Debug)]
+pub enum Changed {
+    /// What they are called.
+    Name(String),
+    /// The body that they wear.
+    Avatar(String),
+    /// They are no guest any more.
+    Kept,
+}
+
+/// Where somebody stands, to be remembered for when they come back.
+#[derive(Clone, Debug)]
+pub struct Stood {
+    /// In which world.
+    pub room_id: OwnedRoomId,
+    /// Who.
+    pub user_id: OwnedUserId,
+    /// Where.
+    pub pose: Pose,
+}
+
+/// An instance cannot take anybody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Closed {
+    /// As many are in as may be.
+    #[error("the world is full")]
+    Full,
+    /// The node ends, or has more to do than it can.
+    #[error("this node cannot let anybody in just now")]
+    Busy,
+}
+
+impl Instances {
+    /// Starts so many threads; without any nobody can visit. They say through `stood` where people
+    /// are, now and then and when they leave; the channel closes when all have ended.
+    pub fn start(shards: usize, clock: Clock, stood: &mpsc::Sender<Stood>) -> io::Result<Self> {
+        let meter = Arc::new(Meter::default());
+        let start = |number| shard::start(number, clock, meter.clone(), stood.clone());
+        let shards = (0..shards).map(start).collect::<io::Result<_>>()?;
+        Ok(Self { shards, open: Mutex::default(), numbers: AtomicUsize::new(0), meter })
+    }
+
+    /// What the shards measure of themselves.
+    #[must_use]
+    pub fn meter(&self) -> Arc<Meter> {
+        self.meter.clone()
+    }
+
+    /// Who is in a world just now, if it runs.
+    #[must_use]
+    pub fn crowd(&self, room_id: &RoomId) -> Option<Arc<Crowd>> {
+        let opened = self.open().get(room_id).cloned()?;
+        (!opened.crowd.is_gone()).then_some(opened.crowd)
+    }
+
+    /// All worlds that run, with those inside.
+    #[must_use]
+    pub fn all(&self) -> Vec<(OwnedRoomId, Vec<OwnedUserId>)> {
+        let inside = |crowd: &Crowd| crowd.people().keys().cloned().collect();
+        self.open().iter().map(|(room, opened)| (room.clone(), inside(&opened.crowd))).collect()
+    }
+
+    /// Begins a visit in the world's instance, which is opened where none runs.
+    pub async fn visit(
+        &self,
+        room_id: &RoomId,
+        scene: &Arc<Scene>,
+        capacity: u16,
+        user_id: &UserId,
+        who: Visitor,
+        at: Option<Pose>,
+    ) -> Result<Visit, Closed> {
+        // The instance may end between finding it and coming in: then another is opened, once.
+        for _ in 0..2 {
+            let opened = self.opened(room_id, scene, capacity)?;
+            let shard = &self.shards[opened.shard];
+            let (ending, over) = Ending::new();
+            let (frames, batches) = visit::mailbox();
+            let (entered, answer) = tokio::sync::oneshot::channel();
+            let entering = Entering {
+                user_id: user_id.to_owned(),
+                who: who.clone(),
+                at,
+                frames,
+                ending,
+                entered,
+            };
+            let command = Command::Enter { instance: opened.number, entering: Box::new(entering) };
+            shard.mailbox.try_send(command).map_err(|_| Closed::Busy)?;
+            match answer.await {
+                Ok(Ok(number)) => {
+                    let mailbox = shard.mailbox.clone();
+                    return Ok(Visit::new(opened.number, number, mailbox, batches, over));
+                }
+                Ok(Err(closed)) => return Err(closed),
+                Err(_) => self.forget(room_id, opened.number),
+            }
+        }
+        Err(Closed::Busy)
+    }
+
+    /// Shows everybody in a world an event of its room.
+    pub fn show(&self, room_id: &RoomId, event: String) {
+        self.tell(room_id, |instance| Command::Show { instance, event });
+    }
+
+    /// Ends somebody's visit in a world.
+    pub fn remove(&self, room_id: &RoomId, user_id: &UserId, why: Bye) {
+        let user_id = user_id.to_owned();
+        self.tell(room_id, |instance| Command::Remove { instance, user_id, why });
+    }
+
+    /// Tells everybody how somebody's name or body changed, wherever they are.
+    pub fn change(&self, user_id: &UserId, changed: &Changed) {
+        let rooms: Vec<OwnedRoomId> = self.open().keys().cloned().collect();
+        for room_id in rooms {
+            let (user_id, changed) = (user_id.to_owned(), changed.clone());
+            self.tell(&room_id, |instance| Command::Change { instance, user_id, changed });
+        }
+    }
+
+    /// Ends all instances: everybody is told to come again, and the threads end.
+    pub fn end(&self) {
+        for shard in &self.shards {
+            shard.stop.cancel();
+        }
+        for shard in &self.shards {
+            let thread = shard.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if thread.is_some_and(|thread| thread.join().is_err()) {
+                tracing::error!("a shard broke off");
+            }
+        }
+    }
+
+    fn tell(&self, room_id: &RoomId, command: impl FnOnce(usize) -> Command) {
+        let Some(opened) = self.open().get(room_id).cloned() else { return };
+        match self.shards[opened.shard].mailbox.try_send(command(opened.number)) {
+            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+            Err(TrySendError::Full(_)) => {
+                tracing::warn!("a shard is too busy to be told of a change");
+            }
+        }
+    }
+
+    fn opened(
+        &self,
+        room_id: &RoomId,
+        scene: &Arc<Scene>,
+        capacity: u16,
+    ) -> Result<Opened, Closed> {
+        if self.shards.is_empty() {
+            return Err(Closed::Busy);
+        }
+        let mut open = self.open();
+        if let Some(opened) = open.get(room_id).filter(|opened| !opened.crowd.is_gone()) {
+            return Ok(opened.clone());
+        }
+        open.retain(|_, opened| !opened.crowd.is_gone());
+        if open.len() >= INSTANCES {
+            return Err(Closed::Busy);
+        }
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let opened = Opened { number, shard: number % self.shards.len(), crowd: Arc::default() };
+        let world = World { room_id: room_id.to_owned(), scene: scene.clone(), capacity };
+        let crowd = opened.crowd.clone();
+        let command = Command::Open { instance: number, world, crowd };
+        let mailbox = &self.shards[opened.shard].mailbox;
+        mailbox.try_send(command).map_err(|_| Closed::Busy)?;
+        open.insert(room_id.to_owned(), opened.clone());
+        Ok(opened)
+    }
+
+    fn forget(&self, room_id: &RoomId, number: usize) {
+        let mut open = self.open();
+        if open.get(room_id).is_some_and(|opened| opened.number == number) {
+            open.remove(room_id);
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<OwnedRoomId, Opened>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a frame may be dropped when there is no room for it.
+fn may_be_lost(frame: &FromClient) -> bool {
+    matches!(frame, FromClient::Input { .. } | FromClient::Ping { .. })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,432 @@
+//! One thread of instances: takes commands, lets ticks pass on time, hands out frames.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex,
+        atomic::Ordering,
+        mpsc::{Receiver, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use ruma::{OwnedRoomId, OwnedUserId, UserId};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use wayside_world::{
+    instance::{Instance, Slot, To},
+    realtime::{Bye, FromClient, Pose, TICK_HZ, Visitor, is_snapshot},
+    scene::Scene,
+};
+
+use super::{
+    Changed, Closed, Crowd, MAILBOX, Meter, Shard, Stood,
+    visit::{Batch, Ending},
+};
+use crate::clock::Clock;
+
+/// Between two ticks.
+const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / TICK_HZ as u64);
+/// A shard that is later than this leaves ticks out instead of hurrying after them.
+const TOO_LATE: Duration = Duration::from_millis(250);
+/// An instance without people ends after so many ticks: a minute.
+const EMPTY_TICKS: u32 = 60 * TICK_HZ as u32;
+/// Where people stand is remembered every ten seconds, for the case that the node is killed.
+const REMEMBER_TICKS: u32 = 10 * TICK_HZ as u32;
+/// A connection that takes nothing for so many ticks is too slow: ten seconds.
+const SLOW_TICKS: u32 = 10 * TICK_HZ as u32;
+/// Most bytes of frames that must arrive and wait for a slow connection.
+const BACKLOG_BYTES: usize = 512 * 1024;
+/// Bytes that a frame costs beside its own.
+const FRAME_COST: usize = 64;
+
+/// A visit: its place in the instance, and which of those that had that place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Number {
+    pub(super) slot: Slot,
+    pub(super) nth: u64,
+}
+
+/// What a shard is asked to do.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Open an instance.
+    Open { instance: usize, world: World, crowd: Arc<Crowd> },
+    /// Let somebody in.
+    Enter { instance: usize, entering: Box<Entering> },
+    /// A client said something.
+    Frame { instance: usize, visit: Number, frame: FromClient },
+    /// Show an event of the room.
+    Show { instance: usize, event: String },
+    /// End somebody's visit.
+    Remove { instance: usize, user_id: OwnedUserId, why: Bye },
+    /// Somebody's name or body changed.
+    Change { instance: usize, user_id: OwnedUserId, changed: Changed },
+}
+
+/// Of what an instance is a copy.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) room_id: OwnedRoomId,
+    pub(super) scene: Arc<Scene>,
+    pub(super) capacity: u16,
+}
+
+/// Somebody who comes in.
+#[derive(Debug)]
+pub(super) struct Entering {
+    pub(super) user_id: OwnedUserId,
+    pub(super) who: Visitor,
+    pub(super) at: Option<Pose>,
+    pub(super) frames: mpsc::Sender<Batch>,
+    pub(super) ending: Ending,
+    pub(super) entered: oneshot::Sender<Result<Number, Closed>>,
+}
+
+/// Starts a shard's thread.
+pub(super) fn start(
+    number: usize,
+    clock: Clock,
+    meter: Arc<Meter>,
+    stood: mpsc::Sender<Stood>,
+) -> io::Result<Shard> {
+    let (mailbox, commands) = sync_channel(MAILBOX);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let running = Running { clock, meter, stood, halls: BTreeMap::new() };
+    let run = move || running.run(&commands, &stopped);
+    let thread = thread::Builder::new().name(format!("shard-{number}")).spawn(run)?;
+    Ok(Shard { mailbox, stop, thread: Mutex::new(Some(thread)) })
+}
+
+/// The instances of one thread.
+struct Running {
+    clock: Clock,
+    meter: Arc<Meter>,
+    stood: mpsc::Sender<Stood>,
+    halls: BTreeMap<usize, Hall>,
+}
+
+impl Running {
+    /// Ticks until it is told to stop; then tells everybody that the node ends.
+    fn run(mut self, commands: &Receiver<Command>, stop: &CancellationToken) {
+        let mut due = self.clock.instant() + PERIOD;
+        while !stop.is_cancelled() {
+            let begun = self.wait_until(due);
+            // 1. What has come.
+            while let Ok(command) = commands.try_recv() {
+                self.obey(command);
+            }
+            // 2. Time passes; an instance that breaks off takes nobody else with it.
+            self.each(Hall::tick);
+            let ended = self.clock.instant();
+            self.meter.ticked(begun.saturating_duration_since(due), ended.duration_since(begun));
+            due += PERIOD;
+            if ended.saturating_duration_since(due) > TOO_LATE {
+                due = ended + PERIOD;
+            }
+        }
+        self.each(|hall| {
+            hall.end(Bye::Ending);
+            false
+        });
+    }
+
+    fn wait_until(&self, due: Instant) -> Instant {
+        loop {
+            let now = self.clock.instant();
+            match due.checked_duration_since(now) {
+                Some(left) if !left.is_zero() => thread::sleep(left),
+                _ => return now,
+            }
+        }
+    }
+
+    /// Does something with every instance; those are gone where it says `false`, or breaks off.
+    fn each(&mut self, work: impl Fn(&mut Hall) -> bool) {
+        let meter = &self.meter;
+        self.halls.retain(|number, hall| {
+            let stays = catch_unwind(AssertUnwindSafe(|| work(hall)));
+            if stays.is_err() {
+                tracing::error!(number, "an instance broke off; those in it come again");
+                hall.end(Bye::Broken);
+            }
+            let stays = stays.unwrap_or(false);
+            if !stays {
+                hall.crowd.end();
+                meter.instances.fetch_sub(1, Ordering::Relaxed);
+            }
+            stays
+        });
+    }
+
+    fn obey(&mut self, command: Command) {
+        let number = match &command {
+            Command::Open { instance, .. }
+            | Command::Enter { instance, .. }
+            | Command::Frame { instance, .. }
+            | Command::Show { instance, .. }
+            | Command::Remove { instance, .. }
+            | Command::Change { instance, .. } => *instance,
+        };
+        if let Command::Open { world, crowd, .. } = command {
+            self.meter.instances.fetch_add(1, Ordering::Relaxed);
+            let hall = Hall::new(world, crowd, self.meter.clone(), self.stood.clone());
+            self.halls.insert(number, hall);
+            return;
+        }
+        // Of one that is gone: who comes in learns it by the answer that is dropped.
+        let Some(hall) = self.halls.get_mut(&number) else { return };
+        if catch_unwind(AssertUnwindSafe(|| hall.obey(command))).is_err() {
+            tracing::error!(number, "an instance broke off; those in it come again");
+            hall.end(Bye::Broken);
+            hall.crowd.end();
+            self.meter.instances.fetch_sub(1, Ordering::Relaxed);
+            self.halls.remove(&number);
+        }
+    }
+}
+
+/// An instance with the connections of those in it.
+struct Hall {
+    room_id: OwnedRoomId,
+    instance: Instance,
+    lines: Vec<Option<Line>>,
+    crowd: Arc<Crowd>,
+    meter: Arc<Meter>,
+    stood: mpsc::Sender<Stood>,
+    visits: u64,
+    empty_ticks: u32,
+}
+
+/// The way to one visit.
+struct Line {
+    number: Number,
+    user_id: OwnedUserId,
+    frames: mpsc::Sender<Batch>,
+    ending: Ending,
+    /// The frames of this tick, and those of earlier ones that must arrive and were not taken yet.
+    waiting: Batch,
+    waiting_bytes: usize,
+    /// Ticks since the connection took frames, while some wait.
+    stuck_ticks: u32,
+}
+
+impl Hall {
+    fn new(world: World, crowd: Arc<Crowd>, meter: Arc<Meter>, stood: mpsc::Sender<Stood>) -> Self {
+        let World { room_id, scene, capacity } = world;
+        let instance = Instance::new(scene, capacity);
+        Self {
+            room_id,
+            instance,
+            lines: Vec::new(),
+            crowd,
+            meter,
+            stood,
+            visits: 0,
+            empty_ticks: 0,
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Open { .. } => {}
+            Command::Enter { entering, .. } => self.enter(*entering),
+            Command::Frame { visit, frame, .. } => {
+                // Of a visit whose place somebody else has by now, nothing is believed.
+                if self.line(visit.slot).is_some_and(|line| line.number == visit)
+                    && let Err(why) = self.instance.take(visit.slot, &frame)
+                {
+                    self.leave(visit.slot, why);
+                }
+            }
+            Command::Show { event, .. } => self.instance.show(event),
+            Command::Remove { user_id, why, .. } => {
+                if let Some(slot) = self.slot_of(&user_id) {
+                    self.leave(slot, why);
+                }
+            }
+            Command::Change { user_id, changed, .. } => {
+                let Some(slot) = self.slot_of(&user_id) else { return };
+                if let Changed::Name(name) = &changed {
+                    self.crowd.put(user_id, name.clone());
+                }
+                self.instance.change(slot, |who| match changed {
+                    Changed::Name(name) => who.name = name,
+                    Changed::Avatar(avatar) => who.avatar = avatar,
+                    Changed::Kept => who.guest = false,
+                });
+            }
+        }
+        self.hand_out();
+    }
+
+    fn enter(&mut self, entering: Entering) {
+        let Entering { user_id, who, mut at, frames, ending, entered } = entering;
+        if entered.is_closed() {
+            return;
+        }
+        // One person is here once: a second visit takes the place of the first, where that stood.
+        if let Some(slot) = self.slot_of(&user_id) {
+            at = self.leave(slot, Bye::Replaced).or(at);
+        }
+        let name = who.name.clone();
+        let slot = match self.instance.enter(who, at) {
+            Ok(slot) => slot,
+            Err(_full) => {
+                let _gone = entered.send(Err(Closed::Full));
+                return;
+            }
+        };
+        self.visits += 1;
+        let number = Number { slot, nth: self.visits };
+        let line = Line {
+            number,
+            user_id: user_id.clone(),
+            frames,
+            ending,
+            waiting: Batch::new(),
+            waiting_bytes: 0,
+            stuck_ticks: 0,
+        };
+        let index = usize::from(slot);
+        if index >= self.lines.len() {
+            self.lines.resize_with(index + 1, || None);
+        }
+        self.lines[index] = Some(line);
+        self.crowd.put(user_id, name);
+        self.meter.people.fetch_add(1, Ordering::Relaxed);
+        if entered.send(Ok(number)).is_err() {
+            self.leave(slot, Bye::Gone);
+        }
+    }
+
+    fn leave(&mut self, slot: Slot, why: Bye) -> Option<Pose> {
+        let line = self.lines.get_mut(usize::from(slot))?.take()?;
+        line.ending.end(why);
+        self.crowd.remove(&line.user_id);
+        self.meter.people.fetch_sub(1, Ordering::Relaxed);
+        let pose = self.instance.leave(slot)?;
+        self.remember(line.user_id, pose);
+        Some(pose)
+    }
+
+    fn remember(&self, user_id: OwnedUserId, pose: Pose) {
+        let stood = Stood { room_id: self.room_id.clone(), user_id, pose };
+        // Where the store is too slow for so many, somebody comes in where everybody does.
+        let _full = self.stood.try_send(stood);
+    }
+
+    /// Lets a tick pass; whether the instance goes on.
+    fn tick(&mut self) -> bool {
+        if self.lines.iter().all(Option::is_none) {
+            self.empty_ticks += 1;
+            return self.empty_ticks < EMPTY_TICKS;
+        }
+        self.empty_ticks = 0;
+        self.instance.tick();
+        if self.instance.now().is_multiple_of(REMEMBER_TICKS) {
+            for (slot, line) in (0..).zip(&self.lines) {
+                if let (Some(line), Some(pose)) = (line, self.instance.pose(slot)) {
+                    self.remember(line.user_id.clone(), pose);
+                }
+            }
+        }
+        self.hand_out();
+        let mut slow = Vec::new();
+        for (slot, line) in (0..).zip(&mut self.lines) {
+            if let Some(line) = line
+                && let Err(why) = line.flush(&self.meter)
+            {
+                slow.push((slot, why));
+            }
+        }
+        for (slot, why) in slow {
+            self.leave(slot, why);
+        }
+        true
+    }
+
+    /// Sorts what the instance wants to say by whom it is for.
+    fn hand_out(&mut self) {
+        for out in self.instance.drain() {
+            let mut put = |slot: Slot| {
+                if let Some(Some(line)) = self.lines.get_mut(usize::from(slot)) {
+                    line.put(&out.frame, out.reliable);
+                }
+            };
+            match out.to {
+                To::One(slot) => put(slot),
+                To::All => {
+                    let lines = self.lines.iter_mut().flatten();
+                    lines.for_each(|line| line.put(&out.frame, out.reliable));
+                }
+                To::AllBut(but) => {
+                    let lines = (0..).zip(&mut self.lines).filter(|(slot, _)| *slot != but);
+                    lines.filter_map(|(_, line)| line.as_mut()).for_each(|line| {
+                        line.put(&out.frame, out.reliable);
+                    });
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, why: Bye) {
+        for (slot, line) in (0..).zip(std::mem::take(&mut self.lines)) {
+            let Some(line) = line else { continue };
+            line.ending.end(why);
+            self.meter.people.fetch_sub(1, Ordering::Relaxed);
+            if let Some(pose) = self.instance.pose(slot) {
+                self.remember(line.user_id, pose);
+            }
+        }
+    }
+
+    fn line(&self, slot: Slot) -> Option<&Line> {
+        self.lines.get(usize::from(slot))?.as_ref()
+    }
+
+    fn slot_of(&self, user_id: &UserId) -> Option<Slot> {
+        let is_theirs = |line: &Option<Line>| line.as_ref().is_some_and(|it| it.user_id == user_id);
+        self.lines.iter().position(is_theirs).and_then(|slot| Slot::try_from(slot).ok())
+    }
+}
+
+impl Line {
+    fn put(&mut self, frame: &Bytes, reliable: bool) {
+        // Behind frames that wait, one that may be lost would be old when it came.
+        if reliable || self.stuck_ticks == 0 {
+            self.waiting_bytes += frame.len() + FRAME_COST;
+            self.waiting.push(frame.clone());
+        }
+    }
+
+    /// Hands the frames of this tick over; `Err` where the connection takes them too slowly.
+    fn flush(&mut self, meter: &Meter) -> Result<(), Bye> {
+        if self.waiting.is_empty() {
+            return if self.frames.is_closed() { Err(Bye::Gone) } else { Ok(()) };
+        }
+        match self.frames.try_send(std::mem::take(&mut self.waiting)) {
+            Ok(()) => {
+                meter.bytes.fetch_add(self.waiting_bytes as u64, Ordering::Relaxed);
+                (self.waiting_bytes, self.stuck_ticks) = (0, 0);
+                Ok(())
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(Bye::Gone),
+            Err(mpsc::error::TrySendError::Full(mut batch)) => {
+                let before = batch.len();
+                batch.retain(|frame| !is_snapshot(frame));
+                meter.dropped.fetch_add((before - batch.len()) as u64, Ordering::Relaxed);
+                self.waiting_bytes = batch.iter().map(|frame| frame.len() + FRAME_COST).sum();
+                self.waiting = batch;
+                self.stuck_ticks += 1;
+                let too_slow = self.stuck_ticks > SLOW_TICKS || self.waiting_bytes > BACKLOG_BYTES;
+                if too_slow { Err(Bye::Slow) } else { Ok(()) }
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Shards with visits whose connections behave, hang and vanish.
+
+use std::time::Duration;
+
+use ruma::{room_id, user_id};
+use tokio::time::timeout;
+use wayside_world::{glb::Builder, realtime::FromNode};
+
+use super::*;
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn floor() -> Arc<Scene> {
+    let mut builder = Builder::new();
+    let corners = [[-9.0, 0.0, -9.0], [-9.0, 0.0, 9.0], [9.0, 0.0, 9.0], [9.0, 0.0, -9.0]];
+    let at = builder.attribute(&corners, true);
+    let indices = builder.indices(&[0, 1, 2, 0, 2, 3]);
+    let part = serde_json::json!({ "attributes": { "POSITION": at }, "indices": indices });
+    let mesh = builder.add("meshes", serde_json::json!({ "primitives": [part] }));
+    let node = builder.add("nodes", serde_json::json!({ "mesh": mesh }));
+    Arc::new(Scene::read(&builder.finish(&[node], "a floor")).unwrap())
+}
+
+struct Stage {
+    instances: Instances,
+    stood: mpsc::Receiver<Stood>,
+    scene: Arc<Scene>,
+}
+
+impl Stage {
+    fn set() -> Self {
+        let (stands, stood) = mpsc::channel(64);
+        let instances = Instances::start(1, Clock, &stands).unwrap();
+        Self { instances, stood, scene: floor() }
+    }
+
+    async fn enter(&self, user_id: &UserId, capacity: u16) -> Result<Visit, Closed> {
+        let room = room_id!("!a:a.test");
+        let who = Visitor { name: user_id.localpart().to_owned(), ..Visitor::default() };
+        self.instances.visit(room, &self.scene, capacity, user_id, who, None).await
+    }
+}
+
+async fn until(batches: &mut Batches, wanted: impl Fn(&FromNode) -> bool) {
+    let found = timeout(SOON, async {
+        while let Some(batch) = batches.recv().await {
+            if batch.iter().any(|frame| wanted(&FromNode::read(frame).unwrap())) {
+                return;
+            }
+        }
+        panic!("the visit ended");
+    });
+    found.await.expect("the frame comes");
+}
+
+#[tokio::test]
+async fn people_meet_and_one_person_is_here_once() {
+    let stage = Stage::set();
+    let mut ann = stage.enter(user_id!("@ann:a.test"), 9).await.unwrap();
+    let mut batches = ann.batches();
+    until(&mut batches, |frame| matches!(frame, FromNode::Welcome { .. })).await;
+    let bob = stage.enter(user_id!("@bob:a.test"), 9).await.unwrap();
+    until(
+        &mut batches,
+        |frame| matches!(frame, FromNode::Entered { who, .. } if who.name == "bob"),
+    )
+    .await;
+    bob.put(FromClient::Emote { emote: 1 }).unwrap();
+    until(&mut batches, |frame| matches!(frame, FromNode::Emoted { emote: 1, .. })).await;
+    let crowd = stage.instances.crowd(room_id!("!a:a.test")).unwrap();
+    assert_eq!(crowd.count(), 2);
+    let again = stage.enter(user_id!("@bob:a.test"), 9).await.unwrap();
+    timeout(SOON, bob.ended().cancelled()).await.unwrap();
+    assert_eq!(bob.over().why, Bye::Replaced);
+    // The end of the first visit does not end the one that took its place.
+    drop(bob);
+    again.put(FromClient::Emote { emote: 2 }).unwrap();
+    until(&mut batches, |frame| matches!(frame, FromNode::Emoted { emote: 2, .. })).await;
+    stage.instances.show(room_id!("!a:a.test"), "{}".to_owned());
+    until(&mut batches, |frame| matches!(frame, FromNode::Event { .. })).await;
+    stage.instances.change(user_id!("@bob:a.test"), &Changed::Name("Bobby".to_owned()));
+    until(
+        &mut batches,
+        |frame| matches!(frame, FromNode::Entered { who, .. } if who.name == "Bobby"),
+    )
+    .await;
+    drop(again);
+    until(&mut batches, |frame| matches!(frame, FromNode::Left { .. })).await;
+    stage.instances.remove(room_id!("!a:a.test"), user_id!("@ann:a.test"), Bye::Removed);
+    timeout(SOON, ann.ended().cancelled()).await.unwrap();
+    assert_eq!(ann.over().why, Bye::Removed);
+}
+
+#[tokio::test]
+async fn a_full_instance_lets_nobody_in() {
+    let stage = Stage::set();
+    let _ann = stage.enter(user_id!("@ann:a.test"), 1).await.unwrap();
+    assert_eq!(stage.enter(user_id!("@bob:a.test"), 1).await.err(), Some(Closed::Full));
+}
+
+#[tokio::test]
+async fn who_takes_nothing_is_shown_out_and_nobody_waits() {
+    let stage = Stage::set();
+    let mut hangs = stage.enter(user_id!("@ann:a.test"), 9).await.unwrap();
+    // Its batches are never taken.
+    let _stuck = hangs.batches();
+    let mut near = stage.enter(user_id!("@bob:a.test"), 9).await.unwrap();
+    let mut batches = near.batches();
+    let event = "x".repeat(60_000);
+    for _ in 0..40 {
+        stage.instances.show(room_id!("!a:a.test"), event.clone());
+        until(&mut batches, |frame| matches!(frame, FromNode::Event { .. })).await;
+        near.put(FromClient::Ping { nonce: 1 }).unwrap();
+        until(&mut batches, |frame| matches!(frame, FromNode::Pong { .. })).await;
+    }
+    let shown_out = async {
+        while !hangs.ended().is_cancelled() {
+            stage.instances.show(room_id!("!a:a.test"), event.clone());
+            until(&mut batches, |frame| matches!(frame, FromNode::Event { .. })).await;
+        }
+    };
+    timeout(SOON, shown_out).await.expect("too slow in the end");
+    assert_eq!(hangs.over().why, Bye::Slow);
+}
+
+#[tokio::test]
+async fn the_end_is_told_and_where_people_stand_is_kept() {
+    let mut stage = Stage::set();
+    let ann = stage.enter(user_id!("@ann:a.test"), 9).await.unwrap();
+    let ending = tokio::task::spawn_blocking(move || {
+        stage.instances.end();
+        let mut kept = Vec::new();
+        while let Ok(stood) = stage.stood.try_recv() {
+            kept.push(stood.user_id);
+        }
+        kept
+    });
+    let kept = ending.await.unwrap();
+    assert_eq!(kept, [user_id!("@ann:a.test").to_owned()]);
+    assert_eq!(ann.over().why, Bye::Ending);
+    assert_eq!(ann.put(FromClient::Stand).err(), Some(Bye::Ending));
+}

@@ -1,0 +1,169 @@
+//! What goes on beside visits: what is committed is shown inside, and where people stand is kept.
+
+use std::sync::Arc;
+
+use ruma::{RoomId, UserId, events::TimelineEventType};
+use tokio::sync::{broadcast, mpsc};
+use wayside_world::realtime::Bye;
+
+use super::{
+    super::{
+        Error,
+        rooms::{
+            format::{self, Form, Unsigned},
+            view::text_in,
+        },
+    },
+    Worlds,
+    visits::REMEMBERED_MS,
+};
+use crate::{
+    instances::{Changed, Stood},
+    store::{
+        StoreError,
+        bus::{Change, Commit},
+        events::{self, Stretch},
+        rooms::{self, Membership},
+    },
+};
+
+/// Events of one room that are shown at once after news were missed.
+const MISSED: i64 = 200;
+/// Places that are written in one use case.
+const PLACES: usize = 256;
+
+impl Worlds {
+    /// Shows what is committed in the rooms of worlds to those inside, until the node ends.
+    pub async fn follow(self: Arc<Self>) {
+        let mut commits = self.ground.store.bus().listen();
+        let mut seen = self.ground.store.bus().position();
+        loop {
+            let heard = self.ground.stop.run_until_cancelled(commits.recv()).await;
+            let done = match heard {
+                None | Some(Err(broadcast::error::RecvError::Closed)) => return,
+                Some(Ok(commit)) => {
+                    let done = if commit.lost {
+                        self.catch_up(seen).await
+                    } else {
+                        self.show(&commit).await
+                    };
+                    seen = seen.max(commit.position);
+                    done
+                }
+                Some(Err(broadcast::error::RecvError::Lagged(_))) => {
+                    let done = self.catch_up(seen).await;
+                    seen = self.ground.store.bus().position();
+                    done
+                }
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "what was said in a world could not be shown there");
+            }
+        }
+    }
+
+    /// Keeps where people stand, until there are no instances any more.
+    pub async fn remember(self: Arc<Self>, mut stood: mpsc::Receiver<Stood>) {
+        let mut batch = Vec::new();
+        while stood.recv_many(&mut batch, PLACES).await > 0 {
+            if let Err(error) = self.remember_places(std::mem::take(&mut batch)).await {
+                tracing::warn!(%error, "where people stand could not be kept");
+            }
+        }
+    }
+
+    /// Forgets where those stood who left long ago; to be called now and then.
+    pub async fn forget_places(&self) {
+        let before_ms = self.ground.clock.now_ms() - REMEMBERED_MS;
+        let forget = self.ground.store.write::<_, StoreError>(move |tx| {
+            Box::pin(async move { tx.forget_places(before_ms).await })
+        });
+        if let Err(error) = forget.await {
+            tracing::warn!(%error, "forgetting old places failed; it is tried again");
+        }
+    }
+
+    async fn remember_places(&self, batch: Vec<Stood>) -> Result<(), Error> {
+        let now_ms = self.ground.clock.now_ms();
+        let keep = self.ground.store.write::<(), StoreError>(move |tx| {
+            Box::pin(async move {
+                for Stood { room_id, user_id, pose } in batch {
+                    if let Some(room) = rooms::room(tx, &room_id).await? {
+                        let pose = pose.encode();
+                        tx.remember_place(room.room_no, &user_id, &pose, now_ms).await?;
+                    }
+                }
+                Ok(())
+            })
+        });
+        Ok(keep.await?)
+    }
+
+    async fn show(&self, commit: &Commit) -> Result<(), Error> {
+        for change in &commit.changes {
+            let Change::Event { room_no, room_id, position, member } = change else { continue };
+            if self.instances.crowd(room_id).is_none() {
+                continue;
+            }
+            let stretch = Stretch::Forth { after: position - 1, upto: *position };
+            self.show_stretch(*room_no, room_id, stretch).await?;
+            if let Some(member) = member {
+                self.check(*room_no, room_id, member).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what was missed, and looks through those inside for who may be there no more.
+    async fn catch_up(&self, seen: i64) -> Result<(), Error> {
+        for (room_id, people) in self.instances.all() {
+            let room = rooms::room(&mut self.ground.store.snapshot().await?, &room_id).await?;
+            let Some(room) = room else { continue };
+            let stretch = Stretch::Forth { after: seen, upto: i64::MAX };
+            self.show_stretch(room.room_no, &room_id, stretch).await?;
+            for user_id in people {
+                self.check(room.room_no, &room_id, &user_id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn show_stretch(
+        &self,
+        room_no: i64,
+        room_id: &RoomId,
+        stretch: Stretch,
+    ) -> Result<(), Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        for stored in events::timeline(&mut snapshot, room_no, stretch, MISSED).await? {
+            let told = matches!(
+                stored.event.kind(),
+                TimelineEventType::RoomMessage
+                    | TimelineEventType::RoomEncrypted
+                    | TimelineEventType::RoomRedaction
+                    | TimelineEventType::Reaction
+                    | TimelineEventType::Sticker
+            );
+            if told {
+                let event = format::client_event(&stored, Form::default(), Unsigned::default());
+                self.instances.show(room_id, event.get().to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever may not be in a world any more leaves it, and a new name is shown.
+    async fn check(&self, room_no: i64, room_id: &RoomId, user_id: &UserId) -> Result<(), Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let row = rooms::membership(&mut snapshot, room_no, user_id).await?;
+        let Some(row) = row.filter(|row| row.membership == Membership::Join) else {
+            self.instances.remove(room_id, user_id, Bye::Removed);
+            return Ok(());
+        };
+        let stored = events::by_numbers(&mut snapshot, &[row.event_no]).await?;
+        let name = stored.get(&row.event_no).and_then(|it| text_in(&it.event, "displayname"));
+        let name = name.unwrap_or_else(|| user_id.localpart().to_owned());
+        self.instances.change(user_id, &Changed::Name(name));
+        Ok(())
+    }
+}
