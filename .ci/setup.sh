@@ -60,15 +60,29 @@ python_environment() {
     touch "$WAYSIDE_VENV/complete"
 }
 
+browser_environment() {
+    [ -e "$WAYSIDE_BROWSER/complete" ] && return
+    say "setup: packages for the stories that drive a browser, and the validator of glTF"
+    rm -rf "$WAYSIDE_BROWSER"
+    mkdir -p "$WAYSIDE_BROWSER"
+    cp tests/browser/package.json tests/browser/package-lock.json tests/browser/.npmrc "$WAYSIDE_BROWSER/"
+    # Only what the lock names, byte for byte; no package runs anything of its own.
+    (cd "$WAYSIDE_BROWSER" && npm ci --ignore-scripts --loglevel=error > /dev/null)
+    touch "$WAYSIDE_BROWSER/complete"
+}
+
 has cargo > /dev/null || fail "setup: cargo is missing: install Rust with rustup (https://rustup.rs), then try again"
 
 need build-essential "a C compiler builds SQLite and the cryptography" has cc
+need nodejs "builds the client that browsers are given" has node
+need npm "fetches the packages of that client" has npm
 need lld "links the node in a second instead of ten" has ld.lld
 
 if [ "$purpose" != run ]; then
     need git "tests/tidy.rs asks it which files belong to the project" has git
     need postgresql "the second storage engine, tested in a cluster of its own" compgen -G '/usr/lib/postgresql/*/bin/initdb'
     need python3 "runs the stories of matrix-nio" has python3
+    need chromium "the browser of the stories that are told through one" test -x "$WAYSIDE_CHROMIUM"
     # A pip that is there without venv's own installer cannot make an environment.
     [ -e "$WAYSIDE_VENV/complete" ] || need python3-venv "keeps matrix-nio apart from the system" python3 -c 'import ensurepip, venv'
     need util-linux "starts PostgreSQL as another user than root" has setpriv
@@ -78,9 +92,14 @@ fi
 
 install_packages
 
+# Distributions carry versions of their own, some of them too old.
+node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)' ||
+    fail "setup: building the client takes Node.js 20.19 or newer; this is $(node --version) (https://nodejs.org)"
+
 if [ "$purpose" != run ]; then
     cargo_tool nextest "$NEXTEST_VERSION" "runs the tests, each in a process of its own"
     python_environment
+    browser_environment
 fi
 if [ "$purpose" = full ] || { [ "$purpose" = test ] && in_ci; }; then
     cargo_tool deny "$DENY_VERSION" "checks licences, bans and sources of the dependencies"

@@ -19,6 +19,7 @@ mod hostile_rooms;
 mod hostile_routes;
 mod hostile_wire;
 mod making;
+mod meeting;
 mod naming;
 mod people;
 mod pictures;

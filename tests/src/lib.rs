@@ -15,6 +15,7 @@
 //! # Ok(()) }
 //! ```
 
+mod browser;
 mod client;
 mod engine;
 mod metrics;
@@ -24,6 +25,7 @@ mod seeded;
 mod town;
 mod wire;
 
+pub use browser::Browser;
 pub use client::{CallError, Client, EventId, MediaUri, PASSWORD, RoomId, Session, SyncToken};
 pub use engine::{Database, Engine};
 pub use metrics::Metrics;

@@ -5,6 +5,7 @@
 
 mod ground;
 mod rows;
+mod world;
 
 use std::{env, path::Path};
 
@@ -25,6 +26,9 @@ enum Group {
     Disk,
     Sqlite,
     Postgres,
+    Files,
+    Bots,
+    Pages,
 }
 
 const GROUPS: &[(Group, &[&str])] = &[
@@ -51,6 +55,31 @@ const GROUPS: &[(Group, &[&str])] = &[
         ],
     ),
     (Group::Postgres, &["ground.events_per_s_postgres"]),
+    (
+        Group::Files,
+        &[
+            "world.body_ms",
+            "world.body_kb",
+            "world.inspect_s",
+            "world.plaza_ms",
+            "world.plaza_mb",
+            "world.scene_ms",
+        ],
+    ),
+    (
+        Group::Bots,
+        &[
+            "world.bot_cpu_ms_per_s",
+            "world.body_bytes_per_s",
+            "world.tick_late_p50_us",
+            "world.tick_late_p99_us",
+            "world.tick_work_p99_us",
+        ],
+    ),
+    (
+        Group::Pages,
+        &["world.first_step_s", "world.page_mb", "world.frame_ratio", "world.script_ms"],
+    ),
 ];
 
 async fn measure(group: Group) -> Result<Vec<Row>> {
@@ -60,6 +89,9 @@ async fn measure(group: Group) -> Result<Vec<Row>> {
         Group::Disk => ground::disk(),
         Group::Sqlite => ground::sqlite().await,
         Group::Postgres => ground::postgres().await,
+        Group::Files => world::files(),
+        Group::Bots => world::bots().await,
+        Group::Pages => world::pages().await,
     }
 }
 

@@ -1,0 +1,222 @@
+// Real browsers for the stories: people on pages, and the steps that a story asks of them.
+import { mkdir } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
+
+/** Packages lie outside of the checkout, where setup has put them. */
+export const packages = createRequire(join(process.env.WAYSIDE_BROWSER, "package.json"));
+const { chromium } = packages("playwright-core");
+
+const CHROMIUM = process.env.WAYSIDE_CHROMIUM ?? "/usr/bin/chromium";
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--enable-unsafe-swiftshader",
+  "--use-angle=swiftshader",
+  "--ignore-gpu-blocklist",
+];
+/** Small, so that a processor draws two pages at once and still moves bodies. */
+const WINDOW = { width: 800, height: 500 };
+/** For one thing to happen, on a machine that does others. */
+const SOON_MS = 30_000;
+/** For a world to be loaded and drawn for the first time. */
+const ENTRY_MS = 90_000;
+const LOOK_MS = 60;
+/** What a pixel of a drag turns the view by, as the client has it. */
+const RADIANS_PER_PX = 0.0042;
+const LONGEST_DRAG_PX = 260;
+/** Somebody who walks looks whether they are on their way after so many metres, and so many times. */
+const COURSE_M = 0.8;
+const LONGEST_WAY = 60;
+
+let browser = null;
+const everybody = [];
+
+/** Somebody on a page of their own, who keeps nothing from any other. */
+export class Person {
+  #troubles = [];
+
+  static async open(name, options = {}) {
+    browser ??= await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+    const context = await browser.newContext({ viewport: WINDOW, locale: "en-GB", ...options });
+    const person = new Person(name, await context.newPage());
+    everybody.push(person);
+    return person;
+  }
+
+  constructor(name, page) {
+    this.name = name;
+    this.page = page;
+    page.setDefaultTimeout(SOON_MS);
+    page.on("pageerror", (error) => this.#troubles.push(error.stack ?? String(error)));
+    page.on("console", (message) => {
+      if (message.type() === "error" || message.type() === "warning") {
+        process.stderr.write(`${name} [${message.type()}] ${message.text()}\n`);
+      }
+    });
+  }
+
+  /** What the page says that it is doing. */
+  state() {
+    return this.page.evaluate(() => window.wayside.state());
+  }
+
+  /** Waits until something is true of what the page says, and returns what it said then. */
+  async until(what, holds, limit = SOON_MS) {
+    // The page allows no code that is made from text, so the question is asked from here; a page
+    // that was busy for all of the time is asked once more.
+    for (const begun = Date.now(); ; await pause(LOOK_MS)) {
+      const isLast = Date.now() - begun > limit;
+      const now = await this.page.evaluate(() => window.wayside?.state());
+      if (now && holds(now)) return now;
+      if (!isLast) continue;
+      await this.picture("trouble").catch(() => {});
+      throw new Error(`${this.name} never saw ${what}: ${JSON.stringify({ ...now, seats: undefined })}`);
+    }
+  }
+
+  walking() {
+    return this.until("the world", (now) => now.phase === "walking" && now.me.avatar !== null, ENTRY_MS);
+  }
+
+  async enterAsGuest(url) {
+    await this.page.goto(url);
+    await this.page.getByLabel("Your name").fill(this.name);
+    await this.press("Walk in");
+    return this.walking();
+  }
+
+  async enterAsMember(url, user, password) {
+    await this.page.goto(url);
+    await this.press("I have an account");
+    await this.page.locator("input[name=username]").fill(user);
+    await this.page.locator("input[name=password]").fill(password);
+    await this.press("Sign in");
+    return this.walking();
+  }
+
+  /** Presses a button by its name, with the keyboard: a pointer would wait until nothing moves. */
+  press(name, within = this.page) {
+    return within.getByRole("button", { name, exact: true }).press("Enter");
+  }
+
+  /** Waits until something of the page is shown, or hidden again. */
+  async sees(selector, state = "visible") {
+    const place = this.page.locator(selector).first();
+    try {
+      await place.waitFor({ state });
+    } catch (error) {
+      await this.picture("trouble").catch(() => {});
+      throw new Error(`${this.name} never saw ${selector} ${state}: ${error.message}`);
+    }
+    return place;
+  }
+
+  /** Keeps a key down until something holds. */
+  async hold(key, what, holds) {
+    await this.page.keyboard.down(key);
+    try {
+      return await this.until(what, holds);
+    } finally {
+      await this.page.keyboard.up(key);
+    }
+  }
+
+  /** Walks straight to a place, correcting the course on the way, until within a distance of it. */
+  async walkTo(place, near) {
+    await this.page.keyboard.down("w");
+    try {
+      for (let course = 0; course < LONGEST_WAY; course += 1) {
+        const { me } = await this.state();
+        if (distance(me, place) < near) return;
+        await this.turn(shortest(Math.atan2(place.x - me.x, place.z - me.z) - me.yaw));
+        // A body turns as it walks: only then is it known which way it goes.
+        const gone = (now) => distance(now.me, me) > COURSE_M || distance(now.me, place) < near;
+        await this.until(`a way to ${place.x}, ${place.z}`, gone);
+      }
+      throw new Error(`${this.name} does not find the way to ${place.x}, ${place.z}`);
+    } finally {
+      await this.page.keyboard.up("w");
+    }
+  }
+
+  /** Turns the view to the left by dragging over the world. */
+  async turn(radians) {
+    const { mouse } = this.page;
+    const [middle, height] = [WINDOW.width / 2, WINDOW.height / 2];
+    for (let left = -radians / RADIANS_PER_PX; Math.abs(left) > 1; ) {
+      const step = Math.max(-LONGEST_DRAG_PX, Math.min(LONGEST_DRAG_PX, left));
+      await mouse.move(middle - step / 2, height);
+      await mouse.down();
+      await mouse.move(middle + step / 2, height);
+      await mouse.up();
+      left -= step;
+    }
+  }
+
+  standsStill() {
+    return this.until("itself at rest", (now) => now.me.speed === 0 && now.me.motion === 0);
+  }
+
+  async say(text) {
+    await this.page.keyboard.press("Enter");
+    await this.page.getByRole("textbox", { name: "Say something" }).fill(text);
+    await this.page.keyboard.press("Enter");
+    await this.page.keyboard.press("Escape");
+  }
+
+  hears(text) {
+    return this.until(`the line ${text}`, (now) => now.chat.some((line) => line.body === text));
+  }
+
+  /** Keeps a picture of the page for whoever looks at it. */
+  async picture(name) {
+    const folder = process.env.WAYSIDE_SHOTS;
+    if (!folder) return;
+    await mkdir(folder, { recursive: true });
+    await this.page.screenshot({ path: join(folder, `${name}-${this.name.toLowerCase()}.png`) });
+  }
+
+  /** Fails if anything broke on the page. */
+  async check() {
+    const { errors } = await this.state();
+    const troubles = [...this.#troubles, ...errors];
+    if (troubles.length > 0) throw new Error(`on the page of ${this.name}: ${troubles.join("\n")}`);
+  }
+}
+
+export function shortest(angle) {
+  return Math.atan2(Math.sin(angle), Math.cos(angle));
+}
+
+/** On the ground. */
+export function distance(one, other) {
+  return Math.hypot(one.x - other.x, one.z - other.z);
+}
+
+/** Fails with what was found. */
+export function ensure(holds, what) {
+  if (!holds) throw new Error(typeof what === "string" ? what : JSON.stringify(what));
+}
+
+/** Does the steps that come as lines of JSON, each answered by a line, until there are no more. */
+export async function story(steps) {
+  for await (const line of createInterface({ input: process.stdin })) {
+    const { step, ...asked } = JSON.parse(line);
+    let answer;
+    try {
+      answer = { done: (await steps[step](asked)) ?? null };
+    } catch (error) {
+      answer = { failed: error.stack ?? String(error) };
+    }
+    process.stdout.write(`${JSON.stringify(answer)}\n`);
+  }
+  for (const person of everybody) await person.check();
+  await browser?.close();
+}
