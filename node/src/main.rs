@@ -120,7 +120,6 @@ fn command() -> Command {
 }
 
 fn bots_command() -> Command {
-    let option = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help);
     Command::new("bots")
         .about("Send guests to a world who walk about in it, and say what they saw")
         .arg(option("url", "The node's address").default_value("http://localhost:8008"))
@@ -140,7 +139,6 @@ fn bots_command() -> Command {
 }
 
 fn world_command() -> Command {
-    let option = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help);
     let add = Command::new("add")
         .about("Make a world of a scene")
         .arg(Arg::new("scene").required(true).help("The scene, a binary glTF file (GLB)"))
@@ -195,6 +193,11 @@ fn user_command() -> Command {
             Command::new("password").about("Set a password, read from standard input").arg(name()),
         )
         .subcommand(Command::new("end").about("End an account for ever").arg(name()))
+}
+
+/// An argument that is named, with a value.
+fn option(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).help(help)
 }
 
 fn role_argument() -> Arg {

@@ -82,12 +82,6 @@ impl Instance {
         Self { scene, capacity, tick: 0, visits: 0, bodies, seats, out: Vec::new() }
     }
 
-    /// How many are here.
-    #[must_use]
-    pub fn people(&self) -> usize {
-        self.bodies.iter().flatten().count()
-    }
-
     /// The tick that it is.
     #[must_use]
     pub fn now(&self) -> u32 {
@@ -168,12 +162,6 @@ impl Instance {
     /// Tells everybody of an event of the room, as JSON.
     pub fn show(&mut self, event: String) {
         self.send(To::All, &FromNode::Event { event });
-    }
-
-    /// The frame that ends a visit.
-    #[must_use]
-    pub fn bye(reason: Bye, again_ms: u32) -> Bytes {
-        FromNode::Bye { reason, again_ms }.bytes()
     }
 
     /// Does what a client says; `Err` ends its visit.

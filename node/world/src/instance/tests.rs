@@ -94,7 +94,7 @@ fn who_comes_is_told_of_and_told_all() {
     assert_eq!(others.len(), 1);
     assert!(play.instance.leave(bob).is_some());
     assert_eq!(play.frames(ann), [FromNode::Left { slot: bob }]);
-    assert_eq!(play.instance.people(), 1);
+    assert_eq!(play.instance.bodies.iter().flatten().count(), 1);
     assert_eq!(play.enter("eve", [1.0, 0.0, 0.0]), bob, "a slot is used again");
 }
 

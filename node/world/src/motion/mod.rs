@@ -102,7 +102,7 @@ impl Motion {
     }
 
     /// The speed at which its feet do not slide, in metres a second, for a body whose hips are as high
-    /// as [`hips_height_m`]; for others it grows with them.
+    /// as `hips_height_m` of the file says; for others it grows with them.
     #[must_use]
     pub fn speed_mps(self) -> Option<f32> {
         match self {
@@ -126,12 +126,6 @@ impl Motion {
             Motion::Point => rest::point(stage, at),
         }
     }
-}
-
-/// How high the hips of the skeleton are that the motions are made for, in metres.
-#[must_use]
-pub fn hips_height_m() -> f32 {
-    pose::Stage::new().hips_at_rest().y
 }
 
 /// The file of a motion: a GLB with `VRMC_vrm_animation` 1.0; in its `asset.extras` stand `name`,
