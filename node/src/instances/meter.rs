@@ -30,7 +30,7 @@ impl Times {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "microseconds of years fit into a double")]
     pub fn read(&self) -> Readings {
-        let ends = BUCKETS_US.iter().map(|end| *end as f64 / 1e6).chain([f64::MAX]);
+        let ends = BUCKETS_US.iter().map(|end| *end as f64 / 1e6).chain([f64::INFINITY]);
         let counts = self.buckets.iter().map(|count| count.load(Ordering::Relaxed));
         let buckets: Vec<(f64, u64)> = ends.zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
@@ -70,5 +70,21 @@ impl Meter {
     pub(super) fn ticked(&self, late: Duration, work: Duration) {
         self.lateness.note(late);
         self.work.note(work);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_time_falls_into_a_bucket_and_the_last_has_no_end() {
+        let meter = Meter::default();
+        meter.ticked(Duration::from_micros(10), Duration::from_secs(9));
+        let (late, work) = (meter.lateness.read(), meter.work.read());
+        assert_eq!((late.buckets[0].1, late.count), (1, 1));
+        let last = work.buckets.last().unwrap();
+        assert!(last.0.is_infinite() && last.1 == 1, "{last:?}");
+        assert!((work.sum_s - 9.0).abs() < 1e-9);
     }
 }
