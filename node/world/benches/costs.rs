@@ -64,19 +64,16 @@ fn padded(vrm: &[u8], bytes: usize) -> Vec<u8> {
     let json_bytes = usize::try_from(u32::from_le_bytes(vrm[12..16].try_into().unwrap())).unwrap();
     let mut json: Value = serde_json::from_slice(&vrm[20..20 + json_bytes]).unwrap();
     let mut bin = vrm[28 + json_bytes..].to_vec();
-    let positions =
-        json["accessors"].as_array().unwrap().iter().position(|it| it["min"].is_array());
-    let mut accessor = json["accessors"][positions.unwrap()].clone();
-    let count = (bytes - vrm.len()) / 12;
-    let view = json!({ "buffer": 0, "byteOffset": bin.len(), "byteLength": count * 12 });
-    bin.resize(bin.len() + count * 12, 0);
+    // Vectors of four: with fewer numbers each there would be more of them than an avatar may have.
+    let count = (bytes - vrm.len()) / 16;
+    let view = json!({ "buffer": 0, "byteOffset": bin.len(), "byteLength": count * 16 });
+    bin.resize(bin.len() + count * 16, 0);
     json["buffers"][0]["byteLength"] = bin.len().into();
     let views = json["bufferViews"].as_array_mut().unwrap();
     views.push(view);
-    accessor["bufferView"] = (views.len() - 1).into();
-    accessor["count"] = count.into();
-    accessor["byteOffset"] = 0.into();
-    (accessor["min"], accessor["max"]) = (json!([0, 0, 0]), json!([0, 0, 0]));
+    let view = views.len() - 1;
+    let accessor =
+        json!({ "bufferView": view, "componentType": 5126, "count": count, "type": "VEC4" });
     json["accessors"].as_array_mut().unwrap().push(accessor);
     glb::container(&json.to_string(), bin)
 }

@@ -34,35 +34,37 @@ pub(super) fn surface(field: &dyn Fn(V3) -> f32, grid: Grid) -> Surface {
     let mut surface = Surface::default();
     let [nx, ny, nz] = samples.counts;
     let mut places = vec![NONE; nx * ny * nz];
+    let mut slopes = Vec::new();
     for z in 0..nz - 1 {
         for y in 0..ny - 1 {
             for x in 0..nx - 1 {
-                if let Some(point) = samples.crossing([x, y, z]) {
+                if let Some((point, slope)) = samples.crossing([x, y, z]) {
                     places[samples.index([x, y, z])] = surface.at.len();
                     surface.at.push(point);
+                    slopes.push(slope);
                 }
             }
         }
     }
     samples.connect(&places, &mut surface);
     let reach = grid.cell.x.min(grid.cell.y).min(grid.cell.z);
-    for point in &mut surface.at {
-        let (settled, normal) = settle(field, *point, reach);
+    for (point, slope) in surface.at.iter_mut().zip(slopes) {
+        let (settled, normal) = settle(field, *point, slope, reach);
         *point = settled;
         surface.normal.push(normal);
     }
     surface
 }
 
-/// Moves a point near the surface onto it, and tells which way is out there.
-fn settle(field: &dyn Fn(V3) -> f32, start: V3, reach: f32) -> (V3, V3) {
-    let (mut point, mut out) = (start, V3::default());
-    for share in [0.25, 0.2] {
-        let (slope, distance) = around(field, point, reach * share);
-        out = slope.unit();
-        point = point - out * distance.clamp(-reach * 0.4, reach * 0.4);
-    }
-    (point, out)
+/// Moves a point near the surface onto it, and tells which way is out there: first along the slope of
+/// the samples, which is at hand, then along that of the field.
+fn settle(field: &dyn Fn(V3) -> f32, start: V3, slope: V3, reach: f32) -> (V3, V3) {
+    let onto =
+        |point: V3, out: V3, distance: f32| point - out * distance.clamp(-reach * 0.4, reach * 0.4);
+    let near = onto(start, slope.unit(), field(start));
+    let (slope, distance) = around(field, near, reach * 0.2);
+    let out = slope.unit();
+    (onto(near, out, distance), out)
 }
 
 /// The slope of a field and its value at a point, from four corners of a tetrahedron around it.
@@ -123,8 +125,8 @@ impl Samples {
         at[0] + self.counts[0] * (at[1] + self.counts[1] * at[2])
     }
 
-    /// The middle of where the surface crosses the edges of a cell, if it does.
-    fn crossing(&self, at: [usize; 3]) -> Option<V3> {
+    /// The middle of where the surface crosses the edges of a cell, if it does, and the slope there.
+    fn crossing(&self, at: [usize; 3]) -> Option<(V3, V3)> {
         let corner = |number: usize| {
             let place = [at[0] + (number & 1), at[1] + (number >> 1 & 1), at[2] + (number >> 2)];
             self.values[self.index(place)]
@@ -148,7 +150,15 @@ impl Samples {
                 crossings += 1;
             }
         }
-        Some(self.point(at) + (sum * (1.0 / real(crossings))).times(self.grid.cell))
+        let rise = |axis: usize| -> f32 {
+            let signed = |(corner, value): (usize, &f32)| {
+                if corner >> axis & 1 == 1 { *value } else { -value }
+            };
+            values.iter().enumerate().map(signed).sum()
+        };
+        let V3 { x, y, z } = self.grid.cell;
+        let slope = v3(rise(0) / x, rise(1) / y, rise(2) / z);
+        Some((self.point(at) + (sum * (1.0 / real(crossings))).times(self.grid.cell), slope))
     }
 
     /// Joins the four cells around every edge that the surface crosses.

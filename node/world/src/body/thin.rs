@@ -122,15 +122,23 @@ impl Work<'_> {
             if touched[point] || self.rim[point] || self.around[point].is_empty() {
                 continue;
             }
-            let neighbours = self.neighbours(point);
+            // Most points are at no cheap edge: only of the others is it asked who is around them.
+            let mut neighbours = Vec::new();
             let mut best = (limit, usize::MAX);
-            for end in &neighbours {
-                if (self.at[*end] - self.at[point]).length() > self.longest {
+            for number in 0..self.around[point].len() {
+                let end = self.next(point, self.around[point][number]);
+                if touched[end] || (self.at[end] - self.at[point]).length() > self.longest {
                     continue;
                 }
-                let cost = self.quadrics[point].plus(&self.quadrics[*end]).at(self.at[*end]);
-                if cost < best.0 && !touched[*end] && self.may_collapse(point, *end, &neighbours) {
-                    best = (cost, *end);
+                let cost = self.quadrics[point].plus(&self.quadrics[end]).at(self.at[end]);
+                if cost >= best.0 {
+                    continue;
+                }
+                if neighbours.is_empty() {
+                    neighbours = self.neighbours(point);
+                }
+                if self.may_collapse(point, end, &neighbours) {
+                    best = (cost, end);
                 }
             }
             if best.1 != usize::MAX {
@@ -140,6 +148,19 @@ impl Work<'_> {
                     touched[neighbour] = true;
                 }
             }
+        }
+    }
+
+    /// The corner after a point in a triangle; around a point that is at no rim, each neighbour is the
+    /// next one of a single triangle.
+    fn next(&self, point: usize, triangle: usize) -> usize {
+        let [a, b, c] = self.surface.corners[triangle];
+        if a == point {
+            b
+        } else if b == point {
+            c
+        } else {
+            a
         }
     }
 
