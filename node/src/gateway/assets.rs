@@ -1,4 +1,7 @@
 //! Files by their hash: they never change, so whoever fetched one once need not ask again.
+//!
+//! Scenes and bodies go out packed to those who take them so; a part of a file is always one of the
+//! file as it is.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -10,7 +13,10 @@ use super::{
     fault::Fault,
     table::{Access, Call, Rate, Reply, Route},
 };
-use crate::services::{Error, content::Served};
+use crate::services::{
+    Error,
+    content::{Forms, Served},
+};
 
 /// Kept for a year by everybody who passes it on (RFC 8246).
 const FOREVER: &str = "public, max-age=31536000, immutable";
@@ -31,13 +37,27 @@ async fn asset(call: Call<Bytes>) -> Result<Reply, Fault> {
     if text.len() != 64 || hex::decode_to_slice(text, &mut hash).is_err() {
         return Err(Fault::BadParameter("a hash is 64 hexadecimal digits".to_owned()));
     }
-    let etag = format!("\"{}\"", hex::encode(hash));
-    if is_known(call.request.headers(), &etag) {
-        return Ok(not_modified(&etag));
+    let (tags, headers) = (Tags::of(&hex::encode(hash)), call.request.headers());
+    if let Some(known) = tags.known(headers) {
+        return Ok(not_modified(known));
     }
-    let served = call.app.services.content.asset(&hash).await?;
-    let range = call.request.headers().get(header::RANGE).and_then(|it| it.to_str().ok());
-    sent(served, range, &etag).await
+    let content = &call.app.services.content;
+    let served = content.asset(&hash).await?;
+    let range = headers.get(header::RANGE).and_then(|it| it.to_str().ok());
+    // Who asks for the rest of another form would put together what does not belong together.
+    let fits = headers.get(header::IF_RANGE).is_none_or(|it| it == tags.whole.as_str());
+    let range = range.filter(|_| fits);
+    let mut reply = if range.is_none()
+        && takes_gzip(headers)
+        && let Some(packed) = content.packed(&served).await?
+    {
+        packed_reply(packed, &served.content_type.unwrap_or_default(), &tags)
+    } else {
+        sent(served, range, &tags.whole).await?
+    };
+    let forever = HeaderValue::from_static(FOREVER);
+    reply.headers_mut().insert(header::CACHE_CONTROL, forever);
+    Ok(reply)
 }
 
 /// The generated body of a seed.
@@ -47,29 +67,44 @@ async fn body(call: Call<Bytes>) -> Result<Reply, Fault> {
     let seed =
         seed.ok_or_else(|| Fault::BadParameter("a seed is 16 hexadecimal digits".to_owned()))?;
     // Made anew by each version of the node: kept for a day, not for ever.
-    let etag = format!("\"{seed:016x}-{}\"", env!("CARGO_PKG_VERSION"));
-    if is_known(call.request.headers(), &etag) {
-        return Ok(not_modified(&etag));
+    let tags = Tags::of(&format!("{seed:016x}-{}", env!("CARGO_PKG_VERSION")));
+    if let Some(known) = tags.known(call.request.headers()) {
+        return Ok(not_modified(known));
     }
-    Ok(made(&call.app.services.bodies.generated(seed).await?, &etag))
+    let forms = call.app.services.bodies.generated(seed).await?;
+    Ok(made(forms, call.request.headers(), &tags))
 }
 
 /// What bodies do.
 async fn motion(call: Call<Bytes>) -> Result<Reply, Fault> {
     let name = call.path.first().map(String::as_str).unwrap_or_default();
-    let etag = format!("\"{}\"", env!("CARGO_PKG_VERSION"));
-    if is_known(call.request.headers(), &etag) {
-        return Ok(not_modified(&etag));
+    let tags = Tags::of(env!("CARGO_PKG_VERSION"));
+    if let Some(known) = tags.known(call.request.headers()) {
+        return Ok(not_modified(known));
     }
-    Ok(made(&call.app.services.bodies.motion(name).await?, &etag))
+    let forms = call.app.services.bodies.motion(name).await?;
+    Ok(made(forms, call.request.headers(), &tags))
 }
 
 /// Something that the node makes itself.
-fn made(bytes: &[u8], etag: &str) -> Reply {
-    let mut reply = Reply::new(Body::from(Bytes::copy_from_slice(bytes)));
-    headed(reply.headers_mut(), "model/gltf-binary", etag);
+fn made(forms: Forms, asked: &HeaderMap, tags: &Tags) -> Reply {
+    let kind = "model/gltf-binary";
+    let mut reply = if let Some(packed) = forms.packed.filter(|_| takes_gzip(asked)) {
+        packed_reply(packed, kind, tags)
+    } else {
+        let mut reply = Reply::new(Body::from(forms.whole));
+        headed(reply.headers_mut(), kind, &tags.whole);
+        reply
+    };
     let day = HeaderValue::from_static("public, max-age=86400");
     reply.headers_mut().insert(header::CACHE_CONTROL, day);
+    reply
+}
+
+fn packed_reply(packed: Bytes, kind: &str, tags: &Tags) -> Reply {
+    let mut reply = Reply::new(Body::from(packed));
+    headed(reply.headers_mut(), kind, &tags.packed);
+    reply.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     reply
 }
 
@@ -101,7 +136,6 @@ async fn sent(served: Served, range: Option<&str>, etag: &str) -> Result<Reply, 
     headed(headers, &kind, etag);
     headers.insert(header::CONTENT_LENGTH, bytes.into());
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(FOREVER));
     if let Some((first, last)) = part {
         let range = HeaderValue::try_from(format!("bytes {first}-{last}/{size}"));
         headers.insert(header::CONTENT_RANGE, range.map_err(Error::internal)?);
@@ -116,6 +150,7 @@ fn headed(headers: &mut HeaderMap, kind: &str, etag: &str) {
     if let Ok(etag) = HeaderValue::try_from(etag) {
         headers.insert(header::ETAG, etag);
     }
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     let policy = HeaderValue::from_static("sandbox; default-src 'none'");
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     let anywhere = HeaderValue::from_static("cross-origin");
@@ -133,7 +168,36 @@ fn not_modified(etag: &str) -> Reply {
     if let Ok(etag) = HeaderValue::try_from(etag) {
         reply.headers_mut().insert(header::ETAG, etag);
     }
+    reply.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     reply
+}
+
+/// The tags of the two forms of a file, which are different bytes.
+struct Tags {
+    whole: String,
+    packed: String,
+}
+
+impl Tags {
+    fn of(name: &str) -> Self {
+        Self { whole: format!("\"{name}\""), packed: format!("\"{name}-gzip\"") }
+    }
+
+    /// The form that whoever asks has already; what is in it is the same in both.
+    fn known(&self, headers: &HeaderMap) -> Option<&str> {
+        [&self.whole, &self.packed].into_iter().map(String::as_str).find(|it| is_known(headers, it))
+    }
+}
+
+/// Whether whoever asks takes what is packed with gzip (RFC 9110, 12.5.3).
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|it| it.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let weight = parts.find_map(|part| part.strip_prefix("q=")?.trim().parse::<f32>().ok());
+        named && weight.is_none_or(|weight| weight > 0.0)
+    })
 }
 
 /// What a `Range` asks for.
@@ -166,6 +230,28 @@ fn part_of(range: &str, size: u64) -> Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_takes_gzip_says_so() {
+        for (lists, takes) in [
+            (&["gzip"][..], true),
+            (&["br, GZIP;q=0.5, deflate"], true),
+            (&["br", "gzip"], true),
+            (&["gzip;q=0"], false),
+            (&["gzip; q=0.000, br"], false),
+            (&["br, deflate"], false),
+            (&["identity"], false),
+            (&["x-gzipped"], false),
+            (&[""], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for list in lists {
+                headers.append(header::ACCEPT_ENCODING, HeaderValue::from_static(list));
+            }
+            assert_eq!(takes_gzip(&headers), takes, "{lists:?}");
+        }
+    }
 
     #[test]
     fn a_range_is_read_or_the_whole_is_sent() {

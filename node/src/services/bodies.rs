@@ -14,7 +14,10 @@ use wayside_world::{
     motion::{self, Motion},
 };
 
-use super::{Error, Ground, content::Content};
+use super::{
+    Error, Ground,
+    content::{Content, Forms},
+};
 pub use crate::store::assets::AvatarRow;
 use crate::{
     instances::{Changed, Instances},
@@ -29,6 +32,8 @@ const KEPT: usize = 64;
 const CONTENT_TYPE: &str = "model/gltf-binary";
 /// Generated bodies that somebody can choose from.
 pub const VARIANTS: i64 = 1 << 32;
+/// How many of them are shown to them.
+const LOOKS: i64 = 64;
 
 /// The service of bodies.
 pub struct Bodies {
@@ -36,8 +41,8 @@ pub struct Bodies {
     content: Arc<Content>,
     instances: Arc<Instances>,
     working: Arc<Semaphore>,
-    made: Cache<u64, Arc<[u8]>>,
-    moves: Cache<&'static str, Arc<[u8]>>,
+    made: Cache<u64, Forms>,
+    moves: Cache<&'static str, Forms>,
 }
 
 /// What somebody wears.
@@ -63,6 +68,12 @@ impl Wearing {
     pub fn fallback(&self) -> String {
         format!("/_wayside/v1/bodies/{:016x}", self.seed)
     }
+}
+
+/// The generated bodies that somebody is shown to choose from, the first of all that are theirs.
+#[must_use]
+pub fn looks(user_id: &UserId) -> Vec<String> {
+    (0..LOOKS).map(|variant| wearing(user_id, Worn { variant, blob: None }).fallback()).collect()
 }
 
 /// The reference to a file that is fetched by its hash.
@@ -95,23 +106,25 @@ impl Bodies {
     }
 
     /// The generated body of a seed.
-    pub async fn generated(&self, seed: u64) -> Result<Arc<[u8]>, Error> {
+    pub async fn generated(&self, seed: u64) -> Result<Forms, Error> {
         if let Some(made) = self.made.get(&seed) {
             return Ok(made);
         }
-        let made: Arc<[u8]> = self.work(move || body::vrm(seed)).await?.into();
+        let made = self.work(move || Forms::of(body::vrm(seed))).await?;
+        let made = made.map_err(Error::internal)?;
         self.made.insert(seed, made.clone());
         Ok(made)
     }
 
     /// What bodies do under a name.
-    pub async fn motion(&self, name: &str) -> Result<Arc<[u8]>, Error> {
+    pub async fn motion(&self, name: &str) -> Result<Forms, Error> {
         let motion = Motion::from_name(name)
             .ok_or_else(|| Error::NotFound(format!("there is no motion {name:?}")))?;
         if let Some(made) = self.moves.get(motion.name()) {
             return Ok(made);
         }
-        let made: Arc<[u8]> = self.work(move || motion::vrma(motion)).await?.into();
+        let made = self.work(move || Forms::of(motion::vrma(motion))).await?;
+        let made = made.map_err(Error::internal)?;
         self.moves.insert(motion.name(), made.clone());
         Ok(made)
     }
@@ -251,5 +264,6 @@ mod tests {
         let dressed = wearing(ann, Worn { variant: 0, blob: Some([7; 32]) });
         assert!(dressed.avatar().ends_with(&"07".repeat(32)));
         assert_eq!(dressed.fallback(), of(ann, 0).avatar());
+        assert_eq!(looks(ann)[1], of(ann, 1).avatar());
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     },
     services::{
         accounts::Session,
-        bodies::{AvatarRow, Looked, asset_path, report_of},
+        bodies::{AvatarRow, Looked, asset_path, looks, report_of},
     },
 };
 
@@ -48,6 +48,7 @@ async fn mine(call: Call<Bytes>) -> Result<Reply, Fault> {
         "generated": {
             "url": wearing.fallback(), "seed": seed, "variant": wearing.variant,
         },
+        "looks": looks(user_id),
         "uploads": uploads,
     })))
 }

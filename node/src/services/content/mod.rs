@@ -3,6 +3,7 @@
 mod assets;
 mod drawing;
 mod keeping;
+mod packing;
 
 use std::{
     collections::HashMap,
@@ -20,7 +21,8 @@ use tokio::{
 };
 use wayside_specs::limits;
 
-use self::keeping::Keeper;
+pub use self::packing::Forms;
+use self::{keeping::Keeper, packing::Packing};
 use super::{Error, Ground};
 use crate::store::{
     blob::{Blob, Received},
@@ -33,6 +35,7 @@ pub struct Content {
     blob: Blob,
     keeper: Keeper,
     drawing: Arc<Semaphore>,
+    packing: Packing,
     under_way: UnderWay,
 }
 
@@ -83,7 +86,8 @@ impl Content {
     pub fn new(ground: Arc<Ground>, blob: Blob) -> Self {
         let keeper = Keeper::new(&ground, blob.clone());
         let drawing = Arc::new(Semaphore::new(DRAWING));
-        Self { ground, blob, keeper, drawing, under_way: UnderWay::default() }
+        let (packing, under_way) = (Packing::new(), UnderWay::default());
+        Self { ground, blob, keeper, drawing, packing, under_way }
     }
 
     /// Takes an upload in while it comes, and names it when it is wholly on disk.

@@ -84,7 +84,9 @@ export type Progress = (loaded: number, total: number) => void;
 export async function fetchBytes(url: string, size: number, progress: Progress): Promise<ArrayBuffer> {
   const response = await fetch(url);
   if (!response.ok || !response.body) throw new Error(`${url} was answered with ${response.status}`);
-  const total = Number(response.headers.get("Content-Length")) || size;
+  // What goes over the wire may be packed: its length is not that of the file.
+  const packed = response.headers.has("Content-Encoding");
+  const total = size || (packed ? 0 : Number(response.headers.get("Content-Length")));
   const chunks: Uint8Array[] = [];
   let loaded = 0;
   const reader = response.body.getReader();
