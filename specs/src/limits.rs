@@ -59,5 +59,8 @@ pub const AVATARS_PER_USER: usize = 20;
 pub const AVATAR_BYTES: usize = 25 * 1024 * 1024;
 /// Most people in one instance of a world.
 pub const INSTANCE_PEOPLE: u16 = 1_000;
+/// Farthest that a place in a world may be from its origin along an axis, in millimetres: what a pose
+/// can say (specs/realtime.md, Poses).
+pub const WORLD_REACH_MM: u64 = 16_777_000;
 /// Most letters of the description of a world, in bytes.
 pub const DESCRIPTION_BYTES: usize = 4_096;

@@ -35,7 +35,8 @@ fn chunk(kind: [u8; 4], data: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes()[..], &body, &crc(&body).to_be_bytes()].concat()
 }
 
-fn crc(bytes: &[u8]) -> u32 {
+/// The CRC-32 of PNG and of gzip.
+pub(crate) fn crc(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)))
     })

@@ -7,14 +7,14 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
-use wayside_tests::{Client, Engine, Node, Town};
+use wayside_tests::{Client, Engine, Node, Town, Wire};
 
-use crate::pictures::png;
+use crate::pictures::{crc, png};
 
 /// Longer than anything here takes, with room for a machine that does other things.
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A scene of one floor of 20 by 20 m, with a seat and a place to come in.
 pub(crate) fn floor() -> Vec<u8> {
@@ -65,30 +65,34 @@ pub(crate) fn glb(json: &Value, bin: &[u8]) -> Vec<u8> {
 }
 
 /// A visit over WebSocket, spoken in bytes.
-struct Visit {
-    socket: Socket,
-    slot: u16,
+pub(crate) struct Visit {
+    pub(crate) socket: Socket,
+    pub(crate) slot: u16,
     /// The pose of the welcome, as it came.
-    pose: Vec<u8>,
+    pub(crate) pose: Vec<u8>,
     sequence: u16,
 }
 
 impl Visit {
-    async fn begin(node: &Node, who: &Client, world: &str) -> Result<Self> {
+    pub(crate) async fn begin(node: &Node, who: &Client, world: &str) -> Result<Self> {
         let ticket = ticket(who, world).await?;
-        let mut socket = connect(node).await?;
-        socket.send(hello(&ticket)).await?;
+        Self::on(connect(node).await?, &ticket).await
+    }
+
+    /// Begins the visit of a ticket on a connection.
+    pub(crate) async fn on(mut socket: Socket, ticket: &str) -> Result<Self> {
+        socket.send(hello(ticket)).await?;
         let welcome = until(&mut socket, 0x41).await?;
         let slot = u16::from_le_bytes([welcome[2], welcome[3]]);
         Ok(Self { socket, slot, pose: welcome[11..].to_vec(), sequence: 0 })
     }
 
-    async fn send(&mut self, frame: &[u8]) -> Result<()> {
+    pub(crate) async fn send(&mut self, frame: &[u8]) -> Result<()> {
         Ok(self.socket.send(Message::Binary(frame.to_vec().into())).await?)
     }
 
     /// Says that the body is there, in steps of 1/500 m from where it came in.
-    async fn says(&mut self, motion: u8, offset: [i32; 3]) -> Result<()> {
+    pub(crate) async fn says(&mut self, motion: u8, offset: [i32; 3]) -> Result<()> {
         self.sequence += 1;
         let mut pose = self.pose.clone();
         pose[0] = motion;
@@ -102,30 +106,30 @@ impl Visit {
     }
 
     /// The next frame of a kind.
-    async fn next(&mut self, kind: u8) -> Result<Vec<u8>> {
+    pub(crate) async fn next(&mut self, kind: u8) -> Result<Vec<u8>> {
         until(&mut self.socket, kind).await
     }
 }
 
-async fn ticket(who: &Client, world: &str) -> Result<String> {
+pub(crate) async fn ticket(who: &Client, world: &str) -> Result<String> {
     let path = format!("/_wayside/v1/worlds/{}/visits", world.replace('#', "%23"));
     let granted = who.post(&path, &json!({})).await?;
     ensure!(granted["transports"][0]["url"] == "/_wayside/v1/realtime", "{granted}");
     Ok(granted["ticket"].as_str().context("no ticket")?.to_owned())
 }
 
-async fn connect(node: &Node) -> Result<Socket> {
+pub(crate) async fn connect(node: &Node) -> Result<Socket> {
     let mut url = node.http().join("/_wayside/v1/realtime")?;
     url.set_scheme("ws").expect("http becomes ws");
     Ok(connect_async(url.as_str()).await?.0)
 }
 
-fn hello(ticket: &str) -> Message {
+pub(crate) fn hello(ticket: &str) -> Message {
     let length = u16::try_from(ticket.len()).expect("a short text").to_le_bytes();
     Message::Binary([&[1, 1][..], &length, ticket.as_bytes()].concat().into())
 }
 
-async fn until(socket: &mut Socket, kind: u8) -> Result<Vec<u8>> {
+pub(crate) async fn until(socket: &mut Socket, kind: u8) -> Result<Vec<u8>> {
     let found = timeout(SOON, async {
         while let Some(message) = socket.next().await {
             match message? {
@@ -142,16 +146,26 @@ async fn until(socket: &mut Socket, kind: u8) -> Result<Vec<u8>> {
 }
 
 /// The reason for which a visit is over.
-async fn over(socket: &mut Socket) -> Result<u8> {
+pub(crate) async fn over(socket: &mut Socket) -> Result<u8> {
     Ok(until(socket, 0x4b).await?[1])
 }
 
 async fn new_world(who: &Client, name: &str) -> Result<String> {
-    let scene = who.upload("model/gltf-binary", floor()).await?;
+    world_of(who, name, floor(), 3).await
+}
+
+/// Makes a world of a scene, and gives its alias.
+pub(crate) async fn world_of(
+    who: &Client,
+    name: &str,
+    scene: Vec<u8>,
+    capacity: u16,
+) -> Result<String> {
+    let scene = who.upload("model/gltf-binary", scene).await?;
     let preview = who.upload("image/png", png(16, 9, 3)).await?;
     let wish = json!({
         "name": name, "description": "A floor", "scene": format!("mxc://{}", scene.place()),
-        "preview": format!("mxc://{}", preview.place()), "capacity": 3, "rating": "teen",
+        "preview": format!("mxc://{}", preview.place()), "capacity": capacity, "rating": "teen",
     });
     let made = who.post("/_wayside/v1/worlds", &wish).await?;
     ensure!(made["report"]["accepted"] == true, "{made}");
@@ -174,6 +188,7 @@ async fn worlds(engine: Engine) -> Result<()> {
     let ann = Client::register(node.http(), "ann").await?;
     let bob = Client::register(node.http(), "bob").await?;
     the_first_world_is_there(&node, &ann).await?;
+    its_scene_goes_out_packed(&node, &ann).await?;
     let alias = new_world(&ann, "The Floor").await?;
     ensure!(alias == "#the-floor:a.test", "{alias}");
     ensure!(new_world(&bob, "The Floor").await? == "#the-floor-2:a.test");
@@ -210,6 +225,55 @@ async fn the_first_world_is_there(node: &Node, ann: &Client) -> Result<()> {
     let preview = plaza["preview"].as_str().context("no picture")?;
     let picture = reqwest::get(node.http().join(preview)?).await?.error_for_status()?;
     ensure!(picture.headers()["content-type"] == "image/jpeg");
+    Ok(())
+}
+
+async fn its_scene_goes_out_packed(node: &Node, ann: &Client) -> Result<()> {
+    let plaza = ann.get("/_wayside/v1/worlds/%23plaza:a.test").await?;
+    let wire = Wire::to(node.http())?;
+    let paths = [plaza["scene"]["url"].as_str(), Some("/_wayside/v1/bodies/00000000000000ff")];
+    for path in paths.into_iter().flatten() {
+        let ask = async |headers: &[(&str, &str)]| wire.ask("GET", path, headers, b"").await;
+        let whole = ask(&[]).await?;
+        let tag = whole.header("etag").context("a tag")?.to_owned();
+        ensure!(whole.header("content-encoding").is_none(), "{path}: {:?}", whole.headers);
+        // Twice: the second is what was kept of the first.
+        for _ in 0..2 {
+            let packed = ask(&[("accept-encoding", "br, gzip")]).await?;
+            let header = |name: &str| packed.header(name).unwrap_or_default();
+            ensure!(header("content-encoding") == "gzip", "{path}: {:?}", packed.headers);
+            ensure!(header("vary") == "accept-encoding" && header("etag") != tag);
+            ensure!(header("content-length") == packed.body.len().to_string());
+            ensure!(packed.body.len() < whole.body.len() * 7 / 10, "{path}: {}", packed.body.len());
+            // What a gzip file ends with: the sum of what is in it, and its length (RFC 1952).
+            let end = packed.body.len() - 8;
+            let length = u32::try_from(whole.body.len())?.to_le_bytes();
+            let sum = crc(&whole.body).to_le_bytes();
+            ensure!(packed.body[end..] == [sum, length].concat(), "{path}: holds something else");
+            let known = [("accept-encoding", "gzip"), ("if-none-match", header("etag"))];
+            let known = ask(&known).await?;
+            ensure!(known.status == 304 && known.header("etag") == packed.header("etag"));
+        }
+        ensure!(ask(&[("if-none-match", &tag)]).await?.status == 304);
+        ensure!(whole.header("vary") == Some("accept-encoding"));
+    }
+    // A part is one of the file as it is, unless whoever asks has a part of the packed one.
+    let path = paths[0].context("no scene")?;
+    let ask = async |if_range: &[(&str, &str)]| {
+        let headers = [&[("accept-encoding", "gzip"), ("range", "bytes=4-7")], if_range].concat();
+        wire.ask("GET", path, &headers, b"").await
+    };
+    let part = ask(&[]).await?;
+    ensure!(part.status == 206 && part.body == 2_u32.to_le_bytes(), "{:?}", part.headers);
+    let tag = part.header("etag").context("a tag")?;
+    ensure!(ask(&[("if-range", tag)]).await?.status == 206);
+    let other = tag.replace('"', "");
+    let whole = ask(&[("if-range", &format!("\"{other}-gzip\""))]).await?;
+    ensure!(whole.status == 200 && whole.header("content-encoding") == Some("gzip"));
+    // Pictures are packed already.
+    let preview = plaza["preview"].as_str().context("no picture")?;
+    let picture = wire.ask("GET", preview, &[("accept-encoding", "gzip")], b"").await?;
+    ensure!(picture.header("content-encoding").is_none() && picture.body.starts_with(b"\xff\xd8"));
     Ok(())
 }
 

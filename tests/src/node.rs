@@ -273,8 +273,13 @@ impl Node {
 
     /// Runs another command of the program on its data to its end, beside it or while it rests.
     pub async fn command(&self, command: &[&str]) -> Result<Refusal> {
+        self.command_told(command, Stdio::null()).await
+    }
+
+    /// Runs another command as [`Node::command`] does, with this file as its standard input.
+    pub async fn command_told(&self, command: &[&str], input: impl Into<Stdio>) -> Result<Refusal> {
         let mut program = self.options.program()?;
-        program.args(command).arg("--data").arg(&self.options.data);
+        program.args(command).arg("--data").arg(&self.options.data).stdin(input);
         if let Some(database) = &self.options.database {
             program.args(["--database", database.url()]);
         }

@@ -21,20 +21,18 @@ use std::{
     thread::JoinHandle,
 };
 
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use wayside_world::{
-    realtime::{Bye, FromClient, Pose, Visitor},
-    scene::Scene,
-};
+use wayside_world::realtime::{Bye, FromClient, Pose};
 
 pub use self::{
     meter::{Meter, Readings},
+    shard::{Coming, World},
     visit::{Batch, Batches, Over, Visit},
 };
 use self::{
-    shard::{Command, Entering, World},
+    shard::{Command, Entering},
     visit::Ending,
 };
 use crate::clock::Clock;
@@ -179,30 +177,16 @@ impl Instances {
     }
 
     /// Begins a visit in the world's instance, which is opened where none runs.
-    pub async fn visit(
-        &self,
-        room_id: &RoomId,
-        scene: &Arc<Scene>,
-        capacity: u16,
-        user_id: &UserId,
-        who: Visitor,
-        at: Option<Pose>,
-    ) -> Result<Visit, Closed> {
+    pub async fn visit(&self, world: &World, coming: &Coming) -> Result<Visit, Closed> {
         // The instance may end between finding it and coming in: then another is opened, once.
         for _ in 0..2 {
-            let opened = self.opened(room_id, scene, capacity)?;
+            let opened = self.opened(world)?;
             let shard = &self.shards[opened.shard];
             let (ending, over) = Ending::new();
             let (frames, batches) = visit::mailbox();
             let (entered, answer) = tokio::sync::oneshot::channel();
-            let entering = Entering {
-                user_id: user_id.to_owned(),
-                who: who.clone(),
-                at,
-                frames,
-                ending,
-                entered,
-            };
+            let entering =
+                Entering { coming: coming.clone(), spawn: world.spawn, frames, ending, entered };
             let command = Command::Enter { instance: opened.number, entering: Box::new(entering) };
             shard.mailbox.try_send(command).map_err(|_| Closed::Busy)?;
             match answer.await {
@@ -211,7 +195,7 @@ impl Instances {
                     return Ok(Visit::new(opened.number, number, mailbox, batches, over));
                 }
                 Ok(Err(closed)) => return Err(closed),
-                Err(_) => self.forget(room_id, opened.number),
+                Err(_) => self.forget(&world.room_id, opened.number),
             }
         }
         Err(Closed::Busy)
@@ -230,11 +214,23 @@ impl Instances {
 
     /// Tells everybody how somebody's name or body changed, wherever they are.
     pub fn change(&self, user_id: &UserId, changed: &Changed) {
-        let rooms: Vec<OwnedRoomId> = self.open().keys().cloned().collect();
-        for room_id in rooms {
+        for room_id in self.rooms() {
             let (user_id, changed) = (user_id.to_owned(), changed.clone());
             self.tell(&room_id, |instance| Command::Change { instance, user_id, changed });
         }
+    }
+
+    /// Ends the visits of somebody's devices, wherever they are, but of those that are still signed
+    /// in.
+    pub fn sign_out(&self, user_id: &UserId, staying: &Arc<[OwnedDeviceId]>) {
+        for room_id in self.rooms() {
+            let (user_id, staying) = (user_id.to_owned(), staying.clone());
+            self.tell(&room_id, |instance| Command::SignOut { instance, user_id, staying });
+        }
+    }
+
+    fn rooms(&self) -> Vec<OwnedRoomId> {
+        self.open().keys().cloned().collect()
     }
 
     /// Ends all instances: everybody is told to come again, and the threads end.
@@ -260,17 +256,12 @@ impl Instances {
         }
     }
 
-    fn opened(
-        &self,
-        room_id: &RoomId,
-        scene: &Arc<Scene>,
-        capacity: u16,
-    ) -> Result<Opened, Closed> {
+    fn opened(&self, world: &World) -> Result<Opened, Closed> {
         if self.shards.is_empty() {
             return Err(Closed::Busy);
         }
         let mut open = self.open();
-        if let Some(opened) = open.get(room_id).filter(|opened| !opened.crowd.is_gone()) {
+        if let Some(opened) = open.get(&world.room_id).filter(|opened| !opened.crowd.is_gone()) {
             return Ok(opened.clone());
         }
         open.retain(|_, opened| !opened.crowd.is_gone());
@@ -279,12 +270,11 @@ impl Instances {
         }
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let opened = Opened { number, shard: number % self.shards.len(), crowd: Arc::default() };
-        let world = World { room_id: room_id.to_owned(), scene: scene.clone(), capacity };
         let crowd = opened.crowd.clone();
-        let command = Command::Open { instance: number, world, crowd };
+        let command = Command::Open { instance: number, world: world.clone(), crowd };
         let mailbox = &self.shards[opened.shard].mailbox;
         mailbox.try_send(command).map_err(|_| Closed::Busy)?;
-        open.insert(room_id.to_owned(), opened.clone());
+        open.insert(world.room_id.clone(), opened.clone());
         Ok(opened)
     }
 

@@ -1,7 +1,7 @@
 //! One thread of instances: takes commands, lets ticks pass on time, hands out frames.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -14,13 +14,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use ruma::{OwnedRoomId, OwnedUserId, UserId};
+use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, UserId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use wayside_world::{
     instance::{Instance, Slot, To},
     realtime::{Bye, FromClient, Pose, TICK_HZ, Visitor, is_snapshot},
-    scene::Scene,
+    scene::{Place, Scene},
 };
 
 use super::{
@@ -39,8 +39,9 @@ const EMPTY_TICKS: u32 = 60 * TICK_HZ as u32;
 const REMEMBER_TICKS: u32 = 10 * TICK_HZ as u32;
 /// A connection that takes nothing for so many ticks is too slow: ten seconds.
 const SLOW_TICKS: u32 = 10 * TICK_HZ as u32;
-/// Most bytes of frames that must arrive and wait for a slow connection.
-const BACKLOG_BYTES: usize = 512 * 1024;
+/// Most bytes of frames that wait for a connection, those included that it was handed and has not
+/// taken.
+const BACKLOG_BYTES: usize = 2 * 1024 * 1024;
 /// Bytes that a frame costs beside its own.
 const FRAME_COST: usize = 64;
 
@@ -66,22 +67,41 @@ pub(super) enum Command {
     Remove { instance: usize, user_id: OwnedUserId, why: Bye },
     /// Somebody's name or body changed.
     Change { instance: usize, user_id: OwnedUserId, changed: Changed },
+    /// Of somebody's devices only these are still signed in.
+    SignOut { instance: usize, user_id: OwnedUserId, staying: Arc<[OwnedDeviceId]> },
 }
 
 /// Of what an instance is a copy.
-#[derive(Debug)]
-pub(super) struct World {
-    pub(super) room_id: OwnedRoomId,
-    pub(super) scene: Arc<Scene>,
-    pub(super) capacity: u16,
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Its room.
+    pub room_id: OwnedRoomId,
+    /// What it shows.
+    pub scene: Arc<Scene>,
+    /// How many fit in.
+    pub capacity: u16,
+    /// Where people arrive, where it says so itself.
+    pub spawn: Option<Place>,
+}
+
+/// Somebody who wants to come in.
+#[derive(Clone, Debug)]
+pub struct Coming {
+    /// Who.
+    pub user_id: OwnedUserId,
+    /// With which of their devices.
+    pub device_id: OwnedDeviceId,
+    /// What the others are told of them.
+    pub who: Visitor,
+    /// Where they stood when they were there last.
+    pub at: Option<Pose>,
 }
 
 /// Somebody who comes in.
 #[derive(Debug)]
 pub(super) struct Entering {
-    pub(super) user_id: OwnedUserId,
-    pub(super) who: Visitor,
-    pub(super) at: Option<Pose>,
+    pub(super) coming: Coming,
+    pub(super) spawn: Option<Place>,
     pub(super) frames: mpsc::Sender<Batch>,
     pub(super) ending: Ending,
     pub(super) entered: oneshot::Sender<Result<Number, Closed>>,
@@ -171,7 +191,8 @@ impl Running {
             | Command::Frame { instance, .. }
             | Command::Show { instance, .. }
             | Command::Remove { instance, .. }
-            | Command::Change { instance, .. } => *instance,
+            | Command::Change { instance, .. }
+            | Command::SignOut { instance, .. } => *instance,
         };
         if let Command::Open { world, crowd, .. } = command {
             self.meter.instances.fetch_add(1, Ordering::Relaxed);
@@ -207,6 +228,7 @@ struct Hall {
 struct Line {
     number: Number,
     user_id: OwnedUserId,
+    device_id: OwnedDeviceId,
     frames: mpsc::Sender<Batch>,
     ending: Ending,
     /// The frames of this tick, and those of earlier ones that must arrive and were not taken yet.
@@ -214,11 +236,14 @@ struct Line {
     waiting_bytes: usize,
     /// Ticks since the connection took frames, while some wait.
     stuck_ticks: u32,
+    /// Bytes of each batch that was handed over and may not be taken yet, and of all of them.
+    handed: VecDeque<usize>,
+    handed_bytes: usize,
 }
 
 impl Hall {
     fn new(world: World, crowd: Arc<Crowd>, meter: Arc<Meter>, stood: mpsc::Sender<Stood>) -> Self {
-        let World { room_id, scene, capacity } = world;
+        let World { room_id, scene, capacity, .. } = world;
         let instance = Instance::new(scene, capacity);
         Self {
             room_id,
@@ -250,6 +275,13 @@ impl Hall {
                     self.leave(slot, why);
                 }
             }
+            Command::SignOut { user_id, staying, .. } => {
+                if let Some(slot) = self.slot_of(&user_id)
+                    && self.line(slot).is_some_and(|line| !staying.contains(&line.device_id))
+                {
+                    self.leave(slot, Bye::SignedOut);
+                }
+            }
             Command::Change { user_id, changed, .. } => {
                 let Some(slot) = self.slot_of(&user_id) else { return };
                 if let Changed::Name(name) = &changed {
@@ -266,7 +298,8 @@ impl Hall {
     }
 
     fn enter(&mut self, entering: Entering) {
-        let Entering { user_id, who, mut at, frames, ending, entered } = entering;
+        let Entering { coming, spawn, frames, ending, entered } = entering;
+        let Coming { user_id, device_id, who, mut at } = coming;
         if entered.is_closed() {
             return;
         }
@@ -275,6 +308,7 @@ impl Hall {
             at = self.leave(slot, Bye::Replaced).or(at);
         }
         let name = who.name.clone();
+        self.instance.arrive_at(spawn);
         let slot = match self.instance.enter(who, at) {
             Ok(slot) => slot,
             Err(_full) => {
@@ -287,11 +321,14 @@ impl Hall {
         let line = Line {
             number,
             user_id: user_id.clone(),
+            device_id,
             frames,
             ending,
             waiting: Batch::new(),
             waiting_bytes: 0,
             stuck_ticks: 0,
+            handed: VecDeque::new(),
+            handed_bytes: 0,
         };
         let index = usize::from(slot);
         if index >= self.lines.len() {
@@ -407,12 +444,21 @@ impl Line {
 
     /// Hands the frames of this tick over; `Err` where the connection takes them too slowly.
     fn flush(&mut self, meter: &Meter) -> Result<(), Bye> {
+        let untaken = self.frames.max_capacity() - self.frames.capacity();
+        while self.handed.len() > untaken {
+            self.handed_bytes -= self.handed.pop_front().unwrap_or(0);
+        }
         if self.waiting.is_empty() {
             return if self.frames.is_closed() { Err(Bye::Gone) } else { Ok(()) };
+        }
+        if self.handed_bytes > 0 && self.handed_bytes + self.waiting_bytes > BACKLOG_BYTES {
+            return Err(Bye::Slow);
         }
         match self.frames.try_send(std::mem::take(&mut self.waiting)) {
             Ok(()) => {
                 meter.bytes.fetch_add(self.waiting_bytes as u64, Ordering::Relaxed);
+                self.handed.push_back(self.waiting_bytes);
+                self.handed_bytes += self.waiting_bytes;
                 (self.waiting_bytes, self.stuck_ticks) = (0, 0);
                 Ok(())
             }
@@ -424,8 +470,7 @@ impl Line {
                 self.waiting_bytes = batch.iter().map(|frame| frame.len() + FRAME_COST).sum();
                 self.waiting = batch;
                 self.stuck_ticks += 1;
-                let too_slow = self.stuck_ticks > SLOW_TICKS || self.waiting_bytes > BACKLOG_BYTES;
-                if too_slow { Err(Bye::Slow) } else { Ok(()) }
+                if self.stuck_ticks > SLOW_TICKS { Err(Bye::Slow) } else { Ok(()) }
             }
         }
     }

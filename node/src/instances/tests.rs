@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use ruma::{room_id, user_id};
+use ruma::{device_id, room_id, user_id};
 use tokio::time::timeout;
-use wayside_world::{glb::Builder, realtime::FromNode};
+use wayside_world::{
+    glb::Builder,
+    realtime::{FromNode, Visitor},
+    scene::Scene,
+};
 
 use super::*;
 
@@ -35,9 +39,12 @@ impl Stage {
     }
 
     async fn enter(&self, user_id: &UserId, capacity: u16) -> Result<Visit, Closed> {
-        let room = room_id!("!a:a.test");
+        let room_id = room_id!("!a:a.test").to_owned();
+        let world = World { room_id, scene: self.scene.clone(), capacity, spawn: None };
         let who = Visitor { name: user_id.localpart().to_owned(), ..Visitor::default() };
-        self.instances.visit(room, &self.scene, capacity, user_id, who, None).await
+        let (user_id, device_id) = (user_id.to_owned(), device_id!("PHONE").to_owned());
+        let coming = Coming { user_id, device_id, who, at: None };
+        self.instances.visit(&world, &coming).await
     }
 }
 
@@ -99,6 +106,26 @@ async fn a_full_instance_lets_nobody_in() {
 }
 
 #[tokio::test]
+async fn only_the_device_that_is_signed_out_leaves() {
+    let stage = Stage::set();
+    let (ann, bob) = (user_id!("@ann:a.test"), user_id!("@bob:a.test"));
+    let visit = stage.enter(ann, 9).await.unwrap();
+    let mut near = stage.enter(bob, 9).await.unwrap();
+    let mut batches = near.batches();
+    let staying = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
+    stage.instances.sign_out(ann, &staying(&["DESK", "PHONE"]));
+    stage.instances.change(ann, &Changed::Kept);
+    visit.put(FromClient::Emote { emote: 1 }).unwrap();
+    until(&mut batches, |frame| matches!(frame, FromNode::Emoted { .. })).await;
+    assert!(!visit.ended().is_cancelled(), "another device was signed out");
+    stage.instances.sign_out(ann, &staying(&["DESK"]));
+    until(&mut batches, |frame| matches!(frame, FromNode::Left { .. })).await;
+    timeout(SOON, visit.ended().cancelled()).await.unwrap();
+    assert_eq!(visit.over(), Over { why: Bye::SignedOut, again_ms: u32::MAX });
+    assert!(!near.ended().is_cancelled());
+}
+
+#[tokio::test]
 async fn who_takes_nothing_is_shown_out_and_nobody_waits() {
     let stage = Stage::set();
     let mut hangs = stage.enter(user_id!("@ann:a.test"), 9).await.unwrap();
@@ -113,13 +140,9 @@ async fn who_takes_nothing_is_shown_out_and_nobody_waits() {
         near.put(FromClient::Ping { nonce: 1 }).unwrap();
         until(&mut batches, |frame| matches!(frame, FromNode::Pong { .. })).await;
     }
-    let shown_out = async {
-        while !hangs.ended().is_cancelled() {
-            stage.instances.show(room_id!("!a:a.test"), event.clone());
-            until(&mut batches, |frame| matches!(frame, FromNode::Event { .. })).await;
-        }
-    };
-    timeout(SOON, shown_out).await.expect("too slow in the end");
+    // So much waits that it is not given the time that others have to catch up.
+    let ended = hangs.ended();
+    timeout(Duration::from_secs(5), ended.cancelled()).await.expect("shown out for what waits");
     assert_eq!(hangs.over().why, Bye::Slow);
 }
 

@@ -37,9 +37,10 @@ impl Over {
     #[must_use]
     pub fn of(why: Bye) -> Self {
         let again_ms = match why {
-            Bye::Gone | Bye::Replaced | Bye::Removed | Bye::Version => u32::MAX,
+            Bye::Gone | Bye::Replaced | Bye::Removed | Bye::Version | Bye::SignedOut => u32::MAX,
             Bye::Ending | Bye::Ticket => 500,
             Bye::Broken | Bye::Slow | Bye::Protocol => 1_000,
+            Bye::Full => 5_000,
             Bye::Flood => 10_000,
         };
         Self { why, again_ms }

@@ -3,7 +3,7 @@
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use wayside_specs::{Role, limits};
 
-use super::{Reads, StoreError, Tx, db::Row};
+use super::{Reads, StoreError, Tx, bus::Change, db::Row};
 
 /// An account of this node.
 #[derive(Clone, Debug)]
@@ -230,7 +230,8 @@ impl Tx {
     /// Sets what an account may do; false where there is none that lasts.
     pub async fn set_role(&mut self, user_id: &UserId, role: Role) -> Result<bool, StoreError> {
         let sql = "UPDATE accounts SET role = $2 WHERE user_id = $1 AND ended_ms IS NULL";
-        Ok(self.query(sql).bind(user_id.as_str()).bind(role.as_str()).run().await? > 0)
+        let changed = self.query(sql).bind(user_id.as_str()).bind(role.as_str()).run().await?;
+        Ok(self.announce_account(user_id, changed))
     }
 
     /// Gives a guest a password and a role; false where there is no guest of that name.
@@ -244,7 +245,8 @@ impl Tx {
                    WHERE user_id = $1 AND role = $4 AND ended_ms IS NULL";
         let query = self.query(sql).bind(user_id.as_str()).bind(password);
         let query = query.bind(role.as_str()).bind(Role::Guest.as_str());
-        Ok(query.run().await? > 0)
+        let kept = query.run().await?;
+        Ok(self.announce_account(user_id, kept))
     }
 
     /// Ends an account: nobody signs in to it again, its devices are gone, its name stays taken.
@@ -278,7 +280,10 @@ impl Tx {
             .await?;
         let sql = "DELETE FROM devices WHERE user_id = $1 AND device_id IN (SELECT device_id FROM devices \
                    WHERE user_id = $1 ORDER BY seen_ms DESC, device_id LIMIT 1000 OFFSET $2)";
-        self.query(sql).bind(user_id.as_str()).bind(limits::DEVICES_PER_USER).run().await.map(drop)
+        let query = self.query(sql).bind(user_id.as_str()).bind(limits::DEVICES_PER_USER);
+        let removed = query.run().await?;
+        self.announce_account(user_id, removed);
+        Ok(())
     }
 
     /// Renames a device; false where there is none of that id.
@@ -326,7 +331,19 @@ impl Tx {
                 self.query(sql).bind(user_id.as_str()).bind(device_id)
             }
         };
-        query.run().await.map(drop)
+        let removed = query.run().await?;
+        self.announce_account(user_id, removed);
+        Ok(())
+    }
+
+    /// Lets those know whom it concerns that so many rows of an account or its devices changed;
+    /// whether any did.
+    fn announce_account(&mut self, user_id: &UserId, rows: u64) -> bool {
+        if rows > 0 {
+            let position = self.next_number();
+            self.announce(Change::Account { user_id: user_id.to_owned(), position });
+        }
+        rows > 0
     }
 
     /// Writes an invitation down.

@@ -34,8 +34,16 @@ pub enum Change {
         /// Where in the stream.
         position: i64,
     },
-    /// Something that only one person sees changed: account data, a filter, a device.
+    /// Something that only one person sees changed: account data, a filter.
     Person {
+        /// Whose.
+        user_id: OwnedUserId,
+        /// Where in the stream.
+        position: i64,
+    },
+    /// What an account may do changed, or one of its devices was signed out. No client is told of it
+    /// by its sync.
+    Account {
         /// Whose.
         user_id: OwnedUserId,
         /// Where in the stream.

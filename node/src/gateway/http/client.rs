@@ -99,6 +99,7 @@ fn kind_of(path: &str) -> &'static str {
         "webmanifest" => "application/manifest+json",
         "svg" => "image/svg+xml",
         "png" => "image/png",
+        "webp" => "image/webp",
         "wasm" => "application/wasm",
         _ => "application/octet-stream",
     }

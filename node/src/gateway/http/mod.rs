@@ -68,7 +68,7 @@ async fn look_at_invitation(call: Call<Bytes>) -> Result<Reply, Fault> {
     let invitation = invitation.ok_or_else(|| {
         Error::NotFound("this link is used up or over: ask for a new one".to_owned())
     })?;
-    Ok(reply(&json!({ "role": invitation.role.as_str(), "world": null })))
+    Ok(reply(&json!({ "role": invitation.role.as_str() })))
 }
 
 async fn live(_: Call<Bytes>) -> Result<Reply, Fault> {
@@ -158,7 +158,6 @@ async fn keep(call: Call<Bytes>) -> Result<Reply, Fault> {
     let body: KeepBody = read(call.request.body())?;
     let accounts = &call.app.services.accounts;
     accounts.keep_guest(session, body.password, body.invitation.as_deref()).await?;
-    call.app.services.worlds.kept(&session.user_id);
     Ok(done())
 }
 

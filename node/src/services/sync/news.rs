@@ -143,13 +143,14 @@ impl News {
         // A commit without changes says nothing of what stands at its position.
         let first = commit.changes.iter().map(position_of).min();
         memory.floor.get_or_insert(first.map_or(commit.position, |first| first - 1));
-        memory.entries.extend(commit.changes.iter().map(|change| Entry {
-            position: position_of(change),
-            what: match change {
+        memory.entries.extend(commit.changes.iter().filter_map(|change| {
+            let what = match change {
                 Change::Event { room_no, .. } => What::Event(*room_no),
                 Change::Receipt { room_no, only, .. } => What::Receipt(*room_no, only.clone()),
                 Change::Person { user_id, .. } => What::Person(user_id.clone()),
-            },
+                Change::Account { .. } => return None,
+            };
+            Some(Entry { position: position_of(change), what })
         }));
         while memory.entries.len() > REMEMBERED {
             if let Some(entry) = memory.entries.pop_front() {
@@ -167,7 +168,8 @@ fn position_of(change: &Change) -> i64 {
     match change {
         Change::Event { position, .. }
         | Change::Receipt { position, .. }
-        | Change::Person { position, .. } => *position,
+        | Change::Person { position, .. }
+        | Change::Account { position, .. } => *position,
     }
 }
 

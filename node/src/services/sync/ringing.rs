@@ -103,6 +103,7 @@ impl Ringing {
                 Change::Receipt { only: Some(only), .. } => self.live.ring(only),
                 Change::Receipt { room_no, .. } => self.ring_room(*room_no).await,
                 Change::Person { user_id, .. } => self.live.ring(user_id),
+                Change::Account { .. } => {}
             }
         }
     }

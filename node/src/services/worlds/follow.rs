@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ruma::{RoomId, UserId, events::TimelineEventType};
 use tokio::sync::{broadcast, mpsc};
+use wayside_specs::Role;
 use wayside_world::realtime::Bye;
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     instances::{Changed, Stood},
     store::{
-        StoreError,
+        StoreError, accounts,
         bus::{Change, Commit},
         events::{self, Stretch},
         rooms::{self, Membership},
@@ -101,14 +102,19 @@ impl Worlds {
 
     async fn show(&self, commit: &Commit) -> Result<(), Error> {
         for change in &commit.changes {
-            let Change::Event { room_no, room_id, position, member } = change else { continue };
-            if self.instances.crowd(room_id).is_none() {
-                continue;
-            }
-            let stretch = Stretch::Forth { after: position - 1, upto: *position };
-            self.show_stretch(*room_no, room_id, stretch).await?;
-            if let Some(member) = member {
-                self.check(*room_no, room_id, member).await?;
+            match change {
+                Change::Event { room_no, room_id, position, member } => {
+                    if self.instances.crowd(room_id).is_none() {
+                        continue;
+                    }
+                    let stretch = Stretch::Forth { after: position - 1, upto: *position };
+                    self.show_stretch(*room_no, room_id, stretch).await?;
+                    if let Some(member) = member {
+                        self.check(*room_no, room_id, member).await?;
+                    }
+                }
+                Change::Account { user_id, .. } => self.check_account(user_id).await?,
+                Change::Receipt { .. } | Change::Person { .. } => {}
             }
         }
         Ok(())
@@ -123,6 +129,7 @@ impl Worlds {
             self.show_stretch(room.room_no, &room_id, stretch).await?;
             for user_id in people {
                 self.check(room.room_no, &room_id, &user_id).await?;
+                self.check_account(&user_id).await?;
             }
         }
         Ok(())
@@ -148,6 +155,19 @@ impl Worlds {
                 let event = format::client_event(&stored, Form::default(), Unsigned::default());
                 self.instances.show(room_id, event.get().to_owned());
             }
+        }
+        Ok(())
+    }
+
+    /// Whoever is signed out leaves all worlds, and who is no guest any more is shown so.
+    async fn check_account(&self, user_id: &UserId) -> Result<(), Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let devices = accounts::devices(&mut snapshot, user_id).await?;
+        let staying = devices.into_iter().map(|device| device.device_id).collect();
+        self.instances.sign_out(user_id, &staying);
+        let account = accounts::account(&mut snapshot, user_id).await?;
+        if account.is_some_and(|account| account.role > Role::Guest) {
+            self.instances.change(user_id, &Changed::Kept);
         }
         Ok(())
     }

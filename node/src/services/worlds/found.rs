@@ -7,7 +7,7 @@ use wayside_specs::limits;
 use wayside_world::{
     inspect::{self, Issue, Limits, Report, Severity},
     picture, plaza,
-    scene::Scene,
+    scene::{Place, Scene},
 };
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
         content::Said,
         rooms::{NewRoom, Preset, WORLD},
     },
-    Worlds,
+    Worlds, spawn,
 };
 use crate::store::StoreError;
 
@@ -72,7 +72,7 @@ impl Worlds {
     pub async fn make(&self, new: NewWorld) -> Result<Made, Error> {
         check(&new)?;
         let (_, bytes) = self.content.upload_bytes(&new.scene).await?;
-        let (report, bytes) = look_into(bytes).await?;
+        let Looked { report, arrival, bytes } = look_into(bytes).await?;
         if !report.accepted {
             return Ok(Made::Refused(Box::new(report)));
         }
@@ -81,7 +81,7 @@ impl Worlds {
         if let Some(preview) = &new.preview {
             self.keep_preview(preview).await?;
         }
-        let (room_id, alias) = self.room(&new).await?;
+        let (room_id, alias) = self.room(&new, arrival).await?;
         if new.public {
             self.list_in_space(&room_id).await?;
         }
@@ -145,8 +145,12 @@ impl Worlds {
         self.content.keep_asset(bytes, kind, |_, _| Box::pin(async { Ok(()) })).await
     }
 
-    async fn room(&self, new: &NewWorld) -> Result<(OwnedRoomId, String), Error> {
-        let state = json!({
+    async fn room(
+        &self,
+        new: &NewWorld,
+        arrival: Option<Place>,
+    ) -> Result<(OwnedRoomId, String), Error> {
+        let mut state = json!({
             "scene_url": new.scene,
             "scene_name": new.name,
             "scene_description": new.description,
@@ -156,6 +160,9 @@ impl Worlds {
             "capacity": new.capacity,
             "rating": new.rating,
         });
+        if let Some(spawn) = arrival.and_then(spawn::written) {
+            state["spawn"] = spawn;
+        }
         let raw = |value: &Value| to_raw_value(value).map_err(Error::internal);
         let mut initial_state = vec![
             (WORLD.to_owned(), String::new(), raw(&state)?),
@@ -260,25 +267,37 @@ impl Worlds {
     }
 }
 
+/// A scene that was looked into.
+struct Looked {
+    report: Report,
+    /// Where people arrive in it.
+    arrival: Option<Place>,
+    bytes: Vec<u8>,
+}
+
 /// Looks into a scene away from everybody who waits, and gives its bytes back.
-async fn look_into(bytes: Vec<u8>) -> Result<(Report, Vec<u8>), Error> {
+async fn look_into(bytes: Vec<u8>) -> Result<Looked, Error> {
     let looking = move || {
         let asset = match inspect::asset(&bytes, &Limits::SCENE) {
             Ok(asset) => asset,
-            Err(report) => return (report, bytes),
+            Err(report) => return Looked { report, arrival: None, bytes },
         };
         let mut report = asset.report().clone();
-        if let Err(error) = Scene::of(&asset) {
-            report.accepted = false;
-            report.issues.push(Issue {
-                code: "SCENE_UNUSABLE",
-                severity: Severity::Error,
-                pointer: String::new(),
-                message: error.to_string(),
-            });
-        }
+        let arrival = match Scene::of(&asset) {
+            Ok(scene) => Some(scene.arrival(0)),
+            Err(error) => {
+                report.accepted = false;
+                report.issues.push(Issue {
+                    code: "SCENE_UNUSABLE",
+                    severity: Severity::Error,
+                    pointer: String::new(),
+                    message: error.to_string(),
+                });
+                None
+            }
+        };
         drop(asset);
-        (report, bytes)
+        Looked { report, arrival, bytes }
     };
     spawn_blocking(looking).await.map_err(Error::internal)
 }

@@ -6,6 +6,7 @@
 
 mod follow;
 mod found;
+mod spawn;
 mod visits;
 
 use std::sync::{Arc, Weak};
@@ -15,7 +16,7 @@ use ruma::{MxcUri, OwnedRoomId, OwnedUserId, RoomId, RoomOrAliasId, UserId};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 use wayside_specs::limits;
-use wayside_world::scene::Scene;
+use wayside_world::scene::{Place, Scene};
 
 use self::visits::Tickets;
 pub use self::{
@@ -74,6 +75,8 @@ pub struct World {
     pub people: usize,
     /// How many may be.
     pub capacity: u16,
+    /// Where people arrive, where its state says so.
+    pub spawn: Option<Place>,
     /// For whom it is.
     pub rating: String,
     /// What some of those inside are called.
@@ -173,6 +176,7 @@ impl Worlds {
             scene_bytes: scene_file.size,
             people: crowd.as_ref().map_or(0, |crowd| crowd.count()),
             capacity: capacity_of(said),
+            spawn: spawn::named(said),
             rating: said["rating"].as_str().unwrap_or(RATINGS[0]).to_owned(),
             names: crowd.map(|crowd| crowd.names(NAMES)).unwrap_or_default(),
             alias: listed.alias,

@@ -2,16 +2,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use ruma::{OwnedRoomId, OwnedUserId, RoomOrAliasId, UserId};
+use ruma::{OwnedRoomId, RoomOrAliasId, UserId};
 use wayside_identity::token::{Kind, Secret};
 use wayside_specs::Role;
-use wayside_world::{
-    realtime::{Bye, Pose, Visitor},
-    scene::Scene,
-};
+use wayside_world::realtime::{Bye, Pose, Visitor};
 
 use super::{
     super::{
@@ -22,8 +19,8 @@ use super::{
     World, Worlds,
 };
 use crate::{
-    instances::{Changed, Closed, Over, Visit},
-    store::{places, rooms},
+    instances::{self, Closed, Coming, Over, Visit},
+    store::{accounts, places, rooms},
 };
 
 /// How long a ticket is good, in milliseconds.
@@ -34,17 +31,16 @@ const TICKETS: usize = 16_384;
 pub(super) const REMEMBERED_MS: i64 = 24 * 60 * 60 * 1_000;
 /// When to ask again at the door of a full world, in milliseconds.
 const CROWDED_MS: u64 = 5_000;
+/// When to come again to a node that has too much to do, in milliseconds.
+const BUSY_MS: u32 = 5_000;
 
 /// Tickets that nobody has used yet, by the hash of their secret.
 #[derive(Default)]
 pub(super) struct Tickets(Mutex<HashMap<[u8; 32], Ticket>>);
 
 struct Ticket {
-    room_id: OwnedRoomId,
-    scene: Arc<Scene>,
-    capacity: u16,
-    user_id: OwnedUserId,
-    who: Visitor,
+    world: instances::World,
+    coming: Coming,
     ends_ms: i64,
 }
 
@@ -88,11 +84,18 @@ impl Worlds {
         let secret = Secret::mint(Kind::Visit, self.ground.clock.random());
         let now_ms = self.ground.clock.now_ms();
         let ticket = Ticket {
-            room_id: world.room_id.clone(),
-            scene,
-            capacity: world.capacity,
-            user_id: user_id.clone(),
-            who,
+            world: instances::World {
+                room_id: world.room_id.clone(),
+                scene,
+                capacity: world.capacity,
+                spawn: world.spawn,
+            },
+            coming: Coming {
+                user_id: user_id.clone(),
+                device_id: session.device_id.clone(),
+                who,
+                at: None,
+            },
             ends_ms: now_ms + TICKET_MS,
         };
         let mut tickets = self.tickets.all();
@@ -117,21 +120,34 @@ impl Worlds {
             tracing::warn!(%error, "a visit could not begin");
             Over::of(Bye::Broken)
         };
-        // They may have been turned out since they were let in.
-        if !self.is_member(&ticket.room_id, &ticket.user_id).await.map_err(failed)? {
-            return Err(Over::of(Bye::Removed));
-        }
-        let at = self.stood(&ticket.room_id, &ticket.user_id, now_ms).await.map_err(failed)?;
-        let Ticket { room_id, scene, capacity, user_id, who, .. } = ticket;
-        let begun = self.instances.visit(&room_id, &scene, capacity, &user_id, who, at).await;
-        begun.map_err(|closed| match closed {
-            Closed::Full | Closed::Busy => Over { why: Bye::Ending, again_ms: 5_000 },
-        })
+        let Ticket { world, mut coming, .. } = ticket;
+        // They may have been turned out or signed out since they were let in.
+        self.check_coming(&world, &coming).await.map_err(failed)??;
+        coming.at = self.stood(&world.room_id, &coming.user_id, now_ms).await.map_err(failed)?;
+        let begun = self.instances.visit(&world, &coming).await;
+        let visit = begun.map_err(|closed| match closed {
+            Closed::Full => Over::of(Bye::Full),
+            Closed::Busy => Over { why: Bye::Ending, again_ms: BUSY_MS },
+        })?;
+        // From here on it is heard of inside; what came in between is looked for once more.
+        self.check_coming(&world, &coming).await.map_err(failed)??;
+        Ok(visit)
     }
 
-    /// Shows those around a guest that they have made their account a lasting one.
-    pub fn kept(&self, user_id: &UserId) {
-        self.instances.change(user_id, &Changed::Kept);
+    /// Whether somebody who was let in still may come in, or why not.
+    async fn check_coming(
+        &self,
+        world: &instances::World,
+        coming: &Coming,
+    ) -> Result<Result<(), Over>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let device = coming.device_id.as_str();
+        if !accounts::is_signed_in(&mut snapshot, &coming.user_id, device).await? {
+            return Ok(Err(Over::of(Bye::SignedOut)));
+        }
+        drop(snapshot);
+        let is_member = self.is_member(&world.room_id, &coming.user_id).await?;
+        Ok(if is_member { Ok(()) } else { Err(Over::of(Bye::Removed)) })
     }
 
     /// Where somebody stood in a world not long ago.

@@ -31,7 +31,7 @@ const Kind = {
 /** The last reasons of CORRECTION, REFUSED and BYE. */
 const CORRECTIONS = 6;
 const REFUSALS = 5;
-const BYES = 10;
+const BYES = 12;
 
 export type ClientFrame =
   | { kind: "hello"; ticket: string }

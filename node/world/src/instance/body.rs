@@ -50,10 +50,11 @@ impl Body {
         self.before_sitting.unwrap_or(self.pose)
     }
 
-    /// Takes the word of the client for where the body is, or says why not and where it is.
+    /// Takes the word of the client for where the body is, or says why not and where it is: `home`
+    /// for whoever left the world.
     pub(super) fn moved(
         &mut self,
-        scene: &Scene,
+        (scene, home): (&Scene, [f32; 3]),
         sequence: u16,
         pose: Pose,
         tick: u32,
@@ -73,7 +74,7 @@ impl Body {
         } else {
             pose
         };
-        match self.movement.step(scene, self.pose.metres(), &claimed) {
+        match self.movement.step((scene, home), self.pose.metres(), &claimed) {
             Ok(()) => {
                 self.set(claimed, tick);
                 Ok(())

@@ -17,7 +17,7 @@ use crate::{
         Bye, DATAGRAM_BYTES, FromClient, FromNode, NO_SEAT, Pose, Refused, TICK_HZ, VERSION,
         Visitor, end_snapshot, snapshot,
     },
-    scene::Scene,
+    scene::{Place, Scene},
 };
 
 /// The place of somebody in an instance.
@@ -29,6 +29,11 @@ const TOLD_TICKS: u32 = 10;
 const REFRESH_TICKS: u32 = 30;
 /// Farthest that a seat may be from whoever sits down, in metres.
 const REACH_M: f32 = 3.0;
+/// How near each other two places to arrive at are one, in metres: what is written of a place is
+/// rounded.
+const SAME_M: f32 = 0.01;
+/// The same of where they look: the cosine of the angle between, about a degree.
+const SAME_COS: f32 = 0.999_8;
 /// The highest number of an emote.
 const EMOTES: u8 = 3;
 /// Ticks between two emotes of one body.
@@ -60,6 +65,10 @@ pub struct Out {
 #[derive(Debug)]
 pub struct Instance {
     scene: Arc<Scene>,
+    /// Where the world lets people arrive, where that is not where its scene does.
+    spawn: Option<Place>,
+    /// Where somebody comes back to who has left the world.
+    home: Place,
     capacity: u16,
     tick: u32,
     visits: u32,
@@ -78,8 +87,27 @@ impl Instance {
     #[must_use]
     pub fn new(scene: Arc<Scene>, capacity: u16) -> Self {
         let seats = vec![None; scene.seats.len()];
-        let bodies = Vec::new();
-        Self { scene, capacity, tick: 0, visits: 0, bodies, seats, out: Vec::new() }
+        let (bodies, home) = (Vec::new(), scene.arrival(0));
+        let (spawn, out) = (None, Vec::new());
+        Self { scene, spawn, home, capacity, tick: 0, visits: 0, bodies, seats, out }
+    }
+
+    /// Lets those who come arrive at a place, and around it. Where nobody can stand there, and where
+    /// there is none, they arrive where the scene says.
+    pub fn arrive_at(&mut self, spawn: Option<Place>) {
+        let own = self.scene.arrival(0);
+        // A scene with several places to come in uses them all, unless the world names another.
+        let elsewhere = |place: &Place| {
+            distance(place.at, own.at) > SAME_M || (place.yaw - own.yaw).cos() < SAME_COS
+        };
+        let there = spawn.filter(|place| elsewhere(place) && self.scene.near(*place, 0).is_some());
+        self.spawn = there;
+        self.home = self.arrival(0);
+    }
+
+    fn arrival(&self, visit: u32) -> Place {
+        let there = self.spawn.and_then(|place| self.scene.near(place, visit));
+        there.unwrap_or_else(|| self.scene.arrival(visit))
     }
 
     /// The tick that it is.
@@ -98,7 +126,7 @@ impl Instance {
             Some(Pose { yaw: pose.yaw, ..Pose::standing(stand, 0.0) })
         });
         let pose = back.unwrap_or_else(|| {
-            let place = self.scene.arrival(self.visits);
+            let place = self.arrival(self.visits);
             Pose::standing(place.at, place.yaw)
         });
         self.visits = self.visits.wrapping_add(1);
@@ -210,9 +238,9 @@ impl Instance {
     }
 
     fn moved(&mut self, slot: Slot, sequence: u16, pose: Pose) {
-        let (scene, tick) = (self.scene.clone(), self.tick);
+        let (scene, home, tick) = (self.scene.clone(), self.home.at, self.tick);
         let Some(body) = self.body_mut(slot) else { return };
-        if let Err((reason, pose)) = body.moved(&scene, sequence, pose, tick) {
+        if let Err((reason, pose)) = body.moved((&scene, home), sequence, pose, tick) {
             self.send(To::One(slot), &FromNode::Correction { sequence, reason, pose });
         }
     }

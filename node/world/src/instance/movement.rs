@@ -59,19 +59,19 @@ impl Movement {
         }
     }
 
-    /// Looks at a step; where it cannot be, says why and where the body is instead.
+    /// Looks at a step; where it cannot be, says why and where the body is instead: at `home` if it
+    /// has left the world.
     pub(super) fn step(
         &mut self,
-        scene: &Scene,
+        (scene, home): (&Scene, [f32; 3]),
         from: [f32; 3],
         claimed: &Pose,
     ) -> Result<(), (Reason, [f32; 3])> {
         let to = claimed.metres();
         // 1. The world.
         if !scene.solid.holds(to) {
-            let place = scene.arrival(0).at;
-            *self = Self::standing(place);
-            return Err((Reason::Outside, place));
+            *self = Self::standing(home);
+            return Err((Reason::Outside, home));
         }
         // 2. Speed.
         let walked = distance([from[0], 0.0, from[2]], [to[0], 0.0, to[2]]);

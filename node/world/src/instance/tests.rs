@@ -178,6 +178,35 @@ fn nobody_leaves_the_world() {
 }
 
 #[test]
+fn people_arrive_where_the_world_says() {
+    let mut play = Play::new();
+    let mut arrives = |spawn: Option<Place>| {
+        play.instance.arrive_at(spawn);
+        let slot = play.instance.enter(Visitor::default(), None).unwrap();
+        let place = play.instance.bodies[usize::from(slot)].as_ref().unwrap().pose;
+        // Whoever falls out of the world comes back to where people arrive.
+        assert_eq!(play.says(slot, Motion::Air, [0.0, -90.0, 0.0], true), Some(Reason::Outside));
+        let home = play.at(slot);
+        (place.metres(), f32::from(place.yaw) / 65_536.0, home)
+    };
+    let near = |at: [f32; 3], place: [f32; 3]| distance(at, place) < 2.0;
+    let own = [0.0, 0.0, 2.0];
+    let there = Place { at: [-10.0, 0.0, -15.0], yaw: std::f32::consts::PI };
+    let (at, turn, home) = arrives(Some(there));
+    assert!(near(at, there.at) && near(home, there.at), "{at:?} {home:?}");
+    assert!((turn - 0.5).abs() < 0.001, "{turn}");
+    let (beside, ..) = arrives(Some(there));
+    assert!(near(beside, there.at) && distance(at, beside) > 0.4, "{at:?} and {beside:?}");
+    // Where nobody can stand, outside, and nowhere: as the scene says.
+    let nowhere = [[500.0, 0.0, 0.0], [0.0, 50.0, 0.0], [0.0, -50.0, 0.0], [f32::NAN; 3]];
+    for spawn in nowhere.map(|at| Some(Place { at, yaw: 0.0 })).into_iter().chain([None]) {
+        let (at, turn, home) = arrives(spawn);
+        assert!(near(home, own) && distance(at, own) < 3.0, "{spawn:?}: {home:?} {at:?}");
+        assert!((turn - 0.25).abs() < 0.001, "{spawn:?}: {turn}");
+    }
+}
+
+#[test]
 fn a_seat_holds_one_body() {
     let mut play = Play::new();
     let ann = play.enter("ann", [0.0, 0.0, -5.0]);

@@ -289,6 +289,10 @@ numbers! {
         Broken = 9,
         /// The client speaks another version.
         Version = 10,
+        /// Since the ticket was given the world has filled.
+        Full = 11,
+        /// The device of the visit was signed out, or its account has ended.
+        SignedOut = 12,
     }
 }
 

@@ -57,14 +57,25 @@ impl Scene {
     pub fn arrival(&self, visit: u32) -> Place {
         let count = u32::try_from(self.spawns.len()).unwrap_or(u32::MAX).max(1);
         let place = self.spawns[usize::try_from(visit % count).unwrap_or(0)];
-        let round = visit / count;
-        for ring in round..round + 12 {
-            let at = beside(place, ring);
-            if let Some(stand) = self.stand(at) {
-                return Place { at: stand, ..place };
+        self.near(place, visit / count)
+            .unwrap_or_else(|| Place { at: self.stand(place.at).unwrap_or(place.at), ..place })
+    }
+
+    /// The n-th place where a body fits, at a place or a little beside it, so that each of those who
+    /// arrive there gets another; after the last comes the first, and none where there is no room.
+    #[must_use]
+    pub fn near(&self, place: Place, nth: u32) -> Option<Place> {
+        let mut stands = (0..RINGS).filter_map(|ring| self.stand(beside(place, ring)));
+        let nth = usize::try_from(nth % RINGS).unwrap_or(0);
+        let mut found = Vec::new();
+        while found.len() <= nth {
+            match stands.next() {
+                Some(at) => found.push(at),
+                None => break,
             }
         }
-        Place { at: self.stand(place.at).unwrap_or(place.at), ..place }
+        let at = *found.get(nth.checked_rem(found.len())?)?;
+        Some(Place { at, ..place })
     }
 
     /// The ground at a place where a body fits, if there is any.
@@ -77,12 +88,15 @@ impl Scene {
     }
 }
 
+/// Places beside one, before the first is taken again.
+const RINGS: u32 = 64;
+
 /// The turn after which points on a spiral never line up, in radians.
 const GOLDEN_TURN: f32 = 2.399_963;
 
 /// The n-th place around one, on a spiral that widens.
 fn beside(place: Place, nth: u32) -> [f32; 3] {
-    let nth = f32::from(u16::try_from(nth % 64).unwrap_or(0));
+    let nth = f32::from(u16::try_from(nth % RINGS).unwrap_or(0));
     let (radius, angle) = (0.6 * nth.sqrt(), GOLDEN_TURN * nth + place.yaw);
     [place.at[0] + radius * angle.sin(), place.at[1], place.at[2] + radius * angle.cos()]
 }
