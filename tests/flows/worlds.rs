@@ -292,6 +292,8 @@ async fn a_world_is_a_room_of_its_owner(ann: &Client, bob: &Client, alias: &str)
     bob.post(&format!("/_matrix/client/v3/join/{room}"), &json!({})).await?;
     let theirs = bob.call(reqwest::Method::PUT, &name, Some(&json!({"name": "Bob's"}))).await;
     ensure!(theirs.is_err(), "whoever rules a world is who made it");
+    // However many live in it, whoever has no wish goes to the node's own first world.
+    ensure!(bob.get("/_wayside/v1/node").await?["default_world"] == "#plaza:a.test");
     // The space of the node's worlds shows it.
     let space = bob.get("/_matrix/client/v3/directory/room/%23worlds:a.test").await?;
     let space = space["room_id"].as_str().context("no space")?;

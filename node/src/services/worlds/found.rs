@@ -27,7 +27,7 @@ const SCENE_TYPE: &str = "model/gltf-binary";
 /// The node's word for the room that is the space of its worlds.
 const SPACE_FACT: &str = "worlds_space";
 /// The node's word for having made a first world, so that one that is removed does not come back.
-const FIRST_FACT: &str = "first_world";
+pub(super) const FIRST_FACT: &str = "first_world";
 
 /// What a new world shall be.
 #[derive(Clone, Debug)]
@@ -336,7 +336,7 @@ fn slug(name: &str) -> String {
     if slug.is_empty() { "world".to_owned() } else { slug[..end].to_owned() }
 }
 
-fn room_of(fact: &[u8]) -> Result<OwnedRoomId, Error> {
+pub(super) fn room_of(fact: &[u8]) -> Result<OwnedRoomId, Error> {
     let text = std::str::from_utf8(fact).map_err(Error::internal)?;
     OwnedRoomId::try_from(text).map_err(Error::internal)
 }

@@ -149,8 +149,16 @@ impl Worlds {
         })
     }
 
-    /// Where somebody goes who has no wish: the alias of the first listed world.
+    /// Where somebody goes who has no wish: the alias of the node's own first world, as long as it
+    /// is listed, and otherwise of the first that is.
     pub async fn first(&self) -> Result<Option<String>, Error> {
+        let founded = self.ground.store.snapshot().await?.node_fact(found::FIRST_FACT).await?;
+        if let Some(founded) = founded {
+            let listing = self.rooms.listing(&found::room_of(&founded)?).await?;
+            if let Some((Listed { alias: Some(alias), .. }, true)) = listing {
+                return Ok(Some(alias));
+            }
+        }
         let query = DirectoryQuery {
             limit: 1,
             kinds: Some(vec![Some(WORLD.to_owned())]),
