@@ -1,7 +1,7 @@
 // How soon somebody has taken a step in a world, what the page weighs, and what bodies cost it.
 import { Person, story } from "./lib.mjs";
 
-/** Frames of which a mean is taken; the page keeps so many. */
+/** Frames of which a mean is taken. */
 const FRAMES = 60;
 const PATIENCE_MS = 240_000;
 
@@ -37,24 +37,40 @@ async function firstStep({ link, number }) {
     const at = (name) => performance.getEntriesByName(name)[0].startTime;
     return at("wayside:first-step") - at("wayside:click");
   });
-  await page.context().close();
+  await person.leave();
   return { ms, bytes };
 }
 
 let watcher = null;
+let wire = null;
 
 /** Somebody who stands and looks, to whom others come. */
 async function watch({ link }) {
   watcher = await Person.open("Watcher");
+  wire = await watcher.page.context().newCDPSession(watcher.page);
+  // Of the CPU, not of the clock: the same processor draws the pictures.
+  await wire.send("Performance.enable", { timeDomain: "threadTicks" });
   await watcher.enterAsGuest(link);
   return frames();
 }
 
-/** The mean of frames from now on: of their scripts, and from one to the next. */
+/** The seconds that scripts of the page's main thread have run for. */
+async function scripts() {
+  const { metrics } = await wire.send("Performance.getMetrics");
+  return metrics.find(({ name }) => name === "ScriptDuration").value;
+}
+
+/** The mean of frames, when those before have warmed up: of their scripts, and from one to the next. */
 async function frames() {
-  const { frame } = await watcher.state();
-  const now = await watcher.until("frames", (state) => state.frame.count > frame.count + FRAMES, PATIENCE_MS);
-  return { scriptMs: now.frame.scriptMs, frameMs: 1000 / now.frame.fps };
+  const after = async ({ count }) => (await watcher.until("frames", ({ frame }) => frame.count > count + FRAMES, PATIENCE_MS)).frame;
+  const first = await after((await watcher.state()).frame);
+  const [begun, beganMs] = [await scripts(), performance.now()];
+  const last = await after(first);
+  const count = last.count - first.count;
+  return {
+    scriptMs: ((await scripts()) - begun) * 1000 / count,
+    frameMs: (performance.now() - beganMs) / count,
+  };
 }
 
 async function crowd({ bodies }) {

@@ -10,6 +10,7 @@ import { settingsDialog, keepDialog } from "./ui/settings";
 import { brand, notice, screen } from "./ui/shell";
 import { type Arrival, scenery, welcome } from "./ui/welcome";
 import { worldsScreen } from "./ui/worlds";
+import { isSoftware } from "./world/quality";
 
 let node: NodeInfo | null = null;
 let session: Session | null = null;
@@ -29,14 +30,16 @@ export async function start(): Promise<void> {
     const [info, known] = await Promise.all([nodeInfo(), before ? confirmed(before) : null]);
     node = info;
     session = known;
-    const code = join === null ? null : decodeURIComponent(join);
+    // A link into a world may bring its invitation along.
+    const code = join === null ? new URLSearchParams(location.search).get("invitation") : decodeURIComponent(join);
     const invitation = code === null ? null : await optional(invitationInfo(code));
     arrival = {
       node: info,
       session,
       invitation: code !== null && invitation ? { code, info: invitation } : null,
       invitationOver: code !== null && !invitation,
-      world: await wanted(place, info, invitation?.world?.room_id ?? null),
+      world: place === null ? null : await optional(world(fullAlias(decodeURIComponent(place), info.server_name), known)),
+      first: known && !known.guest ? null : await defaultWorld(info),
     };
     if (place !== null && !arrival.world) notice(t("error.not_found"), "bad");
   } catch (error) {
@@ -46,11 +49,6 @@ export async function start(): Promise<void> {
   if (session && location.pathname === "/") await list();
   else arrive();
   requestIdleCallbackOrSoon(() => void makeReady());
-}
-
-async function wanted(place: string | null, info: NodeInfo, invited: string | null): Promise<World | null> {
-  const name = place === null ? invited : fullAlias(decodeURIComponent(place), info.server_name);
-  return name === null ? null : optional(world(name, session));
 }
 
 /** What is not there is null; every other trouble is one. */
@@ -85,8 +83,9 @@ function arrive(): void {
 
 /** Fetches what walking needs, and where it is clear where to, that world. */
 async function makeReady(): Promise<void> {
+  document.documentElement.classList.toggle("lively", !isSoftware());
   if (!arrival) return;
-  const target = arrival.world ?? (session && !session.guest ? null : await defaultWorld(arrival.node));
+  const target = arrival.world ?? arrival.first;
   (await walking()).makeReady(isFrugal() ? null : target);
 }
 
@@ -97,7 +96,7 @@ function isFrugal(): boolean {
 
 /** Where a person wants to go who has just come in. */
 async function goOn(from: Arrival): Promise<void> {
-  const target = from.world ?? (session?.guest ? await defaultWorld(from.node) : null);
+  const target = from.world ?? (session?.guest ? (from.first ?? (await defaultWorld(from.node))) : null);
   if (target) await visitWorld(target);
   else await list();
 }
@@ -126,16 +125,17 @@ async function list(): Promise<void> {
 }
 
 function showWorlds(info: NodeInfo, who: Session, all: World[]): void {
+  const keep = (): void =>
+    keepDialog(info, who, (member) => {
+      session = member;
+      void list();
+    });
   worldsScreen(info, who, all, {
     enter: (target) => void visitWorld(target),
-    look: () => void import("./ui/avatar").then(({ avatarDialog }) => avatarDialog(who)),
+    look: () => void import("./ui/avatar").then(({ avatarDialog }) => avatarDialog(who, keep)),
     settings: () => settingsDialog(() => again()),
     create: () => void create(),
-    keep: () =>
-      keepDialog(info, who, (member) => {
-        session = member;
-        void list();
-      }),
+    keep,
     signOut: () => {
       session = null;
       void signOut(who).catch(() => {});
@@ -160,6 +160,7 @@ async function visitWorld(target: World): Promise<void> {
   const short = target.alias ? shortAlias(target.alias, node.server_name) : target.room_id;
   const path = `/w/${encodeURI(short)}`;
   if (location.pathname !== path) history.pushState(null, "", path);
+  else if (location.search !== "") history.replaceState(null, "", path);
   document.title = `${target.name} · ${t("app.name")}`;
   const info = node;
   try {

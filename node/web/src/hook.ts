@@ -46,7 +46,6 @@ function state(): object {
     return { sender, body, eventId, state: sent, redacted };
   });
   const frame = {
-    scriptMs: visit?.frames.scriptMs ?? 0,
     count: visit?.frames.count ?? 0,
     fps: visit?.frames.fps ?? 0,
     quality: visit?.stage.level ?? null,

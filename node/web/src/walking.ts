@@ -9,6 +9,7 @@ import { h } from "./ui/dom";
 import { byeWords, words } from "./ui/errors";
 import { Hud } from "./ui/hud";
 import { Loading } from "./ui/loading";
+import { linkDialog } from "./ui/link";
 import { keepDialog, settingsDialog } from "./ui/settings";
 import { dialogIsOpen, notice, screen } from "./ui/shell";
 import { type Audience, Visit } from "./visit/visit";
@@ -30,7 +31,7 @@ export function walk(target: World, who: Session, node: NodeInfo, doors: WalkDoo
 /** Makes ready what can be, while somebody still types their name. */
 export function makeReady(world: World | null): void {
   try {
-    if (theStage().software) document.documentElement.classList.add("plain");
+    theStage();
     if (world) prepare(world.scene.url, world.scene.bytes);
   } catch (error) {
     // Somebody who walks in is told; somebody who only looks at the first page need not be.
@@ -121,6 +122,7 @@ class Walk implements Audience {
       invite: () => void this.invite(),
     });
     this.place.insertBefore(this.hud.element, this.loading.element.parentNode ? this.loading.element : null);
+    this.hud.chat.toEnd();
     this.hud.state(this.newest);
   };
 
@@ -145,17 +147,18 @@ class Walk implements Audience {
   private async look(): Promise<void> {
     this.pause(true);
     const { avatarDialog } = await import("./ui/avatar");
-    avatarDialog(this.who, () => this.pause(false));
+    avatarDialog(this.who, () => this.keep(), () => this.pause(false));
   }
 
   private keep(): void {
-    this.pause(true);
     const kept = (member: Session): void => {
       this.who = member;
       this.doors.session(member);
       this.redraw();
     };
+    // The dialog may take the place of another one, which lets the keys go.
     keepDialog(this.node, this.who, kept, () => this.pause(false));
+    this.pause(true);
   }
 
   private async invite(): Promise<void> {
@@ -163,10 +166,12 @@ class Walk implements Audience {
       const { alias, room_id } = this.target;
       const short = alias ? shortAlias(alias, this.node.server_name) : room_id;
       const page = `${location.origin}/w/${encodeURI(short)}`;
-      const open = this.node.registration === "open" || this.who.guest;
-      const link = open ? page : (await inviteGuests(this.who)).link;
-      await navigator.clipboard.writeText(link);
-      notice(t(open ? "hud.invite_page" : "hud.invite_done"));
+      const open = this.node.registration === "open";
+      const about = open ? "hud.invite_page" : this.who.guest ? "hud.invite_guest" : "hud.invite_done";
+      const brings = about === "hud.invite_done";
+      const link = brings ? `${page}?invitation=${(await inviteGuests(this.who)).invitation}` : page;
+      linkDialog(link, t(about), () => this.pause(false));
+      this.pause(true);
     } catch (error) {
       notice(words(error), "bad");
     }

@@ -30,6 +30,8 @@ export interface Uploaded {
 export interface Wardrobe {
   worn: Worn;
   generated: { url: string; seed: string; variant: number };
+  /** The bodies that were made for this person, by their variants. */
+  looks: string[];
   uploads: Uploaded[];
 }
 

@@ -14,7 +14,6 @@ export interface NodeInfo {
 
 export interface Invitation {
   role: string;
-  world: { room_id: string; alias: string | null; name: string } | null;
 }
 
 export type Rating = "general" | "teen" | "mature";

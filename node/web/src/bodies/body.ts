@@ -5,7 +5,7 @@ import { seatRoot } from "../world/seats";
 import type { Seat } from "../world/scene";
 import { Animator, type Doing } from "./animator";
 import { Label } from "./labels";
-import { discard, loadVrm } from "./library";
+import { discard, heightOf, loadVrm } from "./library";
 import { loadMotions, type MotionName } from "./motions";
 import { makePlaceholder } from "./placeholder";
 
@@ -16,6 +16,15 @@ const NECK_SHARE = 0.4;
 const LOOK_LIMIT = 1.15;
 const BUBBLE_MS = 6000;
 const BUBBLE_PER_LETTER_MS = 60;
+
+/** What is over the bone of the head, at least and at most, and how far above that a name is. */
+const LEAST_HEAD_M = 0.15;
+const MOST_HEAD_M = 1.2;
+const PLATE_M = 0.06;
+/** How fast a name follows the head, per second: with who sits down, but not with every step. */
+const PLATE_FOLLOWS = 5;
+/** Eyes over the bone of the head, where a model does not say. */
+const EYES_M = 0.06;
 
 const turn = new Quaternion();
 const hips = new Vector3();
@@ -29,8 +38,11 @@ export class Body {
   shownUrl: string | null = null;
   isFallback = true;
   vrm: VRM | null = null;
-  /** Height of the top of the head, for what is written over it. */
-  top = 1.66;
+  /** Where what is written over the head begins, over the bone of the head and over the ground. */
+  private overHead = 0.2;
+  private plate = 1.66;
+  /** Height of the eyes. */
+  eyes = 1.5;
   private readonly name = new Label("name");
   private readonly bubble = new Label("bubble");
   private bubbleUntilMs = 0;
@@ -93,9 +105,17 @@ export class Body {
     this.animate(0);
     this.group.updateMatrixWorld(true);
     this.fresh = true;
-    const head = vrm.humanoid.getRawBoneNode("head");
-    if (head) this.top = head.getWorldPosition(hips).y - this.group.position.y + 0.27;
+    this.measure(vrm);
     this.onModel(vrm);
+  }
+
+  /** Above hair, ears and hats: heads are as high as what moves with them. */
+  private measure(vrm: VRM): void {
+    const head = vrm.humanoid.getRawBoneNode("head");
+    if (!head) return;
+    const from = head.getWorldPosition(hips).y - this.group.position.y;
+    this.overHead = Math.max(LEAST_HEAD_M, Math.min(MOST_HEAD_M, heightOf(vrm) - from)) + PLATE_M;
+    this.eyes = from + (vrm.lookAt?.offsetFromHeadBone.y ?? EYES_M);
   }
 
   /**
@@ -144,11 +164,20 @@ export class Body {
     const { vrm, animator } = this;
     if (!vrm || !animator) return;
     this.fresh = true;
+    this.lift(vrm, seconds);
     animator.update(seconds, this.doing);
     this.look(vrm);
     this.blink(vrm, seconds);
     vrm.humanoid.update();
     vrm.nodeConstraintManager?.update();
+  }
+
+  /** The name goes where the head was in the last frame. */
+  private lift(vrm: VRM, seconds: number): void {
+    const head = vrm.humanoid.getRawBoneNode("head");
+    if (!head) return;
+    const over = (head.matrixWorld.elements[13] ?? 0) - this.group.position.y + this.overHead;
+    this.plate += (over - this.plate) * (1 - Math.exp(-seconds * PLATE_FOLLOWS));
   }
 
   /** Hair and cloth, where somebody is near enough to see them. */
@@ -180,7 +209,7 @@ export class Body {
   label(name: string, shown: boolean, distance: number, perPixel: number, nowMs: number): void {
     const leftMs = this.bubbleUntilMs - nowMs;
     const bubble = Math.min(1, Math.max(0, leftMs / 400));
-    const base = this.top + (this.doing.sits ? -0.42 : 0);
+    const base = this.plate;
     if (shown) this.name.write(name);
     this.name.place(distance, perPixel, shown ? Math.min(1, Math.max(0, (60 - distance) / 15)) : 0);
     this.name.sprite.position.y = base;

@@ -63,6 +63,18 @@ export async function readVrm(bytes: ArrayBuffer): Promise<VRM> {
   return vrm;
 }
 
+/** How tall a body is, with what is on its head, before any bone is turned. */
+export function heightOf(vrm: VRM): number {
+  let most = 0;
+  vrm.scene.traverse((object) => {
+    if (!(object instanceof SkinnedMesh)) return;
+    const { geometry } = object as SkinnedMesh;
+    if (!geometry.boundingBox) geometry.computeBoundingBox();
+    most = Math.max(most, geometry.boundingBox?.max.y ?? 0);
+  });
+  return most;
+}
+
 export function discard(vrm: VRM): void {
   VRMUtils.deepDispose(vrm.scene);
 }

@@ -33,6 +33,11 @@ export function currentLanguage(): string {
   return language;
 }
 
+/** The language as the person's region writes it, for times and numbers. */
+export function locale(): string {
+  return navigator.languages.find((tag) => tag.split("-")[0] === language) ?? language;
+}
+
 /** The text of a key, with `{name}` replaced by what is given under that name. */
 export function t(key: Key, values: Record<string, string | number> = {}): string {
   return texts[key].replace(/\{(\w+)\}/g, (whole, name: string) => `${values[name] ?? whole}`);
@@ -48,7 +53,7 @@ export function isKey(key: string): key is Key {
 }
 
 export function megabytes(bytes: number): string {
-  const format = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+  const format = new Intl.NumberFormat(locale(), { maximumFractionDigits: 1 });
   return format.format(bytes / 1e6);
 }
 

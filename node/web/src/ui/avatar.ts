@@ -19,10 +19,9 @@ import { Mirror } from "./mirror";
 import { reportView } from "./report";
 import { notice, openDialog } from "./shell";
 
-const VARIANTS = 64;
-
-export function avatarDialog(session: Session, closed: () => void = () => {}): void {
-  const dialog = new AvatarDialog(session, closed);
+/** `keep` leads a guest to an account of their own. */
+export function avatarDialog(session: Session, keep: () => void, closed: () => void = () => {}): void {
+  const dialog = new AvatarDialog(session, keep, closed);
   void dialog.refresh();
 }
 
@@ -34,11 +33,14 @@ class AvatarDialog {
   private readonly found = h("div", { attrs: { "aria-live": "polite" } });
   private readonly progress = h("progress", { attrs: { max: 1, value: 0, hidden: true } });
   private readonly status = h("p", { class: "hint", attrs: { role: "status", hidden: true } });
-  private variant = 0;
-  private stepping = false;
+  private readonly choose = h("button", { class: "primary", text: t("avatar.wear_look"), attrs: { type: "button" } });
+  private now: Wardrobe | null = null;
+  /** Which of the looks the mirror shows; null while it shows a body of the person's own. */
+  private shown: number | null = null;
 
   constructor(
     private readonly session: Session,
+    private readonly keep: () => void,
     closed: () => void,
   ) {
     const canvas = h("canvas", { attrs: { tabindex: 0, role: "img", "aria-label": t("avatar.turn") } });
@@ -51,11 +53,17 @@ class AvatarDialog {
       this.name,
       this.wrong,
     );
+    this.choose.disabled = true;
+    this.choose.addEventListener("click", () => {
+      const { shown } = this;
+      if (shown !== null) void this.change(() => wearVariant(shown, this.session));
+    });
     const side = h(
       "div",
       { class: "wardrobe-side" },
       h("p", { class: "lead", text: t("avatar.lead") }),
-      session.guest ? h("p", { class: "hint", text: t("avatar.guest") }) : this.bring(),
+      this.choose,
+      ...(session.guest ? this.guests() : [this.bring()]),
     );
     openDialog(t("avatar.title"), [h("div", { class: "wardrobe" }, frame, side)], {
       wide: true,
@@ -71,14 +79,35 @@ class AvatarDialog {
     const attrs = { type: "button", "aria-label": t(`avatar.${way}`) };
     const button = h("button", { class: `round mirror-step ${way}`, attrs }, icon(way));
     button.addEventListener("click", () => {
-      if (this.stepping) return;
-      this.stepping = true;
-      const variant = (this.variant + by + VARIANTS) % VARIANTS;
-      void this.change(() => wearVariant(variant, this.session)).finally(() => {
-        this.stepping = false;
-      });
+      if (!this.now) return;
+      const { looks, generated } = this.now;
+      const from = this.shown ?? generated.variant;
+      this.look((from + by + looks.length) % looks.length);
     });
     return button;
+  }
+
+  /** Shows one of the looks in the mirror; nobody else sees it before it is worn. */
+  private look(variant: number): void {
+    const { now } = this;
+    const url = now?.looks[variant] ?? now?.generated.url;
+    if (!now || !url) return;
+    this.shown = variant;
+    this.name.textContent = t("avatar.variant", { number: variant + 1, count: now.looks.length });
+    this.mirrored(url, now.worn.kind === "generated" && now.generated.variant === variant);
+  }
+
+  private mirrored(url: string, worn: boolean): void {
+    this.choose.disabled = worn;
+    this.choose.textContent = t(worn ? "avatar.worn_look" : "avatar.wear_look");
+    say(this.wrong, null);
+    this.mirror.show(url).catch(() => say(this.wrong, t("avatar.failed")));
+  }
+
+  private guests(): HTMLElement[] {
+    const keep = h("button", { class: "secondary", attrs: { type: "button" } }, icon("check"), t("hud.keep"));
+    keep.addEventListener("click", this.keep);
+    return [h("p", { class: "hint", text: t("avatar.guest") }), keep];
   }
 
   private bring(): HTMLElement {
@@ -123,10 +152,15 @@ class AvatarDialog {
   }
 
   private draw(now: Wardrobe): void {
-    this.variant = now.generated.variant;
+    this.now = now;
     const worn = now.worn.kind === "uploaded" ? now.uploads.find((one) => one.sha256 === now.worn.sha256) : null;
-    this.name.textContent = worn?.name ?? t("avatar.variant", { number: this.variant + 1 });
-    this.mirror.show(now.worn.url).catch(() => say(this.wrong, t("avatar.failed")));
+    if (worn) {
+      this.shown = null;
+      this.name.textContent = worn.name;
+      this.mirrored(worn.url, true);
+    } else {
+      this.look(now.generated.variant);
+    }
     this.own.replaceChildren(...now.uploads.map((one) => this.row(one, one === worn)));
     const heading = this.own.previousElementSibling;
     if (heading instanceof HTMLElement) heading.hidden = now.uploads.length === 0;

@@ -1,6 +1,6 @@
 // The chat panel: what has been said, and a line to say something.
 import type { ChatLog, Line } from "../visit/chatlog";
-import { currentLanguage, t } from "../i18n";
+import { locale, t } from "../i18n";
 import { hue } from "../people";
 import { h } from "./dom";
 import { icon } from "./icons";
@@ -30,13 +30,13 @@ export class ChatPanel {
     private readonly log: ChatLog,
     private readonly doors: ChatDoors,
   ) {
-    const narrow = matchMedia("(max-width: 720px), (pointer: coarse)").matches;
-    this.opened = !narrow;
+    const touched = matchMedia("(pointer: coarse)").matches;
+    this.opened = !touched && !matchMedia("(max-width: 560px)").matches;
     this.lines = h("div", { class: "chat-lines", attrs: { role: "log", tabindex: 0, "aria-label": t("chat.title") } });
     this.input = h("input", {
       attrs: {
         type: "text",
-        placeholder: t(narrow ? "chat.placeholder" : "chat.placeholder_key"),
+        placeholder: t(touched ? "chat.placeholder" : "chat.placeholder_key"),
         "aria-label": t("chat.placeholder"),
         maxlength: MOST_LETTERS,
         autocomplete: "off",
@@ -81,7 +81,7 @@ export class ChatPanel {
       if (event.key !== "Escape") return;
       event.stopPropagation();
       this.input.blur();
-      if (narrow) this.open(false);
+      if (touched) this.open(false);
       doors.leave();
     });
     this.show();
@@ -99,8 +99,13 @@ export class ChatPanel {
   open(yes: boolean): void {
     this.opened = yes;
     this.show();
-    if (yes) this.lines.scrollTop = this.lines.scrollHeight;
+    if (yes) this.toEnd();
     else this.doors.leave();
+  }
+
+  /** Shows the newest lines; a panel that is not on the page yet has nothing to scroll. */
+  toEnd(): void {
+    this.lines.scrollTop = this.lines.scrollHeight;
   }
 
   private show(): void {
@@ -147,7 +152,7 @@ export class ChatPanel {
       this.rows.delete(key);
     }
     lines.dataset.empty = log.lines.length === 0 ? t("chat.empty") : "";
-    if (atEnd) lines.scrollTop = lines.scrollHeight;
+    if (atEnd) this.toEnd();
     if (news && news.sender !== own && !this.opened) {
       this.unread += 1;
       this.ticker.textContent = `${log.nameOf(news.sender)}: ${news.body}`;
@@ -166,7 +171,7 @@ export class ChatPanel {
     row.className = `line ${line.state}${line.sender === own ? " own" : ""}${follows ? " follows" : ""}`;
     const author = h("span", { class: "author", text: name });
     author.style.setProperty("--hue", `${Math.round(hue(line.sender) * 360)}`);
-    const time = new Intl.DateTimeFormat(currentLanguage(), { timeStyle: "short" });
+    const time = new Intl.DateTimeFormat(locale(), { timeStyle: "short" });
     const said = line.redacted ? t("chat.redacted") : line.body;
     row.replaceChildren(
       h("p", { class: "who" }, author, h("time", { text: time.format(line.timeMs) })),

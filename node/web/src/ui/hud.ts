@@ -44,13 +44,14 @@ export class Hud {
       "button",
       { class: "panel here", attrs: { type: "button", "aria-expanded": "false", "aria-controls": "here-list" } },
       h("span", { class: "here-world", text: world.name }),
-      h("span", { class: "here-people" }, icon("people"), this.count),
+      h("span", { class: "here-people" }, icon("people"), this.count, icon("more")),
     );
     this.list = h("div", { class: "panel here-list", attrs: { id: "here-list", hidden: true } });
     this.pill.addEventListener("click", () => this.toggleList());
     this.menu = h(
       "nav",
       { class: "menu", attrs: { "aria-label": t("hud.settings") } },
+      this.button("link", "hud.invite", doors.invite),
       this.button("look", "hud.look", doors.look),
       this.button("settings", "hud.settings", doors.settings),
       this.button("leave", "hud.leave", doors.leave),
@@ -187,14 +188,12 @@ export class Hud {
         .sort((a, b) => a.name.localeCompare(b.name))
         .map((one) => this.person(one.userId, one.name, one.guest ? t("hud.guest") : "")),
     ];
-    const invite = h("button", { class: "secondary", attrs: { type: "button" } }, icon("link"), t("hud.invite"));
-    invite.addEventListener("click", this.doors.invite);
     const keep = h("button", { class: "secondary", attrs: { type: "button" } }, icon("check"), t("hud.keep"));
     keep.addEventListener("click", this.doors.keep);
     this.list.replaceChildren(
       h("h2", { text: t("hud.here") }),
       h("ul", {}, ...rows),
-      h("div", { class: "row" }, invite, this.session.guest && keep),
+      ...(this.session.guest ? [h("div", { class: "row" }, keep)] : []),
     );
   }
 

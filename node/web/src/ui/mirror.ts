@@ -13,7 +13,7 @@ import {
   WebGLRenderer,
 } from "three";
 import { Animator, type Doing } from "../bodies/animator";
-import { discard, loadVrm } from "../bodies/library";
+import { discard, heightOf, loadVrm } from "../bodies/library";
 import { loadMotions } from "../bodies/motions";
 
 const TURN_PER_PIXEL = 0.011;
@@ -30,6 +30,8 @@ export class Mirror {
   private lastMs = 0;
   private shownS = 0;
   private turn = 0.35;
+  /** Of the body that is shown, with what it wears on its head. */
+  private heightM = 1.75;
   private wish = 0;
 
   constructor(private readonly canvas: HTMLCanvasElement) {
@@ -68,6 +70,7 @@ export class Mirror {
     this.vrm = vrm;
     this.animator = new Animator(vrm, motions);
     this.turntable.add(vrm.scene);
+    this.heightM = Math.min(4, Math.max(1, heightOf(vrm)));
     this.doing.emote = "wave";
     this.shownS = 0;
   }
@@ -94,8 +97,9 @@ export class Mirror {
       this.camera.aspect = width / height;
       this.camera.updateProjectionMatrix();
     }
-    this.camera.position.set(0, 1.2, 4.6);
-    this.camera.lookAt(0, 0.86, 0);
+    const middle = this.heightM / 2;
+    this.camera.position.set(0, middle + 0.3, 0.7 + this.heightM * 2.35);
+    this.camera.lookAt(0, middle - 0.02, 0);
     this.turntable.rotation.y = this.turn;
     if (this.vrm) {
       this.animator?.update(seconds, this.doing);

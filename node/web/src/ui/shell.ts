@@ -55,12 +55,7 @@ export function openDialog(
     if (event.target === dialog) closeDialog();
   });
   dialog.addEventListener("close", () => {
-    dialog.remove();
-    if (open?.dialog === dialog) {
-      const { closed } = open;
-      open = null;
-      closed();
-    }
+    if (open?.dialog === dialog) closeDialog();
   });
   document.body.append(dialog);
   dialog.showModal();
@@ -69,7 +64,12 @@ export function openDialog(
 }
 
 export function closeDialog(): void {
-  open?.dialog.close();
+  if (!open) return;
+  const { dialog, closed } = open;
+  open = null;
+  dialog.close();
+  dialog.remove();
+  closed();
 }
 
 export function dialogIsOpen(): boolean {

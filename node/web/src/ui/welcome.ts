@@ -4,7 +4,7 @@ import { enterAsGuest, register, type Session, signIn } from "../api/session";
 import { count, t } from "../i18n";
 import { busy, field, h, say } from "./dom";
 import { words } from "./errors";
-import evening from "./evening.svg?raw";
+import evening from "./evening.webp";
 import { brand, screen } from "./shell";
 
 /** What is known of who comes and where to. */
@@ -14,6 +14,8 @@ export interface Arrival {
   invitation: { code: string; info: Invitation } | null;
   invitationOver: boolean;
   world: World | null;
+  /** Where somebody comes in who names no world. */
+  first: World | null;
 }
 
 export interface WelcomeDoors {
@@ -22,10 +24,9 @@ export interface WelcomeDoors {
   forgotten(): void;
 }
 
+/** The picture behind what comes before a world: art/evening.svg, drawn once and for everybody. */
 export function scenery(): HTMLElement {
-  const art = h("div", { class: "scenery", attrs: { "aria-hidden": "true" } });
-  art.innerHTML = evening;
-  return art;
+  return h("img", { class: "scenery", attrs: { src: evening, alt: "", "aria-hidden": "true" } });
 }
 
 export function welcome(arrival: Arrival, doors: WelcomeDoors): void {
@@ -39,13 +40,20 @@ export function welcome(arrival: Arrival, doors: WelcomeDoors): void {
 }
 
 function title(arrival: Arrival): string {
-  const world = arrival.invitation?.info.world?.name ?? arrival.world?.name;
+  const world = arrival.world?.name;
   if (arrival.invitation) return world ? t("welcome.invited_to", { world }) : t("welcome.invited");
   return world ? t("welcome.to", { world }) : t("welcome.title");
 }
 
+/** Where the door leads, where the title does not say it. */
+function whereTo(arrival: Arrival): HTMLElement | null {
+  const { world, first } = arrival;
+  if (world || !first) return null;
+  return h("p", { class: "lead", text: t("welcome.arrive_in", { world: first.name }) });
+}
+
 function whoIsThere(arrival: Arrival): HTMLElement | null {
-  const { world } = arrival;
+  const world = arrival.world ?? arrival.first;
   if (!world || world.people === 0) return null;
   return h("p", { class: "presence", text: count("people", world.people) });
 }
@@ -86,7 +94,7 @@ function comeBack(card: HTMLElement, arrival: Arrival, session: Session, doors: 
     performance.mark("wayside:click");
     doors.entered(session);
   });
-  const world = arrival.invitation?.info.world?.name ?? arrival.world?.name;
+  const world = arrival.world?.name;
   const other = textButton(t("welcome.other"), () => {
     if (!session.guest || confirm(t("welcome.other_guest"))) doors.forgotten();
   });
@@ -107,7 +115,7 @@ function guest(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void {
   fill(
     card,
     h("h1", { text: title(arrival) }),
-    arrival.invitationOver ? h("p", { class: "lead", text: t("welcome.invitation_over_open") }) : null,
+    arrival.invitationOver ? h("p", { class: "lead", text: t("welcome.invitation_over_open") }) : whereTo(arrival),
     whoIsThere(arrival),
     form(t("welcome.enter"), deed, doors, name.row),
     textButton(t("welcome.have_account"), () => account(card, arrival, doors)),

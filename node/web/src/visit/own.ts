@@ -25,7 +25,7 @@ export class OwnBody {
   }
 
   get eyes(): number {
-    return Math.max(0.5, this.body.top - 0.16) * (this.body.doing.sits ? 0.94 : 1);
+    return Math.max(0.4, this.body.eyes) * (this.body.doing.sits ? 0.94 : 1);
   }
 
   private dress(vrm: VRM): void {

@@ -271,7 +271,7 @@ export class Visit {
     this.suggest();
     stage.render();
     stage.pace(frameMs);
-    this.frames.add(performance.now() - started, frameMs);
+    this.frames.add(frameMs);
   }
 
   private walk(seconds: number, intent: Intent, walker: Walker, view: View): void {

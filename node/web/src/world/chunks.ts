@@ -1,10 +1,10 @@
 // Cuts large meshes into pieces by place, so that what is behind somebody's back is not drawn.
 import { Box3, BufferAttribute, BufferGeometry, Mesh, type Object3D, Sphere, Vector3 } from "three";
 
-/** Meshes of fewer triangles are left whole. */
-const LARGE = 2500;
-/** Edge of the squares, seen from above, that a mesh is cut along. */
-const SQUARE_M = 64;
+/** Pieces of fewer triangles are not cut any further: each one drawn costs something by itself. */
+const LARGE = 1500;
+/** Nor are those within a square of this edge, seen from above. */
+const SMALL_M = 16;
 
 const corner = new Vector3();
 const middle = new Vector3();
@@ -40,21 +40,45 @@ function cut(mesh: Mesh): void {
   const index = mesh.geometry.getIndex();
   const position = mesh.geometry.getAttribute("position");
   if (!parent || !index || !position) return;
-  const squares = new Map<number, number[]>();
-  for (let at = 0; at < index.count; at += 3) {
+  const count = triangles(mesh.geometry);
+  /** Where the middle of each triangle is, seen from above. */
+  const middles = new Float32Array(count * 2);
+  for (let at = 0; at < count; at += 1) {
     middle.set(0, 0, 0);
     for (let one = 0; one < 3; one += 1) {
-      middle.add(corner.fromBufferAttribute(position, index.getX(at + one)));
+      middle.add(corner.fromBufferAttribute(position, index.getX(at * 3 + one)));
     }
     middle.divideScalar(3).applyMatrix4(mesh.matrixWorld);
-    const square = Math.floor(middle.x / SQUARE_M) * 4096 + Math.floor(middle.z / SQUARE_M);
-    const list = squares.get(square);
-    const three = [index.getX(at), index.getX(at + 1), index.getX(at + 2)];
-    if (list) list.push(...three);
-    else squares.set(square, three);
+    middles.set([middle.x, middle.z], at * 2);
   }
-  for (const list of squares.values()) parent.add(piece(mesh, list, position.count > 65535));
+  const all = Array.from({ length: count }, (_, at) => at);
+  for (const part of parted(all, middles)) {
+    // In the order of the file: triangles beside each other share corners that are computed once.
+    part.sort((a, b) => a - b);
+    const corners = part.flatMap((at) => [index.getX(at * 3), index.getX(at * 3 + 1), index.getX(at * 3 + 2)]);
+    parent.add(piece(mesh, corners, position.count > 65535));
+  }
   mesh.removeFromParent();
+}
+
+/** Halves along the longer side, with as many triangles in each half, until the parts are small. */
+function parted(part: number[], middles: Float32Array): number[][] {
+  if (part.length <= LARGE) return [part];
+  const at = (one: number, side: number): number => middles[one * 2 + side] ?? 0;
+  const edges = [0, 1].map((side) => {
+    let [least, most] = [Infinity, -Infinity];
+    for (const one of part) {
+      least = Math.min(least, at(one, side));
+      most = Math.max(most, at(one, side));
+    }
+    return most - least;
+  });
+  const [wide = 0, deep = 0] = edges;
+  if (Math.max(wide, deep) < SMALL_M) return [part];
+  const side = wide > deep ? 0 : 1;
+  part.sort((a, b) => at(a, side) - at(b, side));
+  const half = part.length >> 1;
+  return [...parted(part.slice(0, half), middles), ...parted(part.slice(half), middles)];
 }
 
 function piece(whole: Mesh, corners: number[], wide: boolean): Mesh {

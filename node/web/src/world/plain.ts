@@ -7,6 +7,7 @@ export const PLAIN_LIGHT = {
   uSunlight: { value: new Color() },
   uAbove: { value: new Color() },
   uBelow: { value: new Color() },
+  uFill: { value: new Color() },
 };
 
 const VERTEX = /* glsl */ `
@@ -20,10 +21,12 @@ uniform vec3 uSun;
 uniform vec3 uSunlight;
 uniform vec3 uAbove;
 uniform vec3 uBelow;
+uniform vec3 uFill;
 varying vec3 vLight;
 #ifdef FLAT_SHADED
   varying vec3 vPlace;
 #endif
+#define WRAP 0.5
 void main() {
   #include <uv_vertex>
   #include <color_vertex>
@@ -41,7 +44,15 @@ void main() {
     vPlace = (modelMatrix * vec4(transformed, 1.0)).xyz;
   #else
     vec3 normal = normalize(mat3(modelMatrix) * objectNormal);
-    vLight = mix(uBelow, uAbove, normal.y * 0.5 + 0.5) + uSunlight * max(dot(normal, uSun), 0.0);
+    float facing = dot(normal, uSun);
+    #ifdef USE_SKINNING
+      // Light reaches around what is soft, so that nobody is a shadow who walks towards the sun.
+      facing = (facing + WRAP) / (1.0 + WRAP);
+      vLight = uFill;
+    #else
+      vLight = vec3(0.0);
+    #endif
+    vLight += mix(uBelow, uAbove, normal.y * 0.5 + 0.5) + uSunlight * max(facing, 0.0);
   #endif
 }`;
 

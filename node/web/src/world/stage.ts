@@ -26,6 +26,8 @@ import { warmFigure } from "./warm";
 /** Where the sun stands when the scene does not say. */
 const SUN = new Vector3(-0.62, 0.27, 0.74).normalize();
 const SHADOW_REACH_M = 22;
+/** Of the light of the sky, what bodies are given besides: they are who one looks at. */
+const BODY_FILL = 0.35;
 /** A frame that takes longer on average makes the picture coarser; a faster one finer again. */
 const SLOW_MS = 42;
 const FAST_MS = 19;
@@ -152,6 +154,7 @@ export class Stage {
     PLAIN_LIGHT.uSun.value.copy(this.sun);
     PLAIN_LIGHT.uSunlight.value.copy(sunlight.color).multiplyScalar(sunlight.intensity / Math.PI);
     PLAIN_LIGHT.uAbove.value.copy(dome.color).multiplyScalar(dome.intensity / Math.PI);
+    PLAIN_LIGHT.uFill.value.copy(PLAIN_LIGHT.uAbove.value).multiplyScalar(BODY_FILL);
     PLAIN_LIGHT.uBelow.value.copy(dome.groundColor).multiplyScalar(dome.intensity / Math.PI);
   }
 

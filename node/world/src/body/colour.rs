@@ -39,13 +39,15 @@ impl Lch {
     /// What a surface of this colour shows where no light falls on it: darker, and its hue drawn
     /// towards violet, as under an open sky.
     pub(super) fn shaded(self) -> Lch {
-        let cool = lch(self.light * 0.72, self.strength * 1.05 + 0.012, self.hue);
-        cool.mixed(lch(self.light * 0.72, 0.06, 295.0), 0.22)
+        // Dark cloth keeps something of the sky, or folds and legs would run into one black.
+        let light = self.light * 0.7 + 0.06;
+        let cool = lch(light, self.strength * 1.05 + 0.012, self.hue);
+        cool.mixed(lch(light, 0.06, 295.0), 0.22)
     }
 
     /// The shade of skin: light that went through it comes out red.
     pub(super) fn shaded_skin(self) -> Lch {
-        self.mixed(lch(self.light * 0.74, self.strength * 1.3 + 0.03, 28.0), 0.66)
+        self.mixed(lch(self.light * 0.76, self.strength * 1.1 + 0.012, 32.0), 0.66)
     }
 
     fn plane(self) -> (f32, f32) {

@@ -141,7 +141,7 @@ pub(crate) async fn pages() -> Result<Vec<Row>> {
         Row::new("world.frame_ratio", full_ms / empty_ms, "", Better::Lower).note(note),
         Row::new("world.script_ms", number(&crowd, "scriptMs")?, "ms", Better::Lower)
             .limit(8.0)
-            .note(format!("of the main thread, a frame with {CROWD} bodies")),
+            .note(format!("CPU of all scripts of the main thread, a frame with {CROWD} bodies")),
     ])
 }
 

@@ -1,0 +1,30 @@
+// A link to be sent to somebody: shown, so that it can be seen and copied by hand, and copied by a button.
+import { t } from "../i18n";
+import { h } from "./dom";
+import { icon } from "./icons";
+import { openDialog } from "./shell";
+
+export function linkDialog(link: string, about: string, closed: () => void): void {
+  const text = h("input", { attrs: { type: "text", readonly: true, "aria-label": t("hud.invite"), value: link } });
+  text.addEventListener("focus", () => text.select());
+  const copy = h("button", { class: "primary", attrs: { type: "button" } }, icon("link"), t("link.copy"));
+  const done = h("p", { class: "hint", attrs: { role: "status" } });
+  copy.addEventListener("click", () => {
+    void copied(link, text).then((yes) => {
+      done.textContent = t(yes ? "link.copied" : "link.by_hand");
+    });
+  });
+  openDialog(t("hud.invite"), [h("p", { class: "lead", text: about }), text, copy, done], { closed });
+  copy.focus();
+}
+
+/** Only pages that came over TLS, or from this machine, may copy by themselves. */
+async function copied(link: string, text: HTMLInputElement): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(link);
+    return true;
+  } catch {
+    text.focus();
+    return false;
+  }
+}
