@@ -1,23 +1,59 @@
 // Builds the page: hashed files under /web/, the service worker beside it, and everything compressed.
+import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { brotliCompressSync, constants } from "node:zlib";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
-import { drawIcon } from "./tools/icon";
+import { drawIcon } from "./tools/icon.ts";
 
+/** What is there before anything else: the page, and what it says in each language. */
+const FIRST = ["main", "en", "de"];
 const COMPRESSIBLE = /\.(js|css|html|svg|json|webmanifest)$/;
 
-/** Draws the icon in the sizes that browsers ask of an installable page. */
+/** The icon as browsers ask it of an installable page: as it is, and one that they cut to a shape of theirs. */
+const ICONS = [
+  { art: "public/icon.svg", fileName: "icon-192.png", size: 192 },
+  { art: "art/icon-maskable.svg", fileName: "icon-512.png", size: 512 },
+];
+
 function icons(): Plugin {
   return {
     name: "wayside-icons",
     apply: "build",
     generateBundle() {
-      const svg = readFileSync(join(import.meta.dirname, "public/icon.svg"), "utf8");
-      for (const size of [192, 512]) {
-        this.emitFile({ type: "asset", fileName: `icon-${size}.png`, source: drawIcon(svg, size) });
+      for (const { art, fileName, size } of ICONS) {
+        const svg = readFileSync(join(import.meta.dirname, art), "utf8");
+        this.emitFile({ type: "asset", fileName, source: drawIcon(svg, size) });
       }
+    },
+  };
+}
+
+/** Tells the service worker which files the first screen is made of, and which build this is. */
+function shell(): Plugin {
+  return {
+    name: "wayside-shell",
+    apply: "build",
+    generateBundle(_, bundle) {
+      const chunks = Object.values(bundle).filter((file) => file.type === "chunk");
+      const worker = chunks.find(({ name }) => name === "service-worker");
+      if (!worker) throw new Error("there is no service worker in the build");
+      const needed = new Set<string>();
+      const need = (fileName: string): void => {
+        if (needed.has(fileName)) return;
+        needed.add(fileName);
+        chunks.find((chunk) => chunk.fileName === fileName)?.imports.forEach(need);
+      };
+      for (const { name, fileName } of chunks) if (FIRST.includes(name)) need(fileName);
+      for (const { type, fileName } of Object.values(bundle)) {
+        if (type === "asset" && /^web\/.*\.(css|webp)$/.test(fileName)) needed.add(fileName);
+      }
+      const build = createHash("sha256").update(Object.keys(bundle).sort().join()).digest("hex");
+      const files = [...needed].sort().map((fileName) => `/${fileName}`);
+      worker.code = worker.code
+        .replace("__BUILD__", JSON.stringify(build.slice(0, 12)))
+        .replace("__SHELL__", JSON.stringify(files));
     },
   };
 }
@@ -29,7 +65,7 @@ function compressed(): Plugin {
     name: "wayside-compressed",
     apply: "build",
     configResolved(config) {
-      folder = join(config.root, config.build.outDir);
+      folder = resolve(config.root, config.build.outDir);
     },
     closeBundle() {
       for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
@@ -59,7 +95,7 @@ export default defineConfig({
       },
     },
   },
-  plugins: [icons(), compressed()],
+  plugins: [icons(), shell(), compressed()],
   server: { proxy: { "/_wayside": { target: "http://127.0.0.1:8460", ws: true }, "/_matrix": "http://127.0.0.1:8460" } },
   test: { include: ["test/**/*.test.ts"] },
 });

@@ -50,6 +50,15 @@ export class Person {
     return person;
   }
 
+  /** Somebody whose browser is their own and remembers: in a borrowed one, nothing can be installed. */
+  static async settle(name, options = {}) {
+    const launched = { executablePath: CHROMIUM, args: FLAGS, viewport: WINDOW, locale: "en-GB", ...options };
+    const context = await chromium.launchPersistentContext("", launched);
+    const person = new Person(name, context.pages()[0] ?? (await context.newPage()));
+    everybody.push(person);
+    return person;
+  }
+
   constructor(name, page) {
     this.name = name;
     this.page = page;
@@ -93,12 +102,17 @@ export class Person {
   }
 
   async enterAsMember(url, user, password) {
+    await this.signIn(url, user, password);
+    return this.walking();
+  }
+
+  /** Where that leads to is up to the address: a world, or else the list of all. */
+  async signIn(url, user, password) {
     await this.page.goto(url);
     await this.press("I have an account");
     await this.page.locator("input[name=username]").fill(user);
     await this.page.locator("input[name=password]").fill(password);
     await this.press("Sign in");
-    return this.walking();
   }
 
   /** Presses a button by its name, with the keyboard: a pointer would wait until nothing moves. */
@@ -183,6 +197,13 @@ export class Person {
     await this.page.screenshot({ path: join(folder, `${name}-${this.name.toLowerCase()}.png`) });
   }
 
+  /** Closes the page for good; fails if anything broke on it. */
+  async leave() {
+    await this.check();
+    everybody.splice(everybody.indexOf(this), 1);
+    await this.page.context().close();
+  }
+
   /** Fails if anything broke on the page. */
   async check() {
     const { errors } = await this.state();
@@ -218,5 +239,6 @@ export async function story(steps) {
     process.stdout.write(`${JSON.stringify(answer)}\n`);
   }
   for (const person of everybody) await person.check();
+  for (const person of everybody) await person.page.context().close();
   await browser?.close();
 }

@@ -4,6 +4,7 @@ mod accounts;
 mod affairs;
 mod bounds;
 mod certificates;
+mod client;
 mod connections;
 mod crash;
 mod damage;

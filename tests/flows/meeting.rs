@@ -117,7 +117,7 @@ async fn meeting_through_a_headset() -> Result<()> {
     let Some(mut pages) = Browser::open("immersion.mjs")? else { return Ok(()) };
     let mut node = town.node("a")?.with_first_world().start().await?;
     pages.step("arrive", invited(&node).await?).await?;
-    for step in ["enter", "teleport", "wave", "leave"] {
+    for step in ["enter", "teleport", "wave", "panel", "hands", "leave"] {
         pages.step(step, json!({})).await?;
     }
     pages.close().await?;

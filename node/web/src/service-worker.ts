@@ -1,6 +1,15 @@
-// Makes the page installable, and keeps its hashed files: they never change under their names.
-const CACHE = "wayside-web-1";
+// Makes the page installable, and lets it speak in its own words when the node cannot be reached.
+
+/** The build puts these two in: which build it is, and the files of the first screen. */
+declare const __BUILD__: string;
+declare const __SHELL__: string[];
+
+const CACHE = `wayside-web-${__BUILD__}`;
 const PAGE = "/";
+const ICON = "/icon.svg";
+const SHELL = [PAGE, ICON, ...__SHELL__];
+/** Addresses that all give the one page. */
+const PAGES = /^\/($|join\/|w\/)/;
 
 interface Waiting extends Event {
   waitUntil(done: Promise<unknown>): void;
@@ -11,6 +20,16 @@ interface Fetching extends Event {
   respondWith(answer: Promise<Response>): void;
 }
 
+/**
+ * Everything that the first screen needs is kept from the first visit on. A worker of a newer build
+ * waits until no page of the older one is open: that page's files are still in the cache of its own.
+ */
+async function install(): Promise<void> {
+  const cache = await caches.open(CACHE);
+  await cache.addAll(SHELL);
+}
+
+/** Files below /web/ have a hash in their names: what is kept of them is right for ever. */
 async function kept(request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);
   const found = await cache.match(request);
@@ -20,32 +39,34 @@ async function kept(request: Request): Promise<Response> {
   return fresh;
 }
 
-/** The page itself comes from the node; without one, the last known one says so in its own words. */
-async function page(request: Request): Promise<Response> {
+/** Comes from the node; without one, what was kept last has to do. */
+async function newest(request: Request, name: string): Promise<Response> {
   const cache = await caches.open(CACHE);
   try {
     const fresh = await fetch(request);
-    if (fresh.ok) await cache.put(PAGE, fresh.clone());
+    if (fresh.ok) await cache.put(name, fresh.clone());
     return fresh;
   } catch (error) {
-    const found = await cache.match(PAGE);
+    const found = await cache.match(name);
     if (found) return found;
     throw error;
   }
 }
 
+/** What other builds have left is of no use to this one. */
 async function tidy(): Promise<void> {
   const names = await caches.keys();
   await Promise.all(names.filter((name) => name !== CACHE).map((name) => caches.delete(name)));
 }
 
+self.addEventListener("install", (event) => (event as Waiting).waitUntil(install()));
 self.addEventListener("activate", (event) => (event as Waiting).waitUntil(tidy()));
 self.addEventListener("fetch", (event) => {
   const { request } = event as Fetching;
-  const url = new URL(request.url);
-  if (request.method !== "GET" || url.origin !== location.origin) return;
-  if (url.pathname.startsWith("/web/")) (event as Fetching).respondWith(kept(request));
-  else if (request.mode === "navigate" && !url.pathname.startsWith("/_")) {
-    (event as Fetching).respondWith(page(request));
-  }
+  const respondWith = (answer: Promise<Response>): void => (event as Fetching).respondWith(answer);
+  const { origin, pathname } = new URL(request.url);
+  if (request.method !== "GET" || origin !== location.origin) return;
+  if (pathname.startsWith("/web/")) respondWith(kept(request));
+  else if (pathname === ICON) respondWith(newest(request, ICON));
+  else if (request.mode === "navigate" && PAGES.test(pathname)) respondWith(newest(request, PAGE));
 });

@@ -31,7 +31,7 @@ function pixel(shapes: Shape[], x: number, y: number, size: number): number[] {
   for (let sample = 0; sample < SAMPLES * SAMPLES; sample += 1) {
     const px = ((x + ((sample % SAMPLES) + 0.5) / SAMPLES) / size) * GRID;
     const py = ((y + (Math.floor(sample / SAMPLES) + 0.5) / SAMPLES) / size) * GRID;
-    // The icon is one rounded square: what is beside that is nothing.
+    // The icon is one square, rounded or not: what is beside that is nothing.
     if (!shapes[0]?.inside(px, py)) continue;
     const top = shapes.findLast((one) => one.inside(px, py));
     const colour = top?.paint(px, py) ?? [0, 0, 0];

@@ -198,12 +198,10 @@ export class Input {
   private readPad(seconds: number): { x: number; y: number; run: boolean } {
     const pad = navigator.getGamepads?.().find((one) => one?.mapping === "standard");
     if (!pad || this.paused) return { x: 0, y: 0, run: false };
-    const axis = (index: number): number => {
-      const value = pad.axes[index] ?? 0;
-      return Math.abs(value) < DEAD_ZONE ? 0 : value;
-    };
-    this.yaw -= axis(2) * PAD_TURN_PER_S * seconds;
-    this.pitch -= axis(3) * PAD_TURN_PER_S * 0.7 * seconds;
+    const walk = outOfDeadZone(pad.axes[0] ?? 0, pad.axes[1] ?? 0);
+    const look = outOfDeadZone(pad.axes[2] ?? 0, pad.axes[3] ?? 0);
+    this.yaw -= look.x * PAD_TURN_PER_S * seconds;
+    this.pitch -= look.y * PAD_TURN_PER_S * 0.7 * seconds;
     const pressed = pad.buttons.map((button) => button.pressed);
     const fresh = (index: number): boolean => pressed[index] === true && !this.padButtons[index];
     if (fresh(0)) this.askJump();
@@ -213,12 +211,20 @@ export class Input {
     if (fresh(13)) this.commands.emote(2);
     if (fresh(15)) this.commands.emote(3);
     this.padButtons = pressed;
-    return { x: axis(0), y: axis(1), run: pressed[10] === true || pressed[5] === true };
+    return { ...walk, run: pressed[10] === true || pressed[5] === true };
   }
 
   dispose(): void {
     this.stop.abort();
   }
+}
+
+/** A stick at rest is never quite in its middle: nothing begins before the end of its dead zone, and gently there. */
+function outOfDeadZone(x: number, y: number): { x: number; y: number } {
+  const length = Math.hypot(x, y);
+  if (length < DEAD_ZONE) return { x: 0, y: 0 };
+  const share = (Math.min(1, length) - DEAD_ZONE) / (1 - DEAD_ZONE) / length;
+  return { x: x * share, y: y * share };
 }
 
 export function isTyping(target: EventTarget | null): boolean {

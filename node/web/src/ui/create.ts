@@ -10,6 +10,7 @@ import { icon } from "./icons";
 import { reportView } from "./report";
 import { brand, screen } from "./shell";
 import { scenery } from "./welcome";
+import { SceneError } from "../world/scene";
 
 export interface CreateDoors {
   cancel(): void;
@@ -27,6 +28,8 @@ class CreatePage {
   private readonly canvas = h("canvas", {
     attrs: { hidden: true, tabindex: 0, role: "img", "aria-label": t("create.preview") },
   });
+  /** What the canvas is called anyway is shown for the eyes only. */
+  private readonly dragHint = h("p", { class: "easel-hint", text: t("create.preview"), attrs: { "aria-hidden": "true", hidden: true } });
   private readonly chooser: HTMLElement;
   private readonly easelFrame: HTMLElement;
   private readonly under = h("div", { class: "create-under" });
@@ -62,7 +65,7 @@ class CreatePage {
     );
     this.chooser = this.fileChooser(t("create.file"));
     this.chooser.append(h("p", { class: "hint", text: t("create.drop") }));
-    this.easelFrame = h("div", { class: "easel" }, this.canvas, this.chooser);
+    this.easelFrame = h("div", { class: "easel" }, this.canvas, this.dragHint, this.chooser);
     this.acceptDrops();
     const back = h("button", { class: "ghost", attrs: { type: "button" } }, icon("back"), t("create.cancel"));
     back.addEventListener("click", () => {
@@ -107,6 +110,8 @@ class CreatePage {
     const input = h("input", { attrs: { id, type: "file", accept: ".glb,model/gltf-binary" } });
     input.addEventListener("change", () => {
       const file = input.files?.[0];
+      // The same file may have been mended meanwhile, and be chosen again.
+      input.value = "";
       if (file) void this.open(file);
     });
     return h(
@@ -133,23 +138,41 @@ class CreatePage {
   }
 
   private async open(file: File): Promise<void> {
-    say(this.wrong, null);
-    this.found.replaceChildren();
+    this.forgive();
+    say(this.status, t("create.reading", { file: file.name }));
     try {
       this.canvas.hidden = false;
       this.easel ??= new Easel(this.canvas);
       const seen = await this.easel.open(await file.arrayBuffer());
       this.file = file;
       this.chooser.hidden = true;
+      this.dragHint.hidden = false;
       const values = { ...seen, megabytes: megabytes(file.size) };
       if (this.name.input.value === "") this.name.input.value = nameOf(file);
       this.drawUnder(t("create.summary", values));
+      // The button that had the focus may be gone.
+      if (document.activeElement === document.body) this.name.input.focus();
       await this.takePicture();
     } catch (error) {
       console.warn("the scene cannot be read", error);
       this.canvas.hidden = this.file === null;
-      say(this.wrong, t("create.broken"));
+      const kept = this.file === null ? "" : ` ${t("create.kept", { file: this.file.name })}`;
+      this.refuse(t("create.broken") + kept, [{ code: "unreadable", severity: "error", message: reasonOf(error) }]);
+    } finally {
+      say(this.status, null);
     }
+  }
+
+  /** Takes back what was said of the last try. */
+  private forgive(): void {
+    say(this.wrong, null);
+    this.found.replaceChildren();
+  }
+
+  private refuse(verdict: string, issues: readonly Issue[]): void {
+    const report = reportView(verdict, issues);
+    this.found.replaceChildren(report);
+    report.scrollIntoView({ block: "nearest" });
   }
 
   private drawUnder(summary: string): void {
@@ -157,9 +180,8 @@ class CreatePage {
     again.addEventListener("click", () => void this.takePicture());
     this.under.replaceChildren(
       h("span", { class: "picture" }),
-      again,
-      this.fileChooser(t("create.change")),
-      h("p", { class: "hint", text: `${summary}. ${t("create.preview")}` }),
+      h("p", { class: "hint", text: summary }),
+      h("div", { class: "create-tools" }, again, this.fileChooser(t("create.change"))),
     );
   }
 
@@ -174,8 +196,7 @@ class CreatePage {
   }
 
   private async make(): Promise<void> {
-    say(this.wrong, null);
-    this.found.replaceChildren();
+    this.forgive();
     if (!this.file) {
       say(this.wrong, t("create.need_file"));
       return;
@@ -202,7 +223,7 @@ class CreatePage {
       this.doors.created(made.room_id);
     } catch (error) {
       const report = error instanceof ApiError ? (error.body.report as { issues?: Issue[] } | undefined) : undefined;
-      if (report) this.found.replaceChildren(reportView(t("create.refused"), report.issues ?? []));
+      if (report) this.refuse(t("create.refused"), report.issues ?? []);
       else say(this.wrong, words(error));
     } finally {
       this.progress.hidden = true;
@@ -214,6 +235,12 @@ class CreatePage {
     this.progress.value = sent / total;
     say(this.status, t("create.uploading", { percent: Math.round((100 * sent) / total) }));
   }
+}
+
+/** What the reader of scenes stumbled over. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof SceneError ? error.cause : error;
+  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /** What a file is called, as a name to begin with. */

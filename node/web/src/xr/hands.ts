@@ -1,95 +1,128 @@
 // Controllers and hands in a headset: what is seen of them, where they point, what they press.
 import {
-  BufferGeometry,
-  CapsuleGeometry,
+  CylinderGeometry,
   type Group,
-  Line,
-  LineBasicMaterial,
   Mesh,
-  MeshLambertMaterial,
+  MeshBasicMaterial,
   Quaternion,
   Raycaster,
   SphereGeometry,
   Vector3,
   type WebGLRenderer,
+  type XRHandSpace,
 } from "three";
 import type { Part } from "../net/pose";
+import { glove, JointGlove } from "./gloves";
 import type { Panel } from "./panel";
 
-type Side = "left" | "right";
+export type Side = "left" | "right";
 
 type Pointer = ReturnType<WebGLRenderer["xr"]["getController"]>;
 
 interface Hand {
   pointer: Pointer;
   grip: Group;
-  joints: Group;
-  beam: Line;
+  joints: XRHandSpace;
+  glove: Group;
+  fingers: JointGlove;
+  beam: Mesh;
+  /** Where the beam meets the panel. */
+  dot: Mesh;
   source: XRInputSource | null;
 }
-
-const BEAM_M = 4;
-const glove = new CapsuleGeometry(0.032, 0.07, 6, 14).rotateX(Math.PI / 2.4);
-const knuckle = new SphereGeometry(0.009, 10, 8);
-const beamLine = new BufferGeometry().setFromPoints([new Vector3(), new Vector3(0, 0, -1)]);
-
-const at = new Vector3();
-const to = new Quaternion();
 
 export interface Ray {
   origin: Vector3;
   direction: Vector3;
 }
 
+/** What somebody presses with, and lets go again. */
+export interface Trigger {
+  side: Side;
+  /** Fingers that were brought together, and no button. */
+  pinch: boolean;
+}
+
+const BEAM_M = 1.6;
+const rays = new CylinderGeometry(0.0012, 0.0035, 1, 8, 1, true).rotateX(-Math.PI / 2).translate(0, 0, -0.5);
+const spot = new SphereGeometry(0.008, 12, 10);
+const light = new MeshBasicMaterial({ color: "#ffdcab", transparent: true, opacity: 0.75, toneMapped: false, fog: false });
+/** Above the panel, which it lies on. */
+const SPOT_ORDER = 21;
+
+const at = new Vector3();
+const to = new Quaternion();
+
 export class Hands {
   private readonly hands: Hand[] = [];
   private readonly raycaster = new Raycaster();
-  private readonly skin = new MeshLambertMaterial({ color: "#f3c9a0" });
-  private listeners: (() => void)[] = [];
+  /** Takes away again what was put on the renderer's controllers, which outlive every visit. */
+  private readonly undo: (() => void)[] = [];
 
-  constructor(renderer: WebGLRenderer, rig: Group) {
+  constructor(
+    private readonly renderer: WebGLRenderer,
+    rig: Group,
+  ) {
     for (const index of [0, 1]) {
-      const pointer = renderer.xr.getController(index);
-      const grip = renderer.xr.getControllerGrip(index);
-      const joints = renderer.xr.getHand(index);
-      const beam = new Line(beamLine, new LineBasicMaterial({ color: "#ffd9a3", transparent: true, opacity: 0.7 }));
-      beam.scale.z = BEAM_M;
-      pointer.add(beam);
-      grip.add(new Mesh(glove, this.skin));
-      const hand: Hand = { pointer, grip, joints, beam, source: null };
-      pointer.addEventListener("connected", (event) => {
-        hand.source = event.data;
-        grip.visible = !event.data.hand;
-        if (event.data.hand) this.showJoints(joints);
-      });
-      pointer.addEventListener("disconnected", () => {
-        hand.source = null;
-      });
-      rig.add(pointer, grip, joints);
+      const hand = this.hand(index);
+      rig.add(hand.pointer, hand.grip, hand.joints);
       this.hands.push(hand);
     }
   }
 
-  /** Joints come with the first frame in which the hand is tracked. */
-  private showJoints(joints: Group): void {
-    setTimeout(() => {
-      for (const joint of joints.children) {
-        if (joint.children.length === 0) joint.add(new Mesh(knuckle, this.skin));
-      }
-    }, 300);
-  }
-
-  listen(select: (which: number) => void): void {
-    this.hands.forEach((hand, which) => {
-      const pressed = (): void => select(which);
-      hand.pointer.addEventListener("selectstart", pressed);
-      this.listeners.push(() => hand.pointer.removeEventListener("selectstart", pressed));
+  private hand(index: number): Hand {
+    const { xr } = this.renderer;
+    const [pointer, grip, joints] = [xr.getController(index), xr.getControllerGrip(index), xr.getHand(index)];
+    const [beam, dot] = [new Mesh(rays, light), new Mesh(spot, light)];
+    dot.renderOrder = SPOT_ORDER;
+    const hand: Hand = { pointer, grip, joints, glove: glove(), fingers: new JointGlove(joints), beam, dot, source: null };
+    pointer.add(beam, dot);
+    grip.add(hand.glove);
+    const connected = ({ data }: { data: XRInputSource }): void => {
+      hand.source = data;
+      hand.glove.scale.x = data.handedness === "left" ? -1 : 1;
+    };
+    const disconnected = (): void => {
+      hand.source = null;
+    };
+    pointer.addEventListener("connected", connected);
+    pointer.addEventListener("disconnected", disconnected);
+    this.undo.push(() => {
+      pointer.removeEventListener("connected", connected);
+      pointer.removeEventListener("disconnected", disconnected);
+      hand.fingers.dispose();
+      for (const part of [beam, dot, hand.glove, pointer, grip, joints]) part.removeFromParent();
     });
+    return hand;
   }
 
-  ignore(): void {
-    for (const stop of this.listeners) stop();
-    this.listeners = [];
+  /** Tells of triggers and pinches: where one begins, and where it ends. */
+  listen(pressed: (trigger: Trigger) => void, released: (trigger: Trigger) => void): void {
+    for (const hand of this.hands) {
+      const { pointer } = hand;
+      const tell = (deed: (trigger: Trigger) => void) => (): void => {
+        const { source } = hand;
+        if (source?.handedness === "left" || source?.handedness === "right") {
+          deed({ side: source.handedness, pinch: Boolean(source.hand) });
+        }
+      };
+      const [start, end] = [tell(pressed), tell(released)];
+      pointer.addEventListener("selectstart", start);
+      pointer.addEventListener("selectend", end);
+      this.undo.push(() => {
+        pointer.removeEventListener("selectstart", start);
+        pointer.removeEventListener("selectend", end);
+      });
+    }
+  }
+
+  dispose(): void {
+    for (const undo of this.undo) undo();
+  }
+
+  /** Whether somebody is here with nothing but their hands. */
+  get bare(): boolean {
+    return this.hands.some(({ source }) => Boolean(source?.hand));
   }
 
   /** Both sticks, and whether a button that calls the panel is held. */
@@ -98,7 +131,7 @@ export class Hands {
     let buttons = false;
     for (const { source } of this.hands) {
       const pad = source?.gamepad;
-      if (!pad || (source.handedness !== "left" && source.handedness !== "right")) continue;
+      if (!pad || source.hand || (source.handedness !== "left" && source.handedness !== "right")) continue;
       found[source.handedness] = [pad.axes[2] ?? pad.axes[0] ?? 0, pad.axes[3] ?? pad.axes[1] ?? 0];
       buttons ||= pad.buttons[4]?.pressed === true || pad.buttons[5]?.pressed === true;
     }
@@ -132,15 +165,19 @@ export class Hands {
   point(panel: Panel): void {
     panel.hover(null);
     for (const hand of this.hands) {
+      hand.fingers.update();
       const hit = this.hit(hand, panel);
       hand.beam.scale.z = hit?.distance ?? BEAM_M;
       hand.beam.visible = hand.source !== null && panel.mesh.visible;
+      hand.dot.visible = hit !== null;
+      hand.dot.position.z = -(hit?.distance ?? 0);
       if (hit) panel.hover(hit);
     }
   }
 
-  press(which: number, panel: Panel): boolean {
-    const hand = this.hands[which];
+  /** Presses what a hand points at on the panel, if it does. */
+  press(side: Side, panel: Panel): boolean {
+    const hand = this.of(side);
     const hit = hand ? this.hit(hand, panel) : null;
     if (hit) panel.press(hit);
     return hit !== null;
@@ -149,8 +186,10 @@ export class Hands {
   /** Where a hand is in the room, through the given way of writing it down; null if it is not tracked. */
   part(side: Side, write: (at: Vector3, to: Quaternion) => Part): Part | null {
     const hand = this.of(side);
-    if (!hand) return null;
-    const place = hand.source?.hand ? (hand.joints.children[0] ?? hand.pointer) : hand.grip;
+    if (!hand?.source) return null;
+    const tracked = hand.source.hand ? hand.joints : hand.grip;
+    if (!tracked.visible) return null;
+    const place = hand.source.hand ? (hand.joints.joints.wrist ?? hand.pointer) : hand.grip;
     return write(at.copy(place.position), to.copy(place.quaternion));
   }
 }

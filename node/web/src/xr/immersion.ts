@@ -4,7 +4,7 @@ import type { Intent } from "../me/input";
 import { turnBetween } from "../net/interpolation";
 import type { Part, Tracked } from "../net/pose";
 import type { Visit } from "../visit/visit";
-import { Hands } from "./hands";
+import { Hands, type Side, type Trigger } from "./hands";
 import { Panel } from "./panel";
 import { Pointing } from "./pointing";
 
@@ -25,20 +25,20 @@ const look = new Vector3();
 
 export class Immersion {
   private readonly rig = new Group();
-  private readonly hands: Hands;
+  private hands: Hands | null = null;
   private readonly panel: Panel;
   private readonly pointing: Pointing;
   private readonly before = new Vector3();
   private yaw = 0;
   private snapped = false;
-  private aiming = false;
+  /** The hand that points to a place, and whether by its stick or by its trigger. */
+  private aim: { side: Side; stick: boolean } | null = null;
   private pressed = false;
   private known = false;
 
   constructor(private readonly visit: Visit) {
     const { renderer } = visit.stage;
-    this.hands = new Hands(renderer, this.rig);
-    this.panel = new Panel(visit, () => void renderer.xr.getSession()?.end());
+    this.panel = new Panel(visit, () => this.hands?.bare ?? false, () => void renderer.xr.getSession()?.end());
     this.rig.add(this.panel.mesh);
     this.pointing = new Pointing(visit);
   }
@@ -53,6 +53,11 @@ export class Immersion {
     });
     if (!session) return;
     session.addEventListener("end", () => this.end());
+    this.hands = new Hands(visit.stage.renderer, rig);
+    this.hands.listen(
+      (trigger) => this.press(trigger),
+      (trigger) => this.release(trigger),
+    );
     xr.setReferenceSpaceType("local-floor");
     await xr.setSession(session);
     rig.add(visit.stage.camera);
@@ -62,14 +67,15 @@ export class Immersion {
     visit.own.body.model(false);
     visit.immersive = (seconds, intent) => this.frame(seconds, intent);
     visit.trackedPose = () => this.tracked();
-    this.hands.listen((which) => this.select(which));
   }
 
   private end(): void {
     const { visit, rig } = this;
     visit.immersive = null;
     visit.trackedPose = null;
-    this.hands.ignore();
+    this.hands?.dispose();
+    this.hands = null;
+    this.aim = null;
     rig.remove(visit.stage.camera);
     rig.removeFromParent();
     this.pointing.group.removeFromParent();
@@ -79,11 +85,12 @@ export class Immersion {
   }
 
   private frame(seconds: number, intent: Intent): void {
+    const { hands } = this;
     const { walker } = this.visit;
-    if (!walker) return;
+    if (!walker || !hands) return;
     this.readHead();
     this.follow();
-    this.sticks(intent);
+    this.sticks(hands, intent);
     const view = this.yaw + this.headYaw() + Math.PI;
     if (walker.seated && (intent.forward !== 0 || intent.aside !== 0)) this.visit.sitOrStand();
     const lag = turnBetween(walker.yaw, view);
@@ -91,9 +98,9 @@ export class Immersion {
     walker.update(seconds, intent, view, facing);
     this.place();
     this.panel.update(seconds);
-    this.hands.point(this.panel);
-    if (this.aiming) this.pointing.aim(this.hands.ray("right"));
-    this.pointing.show(this.aiming);
+    hands.point(this.panel);
+    if (this.aim) this.pointing.aim(hands.ray(this.aim.side), seconds);
+    this.pointing.show(this.aim !== null);
   }
 
   private readHead(): void {
@@ -120,23 +127,21 @@ export class Immersion {
     this.known = true;
   }
 
-  private sticks(intent: Intent): void {
-    const { left, right, buttons } = this.hands.read();
+  private sticks(hands: Hands, intent: Intent): void {
+    const { left, right, buttons } = hands.read();
     if (Math.hypot(left[0], left[1]) > DEAD_ZONE) {
       intent.forward = -left[1];
       intent.aside = left[0];
       intent.run = Math.hypot(left[0], left[1]) > RUN_FROM;
+      this.panel.hide();
     }
-    if (Math.abs(right[0]) > PUSHED && !this.snapped && !this.aiming) {
+    if (Math.abs(right[0]) > PUSHED && !this.snapped && !this.aim) {
       this.yaw -= Math.sign(right[0]) * SNAP;
       this.snapped = true;
     }
     if (Math.abs(right[0]) < RELEASED) this.snapped = false;
-    if (-right[1] > PUSHED) this.aiming = true;
-    if (this.aiming && -right[1] < RELEASED) {
-      this.aiming = false;
-      this.pointing.go();
-    }
+    if (-right[1] > PUSHED && !this.aim) this.begins("right", true);
+    if (this.aim?.stick && -right[1] < RELEASED) this.go();
     if (buttons && !this.pressed) this.panel.toggle(head, this.headYaw());
     this.pressed = buttons;
   }
@@ -151,18 +156,33 @@ export class Immersion {
     this.rig.updateMatrixWorld(true);
   }
 
-  private select(which: number): void {
-    if (this.hands.press(which, this.panel)) return;
-    if (!this.aiming) return;
-    this.aiming = false;
+  /** A trigger works the panel, or points; of bare hands the left one calls the panel. */
+  private press({ side, pinch }: Trigger): void {
+    if (this.hands?.press(side, this.panel)) return;
+    if (pinch && side === "left") this.panel.toggle(head, this.headYaw());
+    else if (!this.aim) this.begins(side, false);
+  }
+
+  private release({ side }: Trigger): void {
+    if (this.aim?.side === side && !this.aim.stick) this.go();
+  }
+
+  /** Who points to a place wants to see it: the panel makes way. */
+  private begins(side: Side, stick: boolean): void {
+    this.aim = { side, stick };
+    this.panel.hide();
+  }
+
+  private go(): void {
+    this.aim = null;
     this.pointing.go();
   }
 
   private tracked(): Tracked {
     return {
       head: this.part(head, turn),
-      left: this.hands.part("left", (at, to) => this.part(at, to)),
-      right: this.hands.part("right", (at, to) => this.part(at, to)),
+      left: this.hands?.part("left", (at, to) => this.part(at, to)) ?? null,
+      right: this.hands?.part("right", (at, to) => this.part(at, to)) ?? null,
     };
   }
 

@@ -16,6 +16,8 @@ const BUTTON_TOP = 236;
 const BUTTON_HEIGHT = 72;
 const GAP = 12;
 const REDRAW_S = 0.5;
+/** Pixels of the picture to one of the drawing: letters are looked at from near. */
+const SHARPNESS = 2;
 const LETTERS = 44;
 const FONT = 'system-ui, "Segoe UI", Roboto, sans-serif';
 
@@ -29,12 +31,15 @@ export class Panel {
 
   constructor(
     private readonly visit: Visit,
+    /** Whether it is worked with bare hands, which have no sticks. */
+    private readonly bare: () => boolean,
     leave: () => void,
   ) {
-    this.canvas.width = WIDTH;
-    this.canvas.height = HEIGHT;
+    this.canvas.width = WIDTH * SHARPNESS;
+    this.canvas.height = HEIGHT * SHARPNESS;
     this.texture = new CanvasTexture(this.canvas);
     this.texture.colorSpace = SRGBColorSpace;
+    this.texture.anisotropy = 4;
     const material = new MeshBasicMaterial({ map: this.texture, transparent: true, toneMapped: false, fog: false });
     this.mesh = new Mesh(new PlaneGeometry(0.64, 0.48), material);
     this.mesh.position.set(0, 1.25, -0.9);
@@ -57,7 +62,7 @@ export class Panel {
     this.mesh.rotation.set(-0.3, yaw, 0, "YXZ");
   }
 
-  private hide(): void {
+  hide(): void {
     this.mesh.visible = false;
   }
 
@@ -91,6 +96,7 @@ export class Panel {
   private draw(): void {
     const context = this.canvas.getContext("2d");
     if (!context) return;
+    context.setTransform(SHARPNESS, 0, 0, SHARPNESS, 0, 0);
     context.clearRect(0, 0, WIDTH, HEIGHT);
     context.fillStyle = "rgba(24, 27, 51, 0.92)";
     context.beginPath();
@@ -116,9 +122,9 @@ export class Panel {
       const short = text.length > LETTERS ? `${text.slice(0, LETTERS)}…` : text;
       context.fillText(short, 28, 88 + index * 34, WIDTH - 56);
     });
-    context.fillStyle = "#a8a1bd";
-    context.font = `400 19px ${FONT}`;
-    t("xr.turn")
+    context.fillStyle = "#c9c1d8";
+    context.font = `400 20px ${FONT}`;
+    t(this.bare() ? "xr.hands" : "xr.turn")
       .split("\n")
       .forEach((line, index) => context.fillText(line, 28, 188 + index * 26, WIDTH - 56));
   }

@@ -1,0 +1,74 @@
+//! The browser client, part by part: making a world, a gamepad, installing it, a headset, and keys alone.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use wayside_tests::{Browser, Client, Engine, Node, PASSWORD, Town};
+
+/// Where somebody signs in, and as whom.
+async fn member(node: &Node, name: &str) -> Result<Value> {
+    Client::register(node.http(), name).await?;
+    Ok(json!({"home": node.http().as_str(), "user": name, "password": PASSWORD}))
+}
+
+#[tokio::test]
+async fn client_makes_a_world() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(mut pages) = Browser::open("creating.mjs")? else { return Ok(()) };
+    let mut node = town.node("a")?.with_first_world().start().await?;
+    pages.step("prepare", member(&node, "ann").await?).await?;
+    pages.step("refuse", json!({})).await?;
+    let room = pages.step("make", json!({})).await?;
+    let mut gus = member(&node, "gus").await?;
+    gus["room"] = room;
+    pages.step("find", gus).await?;
+    pages.close().await?;
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn client_is_installed_and_speaks_while_the_node_is_away() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(mut pages) = Browser::open("installing.mjs")? else { return Ok(()) };
+    let mut node = town.node("a")?.start().await?;
+    let manifest = pages.step("install", json!({"home": node.http().as_str()})).await?;
+    pages.step("icons", json!({"icons": manifest["icons"]})).await?;
+    let port = node.http().port().context("a port")?;
+    node.stop().await?;
+    pages.step("away", json!({})).await?;
+    let door = format!("127.0.0.1:{port}");
+    let mut node = town.node("a")?.flag("--http", Some(&door)).start().await?;
+    pages.step("back", json!({})).await?;
+    pages.close().await?;
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn client_follows_a_gamepad() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(mut pages) = Browser::open("gamepad.mjs")? else { return Ok(()) };
+    let mut node = town.node("a")?.with_first_world().start().await?;
+    pages.step("arrive", json!({"link": node.http().join("/w/plaza")?.as_str()})).await?;
+    for step in ["walk", "look", "jump", "sit", "emote", "rest"] {
+        pages.step(step, json!({})).await?;
+    }
+    pages.close().await?;
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn client_is_worked_by_keys_alone() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(mut pages) = Browser::open("keyboard.mjs")? else { return Ok(()) };
+    let mut node = town.node("a")?.with_first_world().start().await?;
+    let who = member(&node, "ann").await?;
+    pages.step("enter", who.clone()).await?;
+    pages.step("around", json!({})).await?;
+    pages.step("leave", json!({})).await?;
+    pages.step("member", who).await?;
+    pages.close().await?;
+    node.stop().await?;
+    Ok(())
+}
