@@ -114,10 +114,21 @@ export class Pointing {
   /** Whether the node will let somebody go there: it is near enough, and nothing is in the way. */
   private believed(feet: Vector3): boolean {
     const { scene } = this.visit;
-    const away = way.subVectors(this.goal, feet).length();
-    if (!scene || away > REACH_M) return false;
-    way.normalize();
-    return WALL_HEIGHTS_M.every((height) => scene.solid.hit(from.copy(feet).setY(feet.y + height), way, away) === null);
+    if (!scene || this.goal.distanceTo(feet) > REACH_M) return false;
+    const top = Math.max(feet.y, this.goal.y);
+    return WALL_HEIGHTS_M.every((height) => {
+      // Up, across and down: over the edge of stairs, and through nothing.
+      from.copy(feet).y += height;
+      return [way.copy(feet).setY(top), way.copy(this.goal).setY(top), way.copy(this.goal)].every((corner) => {
+        const towards = corner.clone();
+        towards.y += height;
+        towards.sub(from);
+        const length = towards.length();
+        const free = length < 1e-4 || scene.solid.hit(from, towards.divideScalar(length), length) === null;
+        from.addScaledVector(towards, length < 1e-4 ? 0 : length);
+        return free;
+      });
+    });
   }
 
   /** Puts the lights along the line, all as far from each other. */

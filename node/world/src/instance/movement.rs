@@ -32,6 +32,21 @@ const DEPTH_M: f32 = 200.0;
 /// The heights at which a step is looked at for walls, above the feet.
 const WALL_HEIGHTS: [f32; 2] = [0.55, 1.35];
 
+/// Whether something stands in the way. Who jumps there goes up, across and down, as over the edge of
+/// a flight of stairs, and through nothing on any of these.
+fn crosses(scene: &Scene, from: [f32; 3], to: [f32; 3], jumped: bool) -> bool {
+    let top = from[1].max(to[1]);
+    let over = [from, [from[0], top, from[2]], [to[0], top, to[2]], to];
+    let straight = [from, to];
+    let way: &[[f32; 3]] = if jumped { &over } else { &straight };
+    WALL_HEIGHTS.iter().any(|height| {
+        let raised = |at: [f32; 3]| [at[0], at[1] + height, at[2]];
+        way.windows(2).any(|leg| {
+            distance(leg[0], leg[1]) > 0.0 && scene.solid.between(raised(leg[0]), raised(leg[1]))
+        })
+    })
+}
+
 /// How a body came to where it is.
 #[derive(Debug)]
 pub(super) struct Movement {
@@ -80,10 +95,7 @@ impl Movement {
             return Err((Reason::Fast, self.back(scene, from)));
         }
         // 3. Walls. Whoever stands in something already, as when a scene is wrong, may get out.
-        let crosses = WALL_HEIGHTS.iter().any(|height| {
-            let raised = |at: [f32; 3]| [at[0], at[1] + height, at[2]];
-            walked > 0.0 && scene.solid.between(raised(from), raised(to))
-        });
+        let crosses = walked > 0.0 && crosses(scene, from, to, claimed.jumped);
         if crosses || (scene.solid.overlaps(to) && !scene.solid.overlaps(from)) {
             return Err((Reason::Wall, self.back(scene, from)));
         }

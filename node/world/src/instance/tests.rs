@@ -141,6 +141,21 @@ fn walls_hold() {
 }
 
 #[test]
+fn who_jumps_goes_over_edges_and_through_nothing() {
+    let mut play = Play::new();
+    let slot = play.enter("ann", [-11.5, 3.0, 0.0]);
+    // The straight line from well behind the edge to the ground before it runs through the ledge.
+    assert_eq!(play.says(slot, Motion::Stand, [-8.5, 0.0, 0.0], true), None);
+    for _ in 0..60 {
+        play.instance.tick();
+    }
+    assert!(play.says(slot, Motion::Stand, [-11.5, 3.0, 0.0], true).is_some(), "it is too high");
+    assert_eq!(play.says(slot, Motion::Stand, [-11.0, 0.0, 0.0], true), Some(Reason::Wall));
+    let at_the_wall = play.enter("bob", [4.0, 0.0, 0.0]);
+    assert_eq!(play.says(at_the_wall, Motion::Stand, [6.0, 0.0, 0.0], true), Some(Reason::Wall));
+}
+
+#[test]
 fn nobody_flies() {
     let mut play = Play::new();
     let slot = play.enter("ann", [0.0, 0.0, 0.0]);
