@@ -18,15 +18,23 @@ export interface Person {
   tracked: TrackedPose;
   /** Time that the body has not been animated for. */
   owedS: number;
+  /** From the eye, and how many are nearer. */
+  distance: number;
+  rank: number;
 }
 
 export const EMOTES: Record<number, MotionName> = { 1: "wave", 2: "dance", 3: "point" };
-/** From these distances on, a body is animated only in every second, fourth and eighth frame. */
-const PACES: readonly (readonly [number, number])[] = [
-  [9, 1],
-  [18, 2],
-  [32, 4],
+/**
+ * Who is nearer than this, and among so many nearest, is animated in every frame, the next in every second
+ * and every fourth, all others in every eighth: a crowd costs little more than a company.
+ */
+const PACES: readonly (readonly [metres: number, rank: number, pace: number])[] = [
+  [9, 8, 1],
+  [18, 16, 2],
+  [32, 32, 4],
 ];
+const SLOWEST = 8;
+const UNSEEN = 16;
 const SPRING_M = 12;
 const NAMES_NEAR_M = 9;
 const FORMER_MS = 2500;
@@ -45,6 +53,7 @@ export class Crowd {
   /** Known as soon as the scene is there. */
   seats: readonly Seat[] = [];
   private frame = 0;
+  private readonly near: Person[] = [];
 
   constructor(private readonly scene: Scene) {}
 
@@ -79,6 +88,8 @@ export class Crowd {
       yaw: 0,
       tracked: new TrackedPose(),
       owedS: 0,
+      distance: 0,
+      rank: 0,
     };
     this.people.set(entered.slot, person);
     this.scene.add(body.group);
@@ -136,15 +147,16 @@ export class Crowd {
     frustum.setFromProjectionMatrix(matrix);
     camera.getWorldPosition(eye);
     const { names } = settings();
+    this.rank();
     for (const [slot, person] of this.people) {
       const { body, buffer } = person;
       if (!buffer) continue;
       this.move(person, buffer, nowMs - DELAY_MS, seconds);
-      const distance = eye.distanceTo(body.group.position);
+      const { distance } = person;
       sphere.center.copy(body.group.position);
       sphere.center.y += 0.9;
       const seen = frustum.intersectsSphere(sphere);
-      this.animate(slot, person, seconds, distance, seen);
+      this.animate(slot, person, seconds, seen);
       body.settle(nowMs);
       const named = names === "always" || (names === "near" && distance < NAMES_NEAR_M);
       if (!seen) continue;
@@ -179,9 +191,24 @@ export class Crowd {
     person.tracked.aim(pose.tracked);
   }
 
-  private animate(slot: number, person: Person, seconds: number, distance: number, seen: boolean): void {
+  /** Who is how near, by where they were in the last frame. */
+  private rank(): void {
+    this.near.length = 0;
+    for (const person of this.people.values()) {
+      person.distance = eye.distanceTo(person.body.group.position);
+      this.near.push(person);
+    }
+    this.near.sort((a, b) => a.distance - b.distance);
+    this.near.forEach((person, rank) => {
+      person.rank = rank;
+    });
+  }
+
+  private animate(slot: number, person: Person, seconds: number, seen: boolean): void {
     person.owedS += seconds;
-    const pace = seen ? (PACES.find(([reach]) => distance < reach)?.[1] ?? 8) : 16;
+    const { distance, rank } = person;
+    const found = PACES.find(([reach, most]) => distance < reach && rank < most);
+    const pace = seen ? (found?.[2] ?? SLOWEST) : UNSEEN;
     if ((this.frame + slot) % pace !== 0) return;
     const { body } = person;
     const owed = Math.min(0.25, person.owedS);

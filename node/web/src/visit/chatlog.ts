@@ -65,15 +65,18 @@ export class ChatLog {
   }
 
   private message(said: Extract<Said, { kind: "message" }>): Line | null {
-    if (this.lines.some((line) => line.eventId === said.eventId)) return null;
+    const known = this.lines.find((line) => line.eventId === said.eventId);
     const echo = this.lines.find(
       (line) =>
         line.state !== "sent" &&
         said.sender === this.own &&
         (said.transaction ? line.transaction === said.transaction : line.body === said.body),
     );
-    if (echo) {
-      this.confirm(echo, said.eventId);
+    if (!known && echo) this.confirm(echo, said.eventId);
+    const own = known ?? echo;
+    if (own) {
+      // Events come in the order of the room: what came before this one was said before it.
+      if (own.transaction !== null) this.lines.push(...this.lines.splice(this.lines.indexOf(own), 1));
       return null;
     }
     const { eventId, sender, body, emote, timeMs } = said;

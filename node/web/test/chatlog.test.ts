@@ -1,0 +1,46 @@
+// One's own words among those of others: once, and in the order of the room.
+import { describe, expect, it } from "vitest";
+import { ChatLog } from "../src/visit/chatlog";
+
+const OWN = "@ann:a.test";
+
+function said(eventId: string, sender: string, body: string, transaction: string | null = null) {
+  return { kind: "message" as const, eventId, sender, body, emote: false, timeMs: 0, transaction };
+}
+
+const shown = (log: ChatLog) => log.lines.map(({ body, state }) => `${body} ${state}`);
+
+describe("the log", () => {
+  it("shows a line at once, and puts it where the room has it", () => {
+    const log = new ChatLog(OWN);
+    log.saying("mine", "t1");
+    log.take(said("$1", "@bob:a.test", "theirs"));
+    expect(shown(log)).toEqual(["mine sending", "theirs sent"]);
+    expect(log.take(said("$2", OWN, "mine", "t1"))).toBeNull();
+    expect(shown(log)).toEqual(["theirs sent", "mine sent"]);
+  });
+
+  it("keeps a line once when the answer comes before the event", () => {
+    const log = new ChatLog(OWN);
+    const line = log.saying("mine", "t1");
+    log.confirm(line, "$2");
+    log.take(said("$1", "@bob:a.test", "theirs"));
+    log.take(said("$2", OWN, "mine", "t1"));
+    expect(shown(log)).toEqual(["theirs sent", "mine sent"]);
+  });
+
+  it("keeps a line once when the event comes before the answer", () => {
+    const log = new ChatLog(OWN);
+    const line = log.saying("mine", "t1");
+    log.take(said("$1", OWN, "mine"));
+    log.confirm(line, "$1");
+    expect(shown(log)).toEqual(["mine sent"]);
+  });
+
+  it("puts older lines before what is there", () => {
+    const log = new ChatLog(OWN);
+    log.take(said("$2", "@bob:a.test", "later"));
+    log.before([said("$1", "@bob:a.test", "earlier"), said("$2", "@bob:a.test", "later")]);
+    expect(shown(log)).toEqual(["earlier sent", "later sent"]);
+  });
+});
