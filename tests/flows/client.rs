@@ -1,4 +1,4 @@
-//! The browser client, part by part: making a world, a gamepad, installing it, a headset, and keys alone.
+//! The browser client, part by part: making a world, a gamepad, thumbs, installing it, a headset, and keys alone.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -53,6 +53,22 @@ async fn client_follows_a_gamepad() -> Result<()> {
     for step in ["walk", "look", "jump", "sit", "emote", "rest"] {
         pages.step(step, json!({})).await?;
     }
+    pages.close().await?;
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn client_is_touched_and_nothing_lies_over_anything() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(mut pages) = Browser::open("touch.mjs")? else { return Ok(()) };
+    let mut node = town.node("a")?.with_first_world().start().await?;
+    let link = node.http().join("/w/plaza")?;
+    pages.step("arrive", json!({"link": link.as_str()})).await?;
+    for step in ["walk", "act", "talk", "across"] {
+        pages.step(step, json!({"line": "from a telephone"})).await?;
+    }
+    pages.step("windows", json!({"link": link.as_str()})).await?;
     pages.close().await?;
     node.stop().await?;
     Ok(())
