@@ -49,7 +49,7 @@ async fn asset(call: Call<Bytes>) -> Result<Reply, Fault> {
     let range = range.filter(|_| fits);
     let mut reply = if range.is_none()
         && takes_gzip(headers)
-        && let Some(packed) = content.packed(&served).await?
+        && let Some(packed) = content.packed(&served).await
     {
         packed_reply(packed, &served.content_type.unwrap_or_default(), &tags)
     } else {

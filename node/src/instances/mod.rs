@@ -206,10 +206,11 @@ impl Instances {
         self.tell(room_id, |instance| Command::Show { instance, event });
     }
 
-    /// Ends somebody's visit in a world.
-    pub fn remove(&self, room_id: &RoomId, user_id: &UserId, why: Bye) {
+    /// Ends somebody's visit in a world; false while its shard has no room for the word.
+    #[must_use]
+    pub fn remove(&self, room_id: &RoomId, user_id: &UserId, why: Bye) -> bool {
         let user_id = user_id.to_owned();
-        self.tell(room_id, |instance| Command::Remove { instance, user_id, why });
+        self.tell(room_id, |instance| Command::Remove { instance, user_id, why })
     }
 
     /// Tells everybody how somebody's name or body changed, wherever they are.
@@ -221,12 +222,14 @@ impl Instances {
     }
 
     /// Ends the visits of somebody's devices, wherever they are, but of those that are still signed
-    /// in.
-    pub fn sign_out(&self, user_id: &UserId, staying: &Arc<[OwnedDeviceId]>) {
-        for room_id in self.rooms() {
+    /// in; false while a shard has no room for the word.
+    #[must_use]
+    pub fn sign_out(&self, user_id: &UserId, staying: &Arc<[OwnedDeviceId]>) -> bool {
+        let told = self.rooms().into_iter().filter(|room_id| {
             let (user_id, staying) = (user_id.to_owned(), staying.clone());
-            self.tell(&room_id, |instance| Command::SignOut { instance, user_id, staying });
-        }
+            !self.tell(room_id, |instance| Command::SignOut { instance, user_id, staying })
+        });
+        told.count() == 0
     }
 
     fn rooms(&self) -> Vec<OwnedRoomId> {
@@ -246,14 +249,15 @@ impl Instances {
         }
     }
 
-    fn tell(&self, room_id: &RoomId, command: impl FnOnce(usize) -> Command) {
-        let Some(opened) = self.open().get(room_id).cloned() else { return };
-        match self.shards[opened.shard].mailbox.try_send(command(opened.number)) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-            Err(TrySendError::Full(_)) => {
-                tracing::warn!("a shard is too busy to be told of a change");
-            }
+    /// Whether there is an instance no more, or it was told.
+    fn tell(&self, room_id: &RoomId, command: impl FnOnce(usize) -> Command) -> bool {
+        let Some(opened) = self.open().get(room_id).cloned() else { return true };
+        let told = self.shards[opened.shard].mailbox.try_send(command(opened.number));
+        let full = matches!(told, Err(TrySendError::Full(_)));
+        if full {
+            tracing::warn!("a shard is too busy to be told of a change");
         }
+        !full
     }
 
     fn opened(&self, world: &World) -> Result<Opened, Closed> {

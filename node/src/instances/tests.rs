@@ -93,7 +93,7 @@ async fn people_meet_and_one_person_is_here_once() {
     .await;
     drop(again);
     until(&mut batches, |frame| matches!(frame, FromNode::Left { .. })).await;
-    stage.instances.remove(room_id!("!a:a.test"), user_id!("@ann:a.test"), Bye::Removed);
+    assert!(stage.instances.remove(room_id!("!a:a.test"), user_id!("@ann:a.test"), Bye::Removed));
     timeout(SOON, ann.ended().cancelled()).await.unwrap();
     assert_eq!(ann.over().why, Bye::Removed);
 }
@@ -113,12 +113,12 @@ async fn only_the_device_that_is_signed_out_leaves() {
     let mut near = stage.enter(bob, 9).await.unwrap();
     let mut batches = near.batches();
     let staying = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
-    stage.instances.sign_out(ann, &staying(&["DESK", "PHONE"]));
+    assert!(stage.instances.sign_out(ann, &staying(&["DESK", "PHONE"])));
     stage.instances.change(ann, &Changed::Kept);
     visit.put(FromClient::Emote { emote: 1 }).unwrap();
     until(&mut batches, |frame| matches!(frame, FromNode::Emoted { .. })).await;
     assert!(!visit.ended().is_cancelled(), "another device was signed out");
-    stage.instances.sign_out(ann, &staying(&["DESK"]));
+    assert!(stage.instances.sign_out(ann, &staying(&["DESK"])));
     until(&mut batches, |frame| matches!(frame, FromNode::Left { .. })).await;
     timeout(SOON, visit.ended().cancelled()).await.unwrap();
     assert_eq!(visit.over(), Over { why: Bye::SignedOut, again_ms: u32::MAX });

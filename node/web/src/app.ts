@@ -32,14 +32,18 @@ export async function start(): Promise<void> {
     session = known;
     // A link into a world may bring its invitation along.
     const code = join === null ? new URLSearchParams(location.search).get("invitation") : decodeURIComponent(join);
-    const invitation = code === null ? null : await optional(invitationInfo(code));
+    const [invitation, asked, first] = await Promise.all([
+      code === null ? null : optional(invitationInfo(code)),
+      place === null ? null : optional(world(fullAlias(decodeURIComponent(place), info.server_name), known)),
+      place !== null || (known && !known.guest) ? null : defaultWorld(info),
+    ]);
     arrival = {
       node: info,
       session,
       invitation: code !== null && invitation ? { code, info: invitation } : null,
       invitationOver: code !== null && !invitation,
-      world: place === null ? null : await optional(world(fullAlias(decodeURIComponent(place), info.server_name), known)),
-      first: known && !known.guest ? null : await defaultWorld(info),
+      world: asked,
+      first,
     };
     if (place !== null && !arrival.world) notice(t("error.not_found"), "bad");
   } catch (error) {

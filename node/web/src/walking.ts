@@ -16,6 +16,9 @@ import { type Audience, Visit } from "./visit/visit";
 import { prepare, theStage } from "./world/backstage";
 import { SceneError } from "./world/scene";
 
+/** The reason of a visit's end that asks for signing in again (specs/realtime.md, BYE). */
+const SIGNED_OUT = 12;
+
 export interface WalkDoors {
   left(): void;
   signedOut(): void;
@@ -45,6 +48,8 @@ class Walk implements Audience {
   private readonly visit: Visit | null;
   private readonly unlisten: () => void;
   private hud: Hud | null = null;
+  /** Puts a headset on, where there is one. */
+  private headset: (() => void) | null = null;
   private entered = false;
   private newest: State = { kind: "connecting" };
 
@@ -122,6 +127,7 @@ class Walk implements Audience {
       invite: () => void this.invite(),
     });
     this.place.insertBefore(this.hud.element, this.loading.element.parentNode ? this.loading.element : null);
+    if (this.headset) this.hud.offerHeadset(this.headset);
     this.hud.chat.toEnd();
     this.hud.state(this.newest);
   };
@@ -130,13 +136,13 @@ class Walk implements Audience {
     const { visit } = this;
     if (!visit || !(await navigator.xr?.isSessionSupported("immersive-vr").catch(() => false))) return;
     const { Immersion } = await import("./xr/immersion");
-    const immersion = new Immersion(visit);
-    this.hud?.offerHeadset(() => {
-      immersion.begin().catch((error: unknown) => {
+    this.headset = () => {
+      new Immersion(visit).begin().catch((error: unknown) => {
         console.error(error);
         notice(t("error.unknown"), "bad");
       });
-    });
+    };
+    this.hud?.offerHeadset(this.headset);
   }
 
   private pause(yes: boolean): void {
@@ -186,6 +192,7 @@ class Walk implements Audience {
     if (state.kind !== "over") return;
     const { error, reason } = state;
     if (error) this.failed(error);
+    else if (reason === SIGNED_OUT) this.signedOut();
     else this.end(t("over.title", { world: this.target.name }), byeWords(reason), reason !== 5);
   }
 
@@ -193,8 +200,7 @@ class Walk implements Audience {
     report({ phase: "error", error: String(error) });
     const status = (error as { status?: number }).status;
     if (status === 401) {
-      this.stop();
-      this.doors.signedOut();
+      this.signedOut();
       return;
     }
     const why = error instanceof SceneError ? t(`error.scene_${error.why}`) : words(error);
@@ -254,6 +260,11 @@ class Walk implements Audience {
 
   escape(): void {
     if (!dialogIsOpen()) this.hud?.closeList();
+  }
+
+  private signedOut(): void {
+    this.stop();
+    this.doors.signedOut();
   }
 
   private stop(): void {

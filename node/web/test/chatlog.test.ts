@@ -15,9 +15,21 @@ describe("the log", () => {
     const log = new ChatLog(OWN);
     log.saying("mine", "t1");
     log.take(said("$1", "@bob:a.test", "theirs"));
-    expect(shown(log)).toEqual(["mine sending", "theirs sent"]);
+    expect(shown(log)).toEqual(["theirs sent", "mine sending"]);
     expect(log.take(said("$2", OWN, "mine", "t1"))).toBeNull();
     expect(shown(log)).toEqual(["theirs sent", "mine sent"]);
+  });
+
+  it("leaves what is still on its way at the end, in the order in which it was said", () => {
+    const log = new ChatLog(OWN);
+    log.saying("one", "t1");
+    log.saying("two", "t2");
+    log.take(said("$1", "@bob:a.test", "theirs"));
+    log.take(said("$2", OWN, "one", "t1"));
+    expect(shown(log)).toEqual(["theirs sent", "one sent", "two sending"]);
+    log.take(said("$3", OWN, "two", "t2"));
+    log.take(said("$2", OWN, "one", "t1"));
+    expect(shown(log)).toEqual(["theirs sent", "one sent", "two sent"]);
   });
 
   it("keeps a line once when the answer comes before the event", () => {

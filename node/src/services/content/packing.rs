@@ -11,7 +11,10 @@ use quick_cache::{
     DefaultHashBuilder, OptionsBuilder, Weighter,
     sync::{Cache, DefaultLifecycle},
 };
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
 
 use super::{super::Error, Content, Served};
 
@@ -74,17 +77,35 @@ impl Packing {
 }
 
 impl Content {
-    /// A file packed with gzip; nothing where that would save little, or take too long.
-    pub async fn packed(&self, file: &Served) -> Result<Option<Bytes>, Error> {
+    /// A file packed with gzip; nothing where that would save little, or take too long, and while
+    /// another one is being packed: the file as it is comes sooner than a turn.
+    pub async fn packed(&self, file: &Served) -> Option<Bytes> {
         let packs = file.content_type.as_deref() == Some("model/gltf-binary");
         if !packs || !(FROM_BYTES..=UPTO_BYTES).contains(&file.size) {
-            return Ok(None);
+            return None;
         }
-        self.packing.kept.get_or_insert_async(&file.hash, self.pack(&file.hash)).await
+        let Packing { kept, turn } = &self.packing;
+        if let Some(known) = kept.get(&file.hash) {
+            return known;
+        }
+        // What went wrong is not kept: the next who asks tries again.
+        let packing = async {
+            let turn = turn.clone().try_acquire_owned().map_err(|_| None)?;
+            self.pack(&file.hash, turn).await.map_err(Some)
+        };
+        kept.get_or_insert_async(&file.hash, packing).await.unwrap_or_else(|error| {
+            if let Some(error) = error {
+                tracing::warn!(%error, "a file could not be packed; it is sent as it is");
+            }
+            None
+        })
     }
 
-    async fn pack(&self, blob: &[u8; 32]) -> Result<Option<Bytes>, Error> {
-        let turn = self.packing.turn.clone().acquire_owned().await.map_err(Error::internal)?;
+    async fn pack(
+        &self,
+        blob: &[u8; 32],
+        turn: OwnedSemaphorePermit,
+    ) -> Result<Option<Bytes>, Error> {
         let bytes = self.asset_bytes(blob).await?;
         let work = move || {
             // The turn lasts as long as the work, also when whoever asked hangs up.

@@ -1,9 +1,12 @@
 //! What goes on beside visits: what is committed is shown inside, and where people stand is kept.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ruma::{RoomId, UserId, events::TimelineEventType};
-use tokio::sync::{broadcast, mpsc};
+use tokio::{
+    sync::{broadcast, mpsc},
+    time::sleep,
+};
 use wayside_specs::Role;
 use wayside_world::realtime::Bye;
 
@@ -32,6 +35,8 @@ use crate::{
 const MISSED: i64 = 200;
 /// Places that are written in one use case.
 const PLACES: usize = 256;
+/// When a shard that was too busy is told again: some ticks later.
+const AGAIN: Duration = Duration::from_millis(100);
 
 impl Worlds {
     /// Shows what is committed in the rooms of worlds to those inside, until the node ends.
@@ -164,7 +169,7 @@ impl Worlds {
         let mut snapshot = self.ground.store.snapshot().await?;
         let devices = accounts::devices(&mut snapshot, user_id).await?;
         let staying = devices.into_iter().map(|device| device.device_id).collect();
-        self.instances.sign_out(user_id, &staying);
+        surely(|| self.instances.sign_out(user_id, &staying)).await;
         let account = accounts::account(&mut snapshot, user_id).await?;
         if account.is_some_and(|account| account.role > Role::Guest) {
             self.instances.change(user_id, &Changed::Kept);
@@ -177,7 +182,7 @@ impl Worlds {
         let mut snapshot = self.ground.store.snapshot().await?;
         let row = rooms::membership(&mut snapshot, room_no, user_id).await?;
         let Some(row) = row.filter(|row| row.membership == Membership::Join) else {
-            self.instances.remove(room_id, user_id, Bye::Removed);
+            surely(|| self.instances.remove(room_id, user_id, Bye::Removed)).await;
             return Ok(());
         };
         let stored = events::by_numbers(&mut snapshot, &[row.event_no]).await?;
@@ -185,5 +190,13 @@ impl Worlds {
         let name = name.unwrap_or_else(|| user_id.localpart().to_owned());
         self.instances.change(user_id, &Changed::Name(name));
         Ok(())
+    }
+}
+
+/// Does what must be done: shards empty their mailboxes in every tick, so that one that is full has room
+/// again soon, and everything else may wait for that.
+async fn surely(deed: impl Fn() -> bool) {
+    while !deed() {
+        sleep(AGAIN).await;
     }
 }

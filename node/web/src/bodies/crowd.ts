@@ -21,6 +21,7 @@ export interface Person {
   /** From the eye, and how many are nearer. */
   distance: number;
   rank: number;
+  seen: boolean;
 }
 
 export const EMOTES: Record<number, MotionName> = { 1: "wave", 2: "dance", 3: "point" };
@@ -90,6 +91,7 @@ export class Crowd {
       owedS: 0,
       distance: 0,
       rank: 0,
+      seen: false,
     };
     this.people.set(entered.slot, person);
     this.scene.add(body.group);
@@ -156,7 +158,8 @@ export class Crowd {
       sphere.center.copy(body.group.position);
       sphere.center.y += 0.9;
       const seen = frustum.intersectsSphere(sphere);
-      this.animate(slot, person, seconds, seen);
+      person.seen = seen;
+      this.animate(slot, person, seconds);
       body.settle(nowMs);
       const named = names === "always" || (names === "near" && distance < NAMES_NEAR_M);
       if (!seen) continue;
@@ -191,12 +194,12 @@ export class Crowd {
     person.tracked.aim(pose.tracked);
   }
 
-  /** Who is how near, by where they were in the last frame. */
+  /** Who of those that are seen is how near, as they were in the last frame. */
   private rank(): void {
     this.near.length = 0;
     for (const person of this.people.values()) {
       person.distance = eye.distanceTo(person.body.group.position);
-      this.near.push(person);
+      if (person.seen) this.near.push(person);
     }
     this.near.sort((a, b) => a.distance - b.distance);
     this.near.forEach((person, rank) => {
@@ -204,9 +207,9 @@ export class Crowd {
     });
   }
 
-  private animate(slot: number, person: Person, seconds: number, seen: boolean): void {
+  private animate(slot: number, person: Person, seconds: number): void {
     person.owedS += seconds;
-    const { distance, rank } = person;
+    const { distance, rank, seen } = person;
     const found = PACES.find(([reach, most]) => distance < reach && rank < most);
     const pace = seen ? (found?.[2] ?? SLOWEST) : UNSEEN;
     if ((this.frame + slot) % pace !== 0) return;

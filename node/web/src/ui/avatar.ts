@@ -19,6 +19,8 @@ import { Mirror } from "./mirror";
 import { reportView } from "./report";
 import { notice, openDialog } from "./shell";
 
+const REST_MS = 140;
+
 /** `keep` leads a guest to an account of their own. */
 export function avatarDialog(session: Session, keep: () => void, closed: () => void = () => {}): void {
   const dialog = new AvatarDialog(session, keep, closed);
@@ -35,6 +37,8 @@ class AvatarDialog {
   private readonly status = h("p", { class: "hint", attrs: { role: "status", hidden: true } });
   private readonly choose = h("button", { class: "primary", text: t("avatar.wear_look"), attrs: { type: "button" } });
   private now: Wardrobe | null = null;
+  private wanted = "";
+  private resting: ReturnType<typeof setTimeout> | undefined;
   /** Which of the looks the mirror shows; null while it shows a body of the person's own. */
   private shown: number | null = null;
 
@@ -68,6 +72,7 @@ class AvatarDialog {
     openDialog(t("avatar.title"), [h("div", { class: "wardrobe" }, frame, side)], {
       wide: true,
       closed: () => {
+        clearTimeout(this.resting);
         this.mirror.dispose();
         closed();
       },
@@ -101,7 +106,14 @@ class AvatarDialog {
     this.choose.disabled = worn;
     this.choose.textContent = t(worn ? "avatar.worn_look" : "avatar.wear_look");
     say(this.wrong, null);
-    this.mirror.show(url).catch(() => say(this.wrong, t("avatar.failed")));
+    this.wanted = url;
+    // Who steps on quickly is shown where they come to rest: each body is made by the node.
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => {
+      this.mirror.show(url).catch(() => {
+        if (this.wanted === url) say(this.wrong, t("avatar.failed"));
+      });
+    }, REST_MS);
   }
 
   private guests(): HTMLElement[] {

@@ -99,7 +99,7 @@ function comeBack(card: HTMLElement, arrival: Arrival, session: Session, doors: 
     if (!session.guest || confirm(t("welcome.other_guest"))) doors.forgotten();
   });
   const heading = t("welcome.back", { name: session.name });
-  const lead = world ? h("p", { class: "lead", text: t("welcome.to", { world }) }) : null;
+  const lead = world ? h("p", { class: "lead", text: t("welcome.to", { world }) }) : whereTo(arrival);
   fill(card, h("h1", { text: heading }), lead, whoIsThere(arrival), go, other);
   go.focus();
 }

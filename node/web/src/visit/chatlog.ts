@@ -75,12 +75,21 @@ export class ChatLog {
     if (!known && echo) this.confirm(echo, said.eventId);
     const own = known ?? echo;
     if (own) {
-      // Events come in the order of the room: what came before this one was said before it.
-      if (own.transaction !== null) this.lines.push(...this.lines.splice(this.lines.indexOf(own), 1));
+      if (own.transaction !== null) {
+        own.transaction = null;
+        this.lines.splice(this.lines.indexOf(own), 1);
+        this.place(own);
+      }
       return null;
     }
     const { eventId, sender, body, emote, timeMs } = said;
     return this.push({ eventId, transaction: null, sender, body, emote, timeMs, state: "sent" });
+  }
+
+  /** Events come in the order of the room: each behind all that have come, and before what has not yet. */
+  private place(line: Line): void {
+    const last = this.lines.findLastIndex((other) => other.transaction === null);
+    this.lines.splice(last + 1, 0, line);
   }
 
   /** One's own words, before the node has them. */
@@ -105,7 +114,8 @@ export class ChatLog {
   private push(fields: Omit<Line, "key" | "edited" | "redacted">): Line {
     this.counter += 1;
     const line = { ...fields, key: `${this.counter}`, edited: false, redacted: false };
-    this.lines.push(line);
+    if (line.transaction === null) this.place(line);
+    else this.lines.push(line);
     if (this.lines.length > MOST_LINES) this.lines.shift();
     return line;
   }

@@ -142,6 +142,10 @@ export class Hands {
     return this.hands.find(({ source }) => source?.handedness === side) ?? null;
   }
 
+  has(side: Side): boolean {
+    return this.of(side) !== null;
+  }
+
   ray(side: Side): Ray {
     const hand = this.of(side) ?? this.hands[0];
     const origin = new Vector3();

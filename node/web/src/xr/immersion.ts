@@ -23,6 +23,7 @@ const local = new Vector3();
 const turn = new Quaternion();
 const look = new Vector3();
 
+/** One stay in a headset: made with the click that asks for it, and used up when it ends. */
 export class Immersion {
   private readonly rig = new Group();
   private hands: Hands | null = null;
@@ -47,10 +48,7 @@ export class Immersion {
   async begin(): Promise<void> {
     const { visit, rig } = this;
     const { xr } = visit.stage.renderer;
-    const session = await navigator.xr?.requestSession("immersive-vr", {
-      requiredFeatures: ["local-floor"],
-      optionalFeatures: ["hand-tracking"],
-    });
+    const session = await this.asked();
     if (!session) return;
     session.addEventListener("end", () => this.end());
     this.hands = new Hands(visit.stage.renderer, rig);
@@ -69,6 +67,23 @@ export class Immersion {
     visit.trackedPose = () => this.tracked();
   }
 
+  private async asked(): Promise<XRSession | undefined> {
+    try {
+      return await navigator.xr?.requestSession("immersive-vr", {
+        requiredFeatures: ["local-floor"],
+        optionalFeatures: ["hand-tracking"],
+      });
+    } catch (error) {
+      this.discard();
+      throw error;
+    }
+  }
+
+  private discard(): void {
+    this.panel.dispose();
+    this.pointing.dispose();
+  }
+
   private end(): void {
     const { visit, rig } = this;
     visit.immersive = null;
@@ -79,6 +94,7 @@ export class Immersion {
     rig.remove(visit.stage.camera);
     rig.removeFromParent();
     this.pointing.group.removeFromParent();
+    this.discard();
     visit.own.body.model(true);
     if (visit.view) visit.view.yaw = this.yaw + Math.PI;
     visit.stage.resize();
@@ -88,6 +104,8 @@ export class Immersion {
     const { hands } = this;
     const { walker } = this.visit;
     if (!walker || !hands) return;
+    // Who lets go of a hand that pointed, or whose battery dies, goes nowhere.
+    if (this.aim && !hands.has(this.aim.side)) this.aim = null;
     this.readHead();
     this.follow();
     this.sticks(hands, intent);

@@ -22,7 +22,7 @@ const LETTERS = 44;
 const FONT = 'system-ui, "Segoe UI", Roboto, sans-serif';
 
 export class Panel {
-  readonly mesh: Mesh;
+  readonly mesh: Mesh<PlaneGeometry, MeshBasicMaterial>;
   private readonly canvas = document.createElement("canvas");
   private readonly texture: CanvasTexture;
   private readonly buttons: Button[];
@@ -60,6 +60,12 @@ export class Panel {
     this.mesh.visible = !this.mesh.visible;
     this.mesh.position.set(head.x - Math.sin(yaw) * 0.85, head.y - 0.32, head.z - Math.cos(yaw) * 0.85);
     this.mesh.rotation.set(-0.3, yaw, 0, "YXZ");
+  }
+
+  dispose(): void {
+    this.texture.dispose();
+    this.mesh.geometry.dispose();
+    this.mesh.material.dispose();
   }
 
   hide(): void {

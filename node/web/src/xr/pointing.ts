@@ -1,10 +1,12 @@
 // Moving by pointing: an arc of lights to a place, and a ring where somebody would stand.
 import {
+  type BufferGeometry,
   Color,
   CylinderGeometry,
   Float32BufferAttribute,
   Group,
   InstancedMesh,
+  type Material,
   Matrix4,
   Mesh,
   MeshBasicMaterial,
@@ -72,6 +74,15 @@ export class Pointing {
     this.group.visible = false;
   }
 
+  dispose(): void {
+    this.lights.dispose();
+    this.group.traverse((part) => {
+      if (!(part instanceof Mesh)) return;
+      (part.geometry as BufferGeometry).dispose();
+      (part.material as Material).dispose();
+    });
+  }
+
   show(yes: boolean): void {
     this.group.visible = yes;
   }
@@ -119,13 +130,12 @@ export class Pointing {
     return WALL_HEIGHTS_M.every((height) => {
       // Up, across and down: over the edge of stairs, and through nothing.
       from.copy(feet).y += height;
-      return [way.copy(feet).setY(top), way.copy(this.goal).setY(top), way.copy(this.goal)].every((corner) => {
-        const towards = corner.clone();
-        towards.y += height;
-        towards.sub(from);
-        const length = towards.length();
-        const free = length < 1e-4 || scene.solid.hit(from, towards.divideScalar(length), length) === null;
-        from.addScaledVector(towards, length < 1e-4 ? 0 : length);
+      const corners = [feet.clone().setY(top), this.goal.clone().setY(top), this.goal.clone()];
+      return corners.every((corner) => {
+        corner.y += height;
+        const length = way.subVectors(corner, from).length();
+        const free = length < 1e-4 || scene.solid.hit(from, way.divideScalar(length), length) === null;
+        from.copy(corner);
         return free;
       });
     });
