@@ -12,7 +12,7 @@ use super::mood::{EXPRESSIONS, REST};
 use super::paint::{self, BOTTOM, FACE, FACE_METRES, Pictures, Strip, TOP, place, strip};
 use super::relief::Relief;
 use super::skin::{Hold, Holder, Skinned, held_by};
-use super::thin::{TOLERANCE, thin};
+use super::thin::thin;
 use crate::rig::Rig;
 use crate::vector::{V3, mix, smooth, v3};
 
@@ -42,10 +42,11 @@ pub(super) struct Body {
 }
 
 impl Body {
-    pub(super) fn of(seed: u64) -> Body {
+    /// Of a seed, with a surface that keeps within so many metres of its clay.
+    pub(super) fn of(seed: u64, tolerance: f32) -> Body {
         let looks = Looks::new(seed);
         let bare = Rig::new(looks.proportions);
-        let figure = Figure::new(&looks, &bare);
+        let figure = Figure::new(&looks, &bare, tolerance);
         let mut rig = bare.clone();
         let mut flesh = Skinned::default();
         let mut strands = Vec::new();
@@ -115,7 +116,7 @@ fn add_head(figure: &Figure, rig: &mut Rig, strands: &mut Vec<Strand>, flesh: &m
         hat.min(hair.at(point))
     };
     let skin = surface(&|point| face.at(point), grid).without(&covered, 0.005 * scale);
-    let skin = thin(skin, TOLERANCE * 0.48, 0.05);
+    let skin = thin(skin, figure.tolerance * 0.48, 0.05);
     // All above the chin moves with the head alone, so that the face never bends.
     let chin = head.point(0.0, -0.105, 0.0).y;
     let hold = |at: V3| if at.y > chin { held_by(head_bone) } else { holder.hold(at) };
@@ -137,7 +138,7 @@ fn add_head(figure: &Figure, rig: &mut Rig, strands: &mut Vec<Strand>, flesh: &m
         hat.min(face.at(point))
     };
     let locks = surface(&|point| hair.at(point), grid).without(&inside, 0.003 * scale);
-    let locks = thin(locks, TOLERANCE * 1.5, 0.06);
+    let locks = thin(locks, figure.tolerance * 1.5, 0.06);
     let crown =
         |at: V3, _: V3| strip(Strip::Hair, (at.y - head.point(0.0, -0.2, 0.0).y) / (0.36 * scale));
     flesh.add(&locks, crown, |at| holder.hold(at));
@@ -175,7 +176,7 @@ fn add_hands(figure: &Figure, flesh: &mut Skinned) {
         high: wrist + v3(0.19, 0.045, 0.1) * unit,
         cell: v3(0.015, 0.0108, 0.0092) * unit,
     };
-    let hand = thin(surface(&|point| clay.at(point), grid), TOLERANCE * 0.85, 0.03);
+    let hand = thin(surface(&|point| clay.at(point), grid), figure.tolerance * 0.85, 0.03);
     let holders = ["left", "right"].map(|side| {
         let names: Vec<String> = names.iter().map(|name| format!("{side}{name}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -197,7 +198,7 @@ fn add_hands(figure: &Figure, flesh: &mut Skinned) {
         cell: v3(0.036, 0.0185, 0.0185) * unit,
     };
     let bare = surface(&|point| arm.at(point), grid).without(&|point| clay.at(point), 0.001);
-    let bare = thin(bare, TOLERANCE, 0.06);
+    let bare = thin(bare, figure.tolerance, 0.06);
     for (side, bare) in [("left", bare.clone()), ("right", bare.mirrored())] {
         let names = ["UpperArm", "LowerArm", "Hand"].map(|bone| format!("{side}{bone}"));
         let holder = Holder::of(figure.rig, &names.each_ref().map(String::as_str));

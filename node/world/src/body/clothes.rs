@@ -5,7 +5,7 @@ use super::figure::{Figure, side};
 use super::hair::Chain;
 use super::looks::{Bottom, Top};
 use super::mesher::{Grid, Surface, surface};
-use super::thin::{TOLERANCE, thin};
+use super::thin::thin;
 use crate::rig::Rig;
 use crate::vector::{V3, mix, real, smooth, v3};
 use std::f32::consts::TAU;
@@ -85,7 +85,7 @@ pub(super) fn top(figure: &Figure) -> Surface {
         high: v3(reach, neck + 0.07 * unit, 0.24 * unit),
         cell: v3(0.026, 0.0235, 0.024) * unit,
     };
-    thin(surface(&field, grid), TOLERANCE * 1.8, 0.065)
+    thin(surface(&field, grid), figure.tolerance * 1.8, 0.065)
 }
 
 fn top_clay(figure: &Figure, style: &TopCut) -> Clay {
@@ -163,7 +163,7 @@ pub(super) fn under_shirt(figure: &Figure) -> Option<Surface> {
         cell: v3(0.03, 0.034, 0.03) * unit,
     };
     let shirt = surface(&field, grid);
-    Some(thin(shirt, TOLERANCE * 1.4, 0.08))
+    Some(thin(shirt, figure.tolerance * 1.4, 0.08))
 }
 
 /// Where trousers end above the ground, and how wide their legs are at hip, knee and hem.
@@ -239,7 +239,7 @@ pub(super) fn trousers(figure: &Figure) -> Surface {
         high: v3(0.25 * unit, waist + 0.02 * unit, 0.2 * unit),
         cell: v3(0.0235, 0.031, 0.0235) * unit,
     };
-    thin(surface(&field, grid), TOLERANCE * 1.4, 0.075)
+    thin(surface(&field, grid), figure.tolerance * 1.4, 0.075)
 }
 
 /// A skirt as rings from the waist down, with soft folds; the shares tell around and up.
@@ -321,7 +321,7 @@ pub(super) fn scarf(figure: &Figure) -> Option<(Surface, Chain)> {
         cell: v3(0.018, 0.021, 0.0175) * unit,
     };
     let chain = Chain { name: "scarf", points: end.to_vec(), radius: 0.02 * unit };
-    Some((thin(surface(&|point| clay.at(point), grid), TOLERANCE * 1.3, 0.05), chain))
+    Some((thin(surface(&|point| clay.at(point), grid), figure.tolerance * 1.3, 0.05), chain))
 }
 
 /// The bones that hold a skirt.

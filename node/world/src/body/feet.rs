@@ -5,7 +5,7 @@ use super::clothes::bare_below;
 use super::figure::Figure;
 use super::looks::Shoes;
 use super::mesher::{Grid, Surface, surface};
-use super::thin::{TOLERANCE, thin};
+use super::thin::thin;
 use crate::vector::{V3, v3};
 
 /// How high over the ground the sole reaches, in metres of the reference.
@@ -55,7 +55,7 @@ pub(super) fn shoe(figure: &Figure) -> Surface {
         high: at(0.07, high + 0.03, 0.19),
         cell: v3(0.0185, 0.0145, 0.021) * unit,
     };
-    thin(surface(&field, grid), TOLERANCE * 1.25, 0.05)
+    thin(surface(&field, grid), figure.tolerance * 1.25, 0.05)
 }
 
 /// How much of the panel of shoes is the sole.
@@ -76,7 +76,7 @@ pub(super) fn bare_leg(figure: &Figure) -> Option<Surface> {
         high: v3(x + 0.13 * unit, high, 0.13 * unit),
         cell: v3(0.023, 0.042, 0.023) * unit,
     };
-    Some(thin(surface(&|point| leg.at(point), grid), TOLERANCE * 1.2, 0.07))
+    Some(thin(surface(&|point| leg.at(point), grid), figure.tolerance * 1.2, 0.07))
 }
 
 /// How high socks reach.

@@ -11,6 +11,8 @@ pub(super) struct Figure<'a> {
     pub(super) rig: &'a Rig,
     /// Metres of this body that are a metre of the reference.
     pub(super) unit: f32,
+    /// How far what is seen may be from the clay, in metres.
+    pub(super) tolerance: f32,
     pub(super) head: Head,
 }
 
@@ -30,12 +32,12 @@ impl Head {
 }
 
 impl<'a> Figure<'a> {
-    pub(super) fn new(looks: &'a Looks, rig: &'a Rig) -> Figure<'a> {
+    pub(super) fn new(looks: &'a Looks, rig: &'a Rig, tolerance: f32) -> Figure<'a> {
         let unit = rig.proportions.unit();
         let scale = rig.proportions.head * unit;
         // The top of the skull is 14 cm over the middle, the chin the rest below.
         let centre = v3(0.0, rig.proportions.height - (HEAD_HEIGHT - 0.136) * scale, 0.004 * scale);
-        Figure { looks, rig, unit, head: Head { centre, scale } }
+        Figure { looks, rig, unit, tolerance, head: Head { centre, scale } }
     }
 
     /// Where a joint is.

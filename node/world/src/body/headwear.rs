@@ -5,7 +5,7 @@ use super::figure::Figure;
 use super::looks::{Glasses, Headwear};
 use super::mesher::{Grid, Surface, surface};
 use super::paint::Strip;
-use super::thin::{TOLERANCE, thin};
+use super::thin::thin;
 use crate::vector::{V3, real, v3};
 use std::f32::consts::{PI, TAU};
 
@@ -106,7 +106,7 @@ pub(super) fn pieces(figure: &Figure, cover: Option<&Cover>) -> Vec<Piece> {
         };
         let skull = figure.skull(0.006 * scale);
         let hat = surface(cover.as_ref(), grid).without(&|point| skull.at(point), 0.0);
-        let hat = thin(hat, TOLERANCE * 1.5, 0.07);
+        let hat = thin(hat, figure.tolerance * 1.5, 0.07);
         pieces.push(Piece { surface: hat, colour: Strip::Accent });
     }
     match figure.looks.headwear {
@@ -128,7 +128,7 @@ fn round(clay: &Clay, figure: &Figure, low: [f32; 3], high: [f32; 3], cell: f32)
         high: head.point(high[0], high[1], high[2]),
         cell: v3(cell, cell, cell) * head.scale,
     };
-    let surface = thin(surface(&|point| clay.at(point), grid), TOLERANCE, 0.04);
+    let surface = thin(surface(&|point| clay.at(point), grid), figure.tolerance, 0.04);
     Piece { surface, colour: Strip::Second }
 }
 
