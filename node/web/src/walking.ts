@@ -171,7 +171,8 @@ class Walk implements Audience {
     try {
       const { alias, room_id } = this.target;
       const short = alias ? shortAlias(alias, this.node.server_name) : room_id;
-      const page = `${location.origin}/w/${encodeURI(short)}`;
+      // The address by which others reach the node: whoever runs it may be at "localhost".
+      const page = `${this.node.public_url}/w/${encodeURI(short)}`;
       const open = this.node.registration === "open";
       const about = open ? "hud.invite_page" : this.who.guest ? "hud.invite_guest" : "hud.invite_done";
       const brings = about === "hud.invite_done";
