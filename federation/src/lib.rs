@@ -3,7 +3,7 @@
 //! Every node of a room decides for itself, from the same events and without asking anyone, what
 //! the room is like; this room of the house holds that reasoning and nothing else. [`event`] reads,
 //! hashes, signs and redacts PDUs; [`key`] is the server's key and the published keys of others;
-//! [`auth`] judges an event against a state; [`state`] keeps states as a persistent tree in which a
+//! [`device`] reads the keys by which people encrypt; [`auth`] judges an event against a state; [`state`] keeps states as a persistent tree in which a
 //! change costs a path; [`resolve`] joins forks with work in proportion to what they differ on.
 //! Room versions 10, 11 and 12 ([`version`]); the types, rules and signatures beneath are ruma's.
 //!
@@ -37,6 +37,7 @@
 
 pub mod auth;
 pub mod canonical;
+pub mod device;
 pub mod event;
 pub mod key;
 pub mod resolve;

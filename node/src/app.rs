@@ -39,6 +39,7 @@ use crate::{
         affairs::Affairs,
         bodies::Bodies,
         content::Content,
+        encryption::Encryption,
         live::{Live, Moment},
         rooms::Rooms,
         social::Social,
@@ -136,6 +137,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
         accounts,
         rooms,
         social,
+        encryption: Encryption::new(ground.clone()),
         sync: Sync::new(ground.clone(), live.clone()),
         content,
         bodies,
@@ -364,6 +366,7 @@ async fn forget(app: Arc<App>, stop: CancellationToken) {
     while stop.run_until_cancelled(seldom.tick()).await.is_some() {
         app.services.rooms.forget_requests().await;
         app.services.worlds.forget_places().await;
+        app.services.encryption.forget_letters().await;
     }
 }
 

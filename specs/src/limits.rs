@@ -23,6 +23,20 @@ pub const SYNC_BYTES: usize = 8 * 1024 * 1024;
 pub const SYNC_WAIT_MS: u64 = 90_000;
 /// Most devices of one account: the one that was seen last longest ago gives way.
 pub const DEVICES_PER_USER: i64 = 100;
+/// Most one-time keys of one device, of all algorithms together.
+pub const ONE_TIME_KEYS_PER_DEVICE: i64 = 500;
+/// Most people whose keys one request asks for.
+pub const KEYS_QUERY_PEOPLE: usize = 2_000;
+/// Largest published one-time key, and key of a backup, in bytes.
+pub const KEY_BYTES: usize = 8 * 1024;
+/// Most messages that wait for one device: the oldest give way.
+pub const LETTERS_PER_DEVICE: i64 = 20_000;
+/// Most messages from device to device in one answer of `/sync`.
+pub const SYNC_LETTERS: i64 = 100;
+/// Most messages from device to device in one request.
+pub const LETTERS_AT_ONCE: usize = 5_000;
+/// Most keys in one backup.
+pub const BACKUP_KEYS: i64 = 500_000;
 /// Most filters stored for one account.
 pub const FILTERS_PER_USER: i64 = 200;
 /// How long a request is known by its transaction id, in milliseconds: repeated later, it is a new one.

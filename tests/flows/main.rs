@@ -2,13 +2,16 @@
 
 mod accounts;
 mod affairs;
+mod backups;
 mod bounds;
 mod certificates;
 mod client;
 mod connections;
 mod crash;
+mod cross_signing;
 mod damage;
 mod disk;
+mod encryption;
 mod ending;
 mod files;
 mod history;

@@ -101,6 +101,9 @@ impl Fault {
         if let Some(retry_ms) = retry_ms {
             body["retry_after_ms"] = retry_ms.into();
         }
+        if let Self::Service(Error::WrongBackup { current }) = &self {
+            body["current_version"] = current.as_str().into();
+        }
         let failed = !matches!(self, Self::Service(Error::NotYetUploaded | Error::Crowded { .. }));
         if status.is_server_error() && failed {
             let id = clock.random_name(8);
@@ -155,6 +158,8 @@ fn service(error: &Error) -> (StatusCode, &'static str) {
         Error::NameTaken(_) => (StatusCode::BAD_REQUEST, "M_USER_IN_USE"),
         Error::NameInvalid(_) => (StatusCode::BAD_REQUEST, "M_INVALID_USERNAME"),
         Error::WeakPassword(_) => (StatusCode::BAD_REQUEST, "M_WEAK_PASSWORD"),
+        Error::BadSignature(_) => (StatusCode::BAD_REQUEST, "M_INVALID_SIGNATURE"),
+        Error::WrongBackup { .. } => (StatusCode::FORBIDDEN, "M_WRONG_ROOM_KEYS_VERSION"),
         Error::AliasTaken(_) => (StatusCode::CONFLICT, "M_ROOM_IN_USE"),
         Error::RoomVersion(_) => (StatusCode::BAD_REQUEST, "M_UNSUPPORTED_ROOM_VERSION"),
         Error::NotLeft => (StatusCode::BAD_REQUEST, "M_UNKNOWN"),

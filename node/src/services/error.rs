@@ -1,6 +1,6 @@
 //! Why a service refuses; every door turns these into its own protocol's words.
 
-use wayside_federation::{auth::Refusal, event::EventError};
+use wayside_federation::{auth::Refusal, device::RecordError, event::EventError};
 
 use crate::store::{StoreError, blob::WriteError};
 
@@ -40,6 +40,15 @@ pub enum Error {
     /// The password is too easy or too long.
     #[error("{0}")]
     WeakPassword(String),
+    /// A signature that must be there is missing or wrong.
+    #[error("{0}")]
+    BadSignature(String),
+    /// Keys were sent for another backup than the newest.
+    #[error("the newest backup is another one: keys are taken for that one alone")]
+    WrongBackup {
+        /// The newest.
+        current: String,
+    },
     /// The alias names a room already.
     #[error("the alias {0} names another room already")]
     AliasTaken(String),
@@ -131,6 +140,16 @@ impl From<WriteError> for Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self::Forbidden(refusal.to_string())
+    }
+}
+
+impl From<RecordError> for Error {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::BadFormat(_) => Self::BadJson(error.to_string()),
+            RecordError::Foreign(_) => Self::Invalid(error.to_string()),
+            RecordError::BadSignature(_) => Self::BadSignature(error.to_string()),
+        }
     }
 }
 

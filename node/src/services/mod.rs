@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod affairs;
 pub mod bodies;
 pub mod content;
+pub mod encryption;
 mod error;
 pub mod filter;
 mod ground;
@@ -19,8 +20,8 @@ pub mod worlds;
 use std::sync::Arc;
 
 use self::{
-    accounts::Accounts, affairs::Affairs, bodies::Bodies, content::Content, live::Live,
-    rooms::Rooms, social::Social, sync::Sync, worlds::Worlds,
+    accounts::Accounts, affairs::Affairs, bodies::Bodies, content::Content, encryption::Encryption,
+    live::Live, rooms::Rooms, social::Social, sync::Sync, worlds::Worlds,
 };
 pub use self::{error::Error, ground::Ground};
 use crate::instances::Instances;
@@ -37,6 +38,8 @@ pub struct Services {
     pub social: Arc<Social>,
     /// What concerns a person everywhere.
     pub affairs: Affairs,
+    /// What clients need to encrypt.
+    pub encryption: Encryption,
     /// News for clients.
     pub sync: Sync,
     /// Uploads.

@@ -3,7 +3,7 @@
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use wayside_specs::{Role, limits};
 
-use super::{Reads, StoreError, Tx, bus::Change, db::Row};
+use super::{Reads, StoreError, Tx, bus::Change, db::Row, keys};
 
 /// An account of this node.
 #[derive(Clone, Debug)]
@@ -256,6 +256,7 @@ impl Tx {
                    WHERE user_id = $1 AND ended_ms IS NULL";
         let ended = self.query(sql).bind(user_id.as_str()).bind(now_ms).run().await? > 0;
         self.remove_devices(user_id, None).await?;
+        self.forget_person_keys(user_id).await?;
         Ok(ended)
     }
 
@@ -278,15 +279,16 @@ impl Tx {
             .bind(now_ms)
             .run()
             .await?;
-        let sql = "DELETE FROM devices WHERE user_id = $1 AND device_id IN (SELECT device_id FROM devices \
-                   WHERE user_id = $1 ORDER BY seen_ms DESC, device_id LIMIT 1000 OFFSET $2)";
+        let sql = "SELECT device_id FROM devices WHERE user_id = $1 \
+                   ORDER BY seen_ms DESC, device_id LIMIT 1000 OFFSET $2";
         let query = self.query(sql).bind(user_id.as_str()).bind(limits::DEVICES_PER_USER);
-        let removed = query.run().await?;
-        self.announce_account(user_id, removed);
+        for row in query.all().await? {
+            self.remove_device(user_id, &row.get::<String>(0)?).await?;
+        }
         Ok(())
     }
 
-    /// Renames a device; false where there is none of that id.
+    /// Renames a device; false where there is none of that id. Its name is shown beside its keys.
     pub async fn rename_device(
         &mut self,
         user_id: &UserId,
@@ -296,6 +298,9 @@ impl Tx {
         let sql = "UPDATE devices SET name = $3 WHERE user_id = $1 AND device_id = $2";
         let changed =
             self.query(sql).bind(user_id.as_str()).bind(device_id).bind(name).run().await?;
+        if keys::device_record(self, user_id, device_id.into()).await?.is_some() {
+            self.note_key_change(user_id, None).await?;
+        }
         Ok(changed > 0)
     }
 
@@ -318,20 +323,25 @@ impl Tx {
             .map(drop)
     }
 
-    /// Signs devices out: one, or all but none.
+    /// Signs devices out: one, or all. With them goes what they published and what waits for them.
     pub async fn remove_devices(
         &mut self,
         user_id: &UserId,
         only: Option<&str>,
     ) -> Result<(), StoreError> {
-        let query = match only {
-            None => self.query("DELETE FROM devices WHERE user_id = $1").bind(user_id.as_str()),
-            Some(device_id) => {
-                let sql = "DELETE FROM devices WHERE user_id = $1 AND device_id = $2";
-                self.query(sql).bind(user_id.as_str()).bind(device_id)
-            }
-        };
-        let removed = query.run().await?;
+        if let Some(device_id) = only {
+            return self.remove_device(user_id, device_id).await;
+        }
+        for device in devices(self, user_id).await? {
+            self.remove_device(user_id, device.device_id.as_str()).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_device(&mut self, user_id: &UserId, device_id: &str) -> Result<(), StoreError> {
+        let sql = "DELETE FROM devices WHERE user_id = $1 AND device_id = $2";
+        let removed = self.query(sql).bind(user_id.as_str()).bind(device_id).run().await?;
+        self.forget_device(user_id, device_id).await?;
         self.announce_account(user_id, removed);
         Ok(())
     }

@@ -24,6 +24,8 @@ pub enum Change {
         position: i64,
         /// The person whose membership the event sets, if it does.
         member: Option<OwnedUserId>,
+        /// Whether it may change who encrypts for whom: somebody came or went, or encryption began.
+        encrypts: bool,
     },
     /// A receipt moved in a room.
     Receipt {
@@ -36,6 +38,22 @@ pub enum Change {
     },
     /// Something that only one person sees changed: account data, a filter.
     Person {
+        /// Whose.
+        user_id: OwnedUserId,
+        /// Where in the stream.
+        position: i64,
+    },
+    /// Keys that somebody publishes changed.
+    Keys {
+        /// Whose.
+        user_id: OwnedUserId,
+        /// The one person who hears of it; without one everybody who shares a room with them.
+        only: Option<OwnedUserId>,
+        /// Where in the stream.
+        position: i64,
+    },
+    /// A message waits for one of somebody's devices.
+    Letter {
         /// Whose.
         user_id: OwnedUserId,
         /// Where in the stream.

@@ -8,6 +8,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "ground", include_str!("migrations/0001_ground.sql")),
     (2, "graph", include_str!("migrations/0002_graph.sql")),
     (3, "worlds", include_str!("migrations/0003_worlds.sql")),
+    (4, "encryption", include_str!("migrations/0004_encryption.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ruma::{DeviceId, EventId, OwnedEventId, UserId};
+use ruma::{DeviceId, EventId, OwnedEventId, OwnedUserId, UserId};
 use wayside_federation::{
     event::Event,
     state::{EventNo, NodeId},
@@ -86,6 +86,9 @@ pub enum Stretch {
     },
 }
 
+/// Rows of one question; whoever asks for all goes on behind the last.
+const PAGE: i64 = 5_000;
+
 const COLUMNS_BY_NO: &str = "SELECT e.event_no, e.event_id, e.room_no, e.position, e.verdict, e.state_before, \
     e.state_after, e.room_before, e.room_after, e.redacted_by, e.pdu, r.version FROM events e JOIN rooms r ON r.room_no = e.room_no \
     WHERE e.event_no IN (LIST)";
@@ -147,6 +150,30 @@ pub async fn members_moved(
     let sql = "SELECT event_no FROM events WHERE room_no = $1 AND position > $2 \
                AND kind = 'm.room.member' AND verdict = 0 LIMIT 1";
     Ok(from.conn().0.query(sql).bind(room_no).bind(after).one().await?.is_some())
+}
+
+/// Those who came, went or changed in a room after a position.
+pub async fn who_moved(
+    from: &mut impl Reads,
+    room_no: i64,
+    after: i64,
+) -> Result<Vec<OwnedUserId>, StoreError> {
+    let sql = "SELECT DISTINCT state_key FROM events WHERE room_no = $1 AND position > $2 \
+               AND kind = 'm.room.member' AND verdict = 0 AND state_key > $3 \
+               ORDER BY state_key LIMIT $4";
+    let (mut found, mut behind) = (Vec::new(), String::new());
+    loop {
+        let query = from.conn().0.query(sql).bind(room_no).bind(after);
+        let rows = query.bind(behind.as_str()).bind(PAGE).all().await?;
+        for row in &rows {
+            behind = row.get(0)?;
+            // A key that is no user id names nobody who could be in a room.
+            found.extend(OwnedUserId::try_from(behind.as_str()).ok());
+        }
+        if i64::try_from(rows.len()).is_ok_and(|count| count < PAGE) {
+            return Ok(found);
+        }
+    }
 }
 
 /// The event that this request of this device has made before, if it has.
@@ -241,6 +268,21 @@ impl Tx {
                    (SELECT created_ms FROM transactions WHERE created_ms < $1 ORDER BY created_ms LIMIT $2) \
                    AS oldest)";
         self.query(sql).bind(before_ms).bind(limit).run().await
+    }
+
+    /// Notes a request that makes no event; false where it was made before.
+    pub async fn is_first(
+        &mut self,
+        user_id: &UserId,
+        device_id: &DeviceId,
+        scope: &str,
+        txn_id: &str,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO transactions (user_id, device_id, scope, txn_id, event_id, created_ms) \
+                   VALUES ($1, $2, $3, $4, '', $5) ON CONFLICT DO NOTHING";
+        let query = self.query(sql).bind(user_id.as_str()).bind(device_id.as_str());
+        Ok(query.bind(scope).bind(txn_id).bind(now_ms).run().await? > 0)
     }
 
     /// Remembers which request made an event.

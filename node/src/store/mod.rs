@@ -7,6 +7,7 @@
 
 pub mod accounts;
 pub mod assets;
+pub mod backups;
 pub mod blob;
 pub mod bus;
 mod db;
@@ -14,6 +15,8 @@ mod dialect;
 pub mod events;
 mod facts;
 mod group;
+pub mod keys;
+pub mod letters;
 pub mod media;
 pub mod people;
 pub mod places;

@@ -278,6 +278,27 @@ pub async fn who_share_a_room(
 ) -> Result<HashSet<OwnedUserId>, StoreError> {
     let sql = "SELECT DISTINCT b.user_id FROM memberships a JOIN memberships b ON b.room_no = a.room_no \
                WHERE a.user_id = $1 AND a.membership = 'join' AND b.membership = 'join' AND b.user_id IN (LIST)";
+    among(from, sql, one, others).await
+}
+
+/// Those of `others` who have an encrypted room in common with somebody.
+pub async fn who_share_an_encrypted_room(
+    from: &mut impl Reads,
+    one: &UserId,
+    others: &[&UserId],
+) -> Result<HashSet<OwnedUserId>, StoreError> {
+    let sql = "SELECT DISTINCT b.user_id FROM memberships a JOIN memberships b ON b.room_no = a.room_no \
+               JOIN room_state s ON s.room_no = a.room_no AND s.kind = 'm.room.encryption' AND s.state_key = '' \
+               WHERE a.user_id = $1 AND a.membership = 'join' AND b.membership = 'join' AND b.user_id IN (LIST)";
+    among(from, sql, one, others).await
+}
+
+async fn among(
+    from: &mut impl Reads,
+    sql: &'static str,
+    one: &UserId,
+    others: &[&UserId],
+) -> Result<HashSet<OwnedUserId>, StoreError> {
     let mut found = HashSet::new();
     for chunk in others.chunks(LIST_MOST) {
         let names: Vec<&str> = chunk.iter().map(|user_id| user_id.as_str()).collect();

@@ -189,6 +189,8 @@ async fn told_in_order(fresh: Fresh) {
         assert!(now >= commit.position, "whoever hears of a commit can read it");
         positions.extend(commit.changes.iter().map(|change| match change {
             Change::Person { position, .. }
+            | Change::Keys { position, .. }
+            | Change::Letter { position, .. }
             | Change::Account { position, .. }
             | Change::Receipt { position, .. }
             | Change::Event { position, .. } => *position,

@@ -169,6 +169,22 @@ impl Stage {
                 alice.call(Method::PUT, &path, Some(&here)).await?;
                 me.clone()
             }
+            "own_device" => alice.session().device_id.clone(),
+            "backup" => {
+                let keys = "/_matrix/client/v3/room_keys";
+                let algorithm = "m.megolm_backup.v1.curve25519-aes-sha2";
+                let auth_data = json!({ "public_key": "YWJj", "signatures": {} });
+                let body = json!({ "algorithm": algorithm, "auth_data": auth_data });
+                let made = alice.post(&format!("{keys}/version"), &body).await?;
+                let version = made["version"].as_str().context("no version")?.to_owned();
+                let key = json!({
+                    "first_message_index": 9, "forwarded_count": 0, "is_verified": false,
+                    "session_data": { "s": "secret" },
+                });
+                let path = format!("{keys}/keys/!r:a.test/s?version={version}");
+                alice.call(Method::PUT, &path, Some(&key)).await?;
+                version
+            }
             "since" => alice.sync(None, std::time::Duration::ZERO).await?.1.to_string(),
             "invitation" => {
                 let answer =

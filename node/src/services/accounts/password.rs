@@ -165,7 +165,7 @@ impl Accounts {
 
 impl Confirmed {
     /// The account as it is now, unless the password that was checked is its password no more.
-    pub(super) async fn still(&self, tx: &mut Tx) -> Result<accounts::Account, Error> {
+    pub(in crate::services) async fn still(&self, tx: &mut Tx) -> Result<accounts::Account, Error> {
         let account = accounts::account(tx, &self.user_id).await?.ok_or_else(wrong_proof)?;
         if account.ended_ms.is_some() {
             return Err(Error::AccountEnded);

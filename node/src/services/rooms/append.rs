@@ -124,6 +124,8 @@ pub(super) async fn place(
     let number = tx.next_number();
     let state_before = room.state_root;
     let mut member = None;
+    let encrypts = *event.kind() == TimelineEventType::RoomMember
+        || *event.kind() == TimelineEventType::RoomEncryption;
     if let Some(key) = event.state_key() {
         let kind = event.kind().to_string();
         let hash = StateKey::new(kind.as_str().into(), key).hash();
@@ -150,6 +152,7 @@ pub(super) async fn place(
         room_id: room.room_id.clone(),
         position: number,
         member,
+        encrypts,
     });
     Ok(stored)
 }

@@ -6,7 +6,7 @@ use ruma::{OwnedRoomId, OwnedUserId};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::Events;
+use super::{Events, devices::DeviceLists};
 
 /// What is told.
 #[derive(Debug, Default, Serialize)]
@@ -20,6 +20,12 @@ pub struct Answer {
     pub(super) account_data: Events,
     #[serde(skip_serializing_if = "Events::is_empty")]
     pub(super) presence: Events,
+    #[serde(skip_serializing_if = "Events::is_empty")]
+    pub(super) to_device: Events,
+    #[serde(skip_serializing_if = "DeviceLists::is_empty")]
+    pub(super) device_lists: DeviceLists,
+    pub(super) device_one_time_keys_count: BTreeMap<String, i64>,
+    pub(super) device_unused_fallback_key_types: Vec<String>,
     pub(super) rooms: RoomsPart,
 }
 
@@ -120,6 +126,8 @@ impl Answer {
         !self.more
             && self.account_data.is_empty()
             && self.presence.is_empty()
+            && self.to_device.is_empty()
+            && self.device_lists.is_empty()
             && rooms.join.is_empty()
             && rooms.invite.is_empty()
             && rooms.knock.is_empty()

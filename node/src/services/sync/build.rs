@@ -69,7 +69,7 @@ pub(super) struct Building<'a> {
     pub(super) asker: &'a Asker,
     pub(super) asked: &'a Asked,
     /// The token of the answer before; a client without one knows nothing.
-    told: Option<Token>,
+    pub(super) told: Option<Token>,
     /// Up to where the client knows of what is being looked at; 0 where it knows nothing.
     pub(super) since: i64,
     /// The count of moments up to where the client knows.
@@ -83,6 +83,8 @@ pub(super) struct Building<'a> {
     pub(super) met: HashSet<OwnedUserId>,
     /// Where the answer was full.
     rest: Option<Rest>,
+    /// Up to where messages to the device are told in it.
+    letters_told: Option<i64>,
 }
 
 impl Sync {
@@ -102,6 +104,25 @@ impl Sync {
         };
         // The count is read before the store: what comes in between is told twice rather than never.
         let (serial_now, typing) = (self.live.serial(), self.live.anybody_types());
+        let mut building = self.building(asker, asked, since).await?;
+        let mut answer = building.answer().await?;
+        let (rest, letters) = (building.rest, building.letters_told);
+        answer.more = rest.is_some();
+        let boot = self.live.boot();
+        let token =
+            Token { position: building.now, serial: serial_now, boot, typing, rest, letters };
+        answer.next_batch = token.seal(&self.ground.token_key, &asker.user_id);
+        Ok(answer)
+    }
+
+    /// What an answer to who knows all up to `since` is built from.
+    pub(super) async fn building<'a>(
+        &'a self,
+        asker: &'a Asker,
+        asked: &'a Asked,
+        since: Option<Token>,
+    ) -> Result<Building<'a>, Error> {
+        let whole = asked.full_state || since.is_none_or(|token| token.rest.is_some());
         // Counts of another start of this process say nothing now.
         let serial = since.filter(|token| token.boot == self.live.boot()).map(|token| token.serial);
         let forgot_typing = since.is_some_and(|token| token.typing)
@@ -116,7 +137,7 @@ impl Sync {
         }
         let changed =
             if remembers { self.news.changed(&asker.user_id, position, now) } else { None };
-        let mut building = Building {
+        Ok(Building {
             sync: self,
             snapshot,
             asker,
@@ -129,14 +150,8 @@ impl Sync {
             changed,
             met: HashSet::new(),
             rest: None,
-        };
-        let mut answer = building.answer().await?;
-        let rest = building.rest;
-        answer.more = rest.is_some();
-        let boot = self.live.boot();
-        let token = Token { position: now, serial: serial_now, boot, typing, rest };
-        answer.next_batch = token.seal(&self.ground.token_key, &asker.user_id);
-        Ok(answer)
+            letters_told: None,
+        })
     }
 
     /// A view of the store and its position. Where the memory of news is to be asked, it holds all
@@ -185,6 +200,13 @@ impl Building<'_> {
         }
         self.since = self.told.map_or(0, |token| token.position);
         answer.presence = self.presence().await?;
+        (answer.to_device, self.letters_told) = self.letters().await?;
+        if let Some(told) = self.told {
+            answer.device_lists = self.device_lists(told.position).await?;
+        }
+        let counts = self.key_counts().await?;
+        answer.device_one_time_keys_count = counts.one_time;
+        answer.device_unused_fallback_key_types = counts.unused_fallback;
         Ok(answer)
     }
 

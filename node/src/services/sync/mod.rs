@@ -3,6 +3,7 @@
 mod answer;
 mod beside;
 mod build;
+mod devices;
 mod news;
 mod ringing;
 mod summary;
@@ -18,7 +19,7 @@ use tokio::{
 };
 use wayside_specs::limits;
 
-pub use self::{answer::Answer, token::Token};
+pub use self::{answer::Answer, devices::DeviceLists, token::Token};
 use self::{news::News, ringing::Ringing};
 use super::{
     Error, Ground,
@@ -40,7 +41,7 @@ pub struct Sync {
 const WHOLE: usize = 4;
 
 /// What a client asks for (client-server API, `GET /sync`).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Asked {
     /// The token of the answer before this one; without it the client knows nothing yet.
     pub since: Option<String>,
@@ -96,6 +97,9 @@ impl Sync {
             self.live.set_presence(&asker.user_id, presence, None, now_ms);
         }
         let wait = asked.wait.min(Duration::from_millis(limits::SYNC_WAIT_MS));
+        if let Some(token) = since {
+            self.forget_letters(asker, token);
+        }
         let until = Instant::from_std(self.ground.clock.instant() + wait);
         let at_once = since.is_none() || asked.full_state;
         let bell = self.live.bell(&asker.user_id);

@@ -29,6 +29,12 @@ pub(super) struct Changed {
     pub(super) receipts: HashSet<i64>,
     /// Whether something of the person's own changed.
     pub(super) own: bool,
+    /// Rooms in which it may have changed who encrypts for whom.
+    pub(super) moved: HashSet<i64>,
+    /// Those whose keys changed.
+    pub(super) keys: HashSet<OwnedUserId>,
+    /// Whether a message came for one of the person's devices.
+    pub(super) letters: bool,
 }
 
 #[derive(Debug)]
@@ -39,9 +45,13 @@ struct Entry {
 
 #[derive(Debug)]
 enum What {
-    Event(i64),
+    /// A room, and whether it may have changed who encrypts for whom.
+    Event(i64, bool),
     Receipt(i64, Option<OwnedUserId>),
     Person(OwnedUserId),
+    /// Whose keys changed, and who alone is to hear of it.
+    Keys(OwnedUserId, Option<OwnedUserId>),
+    Letter(OwnedUserId),
 }
 
 #[derive(Debug, Default)]
@@ -99,13 +109,24 @@ impl News {
         let mut changed = Changed::default();
         for entry in memory.entries.range(first..) {
             match &entry.what {
-                What::Event(room_no) => drop(changed.rooms.insert(*room_no)),
+                What::Event(room_no, encrypts) => {
+                    changed.rooms.insert(*room_no);
+                    if *encrypts {
+                        changed.moved.insert(*room_no);
+                    }
+                }
                 What::Receipt(room_no, only) => {
                     if only.as_ref().is_none_or(|only| only == user_id) {
                         changed.receipts.insert(*room_no);
                     }
                 }
                 What::Person(whose) => changed.own |= whose == user_id,
+                What::Keys(whose, only) => {
+                    if only.as_ref().is_none_or(|only| only == user_id) {
+                        changed.keys.insert(whose.clone());
+                    }
+                }
+                What::Letter(whose) => changed.letters |= whose == user_id,
             }
         }
         Some(changed)
@@ -145,9 +166,11 @@ impl News {
         memory.floor.get_or_insert(first.map_or(commit.position, |first| first - 1));
         memory.entries.extend(commit.changes.iter().filter_map(|change| {
             let what = match change {
-                Change::Event { room_no, .. } => What::Event(*room_no),
+                Change::Event { room_no, encrypts, .. } => What::Event(*room_no, *encrypts),
                 Change::Receipt { room_no, only, .. } => What::Receipt(*room_no, only.clone()),
                 Change::Person { user_id, .. } => What::Person(user_id.clone()),
+                Change::Keys { user_id, only, .. } => What::Keys(user_id.clone(), only.clone()),
+                Change::Letter { user_id, .. } => What::Letter(user_id.clone()),
                 Change::Account { .. } => return None,
             };
             Some(Entry { position: position_of(change), what })
@@ -169,6 +192,8 @@ fn position_of(change: &Change) -> i64 {
         Change::Event { position, .. }
         | Change::Receipt { position, .. }
         | Change::Person { position, .. }
+        | Change::Keys { position, .. }
+        | Change::Letter { position, .. }
         | Change::Account { position, .. } => *position,
     }
 }

@@ -102,7 +102,10 @@ impl Ringing {
                 }
                 Change::Receipt { only: Some(only), .. } => self.live.ring(only),
                 Change::Receipt { room_no, .. } => self.ring_room(*room_no).await,
-                Change::Person { user_id, .. } => self.live.ring(user_id),
+                Change::Person { user_id, .. }
+                | Change::Letter { user_id, .. }
+                | Change::Keys { only: Some(user_id), .. } => self.live.ring(user_id),
+                Change::Keys { user_id, .. } => self.ring_near(user_id).await,
                 Change::Account { .. } => {}
             }
         }
@@ -111,15 +114,20 @@ impl Ringing {
     async fn feel(&mut self, moment: Moment) {
         match moment {
             Moment::Typing(room_no) => self.ring_room(room_no).await,
-            Moment::Presence(user_id) => match self.members.rooms_of(&user_id).await {
-                Ok(rooms) => {
-                    self.live.ring(&user_id);
-                    for room_no in rooms {
-                        self.ring_room(room_no).await;
-                    }
+            Moment::Presence(user_id) => self.ring_near(&user_id).await,
+        }
+    }
+
+    /// Wakes somebody and all who share a room with them.
+    async fn ring_near(&mut self, user_id: &UserId) {
+        self.live.ring(user_id);
+        match self.members.rooms_of(user_id).await {
+            Ok(rooms) => {
+                for room_no in rooms {
+                    self.ring_room(room_no).await;
                 }
-                Err(error) => tracing::warn!(%error, "finding whom a presence concerns failed"),
-            },
+            }
+            Err(error) => tracing::warn!(%error, "finding whom a change concerns failed"),
         }
     }
 

@@ -16,6 +16,9 @@ pub struct Token {
     pub typing: bool,
     /// What the answers so far had no room for.
     pub rest: Option<Rest>,
+    /// Up to where messages to the device were told, where some were: those may be forgotten when
+    /// the token comes back, and others may wait behind them.
+    pub letters: Option<i64>,
 }
 
 /// The rooms that a client has not been told of up to the token's position.
@@ -36,13 +39,16 @@ impl Token {
     }
 
     /// The text for a client: `s<position>_<serial>_<boot>_<typing>_<seal>`, and before the seal
-    /// `<beyond>_<position>` where there is a rest.
+    /// `<beyond>_<position>` where there is a rest, and `m<position>` where messages were told.
     #[must_use]
     pub fn seal(&self, key: &[u8; 32], user_id: &UserId) -> String {
         let typing = u8::from(self.typing);
         let mut body = format!("s{}_{}_{}_{typing}", self.position, self.serial, self.boot);
         if let Some(Rest { beyond, position }) = self.rest {
             body = format!("{body}_{beyond}_{position}");
+        }
+        if let Some(letters) = self.letters {
+            body = format!("{body}_m{letters}");
         }
         let seal = hex::encode(tag::tag(key, &[b"sync", user_id.as_bytes(), body.as_bytes()]));
         format!("{body}_{seal}")
@@ -60,19 +66,23 @@ impl Token {
 
     fn read(body: &str) -> Option<Self> {
         let mut parts = body.strip_prefix('s')?.split('_');
-        let token = Self {
+        let mut token = Self {
             position: parts.next()?.parse().ok()?,
             serial: parts.next()?.parse().ok()?,
             boot: parts.next()?.parse().ok()?,
             typing: parts.next()? == "1",
-            rest: match parts.next() {
-                None => None,
-                Some(beyond) => Some(Rest {
-                    beyond: beyond.parse().ok()?,
-                    position: parts.next()?.parse().ok()?,
-                }),
-            },
+            rest: None,
+            letters: None,
         };
+        let mut part = parts.next();
+        if let Some(beyond) = part.filter(|part| !part.starts_with('m')) {
+            let (beyond, position) = (beyond.parse().ok()?, parts.next()?.parse().ok()?);
+            token.rest = Some(Rest { beyond, position });
+            part = parts.next();
+        }
+        if let Some(letters) = part {
+            token.letters = Some(letters.strip_prefix('m')?.parse().ok()?);
+        }
         parts.next().is_none().then_some(token)
     }
 }
@@ -92,7 +102,8 @@ mod tests {
     #[test]
     fn a_token_reads_back_for_its_owner_and_for_nobody_else() {
         let key = [7; 32];
-        let token = Token { position: 42, serial: 3, boot: 9, typing: true, rest: None };
+        let (rest, letters) = (None, Some(41));
+        let token = Token { position: 42, serial: 3, boot: 9, typing: true, rest, letters };
         let text = token.seal(&key, user_id!("@ann:a.test"));
         assert_eq!(Token::parse(&key, user_id!("@ann:a.test"), &text), Some(token));
         assert_eq!(Token::parse(&key, user_id!("@bob:a.test"), &text), None);
@@ -103,11 +114,11 @@ mod tests {
 
     #[test]
     fn every_place_reads_back() {
-        type Parts = (i64, u64, u32, bool, Option<(i64, i64)>);
+        type Parts = (i64, u64, u32, bool, Option<(i64, i64)>, Option<i64>);
         bolero::check!().with_type::<Parts>().for_each(
-            |&(position, serial, boot, typing, rest)| {
+            |&(position, serial, boot, typing, rest, letters)| {
                 let rest = rest.map(|(beyond, position)| Rest { beyond, position });
-                let token = Token { position, serial, boot, typing, rest };
+                let token = Token { position, serial, boot, typing, rest, letters };
                 let text = token.seal(&[7; 32], user_id!("@ann:a.test"));
                 assert_eq!(Token::parse(&[7; 32], user_id!("@ann:a.test"), &text), Some(token));
                 let page = super::super::page_token(position);

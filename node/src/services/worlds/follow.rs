@@ -108,7 +108,7 @@ impl Worlds {
     async fn show(&self, commit: &Commit) -> Result<(), Error> {
         for change in &commit.changes {
             match change {
-                Change::Event { room_no, room_id, position, member } => {
+                Change::Event { room_no, room_id, position, member, .. } => {
                     if self.instances.crowd(room_id).is_none() {
                         continue;
                     }
@@ -119,7 +119,10 @@ impl Worlds {
                     }
                 }
                 Change::Account { user_id, .. } => self.check_account(user_id).await?,
-                Change::Receipt { .. } | Change::Person { .. } => {}
+                Change::Receipt { .. }
+                | Change::Person { .. }
+                | Change::Keys { .. }
+                | Change::Letter { .. } => {}
             }
         }
         Ok(())

@@ -217,7 +217,10 @@ async fn remove<T>(asked: &Asked<T>, devices: &[OwnedDeviceId]) -> Result<Reply,
 }
 
 /// Lets only those on who show their password again.
-async fn confirm<T>(asked: &Asked<T>, shown: Option<&AuthData>) -> Result<Confirmed, Fault> {
+pub(super) async fn confirm<T>(
+    asked: &Asked<T>,
+    shown: Option<&AuthData>,
+) -> Result<Confirmed, Fault> {
     let ask = |error| {
         let session = asked.app.services.ground.clock.random_name(16);
         interactive(&session, "m.login.password", error)

@@ -1,7 +1,9 @@
 //! The door for Matrix clients (client-server API): one table, a file for each part of the API.
 
 mod account;
+mod backups;
 mod directory;
+mod keys;
 mod media;
 mod node;
 mod people;
@@ -18,6 +20,8 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
         rooms::routes(),
         read::routes(),
         sync::routes(),
+        keys::routes(),
+        backups::routes(),
         people::routes(),
         directory::routes(),
         media::routes(),

@@ -240,7 +240,7 @@ async fn joined(asked: Asked<joined_rooms::v3::Request>) -> Result<Reply, Fault>
     Ok(reply(&json!({ "joined_rooms": rooms })))
 }
 
-fn request<T>(asked: &Asked<T>, scope: String, txn_id: &str) -> Result<Request, Fault> {
+pub(super) fn request<T>(asked: &Asked<T>, scope: String, txn_id: &str) -> Result<Request, Fault> {
     let session = asked.session()?;
     if txn_id.is_empty() || txn_id.len() > wayside_specs::limits::TOKEN_BYTES {
         return Err(Fault::BadParameter("a transaction id has 1 to 255 bytes".to_owned()));
