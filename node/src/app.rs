@@ -41,6 +41,7 @@ use crate::{
         content::Content,
         encryption::Encryption,
         live::{Live, Moment},
+        push::Push,
         rooms::Rooms,
         social::Social,
         sync::Sync,
@@ -132,13 +133,15 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
         bodies.clone(),
         instances.clone(),
     );
+    let push = Arc::new(Push::new(ground.clone()));
     let services = Services {
         affairs: Affairs::new(ground.clone(), accounts.clone(), rooms.clone(), social.clone()),
         accounts,
         rooms,
         social,
         encryption: Encryption::new(ground.clone()),
-        sync: Sync::new(ground.clone(), live.clone()),
+        sync: Sync::new(ground.clone(), live.clone(), push.clone()),
+        push,
         content,
         bodies,
         worlds: Arc::new(worlds),
@@ -234,6 +237,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let (remembering, ringing) = services.sync.follow(moments);
     duty(&tasks, "remembering news", remembering);
     duty(&tasks, "ringing for news", ringing);
+    let commits = ground.store.bus().listen();
+    duty(&tasks, "counting unread events", services.push.clone().follow(commits));
     duty(&tasks, "showing what is said in worlds", services.worlds.clone().follow());
     duty(&tasks, "keeping where people stand", services.worlds.clone().remember(stood));
     let lan = lan_address();

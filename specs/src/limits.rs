@@ -37,6 +37,12 @@ pub const SYNC_LETTERS: i64 = 100;
 pub const LETTERS_AT_ONCE: usize = 5_000;
 /// Most keys in one backup.
 pub const BACKUP_KEYS: i64 = 500_000;
+/// Most push rules of one account, those that everybody has included.
+pub const PUSH_RULES: usize = 1_000;
+/// Largest set of push rules of one account, in bytes of JSON.
+pub const PUSH_RULES_BYTES: usize = 256 * 1024;
+/// Most notifications in one answer.
+pub const NOTIFICATIONS: usize = 200;
 /// Most filters stored for one account.
 pub const FILTERS_PER_USER: i64 = 200;
 /// How long a request is known by its transaction id, in milliseconds: repeated later, it is a new one.

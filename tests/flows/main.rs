@@ -28,6 +28,7 @@ mod meeting;
 mod naming;
 mod people;
 mod pictures;
+mod push;
 mod rooms;
 mod serve;
 mod stage;

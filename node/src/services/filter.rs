@@ -67,14 +67,19 @@ impl Fields {
     }
 }
 
-fn read_path(path: &str) -> Vec<String> {
+/// Reads the name of a part of an event, such as `content.body`: a dot or backslash within one of its
+/// names has a backslash before it.
+#[must_use]
+pub fn read_path(path: &str) -> Vec<String> {
     let mut names = vec![String::new()];
-    let mut characters = path.chars();
+    let mut characters = path.chars().peekable();
     while let Some(character) = characters.next() {
         let end = names.len() - 1;
         match character {
             '.' => names.push(String::new()),
-            '\\' => names[end].extend(characters.next()),
+            '\\' if matches!(characters.peek(), Some('.' | '\\')) => {
+                names[end].extend(characters.next());
+            }
             other => names[end].push(other),
         }
     }
@@ -124,6 +129,8 @@ pub struct EventFilter {
     pub contains_url: Option<bool>,
     /// Whether to leave out members who do not speak.
     pub lazy_load_members: bool,
+    /// Whether what is unread in threads is told apart.
+    pub unread_thread_notifications: bool,
 }
 
 /// Texts that are compared with every event: a bounded number of them.

@@ -12,6 +12,7 @@ mod error;
 pub mod filter;
 mod ground;
 pub mod live;
+pub mod push;
 pub mod rooms;
 pub mod social;
 pub mod sync;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 use self::{
     accounts::Accounts, affairs::Affairs, bodies::Bodies, content::Content, encryption::Encryption,
-    live::Live, rooms::Rooms, social::Social, sync::Sync, worlds::Worlds,
+    live::Live, push::Push, rooms::Rooms, social::Social, sync::Sync, worlds::Worlds,
 };
 pub use self::{error::Error, ground::Ground};
 use crate::instances::Instances;
@@ -40,6 +41,8 @@ pub struct Services {
     pub affairs: Affairs,
     /// What clients need to encrypt.
     pub encryption: Encryption,
+    /// What people want to be told of.
+    pub push: Arc<Push>,
     /// News for clients.
     pub sync: Sync,
     /// Uploads.

@@ -9,6 +9,7 @@ use wayside_specs::limits;
 use super::{
     Error, Ground,
     live::{Live, Presence, Present},
+    push::{PUSH_RULES, common_account_data},
 };
 use crate::store::{
     accounts, events,
@@ -23,7 +24,7 @@ pub struct Social {
 }
 
 /// Account data that has ways of its own to be set (client-server API, client config).
-const KEPT_KINDS: [&str; 2] = ["m.fully_read", "m.push_rules"];
+const KEPT_KINDS: [&str; 2] = ["m.fully_read", PUSH_RULES];
 
 impl Social {
     /// The service on its ground.
@@ -99,6 +100,8 @@ impl Social {
             None => 0,
         };
         let item = people::data_item(&mut snapshot, user_id, room_no, kind).await?;
+        let common = || (room_no == 0 && kind == PUSH_RULES).then(|| common_account_data(user_id));
+        let item = item.or_else(common);
         RawValue::from_string(item.ok_or_else(unknown)?).map_err(Error::internal)
     }
 

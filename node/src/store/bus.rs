@@ -31,8 +31,10 @@ pub enum Change {
     Receipt {
         /// The room's number.
         room_no: i64,
-        /// The one person who hears of it, where it is private.
-        only: Option<OwnedUserId>,
+        /// Whose.
+        user_id: OwnedUserId,
+        /// Whether only they hear of it.
+        private: bool,
         /// Where in the stream.
         position: i64,
     },

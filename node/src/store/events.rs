@@ -141,6 +141,37 @@ pub async fn timeline(
     query.all().await?.iter().map(read).collect()
 }
 
+/// Events of the timelines of all rooms whose numbers come behind `after`, in their order.
+pub async fn after(
+    from: &mut impl Reads,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let sql = "SELECT e.event_no, e.event_id, e.room_no, e.position, e.verdict, e.state_before, \
+               e.state_after, e.room_before, e.room_after, e.redacted_by, e.pdu, r.version \
+               FROM events e JOIN rooms r ON r.room_no = e.room_no \
+               WHERE e.event_no > $1 AND e.position > 0 AND e.verdict = 0 ORDER BY e.event_no LIMIT $2";
+    from.conn().0.query(sql).bind(after).bind(limit).all().await?.iter().map(read).collect()
+}
+
+/// Events of others in the rooms that somebody is in, whose numbers come before `before`, the newest
+/// first.
+pub async fn of_person_before(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let sql = "SELECT e.event_no, e.event_id, e.room_no, e.position, e.verdict, e.state_before, \
+               e.state_after, e.room_before, e.room_after, e.redacted_by, e.pdu, r.version \
+               FROM events e JOIN rooms r ON r.room_no = e.room_no \
+               JOIN memberships m ON m.room_no = e.room_no AND m.user_id = $1 AND m.membership = 'join' \
+               WHERE e.event_no < $2 AND e.position > 0 AND e.verdict = 0 AND e.sender <> $1 \
+               ORDER BY e.event_no DESC LIMIT $3";
+    let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(before).bind(limit);
+    query.all().await?.iter().map(read).collect()
+}
+
 /// Whether anybody came, went or changed in a room after a position.
 pub async fn members_moved(
     from: &mut impl Reads,

@@ -24,6 +24,7 @@ mod postgres;
 pub mod rooms;
 pub mod state;
 mod text;
+pub mod unread;
 mod wal;
 mod writer;
 

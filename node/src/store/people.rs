@@ -1,9 +1,15 @@
 //! What belongs to a person: profile, account data, filters, receipts.
 
+use std::collections::HashMap;
+
 use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
 use wayside_specs::limits;
 
-use super::{Reads, StoreError, Tx, bus::Change, db::Row};
+use super::{
+    Reads, StoreError, Tx,
+    bus::Change,
+    db::{LIST_MOST, Row},
+};
 
 /// One item of account data.
 #[derive(Clone, Debug)]
@@ -131,6 +137,36 @@ pub async fn receipts_since(
     Ok(found)
 }
 
+/// How far somebody has read a room, by all their receipts in it.
+pub async fn receipts_of(
+    from: &mut impl Reads,
+    room_no: i64,
+    user_id: &UserId,
+) -> Result<Vec<Receipt>, StoreError> {
+    let sql = "SELECT user_id, kind, thread, event_id, sent_ms FROM receipts \
+               WHERE room_no = $1 AND user_id = $2 LIMIT $3";
+    let query = from.conn().0.query(sql).bind(room_no).bind(user_id.as_str()).bind(RECEIPTS);
+    query.all().await?.iter().map(read_receipt).collect()
+}
+
+/// Items of account data of one type of these people, by person.
+pub async fn data_of_people(
+    from: &mut impl Reads,
+    people: &[&UserId],
+    kind: &str,
+) -> Result<HashMap<OwnedUserId, String>, StoreError> {
+    let sql = "SELECT user_id, content FROM account_data \
+               WHERE room_no = 0 AND kind = $1 AND user_id IN (LIST)";
+    let mut found = HashMap::new();
+    for chunk in people.chunks(LIST_MOST) {
+        let names: Vec<&str> = chunk.iter().map(|user_id| user_id.as_str()).collect();
+        for row in from.conn().0.query(sql).bind(kind).list(&names).all().await? {
+            found.insert(row.parse(0)?, row.get(1)?);
+        }
+    }
+    Ok(found)
+}
+
 fn read_receipt(row: &Row) -> Result<Receipt, StoreError> {
     let thread: String = row.get(2)?;
     Ok(Receipt {
@@ -238,8 +274,9 @@ impl Tx {
             let query = self.query(sql).bind(room_no).bind(user_id.as_str());
             query.bind(limits::THREAD_RECEIPTS_PER_USER).run().await?;
         }
-        let only = (kind == "m.read.private").then(|| user_id.to_owned());
-        self.announce(Change::Receipt { room_no, only, position });
+        let private = kind == "m.read.private";
+        let user_id = user_id.to_owned();
+        self.announce(Change::Receipt { room_no, user_id, private, position });
         Ok(())
     }
 }

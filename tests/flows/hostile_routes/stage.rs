@@ -169,6 +169,13 @@ impl Stage {
                 alice.call(Method::PUT, &path, Some(&here)).await?;
                 me.clone()
             }
+            "push_rule" => {
+                let name = new_name();
+                let path = format!("/_matrix/client/v3/pushrules/global/content/{name}");
+                let rule = json!({ "pattern": "p", "actions": ["notify"] });
+                alice.call(Method::PUT, &path, Some(&rule)).await?;
+                name
+            }
             "own_device" => alice.session().device_id.clone(),
             "backup" => {
                 let keys = "/_matrix/client/v3/room_keys";

@@ -32,7 +32,7 @@ const C: &str = "/_matrix/client/v3";
 /// All samples.
 pub(crate) fn rows() -> Vec<Row> {
     let matrix = [coming_in(), rooms(), reading(), people(), finding(), media()];
-    let others = [encrypting(), backing_up(), own(), worlds()];
+    let others = [encrypting(), backing_up(), pushing(), own(), worlds()];
     [matrix.concat(), others.concat()].concat()
 }
 
@@ -371,6 +371,28 @@ fn backing_up() -> Vec<Row> {
         delete("/room_keys/keys", "", "").query("version=<backup>"),
         delete(of_room, "!r:a.test", "").query("version=<backup>"),
         delete(one, "!r:a.test s", "").query("version=<backup>"),
+    ]
+}
+
+fn pushing() -> Vec<Row> {
+    let one = "/pushrules/global/{kind}/{rule_id}";
+    let message = "underride .m.rule.message";
+    vec![
+        get("/pushrules/", ""),
+        get("/pushrules/global/", ""),
+        get(one, message).anyones(),
+        put(one, "content <new>", r#"{"pattern":"p","actions":["notify"]}"#)
+            // An action may be a word or an object.
+            .free(&["/actions/"])
+            .anyones(),
+        delete(one, "content <push_rule>", ""),
+        get("/pushrules/global/{kind}/{rule_id}/enabled", message).anyones(),
+        put("/pushrules/global/{kind}/{rule_id}/enabled", message, r#"{"enabled":true}"#).anyones(),
+        get("/pushrules/global/{kind}/{rule_id}/actions", message).anyones(),
+        put("/pushrules/global/{kind}/{rule_id}/actions", message, r#"{"actions":["notify"]}"#)
+            .free(&["/actions/"])
+            .anyones(),
+        get("/notifications", "").query("from=5&limit=5&only=highlight"),
     ]
 }
 

@@ -44,12 +44,21 @@ pub(super) struct RoomsPart {
 #[derive(Debug, Default, Serialize)]
 pub(super) struct JoinedPart {
     pub(super) summary: SummaryPart,
+    pub(super) unread_notifications: UnreadPart,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) unread_thread_notifications: BTreeMap<String, UnreadPart>,
     #[serde(flatten)]
     pub(super) timeline: StatefulTimeline,
     #[serde(skip_serializing_if = "Events::is_empty")]
     pub(super) ephemeral: Events,
     #[serde(skip_serializing_if = "Events::is_empty")]
     pub(super) account_data: Events,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct UnreadPart {
+    pub(super) notification_count: i64,
+    pub(super) highlight_count: i64,
 }
 
 #[derive(Debug, Default, Serialize)]

@@ -10,13 +10,15 @@ use super::{
         Error,
         filter::EventFilter,
         live::{Presence, Present},
+        push::{PUSH_RULES, common_account_data},
     },
     Events,
+    answer::UnreadPart,
     build::Building,
 };
 use crate::store::{
     people::{self, DataItem},
-    rooms::{self, RoomRow},
+    rooms::{self, MemberRow, Membership, RoomRow},
 };
 
 impl Building<'_> {
@@ -79,6 +81,36 @@ impl Building<'_> {
         threads.into_values().map(event).collect()
     }
 
+    /// Looks up what the person has not read of these rooms.
+    pub(super) async fn load_unread(&mut self, members: &[MemberRow]) -> Result<(), Error> {
+        let inside = members.iter().filter(|member| member.membership == Membership::Join);
+        let rooms: Vec<i64> = inside.map(|member| member.room_no).collect();
+        if !rooms.is_empty() {
+            let push = &self.sync.push;
+            push.reach(self.now).await;
+            let own = &self.asker.user_id;
+            self.unread = push.unread(&mut self.snapshot, own, &rooms).await?;
+        }
+        Ok(())
+    }
+
+    /// What the person has not read of a room: all of it, or threads apart where the client asks for
+    /// that (client-server API, receiving notifications).
+    pub(super) fn unread(&self, room_no: i64) -> (UnreadPart, BTreeMap<String, UnreadPart>) {
+        let apart = self.asked.filter.room.timeline.unread_thread_notifications;
+        let (mut room, mut threads) = (UnreadPart::default(), BTreeMap::new());
+        for (thread, count) in self.unread.get(&room_no).into_iter().flatten() {
+            let part = if apart && !thread.is_empty() {
+                threads.entry(thread.clone()).or_default()
+            } else {
+                &mut room
+            };
+            part.notification_count += count.notified;
+            part.highlight_count += count.highlighted;
+        }
+        (room, threads)
+    }
+
     /// The person's own data that changed: that of each room, and that of the account.
     pub(super) async fn account_data(&mut self) -> Result<(HashMap<i64, Events>, Events), Error> {
         if self.changed.as_ref().is_some_and(|changed| !changed.own) {
@@ -90,7 +122,12 @@ impl Building<'_> {
         for item in items {
             by_room.entry(item.room_no).or_default().push(item);
         }
-        let global = by_room.remove(&0).unwrap_or_default();
+        let mut global = by_room.remove(&0).unwrap_or_default();
+        if since == 0 && !global.iter().any(|item| item.kind == PUSH_RULES) {
+            // Whoever has set no push rules has those of everybody, and clients want to be told.
+            let content = common_account_data(&self.asker.user_id);
+            global.push(DataItem { room_no: 0, kind: PUSH_RULES.to_owned(), content });
+        }
         let global = shown_data(&global, &self.asked.filter.account_data)?;
         let of_room = &self.asked.filter.room.account_data;
         let mut shown = HashMap::new();

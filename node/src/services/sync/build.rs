@@ -18,6 +18,7 @@ use super::{
     super::{
         Error,
         filter::EventFormat,
+        push::Threads,
         rooms::{
             Asker,
             format::{self, Form},
@@ -76,13 +77,15 @@ pub(super) struct Building<'a> {
     pub(super) serial: u64,
     /// Whether that count says nothing about who typed, so that everything is told again.
     pub(super) forgot_typing: bool,
-    now: i64,
+    pub(super) now: i64,
     /// What changed, where that is remembered.
     pub(super) changed: Option<Changed>,
     /// Those with whom the person shares a room since then, whose presence they do not know yet.
     pub(super) met: HashSet<OwnedUserId>,
     /// Where the answer was full.
     rest: Option<Rest>,
+    /// What the person has not read, by room.
+    pub(super) unread: HashMap<i64, Threads>,
     /// Up to where messages to the device are told in it.
     letters_told: Option<i64>,
 }
@@ -151,6 +154,7 @@ impl Sync {
             met: HashSet::new(),
             rest: None,
             letters_told: None,
+            unread: HashMap::new(),
         })
     }
 
@@ -181,7 +185,9 @@ impl Building<'_> {
         let typing: HashSet<i64> =
             self.sync.live.rooms_typing_since(self.serial).into_iter().collect();
         let (mut bytes, mut last) = (0, None);
-        for member in self.memberships(&own, &typing).await? {
+        let members = self.memberships(&own, &typing).await?;
+        self.load_unread(&members).await?;
+        for member in members {
             if let Some(beyond) = last.filter(|_| bytes >= limits::SYNC_BYTES) {
                 self.rest = Some(Rest { beyond, position: self.rest_from() });
                 break;
@@ -321,7 +327,15 @@ impl Building<'_> {
         if timeline.is_empty() && !told && !new && !self.asked.full_state {
             return Ok(None);
         }
-        Ok(Some(JoinedPart { summary, timeline, ephemeral, account_data }))
+        let (unread_notifications, unread_thread_notifications) = self.unread(room.room_no);
+        Ok(Some(JoinedPart {
+            summary,
+            unread_notifications,
+            unread_thread_notifications,
+            timeline,
+            ephemeral,
+            account_data,
+        }))
     }
 
     /// Notes whom the person meets: everybody in a room that is new to them, and who comes to one

@@ -25,6 +25,7 @@ use super::{
     Error, Ground,
     filter::Filter,
     live::{Live, Moment, Presence},
+    push::Push,
     rooms::Asker,
 };
 
@@ -33,6 +34,7 @@ pub struct Sync {
     ground: Arc<Ground>,
     live: Arc<Live>,
     news: Arc<News>,
+    push: Arc<Push>,
     /// Turns for answers to those who know nothing yet.
     whole: Semaphore,
 }
@@ -60,9 +62,9 @@ pub struct Asked {
 impl Sync {
     /// The service on its ground; both duties of [`Sync::follow`] must run beside it.
     #[must_use]
-    pub fn new(ground: Arc<Ground>, live: Arc<Live>) -> Self {
+    pub fn new(ground: Arc<Ground>, live: Arc<Live>, push: Arc<Push>) -> Self {
         let news = Arc::new(News::default());
-        Self { ground, live, news, whole: Semaphore::new(WHOLE) }
+        Self { ground, live, news, push, whole: Semaphore::new(WHOLE) }
     }
 
     /// Follows the store and the moment, until the node stops: one duty remembers what changed, the

@@ -167,7 +167,9 @@ impl News {
         memory.entries.extend(commit.changes.iter().filter_map(|change| {
             let what = match change {
                 Change::Event { room_no, encrypts, .. } => What::Event(*room_no, *encrypts),
-                Change::Receipt { room_no, only, .. } => What::Receipt(*room_no, only.clone()),
+                Change::Receipt { room_no, user_id, private, .. } => {
+                    What::Receipt(*room_no, private.then(|| user_id.clone()))
+                }
                 Change::Person { user_id, .. } => What::Person(user_id.clone()),
                 Change::Keys { user_id, only, .. } => What::Keys(user_id.clone(), only.clone()),
                 Change::Letter { user_id, .. } => What::Letter(user_id.clone()),
@@ -247,7 +249,8 @@ mod tests {
         let case = store.write::<i64, StoreError>(move |tx| {
             Box::pin(async move {
                 let position = tx.next_number();
-                tx.announce(Change::Receipt { room_no, only: None, position });
+                let (user_id, private) = (user_id!("@bob:a.test").to_owned(), false);
+                tx.announce(Change::Receipt { room_no, user_id, private, position });
                 Ok(position)
             })
         });

@@ -100,9 +100,9 @@ impl Ringing {
                     }
                     self.ring_room(*room_no).await;
                 }
-                Change::Receipt { only: Some(only), .. } => self.live.ring(only),
-                Change::Receipt { room_no, .. } => self.ring_room(*room_no).await,
-                Change::Person { user_id, .. }
+                Change::Receipt { room_no, private: false, .. } => self.ring_room(*room_no).await,
+                Change::Receipt { user_id, .. }
+                | Change::Person { user_id, .. }
                 | Change::Letter { user_id, .. }
                 | Change::Keys { only: Some(user_id), .. } => self.live.ring(user_id),
                 Change::Keys { user_id, .. } => self.ring_near(user_id).await,

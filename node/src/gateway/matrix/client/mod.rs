@@ -7,6 +7,7 @@ mod keys;
 mod media;
 mod node;
 mod people;
+mod push;
 mod read;
 mod rooms;
 mod sync;
@@ -22,6 +23,7 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
         sync::routes(),
         keys::routes(),
         backups::routes(),
+        push::routes(),
         people::routes(),
         directory::routes(),
         media::routes(),
