@@ -151,13 +151,14 @@ impl Route {
         let json = method != Method::GET && method != Method::DELETE;
         let handler = Handler::Whole(Arc::new(move |call| -> Answer { Box::pin(answer(call)) }));
         let body_bytes = limits::REQUEST_BYTES;
-        Self { method, paths: vec![path.to_owned()], access, rate, body_bytes, json, handler }
+        let paths = with_aliases([path].into_iter());
+        Self { method, paths, access, rate, body_bytes, json, handler }
     }
 
     /// A route whose body is taken in while it comes.
     pub fn streaming<F>(
         method: Method,
-        paths: &[&str],
+        path: &str,
         access: Access,
         rate: Rate,
         answer: impl Fn(Call<Body>) -> F + Send + Sync + 'static,
@@ -166,16 +167,8 @@ impl Route {
         F: Future<Output = Result<Reply, Fault>> + Send + 'static,
     {
         let handler = Handler::Stream(Arc::new(move |call| -> Answer { Box::pin(answer(call)) }));
-        let paths = paths.iter().map(|path| (*path).to_owned()).collect();
+        let paths = with_aliases([path].into_iter());
         Self { method, paths, access, rate, body_bytes: usize::MAX, json: false, handler }
-    }
-
-    /// The same under the paths of `r0` too, which older clients call.
-    #[must_use]
-    pub fn older(mut self) -> Self {
-        let older = self.paths.iter().map(|path| path.replacen("/v3/", "/r0/", 1));
-        self.paths.extend(older.collect::<Vec<_>>());
-        self
     }
 
     /// The same for a request type that breaks where this field is missing, instead of saying so.
@@ -203,8 +196,9 @@ impl Route {
     }
 }
 
-/// The stable paths, and for each of version 3 its alias of `r0`, which older clients call.
-fn with_aliases(paths: impl Iterator<Item = &'static str>) -> Vec<String> {
+/// The stable paths, and for each of version 3 its alias of `r0`, which older clients call: whichever
+/// way a route comes into the table, it has them.
+fn with_aliases<'p>(paths: impl Iterator<Item = &'p str>) -> Vec<String> {
     let mut all: Vec<String> =
         paths.filter(|path| !path.contains("/unstable/")).map(str::to_owned).collect();
     let aliases: Vec<String> = all

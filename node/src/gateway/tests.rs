@@ -125,3 +125,13 @@ fn a_store_out_of_reach_is_said_to_be_so_and_a_broken_one_is_not() {
         assert_eq!(reply.status(), status, "{inner}");
     }
 }
+
+#[test]
+fn what_answers_under_version_3_answers_under_r0() {
+    for route in routes() {
+        for path in route.paths.iter().filter(|path| path.contains("/v3/")) {
+            let older = path.replacen("/v3/", "/r0/", 1);
+            assert!(route.paths.contains(&older), "{} {path}", route.method);
+        }
+    }
+}

@@ -56,7 +56,7 @@ type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 pub(super) fn routes() -> Vec<Route> {
     let path = "/_wayside/v1/realtime";
-    vec![Route::streaming(Method::GET, &[path], Access::Public, Rate::Read, open)]
+    vec![Route::streaming(Method::GET, path, Access::Public, Rate::Read, open)]
 }
 
 /// Makes a WebSocket of the connection.

@@ -26,14 +26,11 @@ use crate::{
 };
 
 pub(super) fn routes() -> Vec<Route> {
-    let upload_paths = ["/_matrix/media/v3/upload", "/_matrix/media/r0/upload"];
-    let late_paths = [
-        "/_matrix/media/v3/upload/{server_name}/{media_id}",
-        "/_matrix/media/r0/upload/{server_name}/{media_id}",
-    ];
+    let upload_path = "/_matrix/media/v3/upload";
+    let late_path = "/_matrix/media/v3/upload/{server_name}/{media_id}";
     vec![
-        Route::streaming(Method::POST, &upload_paths, Access::Account, Rate::Media, upload),
-        Route::streaming(Method::PUT, &late_paths, Access::Account, Rate::Media, upload_late),
+        Route::streaming(Method::POST, upload_path, Access::Account, Rate::Media, upload),
+        Route::streaming(Method::PUT, late_path, Access::Account, Rate::Media, upload_late),
         Route::matrix(Access::Account, Rate::Media, reserve),
         Route::matrix(Access::Account, Rate::Media, download),
         Route::matrix(Access::Account, Rate::Media, download_as),

@@ -40,9 +40,8 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::matrix(Access::Public, Rate::Read, profile),
         Route::matrix(Access::Public, Rate::Read, profile_field),
-        Route::own(Method::PUT, FIELD, Access::Account, Rate::Write, set_profile_field).older(),
-        Route::own(Method::DELETE, FIELD, Access::Account, Rate::Write, delete_profile_field)
-            .older(),
+        Route::own(Method::PUT, FIELD, Access::Account, Rate::Write, set_profile_field),
+        Route::own(Method::DELETE, FIELD, Access::Account, Rate::Write, delete_profile_field),
         Route::matrix(Access::Account, Rate::Read, global_data),
         Route::matrix(Access::Account, Rate::Write, set_global_data).large(),
         Route::matrix(Access::Account, Rate::Read, room_data),
