@@ -345,6 +345,9 @@ async fn resume(app: Arc<App>) {
     if let Err(error) = app.services.affairs.finish_ended().await {
         tracing::warn!(%error, "not everybody whose account has ended could leave their rooms");
     }
+    if let Err(error) = app.services.rooms.catch_up().await {
+        tracing::warn!(%error, "not all that was there before is looked through; it goes on at the next start");
+    }
 }
 
 /// Has a duty done beside everything else. One that breaks off is missed only later and elsewhere, so

@@ -29,6 +29,7 @@ mod naming;
 mod people;
 mod pictures;
 mod push;
+mod relations;
 mod rooms;
 mod serve;
 mod stage;

@@ -1,6 +1,10 @@
 //! The stage of a story: one node on one engine, people on it, and ears that follow what they hear.
 
-use std::{fmt::Debug, time::Duration};
+use std::{
+    fmt::Debug,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::Method;
@@ -218,6 +222,31 @@ pub(crate) async fn comes_true(
         anyhow::Ok(())
     };
     timeout(NOTICED, asking).await.with_context(|| format!("{what}: not after {NOTICED:?}"))?
+}
+
+/// A transaction id that no other has.
+pub(crate) fn new_txn() -> String {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    format!("x{}", MADE.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Sends an event of any type, and gives its id.
+pub(crate) async fn send(
+    who: &Client,
+    room: &RoomId,
+    kind: &str,
+    content: &Value,
+) -> Result<String> {
+    let path = format!("/_matrix/client/v3/rooms/{room}/send/{kind}/{}", new_txn());
+    let answer = who.put(&path, content).await?;
+    Ok(answer["event_id"].as_str().context("an event has an id")?.to_owned())
+}
+
+/// Empties an event.
+pub(crate) async fn redact(who: &Client, room: &RoomId, event: &str) -> Result<()> {
+    let path = format!("/_matrix/client/v3/rooms/{room}/redact/{event}/{}", new_txn());
+    who.put(&path, &json!({})).await?;
+    Ok(())
 }
 
 /// Text as it stands in a path or query.

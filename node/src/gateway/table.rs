@@ -4,7 +4,7 @@ use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Uri};
 use ruma::api::{IncomingRequest, IncomingRequestExt, Metadata, path_builder::PathBuilder};
 use serde_json::Value;
 use wayside_specs::{Role, limits};
@@ -83,6 +83,8 @@ pub struct Asked<T> {
     pub body: T,
     /// The body as it came, for parts that are kept as they are.
     pub json: Value,
+    /// The address as it came, for parts of the query that the request's type leaves out.
+    pub uri: Uri,
 }
 
 impl<T> Asked<T> {
@@ -226,6 +228,7 @@ fn with_aliases<'p>(paths: impl Iterator<Item = &'p str>) -> Vec<String> {
 fn parse<T: IncomingRequest>(call: Call<Bytes>) -> Result<Asked<T>, Fault> {
     let Call { app, session, address, mut path, request } = call;
     let (mut parts, body) = request.into_parts();
+    let uri = parts.uri.clone();
     let json: Value = if body.is_empty() || T::METHOD == Method::GET {
         Value::Object(serde_json::Map::new())
     } else {
@@ -240,7 +243,7 @@ fn parse<T: IncomingRequest>(call: Call<Bytes>) -> Result<Asked<T>, Fault> {
     let arguments: Vec<&str> = path.iter().map(String::as_str).collect();
     let body =
         T::try_from_http_request(request, &arguments).map_err(|error| Fault::unparsed(&error))?;
-    Ok(Asked { app, session, address, body, json })
+    Ok(Asked { app, session, address, body, json, uri })
 }
 
 fn wanted_arguments<T: Metadata>() -> usize {

@@ -131,6 +131,10 @@ pub struct EventFilter {
     pub lazy_load_members: bool,
     /// Whether what is unread in threads is told apart.
     pub unread_thread_notifications: bool,
+    /// Only those to which something relates in one of these ways.
+    pub related_by_rel_types: Option<Names>,
+    /// Only those to which something of one of these senders relates.
+    pub related_by_senders: Option<Names>,
 }
 
 /// Texts that are compared with every event: a bounded number of them.
@@ -216,6 +220,19 @@ impl EventFilter {
         has == wanted
     }
 
+    /// Whether what relates to an event matters.
+    #[must_use]
+    pub fn asks_for_relations(&self) -> bool {
+        self.related_by_rel_types.is_some() || self.related_by_senders.is_some()
+    }
+
+    /// Whether an event counts for something of that sender that relates to it in that way.
+    #[must_use]
+    pub fn takes_relation(&self, rel_type: &str, sender: &str) -> bool {
+        self.related_by_rel_types.as_ref().is_none_or(|list| list.has(rel_type))
+            && self.related_by_senders.as_ref().is_none_or(|list| list.has(sender))
+    }
+
     /// Whether everything counts, so that nothing needs to be looked at.
     #[must_use]
     pub fn takes_all(&self) -> bool {
@@ -226,6 +243,7 @@ impl EventFilter {
             && self.rooms.is_none()
             && self.not_rooms.is_empty()
             && self.contains_url.is_none()
+            && !self.asks_for_relations()
     }
 }
 

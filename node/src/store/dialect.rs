@@ -9,6 +9,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "graph", include_str!("migrations/0002_graph.sql")),
     (3, "worlds", include_str!("migrations/0003_worlds.sql")),
     (4, "encryption", include_str!("migrations/0004_encryption.sql")),
+    (5, "talk", include_str!("migrations/0005_talk.sql")),
     (6, "push", include_str!("migrations/0006_push.sql")),
 ];
 

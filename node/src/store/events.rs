@@ -45,6 +45,14 @@ pub struct StoredEvent {
     pub redacted_by: Option<OwnedEventId>,
 }
 
+impl StoredEvent {
+    /// When it was sent by its sender's clock, in milliseconds since the epoch.
+    #[must_use]
+    pub fn sent_ms(&self) -> i64 {
+        i64::try_from(u64::from(self.event.origin_server_ts().get())).unwrap_or(i64::MAX)
+    }
+}
+
 /// The states around an event, by their roots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Roots {
@@ -89,6 +97,18 @@ pub enum Stretch {
 /// Rows of one question; whoever asks for all goes on behind the last.
 const PAGE: i64 = 5_000;
 
+impl Stretch {
+    /// What is left of it when it was followed to a place: up to there going back, from there on
+    /// going forth.
+    #[must_use]
+    pub fn from(self, place: i64) -> Self {
+        match self {
+            Self::Back { after, .. } => Self::Back { upto: place, after },
+            Self::Forth { upto, .. } => Self::Forth { after: place, upto },
+        }
+    }
+}
+
 const COLUMNS_BY_NO: &str = "SELECT e.event_no, e.event_id, e.room_no, e.position, e.verdict, e.state_before, \
     e.state_after, e.room_before, e.room_after, e.redacted_by, e.pdu, r.version FROM events e JOIN rooms r ON r.room_no = e.room_no \
     WHERE e.event_no IN (LIST)";
@@ -103,6 +123,13 @@ const COLUMNS_FORTH: &str = "SELECT e.event_no, e.event_id, e.room_no, e.positio
     e.state_after, e.room_before, e.room_after, e.redacted_by, e.pdu, r.version FROM events e JOIN rooms r ON r.room_no = e.room_no \
     WHERE e.room_no = $1 AND e.position > $2 AND e.position <= $3 AND e.verdict = 0 \
     ORDER BY e.position ASC LIMIT $4";
+
+const COLUMNS_AT: &str = "SELECT e.event_no, e.event_id, e.room_no, e.position, e.verdict, e.state_before, \
+    e.state_after, e.room_before, e.room_after, e.redacted_by, e.pdu, r.version FROM events e JOIN rooms r ON r.room_no = e.room_no \
+    WHERE e.room_no = $1 AND e.verdict = 0 AND e.position IN (LIST)";
+const COLUMNS_NUMBERED: &str = "SELECT e.event_no, e.event_id, e.room_no, e.position, e.verdict, e.state_before, \
+    e.state_after, e.room_before, e.room_after, e.redacted_by, e.pdu, r.version FROM events e JOIN rooms r ON r.room_no = e.room_no \
+    WHERE e.event_no > $1 ORDER BY e.event_no LIMIT $2";
 
 /// The events of these numbers, by number; unknown ones are left out.
 pub async fn by_numbers(
@@ -124,6 +151,48 @@ pub async fn by_numbers(
 pub async fn by_id(from: &mut impl Reads, id: &EventId) -> Result<Option<StoredEvent>, StoreError> {
     let row = from.conn().0.query(COLUMNS_BY_ID).list(&[id.as_str()]).one().await?;
     row.as_ref().map(read).transpose()
+}
+
+/// The events of a room's timeline at these positions.
+pub async fn at(
+    from: &mut impl Reads,
+    room_no: i64,
+    positions: &[i64],
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let mut found = Vec::with_capacity(positions.len());
+    for chunk in positions.chunks(LIST_MOST) {
+        let query = from.conn().0.query(COLUMNS_AT).bind(room_no).list(chunk);
+        for row in query.all().await? {
+            found.push(read(&row)?);
+        }
+    }
+    Ok(found)
+}
+
+/// All events behind a number, by their numbers, at most `limit`.
+pub async fn numbered(
+    from: &mut impl Reads,
+    behind: i64,
+    limit: i64,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let query = from.conn().0.query(COLUMNS_NUMBERED).bind(behind).bind(limit);
+    query.all().await?.iter().map(read).collect()
+}
+
+/// The events of these ids in their order; unknown ones are left out.
+pub async fn by_ids(
+    from: &mut impl Reads,
+    ids: &[OwnedEventId],
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let mut found = HashMap::with_capacity(ids.len());
+    for chunk in ids.chunks(LIST_MOST) {
+        let list: Vec<&str> = chunk.iter().map(|id| id.as_str()).collect();
+        for row in from.conn().0.query(COLUMNS_BY_ID).list(&list).all().await? {
+            let stored = read(&row)?;
+            found.insert(stored.event.id().to_owned(), stored);
+        }
+    }
+    Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
 }
 
 /// A stretch of a room's timeline in the stretch's own order, at most `limit` events.
@@ -249,7 +318,7 @@ pub async fn txn_ids(
 }
 
 impl Tx {
-    /// Writes a new event down.
+    /// Writes a new event down, and what it relates to.
     pub async fn add_event(&mut self, stored: &StoredEvent) -> Result<(), StoreError> {
         let event = &stored.event;
         let verdict = match stored.verdict {
@@ -277,19 +346,19 @@ impl Tx {
             .bind(roots.and_then(|it| unlike(it.room_after, it.state_after)))
             .bind(event.json())
             .run()
-            .await
-            .map(drop)
+            .await?;
+        self.relate(stored).await
     }
 
-    /// Replaces an event's content by its redacted form.
+    /// Replaces an event's content by its redacted form, which relates to nothing.
     pub async fn redact_event(&mut self, redacted: &Event, by: &EventId) -> Result<(), StoreError> {
         self.query("UPDATE events SET pdu = $2, redacted_by = $3 WHERE event_id = $1")
             .bind(redacted.id().as_str())
             .bind(redacted.json())
             .bind(by.as_str())
             .run()
-            .await
-            .map(drop)
+            .await?;
+        self.unrelate(redacted.id()).await
     }
 
     /// Forgets the oldest requests of before a time, at most `limit` of them.

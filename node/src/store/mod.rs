@@ -21,11 +21,13 @@ pub mod media;
 pub mod people;
 pub mod places;
 mod postgres;
+pub mod relations;
 pub mod rooms;
 pub mod state;
 mod text;
 pub mod unread;
 mod wal;
+pub mod walks;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};

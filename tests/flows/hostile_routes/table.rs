@@ -28,6 +28,7 @@ pub(crate) struct Row {
 }
 
 const C: &str = "/_matrix/client/v3";
+const ONE: &str = "/_matrix/client/v1/rooms/{room_id}";
 
 /// All samples.
 pub(crate) fn rows() -> Vec<Row> {
@@ -204,6 +205,16 @@ fn reading() -> Vec<Row> {
         get("/rooms/{room_id}/messages", "<room>")
             .query("dir=b&limit=5&from=<since>&filter=%7B%22lazy_load_members%22:true%7D"),
         get("/rooms/{room_id}/context/{event_id}", "<room> <event>").query("limit=3"),
+        get(&format!("{ONE}/relations/{{event_id}}"), "<room> <event>")
+            .query("dir=b&limit=5&from=<since>&to=<since>&recurse=true"),
+        get(&format!("{ONE}/relations/{{event_id}}/{{rel_type}}"), "<room> <event> m.thread")
+            .query("dir=f&limit=5&from=<since>&to=<since>&recurse=true"),
+        get(
+            &format!("{ONE}/relations/{{event_id}}/{{rel_type}}/{{event_type}}"),
+            "<room> <event> m.thread m.room.message",
+        )
+        .query("dir=f&limit=5&from=<since>&to=<since>&recurse=true"),
+        get(&format!("{ONE}/threads"), "<room>").query("include=participated&limit=5&from=<since>"),
         get("/rooms/{room_id}/state", "<room>"),
         get("/rooms/{room_id}/state/{event_type}/{state_key}", "<room> m.room.member <alice>"),
         get("/rooms/{room_id}/members", "<room>").query("membership=join&at=<since>"),

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt::Write};
 
-use ruma::EventId;
+use ruma::{EventId, OwnedEventId};
 use serde_json::{Map, Value, value::RawValue};
 use wayside_federation::event::Event;
 
@@ -24,6 +24,30 @@ pub struct Unsigned<'a> {
     pub replaces_state: Option<&'a EventId>,
     /// The redaction that emptied it, as clients see it.
     pub redacted_because: Option<&'a RawValue>,
+    /// What relates to it.
+    pub related: Option<&'a Bundle>,
+}
+
+/// What is told with an event of what relates to it (client-server API, aggregations of child events).
+#[derive(Clone, Debug, Default)]
+pub struct Bundle {
+    /// Its newest edit, as clients see it.
+    pub edit: Option<Box<RawValue>>,
+    /// The thread that begins with it.
+    pub thread: Option<Thread>,
+    /// The events that refer to it.
+    pub references: Vec<OwnedEventId>,
+}
+
+/// A thread in sum.
+#[derive(Clone, Debug)]
+pub struct Thread {
+    /// The newest reply, as clients see it.
+    pub latest: Box<RawValue>,
+    /// How many replies there are.
+    pub count: i64,
+    /// Whether the asker took part.
+    pub own: bool,
 }
 
 /// How a client wants its events written.
@@ -35,6 +59,14 @@ pub struct Form<'a> {
     pub federation: bool,
     /// Only these parts.
     pub fields: Option<&'a Fields>,
+}
+
+impl Form<'_> {
+    /// The same with all parts, for an event that stands within another.
+    #[must_use]
+    pub fn whole(self) -> Self {
+        Self { fields: None, ..self }
+    }
 }
 
 /// The form of an event in timelines and state (client-server API, `ClientEvent`).
@@ -129,6 +161,31 @@ fn unsigned_json(unsigned: Unsigned<'_>) -> String {
     }
     if let Some(because) = unsigned.redacted_because {
         field(&mut json, "redacted_because", because.get());
+    }
+    if let Some(bundle) = unsigned.related {
+        field(&mut json, "m.relations", &bundle_json(bundle));
+    }
+    json.push('}');
+    json
+}
+
+fn bundle_json(bundle: &Bundle) -> String {
+    let mut json = String::from("{");
+    if let Some(edit) = &bundle.edit {
+        field(&mut json, "m.replace", edit.get());
+    }
+    if let Some(thread) = &bundle.thread {
+        let Thread { latest, count, own } = thread;
+        let told = format!(
+            "{{\"latest_event\":{},\"count\":{count},\"current_user_participated\":{own}}}",
+            latest.get()
+        );
+        field(&mut json, "m.thread", &told);
+    }
+    if !bundle.references.is_empty() {
+        let ids = bundle.references.iter().map(|id| serde_json::json!({ "event_id": id }));
+        let chunk = serde_json::json!({ "chunk": ids.collect::<Vec<_>>() });
+        field(&mut json, "m.reference", &chunk.to_string());
     }
     json.push('}');
     json

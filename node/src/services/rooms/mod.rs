@@ -5,11 +5,14 @@
 //! what was acknowledged is on disk.
 
 mod append;
+mod catchup;
 mod create;
 mod directory;
 pub mod format;
+mod ignored;
 mod membership;
 mod read;
+pub mod related;
 pub mod view;
 
 use std::sync::Arc;
@@ -23,8 +26,10 @@ pub use self::{
     append::Request,
     create::{NewRoom, Preset},
     directory::{DirectoryPage, DirectoryPlace, DirectoryQuery, Listed, WORLD},
+    ignored::Ignored,
     membership::Step,
     read::{Around, MembersAsked, Page, PageAsked},
+    related::{DEPTH, Listing, RelationsAsked, ThreadsAsked},
     view::{Asker, Rendered},
 };
 use super::{Error, Ground};

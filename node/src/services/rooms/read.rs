@@ -14,6 +14,8 @@ use super::{
     Rooms,
     append::membership_of,
     format::Form,
+    ignored::Ignored,
+    related,
     view::{self, Asker, Reach, Rendered},
 };
 use crate::store::{
@@ -110,6 +112,7 @@ impl Rooms {
         let mut snapshot = self.ground.store.snapshot().await?;
         let (room, reach) = self.readable(&mut snapshot, asker, room_id).await?;
         let newest = self.newest_seen(&mut snapshot, asker, &room, reach).await?;
+        let ignored = Ignored::of(&mut snapshot, &asker.user_id).await?;
         let start = asked.from.unwrap_or(if asked.back { newest } else { i64::MIN });
         let mut stretch = if asked.back {
             Stretch::Back { upto: start.min(newest), after: asked.to.unwrap_or(i64::MIN) }
@@ -130,7 +133,8 @@ impl Rooms {
             let last = found.get(..limit).and_then(<[_]>::last).and_then(ends);
             let found: Vec<StoredEvent> = found.into_iter().take(limit).collect();
             let seen = view::visible(&mut snapshot, asker, reach, found).await?;
-            let mut fit = seen.into_iter().filter(|it| asked.filter.takes_event(&it.event));
+            let fit = related::taken(&mut snapshot, &asked.filter, ignored.heard(seen)).await?;
+            let mut fit = fit.into_iter();
             let wanted = limit - kept.len();
             kept.extend(fit.by_ref().take(wanted));
             if fit.next().is_some() {
@@ -139,10 +143,7 @@ impl Rooms {
             }
             end = last.filter(|_| more);
             let Some(end) = end.filter(|_| kept.len() < limit) else { break };
-            stretch = match stretch {
-                Stretch::Back { after, .. } => Stretch::Back { upto: end, after },
-                Stretch::Forth { upto, .. } => Stretch::Forth { after: end, upto },
-            };
+            stretch = stretch.from(end);
         }
         let members = if asked.filter.lazy_load_members {
             let root = root_seen(&mut snapshot, &room, reach).await?;
@@ -177,10 +178,11 @@ impl Rooms {
         let after = events::timeline(&mut snapshot, room.room_no, forth, limit - limit / 2).await?;
         let start = before.last().and_then(|it| it.position).unwrap_or(position) - 1;
         let end = after.last().and_then(|it| it.position).unwrap_or(position);
-        let mut before = view::visible(&mut snapshot, asker, reach, before).await?;
-        let mut after = view::visible(&mut snapshot, asker, reach, after).await?;
-        before.retain(|it| filter.takes_event(&it.event));
-        after.retain(|it| filter.takes_event(&it.event));
+        let before = view::visible(&mut snapshot, asker, reach, before).await?;
+        let after = view::visible(&mut snapshot, asker, reach, after).await?;
+        let ignored = Ignored::of(&mut snapshot, &asker.user_id).await?;
+        let before = related::taken(&mut snapshot, filter, ignored.heard(before)).await?;
+        let after = related::taken(&mut snapshot, filter, ignored.heard(after)).await?;
         let root = after.last().unwrap_or(&seen).roots.map_or(NodeId::EMPTY, |it| it.room_after);
         let entries = state::entries(&mut snapshot, root).await?;
         let numbers: Vec<EventNo> = entries.into_iter().map(|(_, number)| number).collect();
@@ -297,7 +299,7 @@ impl Rooms {
     }
 
     /// A room that the asker may read something of, and how far.
-    async fn readable(
+    pub(super) async fn readable(
         &self,
         snapshot: &mut Snapshot,
         asker: &Asker,
@@ -312,7 +314,7 @@ impl Rooms {
         Ok((room, reach))
     }
 
-    async fn seen(
+    pub(super) async fn seen(
         &self,
         snapshot: &mut Snapshot,
         asker: &Asker,
@@ -326,7 +328,7 @@ impl Rooms {
     }
 
     /// The newest position that somebody may see something at.
-    async fn newest_seen(
+    pub(super) async fn newest_seen(
         &self,
         snapshot: &mut Snapshot,
         asker: &Asker,

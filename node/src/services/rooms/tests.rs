@@ -76,3 +76,44 @@ async fn whoever_may_let_others_in_is_found_among_very_many() {
     services.rooms.step(&home, &ann, &ann, join()).await.unwrap();
     services.rooms.step(&room, &ann, &ann, join()).await.unwrap();
 }
+
+/// What a migration leaves for later is done beside the running node, once.
+#[tokio::test]
+async fn what_was_there_before_is_looked_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_owned();
+    let config = Config { data, registration: Registration::Open, ..Config::default() };
+    let services = app::open(config, Purpose::Serving).await.unwrap().services;
+    let ann = person(&services, "ann").await;
+    let open = NewRoom { creator: Some(ann.clone()), preset: Preset::Public, ..NewRoom::default() };
+    let room = services.rooms.create(open).await.unwrap();
+    let request = |number: usize| Request {
+        user_id: ann.clone(),
+        device_id: "D".into(),
+        scope: "send".to_owned(),
+        txn_id: number.to_string(),
+    };
+    let root = to_raw_value(&json!({"msgtype": "m.text", "body": "root"})).unwrap();
+    let root = services.rooms.send(&room, "m.room.message".into(), root, request(0)).await.unwrap();
+    for number in 1..=450 {
+        let reply = json!({"msgtype": "m.text", "body": "reply",
+            "m.relates_to": {"rel_type": "m.thread", "event_id": root}});
+        let reply = to_raw_value(&reply).unwrap();
+        let said = services.rooms.send(&room, "m.room.message".into(), reply, request(number));
+        said.await.unwrap();
+    }
+    let asker = Asker { user_id: ann.clone(), device_id: "D".into() };
+    let told = async || {
+        let event = services.rooms.event(&asker, &room, &root).await.unwrap();
+        event.json.get().contains("\"count\":450")
+    };
+    assert!(told().await);
+    let forget = services.ground.store.write::<(), StoreError>(|tx| Box::pin(tx.forget_walks()));
+    forget.await.unwrap();
+    assert!(!told().await);
+    services.rooms.catch_up().await.unwrap();
+    assert!(told().await);
+    let before = services.ground.store.writer_counts().transactions;
+    services.rooms.catch_up().await.unwrap();
+    assert_eq!(services.ground.store.writer_counts().transactions, before, "it is done once");
+}

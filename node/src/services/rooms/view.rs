@@ -15,8 +15,9 @@ use wayside_federation::{
 use super::{
     super::{Error, Ground},
     append::membership_of,
-    format::{self, Form, Unsigned},
+    format::{self, Bundle, Form, Unsigned},
     membership::text_of,
+    related,
 };
 use crate::store::{
     Reads,
@@ -221,13 +222,27 @@ pub fn text_in(event: &Event, name: &str) -> Option<String> {
     text_of(event.content(), name)
 }
 
-/// Makes a page of events ready for a client, with what belongs beside each of them.
+/// Makes a page of events of one room ready for a client, with what belongs beside each of them and
+/// what relates to it.
 pub async fn render(
     ground: &Ground,
     from: &mut impl Reads,
     asker: &Asker,
     page: &[StoredEvent],
     form: Form<'_>,
+) -> Result<Vec<Rendered>, Error> {
+    let bundles = related::bundles(ground, from, asker, page, form).await?;
+    dress(ground, from, asker, page, form, bundles).await
+}
+
+/// The same where it is known what is told of what relates to them.
+pub(super) async fn dress(
+    ground: &Ground,
+    from: &mut impl Reads,
+    asker: &Asker,
+    page: &[StoredEvent],
+    form: Form<'_>,
+    bundles: HashMap<OwnedEventId, Bundle>,
 ) -> Result<Vec<Rendered>, Error> {
     let own: Vec<OwnedEventId> = page
         .iter()
@@ -242,15 +257,14 @@ pub async fn render(
     Ok(page
         .iter()
         .map(|stored| {
-            let sent_ms =
-                i64::try_from(u64::from(stored.event.origin_server_ts().get())).unwrap_or(now_ms);
             let unsigned = Unsigned {
                 replaces_state: before.get(&stored.event_no).map(|it| it.event.id()),
                 transaction_id: sent_as.get(stored.event.id()).map(String::as_str),
-                age_ms: Some(now_ms - sent_ms),
+                age_ms: Some(now_ms - stored.sent_ms()),
                 membership: standings.get(&stored.event_no).map(|it| it.as_str()),
                 prev_content: before.get(&stored.event_no).map(|it| it.event.content()),
                 redacted_because: because.get(stored.event.id()).map(AsRef::as_ref),
+                related: bundles.get(stored.event.id()),
             };
             Rendered {
                 json: format::client_event(stored, form, unsigned),

@@ -49,7 +49,10 @@ impl Building<'_> {
     fn typing(&self, room: &RoomRow, new: bool) -> Option<Vec<OwnedUserId>> {
         let fresh = new || self.is_rest(room);
         let serial = if fresh || self.forgot_typing { 0 } else { self.serial };
-        let typing = self.sync.live.typing_since(room.room_no, serial);
+        let mut typing = self.sync.live.typing_since(room.room_no, serial);
+        if let Some(users) = &mut typing {
+            users.retain(|user_id| !self.ignored.has(user_id));
+        }
         if fresh {
             return typing.filter(|users| !users.is_empty());
         }
@@ -66,6 +69,7 @@ impl Building<'_> {
             let foreign = receipt.user_id != self.asker.user_id;
             if foreign
                 && (receipt.kind == "m.read.private"
+                    || self.ignored.has(&receipt.user_id)
                     || !filter.takes("m.receipt", receipt.user_id.as_str()))
             {
                 continue;
@@ -153,7 +157,9 @@ impl Building<'_> {
                 told.insert(user_id, present);
             }
         }
-        told.retain(|user_id, _| filter.takes("m.presence", user_id.as_str()));
+        told.retain(|user_id, _| {
+            filter.takes("m.presence", user_id.as_str()) && !self.ignored.has(user_id)
+        });
         let others: Vec<&UserId> = told.keys().map(AsRef::as_ref).collect();
         let own = &self.asker.user_id;
         let near = rooms::who_share_a_room(&mut self.snapshot, own, &others).await?;

@@ -20,9 +20,9 @@ use super::{
         filter::EventFormat,
         push::Threads,
         rooms::{
-            Asker,
+            Asker, Ignored,
             format::{self, Form},
-            view,
+            related, view,
         },
     },
     Asked, Events, Sync,
@@ -82,6 +82,8 @@ pub(super) struct Building<'a> {
     pub(super) changed: Option<Changed>,
     /// Those with whom the person shares a room since then, whose presence they do not know yet.
     pub(super) met: HashSet<OwnedUserId>,
+    /// Whom the person does not want to hear.
+    pub(super) ignored: Ignored,
     /// Where the answer was full.
     rest: Option<Rest>,
     /// What the person has not read, by room.
@@ -131,13 +133,14 @@ impl Sync {
         let forgot_typing = since.is_some_and(|token| token.typing)
             && serial.is_none_or(|serial| serial < self.live.typing_floor());
         let remembers = since.is_some() && !whole && !forgot_typing;
-        let (snapshot, now) = self.view(remembers).await?;
+        let (mut snapshot, now) = self.view(remembers).await?;
         let position = since.map_or(0, |token| token.position);
         if position > now {
             return Err(Error::Invalid(
                 "the token is from a future that this node does not know".to_owned(),
             ));
         }
+        let ignored = Ignored::of(&mut snapshot, &asker.user_id).await?;
         let changed =
             if remembers { self.news.changed(&asker.user_id, position, now) } else { None };
         Ok(Building {
@@ -152,6 +155,7 @@ impl Sync {
             now,
             changed,
             met: HashSet::new(),
+            ignored,
             rest: None,
             letters_told: None,
             unread: HashMap::new(),
@@ -270,13 +274,13 @@ impl Building<'_> {
                 bytes
             }
             Membership::Invite if new => {
-                let invite_state = self.at_the_door(member).await?;
+                let Some(invite_state) = self.at_the_door(member).await? else { return Ok(0) };
                 let bytes = invite_state.bytes();
                 answer.rooms.invite.insert(id, InvitePart { invite_state });
                 bytes
             }
             Membership::Knock if new => {
-                let knock_state = self.at_the_door(member).await?;
+                let Some(knock_state) = self.at_the_door(member).await? else { return Ok(0) };
                 let bytes = knock_state.bytes();
                 answer.rooms.knock.insert(id, KnockPart { knock_state });
                 bytes
@@ -428,7 +432,8 @@ impl Building<'_> {
         let mut kept: Vec<StoredEvent> = Vec::new();
         let mut upto = upto;
         let mut more = true;
-        let pages = if filter.takes_all() { 1 } else { FILTER_PAGES };
+        let takes_all = filter.takes_all() && self.ignored.is_empty();
+        let pages = if takes_all { 1 } else { FILTER_PAGES };
         for _ in 0..pages {
             let stretch = Stretch::Back { upto, after };
             let found = events::timeline(&mut self.snapshot, room.room_no, stretch, wanted).await?;
@@ -436,7 +441,8 @@ impl Building<'_> {
             if let Some(last) = found.last().and_then(|it| it.position) {
                 upto = last - 1;
             }
-            kept.extend(found.into_iter().filter(|it| filter.takes_event(&it.event)));
+            let heard = self.ignored.heard(found);
+            kept.extend(related::taken(&mut self.snapshot, filter, heard).await?);
             if !more || kept.len() > limit {
                 break;
             }
@@ -565,11 +571,15 @@ impl Building<'_> {
         Ok(())
     }
 
-    /// What is shown to somebody who is invited or knocks, and the event that says so.
-    async fn at_the_door(&mut self, member: &MemberRow) -> Result<Events, Error> {
+    /// What is shown to somebody who is invited or knocks, and the event that says so; nothing where
+    /// somebody invites whom they ignore.
+    async fn at_the_door(&mut self, member: &MemberRow) -> Result<Option<Events>, Error> {
         let own = events::by_numbers(&mut self.snapshot, &[member.event_no]).await?;
-        let Some(own) = own.into_values().next() else { return Ok(Events::default()) };
-        let Some(roots) = own.roots else { return Ok(Events::default()) };
+        let Some(own) = own.into_values().next() else { return Ok(Some(Events::default())) };
+        if self.ignored.has(own.event.sender()) {
+            return Ok(None);
+        }
+        let Some(roots) = own.roots else { return Ok(Some(Events::default())) };
         let keys: Vec<StateKey> =
             SHOWN_AT_THE_DOOR.iter().map(|kind| StateKey::new(kind.clone(), "")).collect();
         let numbers = state::lookup(&mut self.snapshot, roots.state_before, &keys).await?;
@@ -580,7 +590,7 @@ impl Building<'_> {
         let mut list: Vec<Box<RawValue>> =
             shown.values().map(|it| format::stripped(&it.event)).collect();
         list.push(format::stripped(&own.event));
-        Ok(Events { events: list })
+        Ok(Some(Events { events: list }))
     }
 }
 

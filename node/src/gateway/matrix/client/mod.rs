@@ -9,6 +9,7 @@ mod node;
 mod people;
 mod push;
 mod read;
+mod relations;
 mod rooms;
 mod sync;
 
@@ -20,6 +21,7 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
         account::routes(),
         rooms::routes(),
         read::routes(),
+        relations::routes(),
         sync::routes(),
         keys::routes(),
         backups::routes(),

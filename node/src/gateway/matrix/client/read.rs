@@ -1,12 +1,12 @@
 //! Reading rooms.
 
+use http::Uri;
 use ruma::{
     UInt,
     api::{
         Direction,
         client::{
             context::get_context,
-            filter::RoomEventFilter,
             membership::{get_member_events, joined_members},
             message::get_message_events,
             room::get_room_event,
@@ -14,7 +14,7 @@ use ruma::{
         },
     },
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
 use wayside_specs::limits;
 
@@ -25,7 +25,6 @@ use crate::{
     },
     services::{
         Error,
-        filter::EventFilter,
         rooms::{Asker, MembersAsked, Membership, PageAsked, Rendered},
         sync::page_token,
     },
@@ -68,7 +67,7 @@ async fn messages(asked: Asked<get_message_events::v3::Request>) -> Result<Reply
         to: read(&body.to)?,
         back: body.dir == Direction::Backward,
         limit: page_limit(body.limit).max(1),
-        filter: event_filter(&body.filter)?,
+        filter: filter_in(&asked.uri)?,
     };
     let page = rooms.page(&who, &body.room_id, wanted).await?;
     text(&PageJson {
@@ -83,7 +82,7 @@ async fn context(asked: Asked<get_context::v3::Request>) -> Result<Reply, Fault>
     let body = &asked.body;
     let limit = page_limit(body.limit);
     let who = asker(&asked)?;
-    let filter = event_filter(&body.filter)?;
+    let filter = filter_in(&asked.uri)?;
     let rooms = &asked.app.services.rooms;
     let around = rooms.around(&who, &body.room_id, &body.event_id, limit, &filter).await?;
     text(&ContextJson {
@@ -102,10 +101,19 @@ fn page_limit(wanted: UInt) -> i64 {
     i64::from(wanted.min(limits::PAGE_EVENTS))
 }
 
-/// A filter of events, as the services want to know it.
-fn event_filter(given: &RoomEventFilter) -> Result<EventFilter, Fault> {
-    let value = serde_json::to_value(given).map_err(Error::internal)?;
-    serde_json::from_value(value).map_err(|error| Fault::not_json(&error))
+/// The filter of a query as it came, because the types of requests leave some of its keys out.
+pub(super) fn filter_in<F: DeserializeOwned + Default>(uri: &Uri) -> Result<F, Fault> {
+    #[derive(Deserialize)]
+    struct Wish {
+        filter: Option<String>,
+    }
+    let wish = axum::extract::Query::<Wish>::try_from_uri(uri);
+    let wish = wish.map_err(|_| Fault::BadParameter("the query does not parse".to_owned()))?;
+    let Some(text) = wish.0.filter.filter(|text| !text.is_empty()) else {
+        return Ok(F::default());
+    };
+    serde_json::from_str(&text)
+        .map_err(|error| Fault::BadParameter(format!("the filter is none: {error}")))
 }
 
 async fn state(asked: Asked<get_state_events::v3::Request>) -> Result<Reply, Fault> {
@@ -160,7 +168,7 @@ async fn joined_members(asked: Asked<joined_members::v3::Request>) -> Result<Rep
     Ok(reply(&json!({ "joined": joined })))
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 struct Content<'a> {
     #[serde(borrow)]
     content: &'a RawValue,

@@ -11,7 +11,7 @@ use ruma::{
 };
 use serde_json::json;
 
-use super::read::{asker, text};
+use super::read::{asker, filter_in, text};
 use crate::{
     gateway::{
         fault::Fault,
@@ -41,10 +41,7 @@ async fn sync(asked: Asked<sync_events::v3::Request>) -> Result<Reply, Fault> {
             let stored = asked.app.services.social.filter(&who.user_id, id).await?;
             serde_json::from_str(stored.get()).map_err(Error::internal)?
         }
-        Some(sync_events::v3::Filter::FilterDefinition(given)) => {
-            let value = serde_json::to_value(given).map_err(Error::internal)?;
-            serde_json::from_value(value).map_err(|error| Fault::not_json(&error))?
-        }
+        Some(sync_events::v3::Filter::FilterDefinition(_)) => filter_in(&asked.uri)?,
         Some(_) => {
             return Err(Fault::BadParameter("the filter is neither an id nor a filter".to_owned()));
         }

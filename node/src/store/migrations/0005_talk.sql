@@ -1,0 +1,22 @@
+-- Which event relates to which, so that a page of events can say what was added to each of them
+-- (client-server API, event relationships). `edits` says whether it has the form of an edit.
+CREATE TABLE relations (
+    event_no BIGINT PRIMARY KEY,
+    event_id TEXT NOT NULL,
+    room_no BIGINT NOT NULL,
+    target TEXT NOT NULL,
+    rel_type TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    sender TEXT NOT NULL,
+    sent_ms BIGINT NOT NULL,
+    edits BIGINT NOT NULL,
+    position BIGINT NOT NULL
+);
+CREATE INDEX relations_target ON relations (target, rel_type, position, sender, room_no);
+CREATE INDEX relations_edits ON relations (target, sent_ms, event_id) WHERE edits = 1;
+CREATE INDEX relations_room ON relations (room_no, rel_type, position);
+
+-- How far duties have come that walk through all events by their numbers, and where they end; those
+-- that never end follow the stream.
+CREATE TABLE walks (name TEXT PRIMARY KEY, reached BIGINT NOT NULL, goal BIGINT);
+INSERT INTO walks (name, reached, goal) SELECT 'relations', 0, coalesce(max(event_no), 0) FROM events;
