@@ -26,6 +26,7 @@ mod hostile_wire;
 mod making;
 mod meeting;
 mod naming;
+mod near;
 mod people;
 mod pictures;
 mod push;

@@ -12,7 +12,7 @@ use super::{
     push::{PUSH_RULES, common_account_data},
 };
 use crate::store::{
-    accounts, events,
+    Reads, Tx, accounts, events,
     people::{self, DataItem},
     rooms::{self, Membership},
 };
@@ -25,6 +25,11 @@ pub struct Social {
 
 /// Account data that has ways of its own to be set (client-server API, client config).
 const KEPT_KINDS: [&str; 2] = ["m.fully_read", PUSH_RULES];
+
+/// The account data of a room that holds its tags.
+const TAGS: &str = "m.tag";
+/// Most tags that somebody gives one room.
+const TAGS_OF_A_ROOM: usize = 100;
 
 impl Social {
     /// The service on its ground.
@@ -105,6 +110,18 @@ impl Social {
         RawValue::from_string(item.ok_or_else(unknown)?).map_err(Error::internal)
     }
 
+    /// All account data of a person of one room, as events.
+    pub async fn data_of_room(
+        &self,
+        user_id: &UserId,
+        room_id: &RoomId,
+    ) -> Result<Vec<Box<RawValue>>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let Some(room) = rooms::room(&mut snapshot, room_id).await? else { return Ok(Vec::new()) };
+        let items = people::data_of_room(&mut snapshot, user_id, room.room_no).await?;
+        items.iter().map(DataItem::event).map(|event| event.map_err(Error::internal)).collect()
+    }
+
     /// Sets one item of account data.
     pub async fn set_data_item(
         &self,
@@ -125,6 +142,60 @@ impl Social {
         self.put(user_id, room_id, kind, content.get().to_owned()).await
     }
 
+    /// The tags that somebody gave a room (client-server API, room tagging).
+    pub async fn tags(&self, user_id: &UserId, room_id: &RoomId) -> Result<Value, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let room_no = place_of(&mut snapshot, user_id, Some(room_id)).await?;
+        let item = people::data_item(&mut snapshot, user_id, room_no, TAGS).await?;
+        Ok(json!({ "tags": item.map(|text| tags_in(&text)).unwrap_or_default() }))
+    }
+
+    /// Gives a room a tag with what belongs to it, or takes it away where that is nothing: whoever
+    /// changes another tag at the same time loses nothing.
+    pub async fn set_tag(
+        &self,
+        user_id: &UserId,
+        room_id: &RoomId,
+        tag: &str,
+        told: Option<Map<String, Value>>,
+    ) -> Result<(), Error> {
+        if tag.is_empty() || tag.len() > limits::ID_BYTES || tag.contains('\0') {
+            return Err(Error::Invalid("a tag has 1 to 255 bytes, and none is NUL".to_owned()));
+        }
+        if let Some(order) = told.as_ref().and_then(|told| told.get("order")) {
+            let order = order.as_f64();
+            if !order.is_some_and(|order| (0.0..=1.0).contains(&order)) {
+                return Err(Error::Invalid("the order of a tag is a number of 0 to 1".to_owned()));
+            }
+        }
+        let (user_id, room_id, tag) = (user_id.to_owned(), room_id.to_owned(), tag.to_owned());
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let room_no = place_of(tx, &user_id, Some(&room_id)).await?;
+                    let item = people::data_item(tx, &user_id, room_no, TAGS).await?;
+                    let mut tags = item.map(|text| tags_in(&text)).unwrap_or_default();
+                    let before = tags.clone();
+                    match told {
+                        Some(told) => tags.insert(tag, told.into()),
+                        None => tags.remove(&tag),
+                    };
+                    if tags.len() > TAGS_OF_A_ROOM {
+                        let why = format!("a room has at most {TAGS_OF_A_ROOM} tags");
+                        return Err(Error::TooLarge(why));
+                    }
+                    if tags == before {
+                        return Ok(());
+                    }
+                    let content = json!({ "tags": tags }).to_string();
+                    let kind = TAGS.to_owned();
+                    put_item(tx, &user_id, &DataItem { room_no, kind, content }).await
+                })
+            })
+            .await
+    }
+
     async fn put(
         &self,
         user_id: &UserId,
@@ -138,23 +209,8 @@ impl Social {
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    let room_no = match room_id {
-                        None => 0,
-                        Some(room_id) => {
-                            let room = rooms::room(tx, &room_id).await?;
-                            let unknown = || Error::NotFound(format!("there is no room {room_id}"));
-                            let room_no = room.ok_or_else(unknown)?.room_no;
-                            rooms::membership(tx, room_no, &user_id).await?.ok_or_else(unknown)?;
-                            room_no
-                        }
-                    };
-                    tx.set_data_item(&user_id, &DataItem { room_no, kind, content }).await?;
-                    let (items, bytes) = people::data_size(tx, &user_id).await?;
-                    if items > limits::ACCOUNT_DATA_ITEMS || bytes > limits::ACCOUNT_DATA_BYTES {
-                        let why = "an account keeps at most 8 MiB of account data in 20000 items";
-                        return Err(Error::TooLarge(why.to_owned()));
-                    }
-                    Ok(())
+                    let room_no = place_of(tx, &user_id, room_id.as_deref()).await?;
+                    put_item(tx, &user_id, &DataItem { room_no, kind, content }).await
                 })
             })
             .await
@@ -288,6 +344,35 @@ impl Social {
         }
         Ok(room.room_no)
     }
+}
+
+/// The number of a room that somebody has to do with; 0 for their account as a whole.
+async fn place_of(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    room_id: Option<&RoomId>,
+) -> Result<i64, Error> {
+    let Some(room_id) = room_id else { return Ok(0) };
+    let unknown = || Error::NotFound(format!("there is no room {room_id}"));
+    let room_no = rooms::room(from, room_id).await?.ok_or_else(unknown)?.room_no;
+    rooms::membership(from, room_no, user_id).await?.ok_or_else(unknown)?;
+    Ok(room_no)
+}
+
+async fn put_item(tx: &mut Tx, user_id: &UserId, item: &DataItem) -> Result<(), Error> {
+    tx.set_data_item(user_id, item).await?;
+    let (items, bytes) = people::data_size(tx, user_id).await?;
+    if items > limits::ACCOUNT_DATA_ITEMS || bytes > limits::ACCOUNT_DATA_BYTES {
+        let why = "an account keeps at most 8 MiB of account data in 20000 items";
+        return Err(Error::TooLarge(why.to_owned()));
+    }
+    Ok(())
+}
+
+/// The tags in account data; what does not read as such has none.
+fn tags_in(content: &str) -> Map<String, Value> {
+    let content: Value = serde_json::from_str(content).unwrap_or_default();
+    content.get("tags").and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
 /// The names that profile fields may have (client-server API, profiles, and the appendices' common

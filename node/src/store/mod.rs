@@ -18,6 +18,7 @@ mod group;
 pub mod keys;
 pub mod letters;
 pub mod media;
+pub mod names;
 pub mod people;
 pub mod places;
 mod postgres;

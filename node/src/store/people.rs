@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use ruma::{EventId, OwnedEventId, OwnedUserId, UserId};
+use serde_json::value::RawValue;
 use wayside_specs::limits;
 
 use super::{
@@ -20,6 +21,14 @@ pub struct DataItem {
     pub kind: String,
     /// Its content, a JSON object.
     pub content: String,
+}
+
+impl DataItem {
+    /// The item as an event.
+    pub fn event(&self) -> serde_json::Result<Box<RawValue>> {
+        let kind = serde_json::to_string(&self.kind)?;
+        RawValue::from_string(format!("{{\"type\":{kind},\"content\":{}}}", self.content))
+    }
 }
 
 /// How far somebody has read in a room.
@@ -179,20 +188,26 @@ fn read_receipt(row: &Row) -> Result<Receipt, StoreError> {
 }
 
 impl Tx {
-    /// Sets or removes one field of a profile.
+    /// Sets or removes one field of a profile; who shows another name is found by that.
     pub async fn set_profile_field(
         &mut self,
         user_id: &UserId,
         name: &str,
         value: Option<&str>,
     ) -> Result<(), StoreError> {
-        let Some(value) = value else {
+        if let Some(value) = value {
+            let sql = "INSERT INTO profile_fields (user_id, name, value) VALUES ($1, $2, $3) \
+                       ON CONFLICT (user_id, name) DO UPDATE SET value = excluded.value";
+            self.query(sql).bind(user_id.as_str()).bind(name).bind(value).run().await?;
+        } else {
             let sql = "DELETE FROM profile_fields WHERE user_id = $1 AND name = $2";
-            return self.query(sql).bind(user_id.as_str()).bind(name).run().await.map(drop);
-        };
-        let sql = "INSERT INTO profile_fields (user_id, name, value) VALUES ($1, $2, $3) \
-                   ON CONFLICT (user_id, name) DO UPDATE SET value = excluded.value";
-        self.query(sql).bind(user_id.as_str()).bind(name).bind(value).run().await.map(drop)
+            self.query(sql).bind(user_id.as_str()).bind(name).run().await?;
+        }
+        if matches!(name, "displayname" | "avatar_url") {
+            self.note_name(user_id).await
+        } else {
+            Ok(())
+        }
     }
 
     /// Sets one item of account data and tells its owner's other devices.

@@ -31,6 +31,8 @@ impl Tx {
     pub(crate) async fn forget_walks(&mut self) -> Result<(), StoreError> {
         for sql in [
             "DELETE FROM relations",
+            "DELETE FROM names",
+            "UPDATE rooms SET open = 0",
             "UPDATE walks SET reached = 0, goal = (SELECT max(event_no) FROM events) WHERE goal IS NOT NULL",
         ] {
             self.query(sql).run().await?;

@@ -217,6 +217,7 @@ fn reading() -> Vec<Row> {
         get(&format!("{ONE}/threads"), "<room>").query("include=participated&limit=5&from=<since>"),
         get("/rooms/{room_id}/state", "<room>"),
         get("/rooms/{room_id}/state/{event_type}/{state_key}", "<room> m.room.member <alice>"),
+        get("/rooms/{room_id}/initialSync", "<room>"),
         get("/rooms/{room_id}/members", "<room>").query("membership=join&at=<since>"),
         get("/rooms/{room_id}/joined_members", "<room>"),
         get("/sync", "")
@@ -266,6 +267,15 @@ fn people() -> Vec<Row> {
             "<room>",
             r#"{"m.fully_read":"<event>","m.read":"<event>","m.read.private":"<event>"}"#,
         ),
+        get("/user/{user_id}/rooms/{room_id}/tags", "<alice> <room>"),
+        put(
+            "/user/{user_id}/rooms/{room_id}/tags/{tag}",
+            "<alice> <room> u.work",
+            r#"{"order":0.5}"#,
+        ),
+        delete("/user/{user_id}/rooms/{room_id}/tags/{tag}", "<alice> <room> u.work", "{}"),
+        post("/user_directory/search", "", r#"{"search_term":"<bob>","limit":3}"#),
+        get("/_matrix/client/v1/mutual_rooms", "").query("user_id=<bob>&from=m1"),
         get("/presence/{user_id}/status", "<present>"),
         put("/presence/{user_id}/status", "<alice>", r#"{"presence":"online","status_msg":"s"}"#),
     ]

@@ -13,7 +13,10 @@ use wayside_federation::{
     state::{EventNo, StateKey},
 };
 
-use super::super::{Error, Ground};
+use super::{
+    super::{Error, Ground},
+    membership::text_of,
+};
 use crate::store::{
     Reads, Tx, accounts,
     bus::Change,
@@ -123,7 +126,7 @@ pub(super) async fn place(
 ) -> Result<StoredEvent, Error> {
     let number = tx.next_number();
     let state_before = room.state_root;
-    let mut member = None;
+    let (mut member, mut opened) = (None, false);
     let encrypts = *event.kind() == TimelineEventType::RoomMember
         || *event.kind() == TimelineEventType::RoomEncryption;
     if let Some(key) = event.state_key() {
@@ -133,6 +136,12 @@ pub(super) async fn place(
         tx.set_state(room.room_no, &kind, key, EventNo(number)).await?;
         if *event.kind() == TimelineEventType::RoomMember {
             member = move_member(tx, room, &event, number).await?;
+        }
+        if matches!(
+            event.kind(),
+            TimelineEventType::RoomJoinRules | TimelineEventType::RoomHistoryVisibility
+        ) {
+            opened = true;
         }
     }
     let stored = StoredEvent {
@@ -145,6 +154,9 @@ pub(super) async fn place(
         redacted_by: None,
     };
     tx.add_event(&stored).await?;
+    if opened {
+        note_openness(tx, room).await?;
+    }
     room.heads = vec![(stored.event.id().to_owned(), stored.event.depth())];
     room.last_position = number;
     tx.announce(Change::Event {
@@ -155,6 +167,20 @@ pub(super) async fn place(
         encrypts,
     });
     Ok(stored)
+}
+
+/// Notes whether anybody may come into a room or read it, as its state says now.
+pub(super) async fn note_openness(tx: &mut Tx, room: &RoomRow) -> Result<(), Error> {
+    let rule = StateKey::new(StateEventType::RoomJoinRules, "");
+    let sight = StateKey::new(StateEventType::RoomHistoryVisibility, "");
+    let held = needed(tx, room, vec![rule.clone(), sight.clone()]).await?;
+    let says = |key: &StateKey, field: &str, word: &str| {
+        let said = held.get(key).and_then(|it| text_of(it.event.content(), field));
+        said.as_deref() == Some(word)
+    };
+    let open =
+        says(&rule, "join_rule", "public") || says(&sight, "history_visibility", "world_readable");
+    Ok(tx.open_room(room.room_no, open).await?)
 }
 
 /// Remembers which request made an event; or finds the event that it made before.
@@ -220,6 +246,9 @@ async fn move_member(
         forgotten: false,
     })
     .await?;
+    if membership == Membership::Join && was != Some(Membership::Join) {
+        tx.note_name(&user_id).await?;
+    }
     Ok(Some(user_id))
 }
 

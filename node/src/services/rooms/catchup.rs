@@ -3,9 +3,10 @@
 //! It is done some at a time, and on from where it ended, however often the node is killed meanwhile.
 
 use futures_util::future::BoxFuture;
+use ruma::UserId;
 
-use super::{super::Error, Rooms};
-use crate::store::{Tx, events, walks};
+use super::{super::Error, Rooms, append::note_openness};
+use crate::store::{Tx, events, rooms, walks};
 
 /// Rows seen to in one go, so that nobody waits long behind it, and the largest events take little room.
 const AT_ONCE: i64 = 32;
@@ -16,7 +17,8 @@ type Step = for<'t> fn(&'t mut Tx, i64) -> BoxFuture<'t, Result<Option<i64>, Err
 impl Rooms {
     /// Does for all that was there before what is done for what comes now.
     pub async fn catch_up(&self) -> Result<(), Error> {
-        let walks: [(&'static str, Step); 1] = [("relations", relate)];
+        let walks: [(&'static str, Step); 3] =
+            [("relations", relate), ("open_rooms", open), ("names", name)];
         for (name, step) in walks {
             self.walk(name, step).await?;
         }
@@ -49,6 +51,30 @@ fn relate(tx: &mut Tx, behind: i64) -> BoxFuture<'_, Result<Option<i64>, Error>>
     Box::pin(async move {
         let page = events::numbered(tx, behind, AT_ONCE).await?;
         tx.relate_all(&page).await?;
+        Ok(page.last().map(|it| it.event_no.0))
+    })
+}
+
+/// Notes which rooms are open to all.
+fn open(tx: &mut Tx, behind: i64) -> BoxFuture<'_, Result<Option<i64>, Error>> {
+    Box::pin(async move {
+        let page = rooms::all(tx, behind, AT_ONCE).await?;
+        for room in &page {
+            note_openness(tx, room).await?;
+        }
+        Ok(page.last().map(|room| room.room_no))
+    })
+}
+
+/// Notes under which names people are found who have ever been in a room.
+fn name(tx: &mut Tx, behind: i64) -> BoxFuture<'_, Result<Option<i64>, Error>> {
+    Box::pin(async move {
+        let page = events::numbered(tx, behind, AT_ONCE).await?;
+        for stored in page.iter().filter(|it| it.event.kind().to_string() == "m.room.member") {
+            if let Some(Ok(user_id)) = stored.event.state_key().map(UserId::parse) {
+                tx.note_name(&user_id).await?;
+            }
+        }
         Ok(page.last().map(|it| it.event_no.0))
     })
 }

@@ -11,6 +11,7 @@ mod directory;
 pub mod format;
 mod ignored;
 mod membership;
+mod near;
 mod read;
 pub mod related;
 pub mod view;
@@ -28,17 +29,18 @@ pub use self::{
     directory::{DirectoryPage, DirectoryPlace, DirectoryQuery, Listed, WORLD},
     ignored::Ignored,
     membership::Step,
+    near::Shared,
     read::{Around, MembersAsked, Page, PageAsked},
     related::{DEPTH, Listing, RelationsAsked, ThreadsAsked},
     view::{Asker, Rendered},
 };
 use super::{Error, Ground};
-pub use crate::store::rooms::Membership;
 use crate::store::{
     Reads, StoreError,
     events::{self, StoredEvent},
     rooms::{self, RoomRow},
 };
+pub use crate::store::{names::Found, rooms::Membership};
 
 /// Old requests forgotten in one go, so that nobody waits long behind it.
 const FORGOTTEN_AT_ONCE: i64 = 5_000;

@@ -84,7 +84,7 @@ async fn what_was_there_before_is_looked_through() {
     let data = folder.path().to_owned();
     let config = Config { data, registration: Registration::Open, ..Config::default() };
     let services = app::open(config, Purpose::Serving).await.unwrap().services;
-    let ann = person(&services, "ann").await;
+    let (ann, bob) = (person(&services, "ann").await, person(&services, "bob").await);
     let open = NewRoom { creator: Some(ann.clone()), preset: Preset::Public, ..NewRoom::default() };
     let room = services.rooms.create(open).await.unwrap();
     let request = |number: usize| Request {
@@ -105,14 +105,15 @@ async fn what_was_there_before_is_looked_through() {
     let asker = Asker { user_id: ann.clone(), device_id: "D".into() };
     let told = async || {
         let event = services.rooms.event(&asker, &room, &root).await.unwrap();
-        event.json.get().contains("\"count\":450")
+        let (found, _) = services.rooms.find_people(&bob, "ann", 10).await.unwrap();
+        (event.json.get().contains("\"count\":450"), found.len())
     };
-    assert!(told().await);
+    assert_eq!(told().await, (true, 1));
     let forget = services.ground.store.write::<(), StoreError>(|tx| Box::pin(tx.forget_walks()));
     forget.await.unwrap();
-    assert!(!told().await);
+    assert_eq!(told().await, (false, 0));
     services.rooms.catch_up().await.unwrap();
-    assert!(told().await);
+    assert_eq!(told().await, (true, 1));
     let before = services.ground.store.writer_counts().transactions;
     services.rooms.catch_up().await.unwrap();
     assert_eq!(services.ground.store.writer_counts().transactions, before, "it is done once");

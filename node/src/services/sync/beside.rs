@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ruma::{OwnedUserId, UserId};
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 
 use super::{
     super::{
@@ -173,9 +173,7 @@ impl Building<'_> {
 pub(super) fn shown_data(items: &[DataItem], filter: &EventFilter) -> Result<Events, Error> {
     let mut events = Vec::new();
     for item in items.iter().filter(|item| filter.takes_type(&item.kind)) {
-        let kind = serde_json::to_string(&item.kind).map_err(Error::internal)?;
-        let json = format!("{{\"type\":{kind},\"content\":{}}}", item.content);
-        events.push(RawValue::from_string(json).map_err(Error::internal)?);
+        events.push(item.event().map_err(Error::internal)?);
     }
     Ok(Events { events })
 }

@@ -20,3 +20,17 @@ CREATE INDEX relations_room ON relations (room_no, rel_type, position);
 -- that never end follow the stream.
 CREATE TABLE walks (name TEXT PRIMARY KEY, reached BIGINT NOT NULL, goal BIGINT);
 INSERT INTO walks (name, reached, goal) SELECT 'relations', 0, coalesce(max(event_no), 0) FROM events;
+
+-- Whether anybody may come into a room or read it, so that its people are found by all.
+ALTER TABLE rooms ADD COLUMN open BIGINT NOT NULL DEFAULT 0;
+CREATE INDEX rooms_open ON rooms (room_no) WHERE open = 1;
+INSERT INTO walks (name, reached, goal) SELECT 'open_rooms', 0, coalesce(max(room_no), 0) FROM rooms;
+
+-- Under which names people are looked for: `folded` holds id and name in small letters.
+CREATE TABLE names (
+    user_id TEXT PRIMARY KEY,
+    folded TEXT NOT NULL,
+    name TEXT,
+    avatar_url TEXT
+);
+INSERT INTO walks (name, reached, goal) SELECT 'names', 0, coalesce(max(event_no), 0) FROM events;

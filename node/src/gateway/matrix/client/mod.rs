@@ -5,6 +5,7 @@ mod backups;
 mod directory;
 mod keys;
 mod media;
+mod near;
 mod node;
 mod people;
 mod push;
@@ -29,6 +30,7 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
         people::routes(),
         directory::routes(),
         media::routes(),
+        near::routes(),
     ]
     .concat()
 }

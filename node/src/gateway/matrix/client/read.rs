@@ -199,7 +199,7 @@ struct ContextJson {
     end: String,
 }
 
-fn only_json(events: Vec<Rendered>) -> Vec<Box<RawValue>> {
+pub(super) fn only_json(events: Vec<Rendered>) -> Vec<Box<RawValue>> {
     events.into_iter().map(|it| it.json).collect()
 }
 
