@@ -33,6 +33,7 @@ mod push;
 mod relations;
 mod rooms;
 mod serve;
+mod spaces;
 mod stage;
 mod sync;
 mod talk;

@@ -17,6 +17,8 @@ use crate::services::accounts::Session;
 pub enum Access {
     /// Anybody.
     Public,
+    /// Anybody; whoever shows a token is known by it.
+    Perhaps,
     /// Whoever is signed in, guests too.
     Account,
     /// Whoever is signed in with a role of at least this.

@@ -3,7 +3,8 @@
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
-/// The migrations in order; one text for both engines. They only go forward and are never edited.
+/// The migrations in order; one text for both engines, but for what stands between `{only ENGINE}` and
+/// `{end}`. They only go forward and are never edited.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "ground", include_str!("migrations/0001_ground.sql")),
     (2, "graph", include_str!("migrations/0002_graph.sql")),
@@ -41,7 +42,8 @@ pub(super) fn migrator(postgres: bool) -> Migrator {
         [("{bytes}", "BLOB"), ("{compact}", "WITHOUT ROWID")]
     };
     let migrations = MIGRATIONS.iter().map(|(version, name, text)| {
-        let sql = words.iter().fold((*text).to_owned(), |sql, (word, put)| sql.replace(word, put));
+        let text = own_part(text, if postgres { "postgres" } else { "sqlite" });
+        let sql = words.iter().fold(text, |sql, (word, put)| sql.replace(word, put));
         Migration::new(
             *version,
             (*name).into(),
@@ -51,6 +53,20 @@ pub(super) fn migrator(postgres: bool) -> Migrator {
         )
     });
     Migrator::with_migrations(migrations.collect())
+}
+
+/// The text of a migration without what is for the other engine only.
+fn own_part(text: &str, engine: &str) -> String {
+    let mut own = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, marked)) = rest.split_once("{only ") {
+        own += before;
+        let (name, marked) = marked.split_once('}').unwrap_or((marked, ""));
+        let (part, after) = marked.split_once("{end}").unwrap_or((marked, ""));
+        own += if name == engine { part } else { "" };
+        rest = after;
+    }
+    own + rest
 }
 
 /// What an engine's error code means to a caller.
@@ -98,6 +114,17 @@ fn meaning(code: &str) -> Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_engine_reads_what_is_for_both_and_for_itself() {
+        let text = "a {only sqlite}b{end} c {only postgres}d{end} e";
+        assert_eq!(own_part(text, "sqlite"), "a b c  e");
+        assert_eq!(own_part(text, "postgres"), "a  c d e");
+        assert_eq!(own_part("all of it", "sqlite"), "all of it");
+        for (_, name, text) in MIGRATIONS {
+            assert_eq!(text.matches("{only ").count(), text.matches("{end}").count(), "{name}");
+        }
+    }
 
     #[test]
     fn only_a_full_disk_is_called_full() {

@@ -96,6 +96,14 @@ pub enum Stretch {
 
 /// Rows of one question; whoever asks for all goes on behind the last.
 const PAGE: i64 = 5_000;
+const COLUMNS_SINCE: &str = "SELECT e.event_no, e.event_id, e.room_no, e.position, e.verdict, e.state_before, \
+    e.state_after, e.room_before, e.room_after, e.redacted_by, e.pdu, r.version FROM events e JOIN rooms r ON r.room_no = e.room_no \
+    WHERE e.room_no = $1 AND (e.sent_ms, e.event_no) > ($2, $3) AND +e.position <= $4 \
+    AND e.verdict = 0 ORDER BY e.sent_ms ASC, e.event_no ASC LIMIT $5";
+const COLUMNS_BEFORE: &str = "SELECT e.event_no, e.event_id, e.room_no, e.position, e.verdict, e.state_before, \
+    e.state_after, e.room_before, e.room_after, e.redacted_by, e.pdu, r.version FROM events e JOIN rooms r ON r.room_no = e.room_no \
+    WHERE e.room_no = $1 AND (e.sent_ms, e.event_no) < ($2, $3) AND +e.position <= $4 \
+    AND e.verdict = 0 ORDER BY e.sent_ms DESC, e.event_no DESC LIMIT $5";
 
 impl Stretch {
     /// What is left of it when it was followed to a place: up to there going back, from there on
@@ -177,6 +185,23 @@ pub async fn numbered(
 ) -> Result<Vec<StoredEvent>, StoreError> {
     let query = from.conn().0.query(COLUMNS_NUMBERED).bind(behind).bind(limit);
     query.all().await?.iter().map(read).collect()
+}
+
+/// The events of a room's timeline nearest to a time, up to a position: those sent then or later, the
+/// first of them first, or those sent then or before, the last first. `beside` is the one that was
+/// found before, as its time and number.
+pub async fn nearest(
+    from: &mut impl Reads,
+    room_no: i64,
+    back: bool,
+    beside: (i64, i64),
+    upto: i64,
+    limit: i64,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let sql = if back { COLUMNS_BEFORE } else { COLUMNS_SINCE };
+    let (sent_ms, number) = beside;
+    let query = from.conn().0.query(sql).bind(room_no).bind(sent_ms).bind(number);
+    query.bind(upto).bind(limit).all().await?.iter().map(read).collect()
 }
 
 /// The events of these ids in their order; unknown ones are left out.
@@ -327,8 +352,8 @@ impl Tx {
             Verdict::Rejected => 2,
         };
         let sql = "INSERT INTO events (event_no, event_id, room_no, position, verdict, kind, state_key, sender, \
-                   state_before, state_after, room_before, room_after, pdu) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+                   state_before, state_after, room_before, room_after, pdu, sent_ms) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
         let roots = stored.roots;
         let unlike = |room: NodeId, event: NodeId| (room != event).then(|| room.0.to_vec());
         self.query(sql)
@@ -345,6 +370,7 @@ impl Tx {
             .bind(roots.and_then(|it| unlike(it.room_before, it.state_before)))
             .bind(roots.and_then(|it| unlike(it.room_after, it.state_after)))
             .bind(event.json())
+            .bind(stored.sent_ms())
             .run()
             .await?;
         self.relate(stored).await

@@ -487,6 +487,12 @@ impl Tx {
         if added == 0 { Err(StoreError::Taken) } else { Ok(()) }
     }
 
+    /// Lets all names of a room name another one.
+    pub async fn move_aliases(&mut self, from: i64, to: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE aliases SET room_no = $2 WHERE room_no = $1";
+        self.query(sql).bind(from).bind(to).run().await.map(drop)
+    }
+
     /// Takes a name away; false where nothing has it.
     pub async fn remove_alias(&mut self, alias: &RoomAliasId) -> Result<bool, StoreError> {
         let sql = "DELETE FROM aliases WHERE alias = $1";

@@ -195,6 +195,11 @@ fn rooms() -> Vec<Row> {
         post("/rooms/{room_id}/ban", "<room>", r#"{"user_id":"<bob>","reason":"r"}"#),
         post("/rooms/{room_id}/unban", "<banned>", r#"{"user_id":"<bob>","reason":"r"}"#),
         post("/rooms/{room_id}/forget", "<left>", "{}").anyones(),
+        post(
+            "/rooms/{room_id}/upgrade",
+            "<room>",
+            r#"{"new_version":"12","additional_creators":["<bob>"]}"#,
+        ),
         get("/joined_rooms", ""),
     ]
 }
@@ -218,6 +223,8 @@ fn reading() -> Vec<Row> {
         get("/rooms/{room_id}/state", "<room>"),
         get("/rooms/{room_id}/state/{event_type}/{state_key}", "<room> m.room.member <alice>"),
         get("/rooms/{room_id}/initialSync", "<room>"),
+        get(&format!("{ONE}/timestamp_to_event"), "<room>").query("ts=1&dir=f"),
+        get(&format!("{ONE}/hierarchy"), "<room>").query("suggested_only=true&limit=5&max_depth=2"),
         get("/rooms/{room_id}/members", "<room>").query("membership=join&at=<since>"),
         get("/rooms/{room_id}/joined_members", "<room>"),
         get("/sync", "")
@@ -297,6 +304,7 @@ fn finding() -> Vec<Row> {
         put("/directory/room/{room_alias}", "<new_alias>", r#"{"room_id":"<room>"}"#),
         delete("/directory/room/{room_alias}", "<alias>", ""),
         get("/rooms/{room_id}/aliases", "<room>"),
+        get("/_matrix/client/v1/room_summary/{room_id_or_alias}", "<open>").query("via=a.test").nobody(),
     ]
 }
 

@@ -75,7 +75,9 @@ impl Rooms {
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    let mut room = begin(&ground, tx, &creator, &new).await?;
+                    let version = new.version.unwrap_or(RoomVersion::DEFAULT);
+                    let room_id = fresh_id(&ground, version)?;
+                    let mut room = begin(&ground, tx, &creator, &new, room_id).await?;
                     for saying in first_state(&creator, &new, alias.as_deref(), &room)? {
                         append::append(&ground, tx, &mut room, &creator, saying)
                             .await
@@ -133,19 +135,35 @@ fn check(new: &NewRoom) -> Result<(), Error> {
 }
 
 /// What the room's own rules refuse is the fault of how the room was asked for.
-fn own_rules(error: Error) -> Error {
+pub(super) fn own_rules(error: Error) -> Error {
     match error {
         Error::Forbidden(why) => Error::RoomState(why),
         other => other,
     }
 }
 
+/// The id of a new room, where its rules let it be chosen.
+pub(super) fn fresh_id(
+    ground: &Ground,
+    version: RoomVersion,
+) -> Result<Option<OwnedRoomId>, Error> {
+    match version {
+        RoomVersion::V12 => Ok(None),
+        RoomVersion::V10 | RoomVersion::V11 => {
+            let name = ground.clock.random_name(18);
+            let id = RoomId::parse(format!("!{name}:{}", ground.server_name));
+            id.map(Some).map_err(Error::internal)
+        }
+    }
+}
+
 /// The create event, the room's row and the creator's joining.
-async fn begin(
+pub(super) async fn begin(
     ground: &Ground,
     tx: &mut Tx,
     creator: &UserId,
     new: &NewRoom,
+    room_id: Option<OwnedRoomId>,
 ) -> Result<RoomRow, Error> {
     let version = new.version.unwrap_or(RoomVersion::DEFAULT);
     let mut create = new.creation_content.clone();
@@ -157,16 +175,6 @@ async fn begin(
     if version == RoomVersion::V12 && new.preset == Preset::TrustedPrivate {
         add_creators(&mut create, &new.invite);
     }
-    let room_id = match version {
-        RoomVersion::V12 => None,
-        RoomVersion::V10 | RoomVersion::V11 => {
-            let name = ground.clock.random_name(18);
-            Some(
-                RoomId::parse(format!("!{name}:{}", ground.server_name))
-                    .map_err(Error::internal)?,
-            )
-        }
-    };
     let kind = create.get("type").and_then(Value::as_str).map(str::to_owned);
     let draft = Draft {
         kind: TimelineEventType::RoomCreate,

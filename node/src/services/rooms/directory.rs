@@ -5,7 +5,7 @@ use ruma::{
     events::StateEventType,
 };
 use serde_json::{Value, value::RawValue};
-use wayside_federation::{auth, state::StateKey};
+use wayside_federation::{auth, state::StateKey, version::RoomVersion};
 
 use super::{
     super::Error, Rooms, append::needed, create::name_room, joined_room, membership::text_of,
@@ -78,6 +78,12 @@ pub struct Listed {
     pub guests_can_join: bool,
     /// What the room says of itself as a world, as it stands there.
     pub world: Option<Value>,
+    /// Which rules it follows.
+    pub version: RoomVersion,
+    /// How what is said there is encrypted, if it is.
+    pub encryption: Option<String>,
+    /// The rooms whose members may come, where it is restricted to those.
+    pub allowed: Vec<OwnedRoomId>,
 }
 
 /// The type of rooms that are worlds, and of the state that says what they show (MSC3815).
@@ -87,6 +93,8 @@ pub const WORLD: &str = "org.matrix.msc3815.world";
 const LOOKED_AT: i64 = 1_000;
 /// Other aliases of one room that are looked at.
 const ALIASES: usize = 100;
+/// Other rooms whose members are let in that are looked at.
+const ALLOWED: usize = 100;
 
 impl Rooms {
     /// The room that a name or id stands for.
@@ -358,16 +366,38 @@ pub(super) fn claimed_aliases(content: &RawValue) -> Vec<String> {
 }
 
 async fn may_set_alias(from: &mut impl Reads, room: &RoomRow, by: &UserId) -> Result<bool, Error> {
+    may_set(from, room, by, "m.room.canonical_alias").await
+}
+
+/// Whether somebody who is in a room has the power to set that kind of its state.
+pub(super) async fn may_set(
+    from: &mut impl Reads,
+    room: &RoomRow,
+    by: &UserId,
+    kind: &str,
+) -> Result<bool, Error> {
     let create = StateKey::new(StateEventType::RoomCreate, "");
     let levels = StateKey::new(StateEventType::RoomPowerLevels, "");
     let held = needed(from, room, vec![create.clone(), levels.clone()]).await?;
     let Some(create) = held.get(&create) else { return Ok(false) };
     let levels =
         auth::power_levels(room.version, &create.event, held.get(&levels).map(|it| &it.event));
-    Ok(levels.user(by) >= levels.event(&"m.room.canonical_alias".into(), true))
+    Ok(levels.user(by) >= levels.event(&kind.into(), true))
 }
 
-async fn listed(snapshot: &mut Snapshot, room: RoomRow) -> Result<Listed, Error> {
+/// The rooms whose members a room lets in, by its rule for joining (room version 8 on).
+fn allowed(rules: &RawValue) -> Vec<OwnedRoomId> {
+    let rules: Value = serde_json::from_str(rules.get()).unwrap_or_default();
+    if !matches!(rules["join_rule"].as_str(), Some("restricted" | "knock_restricted")) {
+        return Vec::new();
+    }
+    let entries = rules["allow"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let by_room = |entry: &&Value| entry["type"].as_str() == Some("m.room_membership");
+    let named = entries.iter().take(ALLOWED).filter(by_room);
+    named.filter_map(|entry| RoomId::parse(entry["room_id"].as_str()?).ok()).collect()
+}
+
+pub(super) async fn listed(snapshot: &mut Snapshot, room: RoomRow) -> Result<Listed, Error> {
     let key = |kind: StateEventType| StateKey::new(kind, "");
     let world = key(WORLD.into());
     let keys = vec![
@@ -379,6 +409,7 @@ async fn listed(snapshot: &mut Snapshot, room: RoomRow) -> Result<Listed, Error>
         key(StateEventType::RoomJoinRules),
         key(StateEventType::RoomHistoryVisibility),
         key(StateEventType::RoomGuestAccess),
+        key(StateEventType::RoomEncryption),
     ];
     let held = needed(snapshot, &room, keys).await?;
     let text = |kind: StateEventType, name: &str| {
@@ -386,7 +417,11 @@ async fn listed(snapshot: &mut Snapshot, room: RoomRow) -> Result<Listed, Error>
     };
     let visibility = text(StateEventType::RoomHistoryVisibility, "history_visibility");
     let guests = text(StateEventType::RoomGuestAccess, "guest_access");
+    let rules = held.get(&key(StateEventType::RoomJoinRules));
     Ok(Listed {
+        version: room.version,
+        encryption: text(StateEventType::RoomEncryption, "algorithm"),
+        allowed: rules.map(|it| allowed(it.event.content())).unwrap_or_default(),
         name: text(StateEventType::RoomName, "name"),
         topic: text(StateEventType::RoomTopic, "topic"),
         avatar_url: text(StateEventType::RoomAvatar, "url"),

@@ -120,14 +120,27 @@ fn client_json(event: &Event, under_room: bool, unsigned: Unsigned<'_>) -> Strin
 /// The form of state shown to those who are not in the room (client-server API, stripped state).
 #[must_use]
 pub fn stripped(event: &Event) -> Box<RawValue> {
+    raw(stripped_json(event, None))
+}
+
+/// The same with the time at which it was set, as a tree of spaces shows its children.
+#[must_use]
+pub fn stripped_child(event: &Event) -> Box<RawValue> {
+    raw(stripped_json(event, Some(event.origin_server_ts().get().into())))
+}
+
+fn stripped_json(event: &Event, sent_ms: Option<u64>) -> String {
     let mut json = String::with_capacity(event.content().get().len() + 200);
     json.push('{');
     field(&mut json, "content", event.content().get());
+    if let Some(sent_ms) = sent_ms {
+        field(&mut json, "origin_server_ts", &sent_ms.to_string());
+    }
     text(&mut json, "sender", event.sender().as_str());
     text(&mut json, "state_key", event.state_key().unwrap_or_default());
     text(&mut json, "type", &event.kind().to_string());
     json.push('}');
-    raw(json)
+    json
 }
 
 /// The content; in a redaction of before room version 11 with the event that it names, where newer

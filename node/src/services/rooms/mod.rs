@@ -14,6 +14,8 @@ mod membership;
 mod near;
 mod read;
 pub mod related;
+mod spaces;
+mod upgrade;
 pub mod view;
 
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub use self::{
     near::Shared,
     read::{Around, MembersAsked, Page, PageAsked},
     related::{DEPTH, Listing, RelationsAsked, ThreadsAsked},
+    spaces::{Branch, Summary, TreeAsked, TreePage},
+    upgrade::Upgrade,
     view::{Asker, Rendered},
 };
 use super::{Error, Ground};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use ruma::{
-    EventId, OwnedUserId, RoomId,
+    EventId, OwnedEventId, OwnedUserId, RoomId,
     events::{StateEventType, TimelineEventType},
 };
 use serde_json::{Value, value::RawValue};
@@ -83,6 +83,8 @@ pub struct MembersAsked {
 
 /// How many times a page is looked for where a filter or the room's rules take much away.
 const LOOKS: usize = 8;
+/// Events near a time that are looked at together.
+const NEAR: i64 = 50;
 
 impl Rooms {
     /// One event.
@@ -208,6 +210,33 @@ impl Rooms {
             start,
             end,
         })
+    }
+
+    /// The event of a room nearest to a time that the asker may see: sent then or later, or going
+    /// back, then or before. Gives its id and when it was sent.
+    pub async fn nearest(
+        &self,
+        asker: &Asker,
+        room_id: &RoomId,
+        at_ms: i64,
+        back: bool,
+    ) -> Result<(OwnedEventId, i64), Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let (room, reach) = self.readable(&mut snapshot, asker, room_id).await?;
+        let upto = self.newest_seen(&mut snapshot, asker, &room, reach).await?;
+        let ignored = Ignored::of(&mut snapshot, &asker.user_id).await?;
+        let mut beside = (at_ms, if back { i64::MAX } else { i64::MIN });
+        for _ in 0..LOOKS {
+            let found =
+                events::nearest(&mut snapshot, room.room_no, back, beside, upto, NEAR).await?;
+            let Some(last) = found.last() else { break };
+            beside = (last.sent_ms(), last.event_no.0);
+            let seen = view::visible(&mut snapshot, asker, reach, found).await?;
+            if let Some(first) = ignored.heard(seen).first() {
+                return Ok((first.event.id().to_owned(), first.sent_ms()));
+            }
+        }
+        Err(Error::NotFound("there is no such event, or none that you may see".to_owned()))
     }
 
     /// The whole state: of now for those inside, of when they left for those who left.

@@ -34,3 +34,13 @@ CREATE TABLE names (
     avatar_url TEXT
 );
 INSERT INTO walks (name, reached, goal) SELECT 'names', 0, coalesce(max(event_no), 0) FROM events;
+
+-- When each event was sent by its sender's clock: the event nearest to a time is looked for by that.
+ALTER TABLE events ADD COLUMN sent_ms BIGINT NOT NULL DEFAULT 0;
+{only sqlite}
+UPDATE events SET sent_ms = coalesce(CAST(json_extract(pdu, '$.origin_server_ts') AS BIGINT), 0);
+{end}
+{only postgres}
+UPDATE events SET sent_ms = coalesce(CAST(CAST(pdu AS JSON) ->> 'origin_server_ts' AS BIGINT), 0);
+{end}
+CREATE INDEX events_sent ON events (room_no, sent_ms, event_no);

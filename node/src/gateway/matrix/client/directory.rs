@@ -155,7 +155,7 @@ fn place_text(place: DirectoryPlace) -> Option<String> {
 
 fn page(found: DirectoryPage) -> Reply {
     let mut body = json!({
-        "chunk": found.rooms.into_iter().map(listed).collect::<Vec<_>>(),
+        "chunk": found.rooms.into_iter().map(listed).map(Value::Object).collect::<Vec<_>>(),
         "total_room_count_estimate": found.all,
     });
     if let Some(token) = found.next.and_then(place_text) {
@@ -167,7 +167,7 @@ fn page(found: DirectoryPage) -> Reply {
     reply(&body)
 }
 
-fn listed(room: Listed) -> Value {
+pub(super) fn listed(room: Listed) -> Map<String, Value> {
     let mut body = Map::new();
     body.insert("room_id".to_owned(), room.room_id.as_str().into());
     body.insert("num_joined_members".to_owned(), room.joined.into());
@@ -186,7 +186,7 @@ fn listed(room: Listed) -> Value {
             body.insert(name.to_owned(), text.into());
         }
     }
-    Value::Object(body)
+    body
 }
 
 #[cfg(test)]

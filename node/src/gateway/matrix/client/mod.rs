@@ -12,6 +12,7 @@ mod push;
 mod read;
 mod relations;
 mod rooms;
+mod spaces;
 mod sync;
 
 use crate::gateway::table::Route;
@@ -29,6 +30,7 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
         push::routes(),
         people::routes(),
         directory::routes(),
+        spaces::routes(),
         media::routes(),
         near::routes(),
     ]

@@ -9,7 +9,7 @@ use ruma::{
             context::get_context,
             membership::{get_member_events, joined_members},
             message::get_message_events,
-            room::get_room_event,
+            room::{get_event_by_timestamp, get_room_event},
             state::{get_state_event_for_key, get_state_events},
         },
     },
@@ -35,6 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::matrix(Access::Account, Rate::Read, event),
         Route::matrix(Access::Account, Rate::Read, messages),
         Route::matrix(Access::Account, Rate::Read, context),
+        Route::matrix(Access::Account, Rate::Read, nearest),
         Route::matrix(Access::Account, Rate::Read, state),
         Route::matrix(Access::Account, Rate::Read, state_event),
         Route::matrix(Access::Account, Rate::Read, members),
@@ -93,6 +94,15 @@ async fn context(asked: Asked<get_context::v3::Request>) -> Result<Reply, Fault>
         start: page_token(around.start),
         end: page_token(around.end),
     })
+}
+
+async fn nearest(asked: Asked<get_event_by_timestamp::v1::Request>) -> Result<Reply, Fault> {
+    let (who, body) = (asker(&asked)?, &asked.body);
+    let at_ms = i64::try_from(u64::from(body.ts.get())).unwrap_or(i64::MAX);
+    let back = body.dir == Direction::Backward;
+    let rooms = &asked.app.services.rooms;
+    let (event_id, sent_ms) = rooms.nearest(&who, &body.room_id, at_ms, back).await?;
+    Ok(reply(&json!({ "event_id": event_id, "origin_server_ts": sent_ms })))
 }
 
 /// How many events a page may have, within this node's bounds.

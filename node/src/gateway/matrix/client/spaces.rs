@@ -1,0 +1,108 @@
+//! Rooms seen from outside, the trees of spaces, and moving a room to newer rules.
+
+use ruma::{
+    UInt,
+    api::client::{
+        room::{get_summary, upgrade_room},
+        space::get_hierarchy,
+    },
+};
+use serde::Serialize;
+use serde_json::{Map, Value, json, value::RawValue};
+use wayside_federation::version::RoomVersion;
+use wayside_specs::Role;
+
+use super::{directory::listed, read::text};
+use crate::{
+    gateway::{
+        fault::Fault,
+        table::{Access, Asked, Rate, Reply, Route, json as reply},
+    },
+    services::{
+        Error,
+        rooms::{Listed, TreeAsked, Upgrade},
+    },
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::matrix(Access::Perhaps, Rate::Read, summary),
+        Route::matrix(Access::Account, Rate::Read, hierarchy),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Write, upgrade),
+    ]
+}
+
+/// Rooms of a page where the client names no number, and the most it gets.
+const PAGE: (usize, usize) = (20, 50);
+
+async fn summary(asked: Asked<get_summary::v1::Request>) -> Result<Reply, Fault> {
+    let rooms = &asked.app.services.rooms;
+    let asker = asked.session().ok().map(|session| &*session.user_id);
+    let room_id = rooms.resolve(&asked.body.room_id_or_alias).await?;
+    let found = rooms.summary(&room_id, asker).await?;
+    let mut body = summed(found.listed);
+    if let Some(standing) = found.standing {
+        body.insert("membership".to_owned(), standing.as_str().into());
+    }
+    Ok(reply(&Value::Object(body)))
+}
+
+/// What the directory would say of a room, and what a client wants to know before it joins.
+fn summed(room: Listed) -> Map<String, Value> {
+    let (version, encryption) = (room.version.as_str(), room.encryption.clone());
+    let allowed = room.allowed.clone();
+    let mut body = listed(room);
+    body.insert("room_version".to_owned(), version.into());
+    if let Some(encryption) = encryption {
+        body.insert("encryption".to_owned(), encryption.into());
+    }
+    if !allowed.is_empty() {
+        body.insert("allowed_room_ids".to_owned(), json!(allowed));
+    }
+    body
+}
+
+async fn hierarchy(asked: Asked<get_hierarchy::v1::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let number = |wanted: UInt| usize::try_from(u64::from(wanted)).unwrap_or(usize::MAX);
+    if body.limit.is_some_and(|limit| limit == UInt::MIN) {
+        return Err(Fault::BadParameter("limit is greater than zero".to_owned()));
+    }
+    let wanted = TreeAsked {
+        suggested_only: body.suggested_only,
+        depth: body.max_depth.map_or(usize::MAX, number),
+        limit: body.limit.map_or(PAGE.0, number).min(PAGE.1),
+        from: body.from.clone(),
+    };
+    let asker = &asked.session()?.user_id;
+    let page = asked.app.services.rooms.tree(&body.room_id, asker, &wanted).await?;
+    let rooms = page
+        .rooms
+        .into_iter()
+        .map(|branch| BranchJson { room: summed(branch.listed), children_state: branch.children });
+    text(&TreeJson { rooms: rooms.collect(), next_batch: page.next })
+}
+
+#[derive(Serialize)]
+struct TreeJson {
+    rooms: Vec<BranchJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_batch: Option<String>,
+}
+
+#[derive(Serialize)]
+struct BranchJson {
+    #[serde(flatten)]
+    room: Map<String, Value>,
+    children_state: Vec<Box<RawValue>>,
+}
+
+async fn upgrade(asked: Asked<upgrade_room::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let version = RoomVersion::parse(body.new_version.as_str());
+    let version = version.ok_or_else(|| Error::RoomVersion(body.new_version.to_string()))?;
+    let wanted = Upgrade { version, creators: body.additional_creators.clone() };
+    let by = &asked.session()?.user_id;
+    let room_id = asked.app.services.rooms.upgrade(&body.room_id, by, wanted).await?;
+    Ok(reply(&json!({ "replacement_room": room_id })))
+}
