@@ -43,6 +43,7 @@ use crate::{
         live::{Live, Moment},
         push::Push,
         rooms::Rooms,
+        search::Search,
         social::Social,
         sync::Sync,
         worlds::Worlds,
@@ -137,6 +138,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     let services = Services {
         affairs: Affairs::new(ground.clone(), accounts.clone(), rooms.clone(), social.clone()),
         accounts,
+        search: Arc::new(Search::new(ground.clone())),
         rooms,
         social,
         encryption: Encryption::new(ground.clone()),
@@ -240,6 +242,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let commits = ground.store.bus().listen();
     duty(&tasks, "counting unread events", services.push.clone().follow(commits));
     duty(&tasks, "showing what is said in worlds", services.worlds.clone().follow());
+    duty(&tasks, "indexing what is said", services.search.clone().follow());
     duty(&tasks, "keeping where people stand", services.worlds.clone().remember(stood));
     let lan = lan_address();
     let certificates = Arc::new(certificates_of(&ground, lan)?);

@@ -32,6 +32,7 @@ mod pictures;
 mod push;
 mod relations;
 mod rooms;
+mod search;
 mod serve;
 mod spaces;
 mod stage;

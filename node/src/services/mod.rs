@@ -14,6 +14,7 @@ mod ground;
 pub mod live;
 pub mod push;
 pub mod rooms;
+pub mod search;
 pub mod social;
 pub mod sync;
 pub mod worlds;
@@ -22,7 +23,8 @@ use std::sync::Arc;
 
 use self::{
     accounts::Accounts, affairs::Affairs, bodies::Bodies, content::Content, encryption::Encryption,
-    live::Live, push::Push, rooms::Rooms, social::Social, sync::Sync, worlds::Worlds,
+    live::Live, push::Push, rooms::Rooms, search::Search, social::Social, sync::Sync,
+    worlds::Worlds,
 };
 pub use self::{error::Error, ground::Ground};
 use crate::instances::Instances;
@@ -35,6 +37,8 @@ pub struct Services {
     pub accounts: Arc<Accounts>,
     /// Rooms.
     pub rooms: Arc<Rooms>,
+    /// Finding what was said.
+    pub search: Arc<Search>,
     /// People.
     pub social: Arc<Social>,
     /// What concerns a person everywhere.

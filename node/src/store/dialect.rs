@@ -29,6 +29,26 @@ pub(super) const END_SESSION: &str = "SELECT CAST(pg_terminate_backend(pid) AS T
                                       FROM pg_stat_activity \
                                       WHERE pid = $1 AND CAST(backend_start AS TEXT) = $2";
 
+/// The newest events that fit a question of SQLite's full-text search, and how well each does in
+/// millionths. Of words that many hold, no more are read than are asked for.
+pub(super) const SQLITE_WORDS: &str = "SELECT rowid, CAST(bm25(words, 1.0, 1.0, 1.0, 0.0) * -1000000 AS BIGINT) \
+                                       FROM words WHERE words MATCH $1 AND rowid <= $2 \
+                                       ORDER BY rowid DESC LIMIT $3";
+
+/// The same for PostgreSQL's, where the second question is the first without the rooms.
+pub(super) const POSTGRES_WORDS: &str = "SELECT event_no, CAST(ts_rank(words, CAST($2 AS TSQUERY)) * 1000000 AS BIGINT) \
+                                         FROM words WHERE words @@ CAST($1 AS TSQUERY) AND event_no <= $3 \
+                                         ORDER BY event_no DESC LIMIT $4";
+
+/// Takes an emptied event out of the index of words.
+pub(super) const fn forget_words(postgres: bool) -> &'static str {
+    if postgres {
+        "DELETE FROM words WHERE event_no = (SELECT event_no FROM events WHERE event_id = $1 AND redacted_by IS NOT NULL)"
+    } else {
+        "DELETE FROM words WHERE rowid = (SELECT event_no FROM events WHERE event_id = $1 AND redacted_by IS NOT NULL)"
+    }
+}
+
 /// What begins a group of writes on each engine.
 pub(super) const fn begin(postgres: bool) -> &'static str {
     if postgres { "BEGIN" } else { "BEGIN IMMEDIATE" }

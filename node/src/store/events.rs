@@ -177,6 +177,12 @@ pub async fn at(
     Ok(found)
 }
 
+/// The number of the newest event; 0 before the first.
+pub async fn last_number(from: &mut impl Reads) -> Result<i64, StoreError> {
+    let row = from.conn().0.query("SELECT coalesce(max(event_no), 0) FROM events").one().await?;
+    row.ok_or(StoreError::Damaged("a maximum gave no row"))?.get(0)
+}
+
 /// All events behind a number, by their numbers, at most `limit`.
 pub async fn numbered(
     from: &mut impl Reads,

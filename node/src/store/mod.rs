@@ -29,6 +29,7 @@ mod text;
 pub mod unread;
 mod wal;
 pub mod walks;
+pub mod words;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};

@@ -223,6 +223,13 @@ fn reading() -> Vec<Row> {
         get("/rooms/{room_id}/state", "<room>"),
         get("/rooms/{room_id}/state/{event_type}/{state_key}", "<room> m.room.member <alice>"),
         get("/rooms/{room_id}/initialSync", "<room>"),
+        post(
+            "/search",
+            "",
+            r#"{"search_categories":{"room_events":{"search_term":"secret","keys":["content.body"],"order_by":"recent",
+               "filter":{"limit":3,"rooms":["<room>"]},"include_state":true,"groupings":{"group_by":[{"key":"room_id"}]},
+               "event_context":{"before_limit":1,"after_limit":1,"include_profile":true}}}}"#,
+        ),
         get(&format!("{ONE}/timestamp_to_event"), "<room>").query("ts=1&dir=f"),
         get(&format!("{ONE}/hierarchy"), "<room>").query("suggested_only=true&limit=5&max_depth=2"),
         get("/rooms/{room_id}/members", "<room>").query("membership=join&at=<since>"),

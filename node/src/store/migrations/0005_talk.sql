@@ -44,3 +44,16 @@ UPDATE events SET sent_ms = coalesce(CAST(json_extract(pdu, '$.origin_server_ts'
 UPDATE events SET sent_ms = coalesce(CAST(CAST(pdu AS JSON) ->> 'origin_server_ts' AS BIGINT), 0);
 {end}
 CREATE INDEX events_sent ON events (room_no, sent_ms, event_no);
+
+-- The words of what was said, by the numbers of the events, and in which room: for each engine in the
+-- form that its full-text search wants.
+{only sqlite}
+CREATE VIRTUAL TABLE words USING fts5(
+    body, name, topic, room, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 0'
+);
+{end}
+{only postgres}
+CREATE TABLE words (event_no BIGINT PRIMARY KEY, words TSVECTOR NOT NULL);
+CREATE INDEX words_found ON words USING GIN (words);
+{end}
+INSERT INTO walks (name, reached, goal) VALUES ('words', 0, NULL);

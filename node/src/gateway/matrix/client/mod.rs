@@ -12,6 +12,7 @@ mod push;
 mod read;
 mod relations;
 mod rooms;
+mod search;
 mod spaces;
 mod sync;
 
@@ -31,6 +32,7 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
         people::routes(),
         directory::routes(),
         spaces::routes(),
+        search::routes(),
         media::routes(),
         near::routes(),
     ]
