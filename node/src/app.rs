@@ -42,6 +42,7 @@ use crate::{
         encryption::Encryption,
         live::{Live, Moment},
         push::Push,
+        reports::Reports,
         rooms::Rooms,
         search::Search,
         social::Social,
@@ -138,6 +139,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     let services = Services {
         affairs: Affairs::new(ground.clone(), accounts.clone(), rooms.clone(), social.clone()),
         accounts,
+        reports: Reports::new(ground.clone(), rooms.clone()),
         search: Arc::new(Search::new(ground.clone())),
         rooms,
         social,

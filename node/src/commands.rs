@@ -292,6 +292,32 @@ pub(crate) async fn room(config: Config, arguments: &ArgMatches) -> anyhow::Resu
     done
 }
 
+/// Lists what people have reported.
+pub(crate) async fn reports(config: Config) -> anyhow::Result<()> {
+    let inside = app::open(config, Purpose::Command).await?;
+    let services = &inside.services;
+    let done = list_reports(services).await;
+    services.ground.store.close().await;
+    done
+}
+
+async fn list_reports(services: &Services) -> anyhow::Result<()> {
+    let mut behind = 0;
+    loop {
+        let page = services.reports.page(behind, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        behind = last.report_no;
+        for report in &page {
+            let parts = [&report.user_id, &report.room_id, &report.event_id];
+            let subject: Vec<&str> = parts.into_iter().filter_map(Option::as_deref).collect();
+            // Reasons are the words of others: nothing in them moves the cursor of a terminal.
+            let reason = report.reason.escape_debug();
+            let (by, at) = (&report.reporter, report.reported_ms);
+            println!("{} {at} {by} reports {}: \"{reason}\"", report.report_no, subject.join(" "));
+        }
+    }
+}
+
 /// Sends bots to a world.
 pub(crate) async fn bots(given: &ArgMatches) -> anyhow::Result<()> {
     let optional = |name: &str| given.get_one::<String>(name).cloned();

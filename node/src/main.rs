@@ -53,6 +53,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
             "invite" => commands::invite(config, arguments).await,
             "room" => commands::room(config, arguments).await,
             "world" => commands::world(config, arguments).await,
+            "reports" => commands::reports(config).await,
             other => anyhow::bail!("there is no command {other}"),
         }
     });
@@ -99,6 +100,9 @@ fn command() -> Command {
                 ),
         ))
         .subcommand(with_settings(world_command()))
+        .subcommand(with_settings(
+            Command::new("reports").about("List what people have reported, the oldest first"),
+        ))
         .subcommand(bots_command())
         .subcommand(with_settings(
             Command::new("room")

@@ -84,3 +84,7 @@ pub const INSTANCE_PEOPLE: u16 = 1_000;
 pub const WORLD_REACH_MM: u64 = 16_777_000;
 /// Most letters of the description of a world, in bytes.
 pub const DESCRIPTION_BYTES: usize = 4_096;
+/// Longest reason of a report in bytes.
+pub const REASON_BYTES: usize = 4_096;
+/// Most reports of one person in 24 hours.
+pub const REPORTS_PER_DAY: i64 = 100;

@@ -3,6 +3,7 @@
 mod accounts;
 mod affairs;
 mod backups;
+mod beyond;
 mod bounds;
 mod certificates;
 mod client;

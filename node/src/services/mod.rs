@@ -13,6 +13,7 @@ pub mod filter;
 mod ground;
 pub mod live;
 pub mod push;
+pub mod reports;
 pub mod rooms;
 pub mod search;
 pub mod social;
@@ -23,8 +24,8 @@ use std::sync::Arc;
 
 use self::{
     accounts::Accounts, affairs::Affairs, bodies::Bodies, content::Content, encryption::Encryption,
-    live::Live, push::Push, rooms::Rooms, search::Search, social::Social, sync::Sync,
-    worlds::Worlds,
+    live::Live, push::Push, reports::Reports, rooms::Rooms, search::Search, social::Social,
+    sync::Sync, worlds::Worlds,
 };
 pub use self::{error::Error, ground::Ground};
 use crate::instances::Instances;
@@ -37,6 +38,8 @@ pub struct Services {
     pub accounts: Arc<Accounts>,
     /// Rooms.
     pub rooms: Arc<Rooms>,
+    /// What is reported to those who run the node.
+    pub reports: Reports,
     /// Finding what was said.
     pub search: Arc<Search>,
     /// People.

@@ -23,6 +23,7 @@ pub mod people;
 pub mod places;
 mod postgres;
 pub mod relations;
+pub mod reports;
 pub mod rooms;
 pub mod state;
 mod text;

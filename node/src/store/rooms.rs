@@ -173,6 +173,12 @@ pub async fn memberships_of(
     }
 }
 
+/// Whether somebody has ever had to do with a room of this node.
+pub async fn has_been_here(from: &mut impl Reads, user_id: &UserId) -> Result<bool, StoreError> {
+    let sql = "SELECT room_no FROM memberships WHERE user_id = $1 LIMIT 1";
+    Ok(from.conn().0.query(sql).bind(user_id.as_str()).one().await?.is_some())
+}
+
 /// All who stand to a room in this way, by their ids.
 pub async fn members(
     from: &mut impl Reads,

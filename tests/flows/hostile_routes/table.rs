@@ -281,6 +281,9 @@ fn people() -> Vec<Row> {
             "<room>",
             r#"{"m.fully_read":"<event>","m.read":"<event>","m.read.private":"<event>"}"#,
         ),
+        post("/rooms/{room_id}/report", "<room>", r#"{"reason":"r"}"#).anyones(),
+        post("/rooms/{room_id}/report/{event_id}", "<room> <event>", r#"{"reason":"r"}"#),
+        post("/users/{user_id}/report", "<bob>", r#"{"reason":"r"}"#).anyones(),
         get("/user/{user_id}/rooms/{room_id}/tags", "<alice> <room>"),
         put(
             "/user/{user_id}/rooms/{room_id}/tags/{tag}",

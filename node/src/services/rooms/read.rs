@@ -104,6 +104,23 @@ impl Rooms {
         rendered.pop().ok_or_else(unknown)
     }
 
+    /// Whether there is such an event in a room that the asker is in, and can see it.
+    pub async fn event_within(
+        &self,
+        asker: &Asker,
+        room_id: &RoomId,
+        id: &EventId,
+    ) -> Result<(), Error> {
+        let unknown =
+            || Error::NotFound("there is no such event, or it is not for you to see".to_owned());
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let room = rooms::room(&mut snapshot, room_id).await?.ok_or_else(unknown)?;
+        if view::reach(&mut snapshot, &room, asker).await? != Reach::Now {
+            return Err(unknown());
+        }
+        self.seen(&mut snapshot, asker, &room, id).await?.map(drop).ok_or_else(unknown)
+    }
+
     /// A page of the timeline.
     pub async fn page(
         &self,

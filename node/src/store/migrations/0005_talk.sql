@@ -57,3 +57,15 @@ CREATE TABLE words (event_no BIGINT PRIMARY KEY, words TSVECTOR NOT NULL);
 CREATE INDEX words_found ON words USING GIN (words);
 {end}
 INSERT INTO walks (name, reached, goal) VALUES ('words', 0, NULL);
+
+-- What people reported to those who run the node.
+CREATE TABLE reports (
+    report_no BIGINT PRIMARY KEY,
+    reporter TEXT NOT NULL,
+    room_id TEXT,
+    event_id TEXT,
+    user_id TEXT,
+    reason TEXT NOT NULL,
+    reported_ms BIGINT NOT NULL
+);
+CREATE INDEX reports_by ON reports (reporter, reported_ms);

@@ -11,6 +11,7 @@ mod people;
 mod push;
 mod read;
 mod relations;
+mod reports;
 mod rooms;
 mod search;
 mod spaces;
@@ -33,6 +34,7 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
         directory::routes(),
         spaces::routes(),
         search::routes(),
+        reports::routes(),
         media::routes(),
         near::routes(),
     ]
