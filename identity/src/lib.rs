@@ -1,7 +1,8 @@
 //! Who someone is, as far as secrets prove it: passwords, tokens and tags.
 //!
 //! [`password`] hashes with Argon2id, [`token`] mints the secrets that a session, an invitation or a
-//! guest link carries, [`tag`] keys opaque texts that go out and come back.
+//! guest link carries, [`tag`] keys opaque texts that go out and come back, and [`turn`]
+//! what opens a TURN server.
 //!
 //! Its invariant: a secret comes in as an argument and leaves as a hash. There is no I/O, clock or
 //! randomness here (salts and random bytes are parameters), no type that holds a secret prints it,
@@ -25,3 +26,4 @@
 pub mod password;
 pub mod tag;
 pub mod token;
+pub mod turn;

@@ -24,12 +24,14 @@ pub enum Kind {
     GuestLink,
     /// `wvis_`: begins one visit of a world.
     Visit,
+    /// `woid_`: tells another service who somebody is (client-server API, `OpenID`).
+    OpenId,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Access, Self::Refresh, Self::Invitation, Self::GuestLink, Self::Visit];
+    pub const ALL: [Self; 6] =
+        [Self::Access, Self::Refresh, Self::Invitation, Self::GuestLink, Self::Visit, Self::OpenId];
 
     /// How its tokens begin.
     #[must_use]
@@ -40,6 +42,7 @@ impl Kind {
             Self::Invitation => "winv_",
             Self::GuestLink => "wgst_",
             Self::Visit => "wvis_",
+            Self::OpenId => "woid_",
         }
     }
 }

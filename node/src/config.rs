@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::Uri;
-use ruma::OwnedServerName;
+use ruma::{OwnedServerName, OwnedUserId};
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -142,6 +142,16 @@ settings! {
     first_world: bool = true, Flag "true";
     /// Threads on which worlds run; 0 takes half of the processor's, and at least one.
     world_threads: usize = 0, Number "0";
+    /// TURN servers that help calls through firewalls, such as `turn:turn.example.org:3478`.
+    turn_uris: Vec<String> = Vec::new(), List "[]";
+    /// The secret that these servers have in common with this node (coturn's `static-auth-secret`).
+    turn_secret: Option<String> = None, Text "\"a long secret\"";
+    /// Where people reach whoever runs this node, by mail.
+    support_email: Option<String> = None, Text "\"admin@example.org\"";
+    /// The same by Matrix.
+    support_matrix_id: Option<OwnedUserId> = None, Text "\"@admin:example.org\"";
+    /// A page that helps people with this node.
+    support_page: Option<String> = None, Text "\"https://example.org/help\"";
     /// What to log, for example `info` or `wayside=debug,info`.
     log: String = "info".to_owned(), Text "\"info\"";
     /// How to log: text or json.
@@ -238,6 +248,16 @@ impl Config {
     fn check(self) -> Result<Self, ConfigError> {
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             let message = "tls_cert and tls_key belong together: give both or neither";
+            return Err(ConfigError::Contradiction(message.to_owned()));
+        }
+        if self.turn_uris.is_empty() != self.turn_secret.as_ref().is_none_or(String::is_empty) {
+            let message = "turn_uris and turn_secret belong together: give both or neither";
+            return Err(ConfigError::Contradiction(message.to_owned()));
+        }
+        let is_turn = |uri: &String| uri.starts_with("turn:") || uri.starts_with("turns:");
+        if !self.turn_uris.iter().all(is_turn) {
+            let message =
+                "turn_uris begin with turn: or turns:, as turn:turn.example.org:3478 does";
             return Err(ConfigError::Contradiction(message.to_owned()));
         }
         let counts = [
@@ -370,6 +390,10 @@ mod tests {
             let url = load("", &[("public_url", wrong)]).unwrap_err().to_string();
             assert!(url.starts_with("public_url must"), "{wrong}: {url}");
         }
+        let lone = load("turn_uris = [\"turn:a.test\"]\n", &[]).unwrap_err().to_string();
+        assert!(lone.contains("turn_secret"), "{lone}");
+        let wrong = load("turn_uris = [\"a.test\"]\nturn_secret = \"s\"\n", &[]).unwrap_err();
+        assert!(wrong.to_string().contains("turns:"), "{wrong}");
         for right in ["https://a.test", "http://a.test:8008/", "https://[::1]:8443/below"] {
             assert!(load("", &[("public_url", right)]).is_ok(), "{right}");
         }

@@ -1,13 +1,15 @@
-//! What leads beyond a node: reports to whoever runs it.
+//! What leads beyond a node: reports to whoever runs it, other services, calls through firewalls.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use wayside_tests::Client;
 
 use crate::stage::{Deeds, Stage, refused, room_of, stories};
 
 stories! {
     reports_reach_whoever_runs_the_node;
     a_person_reports_only_so_much;
+    other_services_and_turn_servers_are_spoken_to;
 }
 
 async fn reports_reach_whoever_runs_the_node(stage: &mut Stage) -> Result<()> {
@@ -55,5 +57,46 @@ async fn a_person_reports_only_so_much(stage: &mut Stage) -> Result<()> {
     bob.post(&path, &json!({"reason": "it is me"})).await?;
     let listed = stage.node.command(&["reports"]).await?.stdout;
     ensure!(listed.lines().count() == 101, "{}", listed.lines().count());
+    Ok(())
+}
+
+async fn other_services_and_turn_servers_are_spoken_to(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let path = format!("/_matrix/client/v3/user/{}/openid/request_token", ann.id());
+    let token = ann.post(&path, &json!({})).await?;
+    ensure!(token["token_type"] == "Bearer" && token["expires_in"] == 3600, "{token}");
+    ensure!(token["matrix_server_name"] == "a.test", "{token}");
+    ensure!(token["access_token"].as_str().is_some_and(|it| it.starts_with("woid_")), "{token}");
+    refused(bob.post(&path, &json!({})).await, 403, "M_FORBIDDEN")?;
+    ensure!(ann.get("/_matrix/client/v3/thirdparty/protocols").await? == json!({}));
+    let (turn, support) = ("/_matrix/client/v3/voip/turnServer", "/.well-known/matrix/support");
+    ensure!(ann.get(turn).await? == json!({}));
+    let nobody = Client::nobody(stage.node.http())?;
+    refused(nobody.get(support).await, 404, "M_NOT_FOUND")?;
+    // Where whoever runs the node has named them, they are told.
+    let mut node = stage
+        .other("b", |options| {
+            options
+                .flag("--turn-uris", Some("turn:turn.a.test,turns:turn.a.test"))
+                .flag("--turn-secret", Some("secret"))
+                .flag("--support-email", Some("admin@a.test"))
+                .flag("--support-matrix-id", Some("@admin:a.test"))
+                .flag("--support-page", Some("https://a.test/help"))
+        })
+        .await?;
+    let cat = Client::register(node.http(), "cat").await?;
+    let made = cat.get(turn).await?;
+    ensure!(made["uris"] == json!(["turn:turn.a.test", "turns:turn.a.test"]), "{made}");
+    ensure!(made["ttl"] == 86_400, "{made}");
+    let name = made["username"].as_str().context("a name")?;
+    ensure!(name.ends_with(&format!(":{}", cat.id())), "{made}");
+    ensure!(made["password"].as_str().is_some_and(|it| it.len() == 28), "{made}");
+    let told = Client::nobody(node.http())?.get(support).await?;
+    let contact = json!({"role": "m.role.admin", "email_address": "admin@a.test", "matrix_id": "@admin:a.test"});
+    ensure!(
+        told == json!({"contacts": [contact], "support_page": "https://a.test/help"}),
+        "{told}"
+    );
+    node.stop().await?;
     Ok(())
 }

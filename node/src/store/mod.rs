@@ -19,6 +19,7 @@ pub mod keys;
 pub mod letters;
 pub mod media;
 pub mod names;
+pub mod openid;
 pub mod people;
 pub mod places;
 mod postgres;

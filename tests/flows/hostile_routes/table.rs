@@ -112,6 +112,10 @@ fn coming_in() -> Vec<Row> {
         get("/_matrix/client/versions", "").nobody(),
         get("/.well-known/matrix/client", "").nobody(),
         get("/capabilities", ""),
+        Row { status: Some(404), ..get("/.well-known/matrix/support", "").nobody() },
+        get("/voip/turnServer", ""),
+        get("/thirdparty/protocols", ""),
+        post("/user/{user_id}/openid/request_token", "<alice>", "{}"),
         post(
             "/register",
             "",

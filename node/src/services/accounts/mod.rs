@@ -1,5 +1,6 @@
 //! Who may come in: registration, sign-in, devices, invitations, guests.
 
+mod openid;
 mod password;
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
@@ -9,7 +10,7 @@ use tokio::sync::Semaphore;
 use wayside_identity::token::{Kind, Secret};
 use wayside_specs::{Role, limits};
 
-pub use self::password::Confirmed;
+pub use self::{openid::OPENID_SECONDS, password::Confirmed};
 use super::{Error, Ground};
 pub use crate::store::accounts::{Account, Device, Invitation, Session};
 use crate::{

@@ -147,3 +147,27 @@ async fn a_request_under_way_brings_an_ended_account_into_no_room() {
     let invite = rooms.step(&room, &bob.user_id, &ann.user_id, Step::to(Membership::Invite)).await;
     assert!(matches!(invite, Err(Error::Forbidden(_))), "{invite:?}");
 }
+
+#[tokio::test]
+async fn a_token_for_other_services_says_who_somebody_is_and_opens_nothing() {
+    let (services, _folder) = node().await;
+    let accounts = &services.accounts;
+    let ann = comes(accounts, "ann", Some(OLD)).await;
+    let secret = accounts.openid_token(&ann.user_id).await.unwrap();
+    let person = accounts.openid_person(secret.reveal()).await.unwrap();
+    assert_eq!(person.as_ref(), Some(&ann.user_id));
+    let address = IpAddr::from([127, 0, 0, 1]);
+    assert!(matches!(accounts.session(secret.reveal(), address).await, Err(Error::UnknownToken)));
+    for junk in ["", "woid_", "junk", &secret.reveal().replacen("woid_", "wat_", 1)] {
+        assert_eq!(accounts.openid_person(junk).await.unwrap(), None, "{junk}");
+    }
+    // Of too many the oldest give way, and with the account all of them.
+    for _ in 0..20 {
+        accounts.openid_token(&ann.user_id).await.unwrap();
+    }
+    let newest = accounts.openid_token(&ann.user_id).await.unwrap();
+    assert_eq!(accounts.openid_person(secret.reveal()).await.unwrap(), None);
+    assert!(accounts.openid_person(newest.reveal()).await.unwrap().is_some());
+    accounts.end(&ann.user_id, None).await.unwrap();
+    assert_eq!(accounts.openid_person(newest.reveal()).await.unwrap(), None);
+}

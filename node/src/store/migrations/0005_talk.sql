@@ -69,3 +69,11 @@ CREATE TABLE reports (
     reported_ms BIGINT NOT NULL
 );
 CREATE INDEX reports_by ON reports (reporter, reported_ms);
+
+-- Tokens by which other services learn who somebody is.
+CREATE TABLE openid_tokens (
+    token_hash {bytes} PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    expires_ms BIGINT NOT NULL
+);
+CREATE INDEX openid_tokens_of ON openid_tokens (user_id, expires_ms);

@@ -2,6 +2,7 @@
 
 mod account;
 mod backups;
+mod beyond;
 mod directory;
 mod keys;
 mod media;
@@ -35,6 +36,7 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
         spaces::routes(),
         search::routes(),
         reports::routes(),
+        beyond::routes(),
         media::routes(),
         near::routes(),
     ]
