@@ -388,6 +388,9 @@ async fn who_never_reads_is_shown_out_and_nobody_waits() -> Result<()> {
         for number in 0..60 {
             ann.send_text(&room, &format!("before-{number}"), &text).await?;
         }
+        // The index of what is said comes behind; a question waits for it.
+        let question = json!({"search_categories": {"room_events": {"search_term": "x"}}});
+        ann.post("/_matrix/client/v3/search", &question).await?;
         let resident = async || {
             let metrics = stage.node.metrics().await?;
             anyhow::Ok(metrics.sum("wayside_process_resident_memory_bytes"))

@@ -22,11 +22,11 @@ use crate::store::{
 /// The name of the walk.
 const WALK: &str = "words";
 /// Events read in one go: few, because the largest are large.
-const AT_ONCE: i64 = 8;
+const AT_ONCE: i64 = 4;
 /// Events written in one go, and bytes of their words, so that nobody waits long behind it.
 const BATCH: (usize, usize) = (200, 256 * 1024);
 /// How long what is new is gathered before it is written, while nobody waits for it.
-const GATHERED: Duration = Duration::from_secs(2);
+const GATHERED: Duration = Duration::from_millis(500);
 /// How long after a failure it is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 /// How long a question waits for the index.
