@@ -35,6 +35,7 @@ mod relations;
 mod rooms;
 mod search;
 mod serve;
+mod sliding;
 mod spaces;
 mod stage;
 mod sync;

@@ -228,24 +228,24 @@ async fn threads_are_counted_apart(stage: &mut Stage) -> Result<()> {
     let filter =
         "%7B%22room%22:%7B%22timeline%22:%7B%22unread_thread_notifications%22:true%7D%7D%7D";
     let query = format!("&filter={filter}");
-    let apart = async || -> Result<(Option<(i64, i64)>, Option<(i64, i64)>)> {
+    let apart = async || -> Result<[Option<(i64, i64)>; 2]> {
         let (_ear, answer) = Ear::begin(&bob, &query).await?;
         let threads = part(&answer, &room, "join/unread_thread_notifications");
-        Ok((unread(&answer, &room), counts(&threads[&root])))
+        Ok([unread(&answer, &room), counts(&threads[&root])])
     };
-    ensure!(apart().await? == (Some((2, 0)), Some((3, 0))), "{:?}", apart().await?);
+    ensure!(apart().await? == [Some((2, 0)), Some((3, 0))], "{:?}", apart().await?);
     read(&bob, &room, &main, &json!({ "thread_id": "main" })).await?;
-    ensure!(apart().await? == (Some((0, 0)), Some((3, 0))), "{:?}", apart().await?);
+    ensure!(apart().await? == [Some((0, 0)), Some((3, 0))], "{:?}", apart().await?);
     // Who answers in a thread has read it, and no more than that.
     ann.say(&room, "again beside it").await?;
     send(&bob, &room, "b", &in_thread(&root)).await?;
-    ensure!(apart().await? == (Some((1, 0)), None), "{:?}", apart().await?);
+    ensure!(apart().await? == [Some((1, 0)), None], "{:?}", apart().await?);
     last = send(&ann, &room, "4", &in_thread(&root)).await.unwrap_or(last);
-    ensure!(apart().await? == (Some((1, 0)), Some((1, 0))), "{:?}", apart().await?);
+    ensure!(apart().await? == [Some((1, 0)), Some((1, 0))], "{:?}", apart().await?);
     read(&bob, &room, &last, &json!({ "thread_id": root })).await?;
-    ensure!(apart().await? == (Some((1, 0)), None), "{:?}", apart().await?);
+    ensure!(apart().await? == [Some((1, 0)), None], "{:?}", apart().await?);
     read(&bob, &room, &last, &json!({})).await?;
-    ensure!(apart().await? == (Some((0, 0)), None), "{:?}", apart().await?);
+    ensure!(apart().await? == [Some((0, 0)), None], "{:?}", apart().await?);
     Ok(())
 }
 

@@ -160,6 +160,7 @@ fn service(error: &Error) -> (StatusCode, &'static str) {
         Error::WeakPassword(_) => (StatusCode::BAD_REQUEST, "M_WEAK_PASSWORD"),
         Error::BadSignature(_) => (StatusCode::BAD_REQUEST, "M_INVALID_SIGNATURE"),
         Error::WrongBackup { .. } => (StatusCode::FORBIDDEN, "M_WRONG_ROOM_KEYS_VERSION"),
+        Error::UnknownPos => (StatusCode::BAD_REQUEST, "M_UNKNOWN_POS"),
         Error::AliasTaken(_) => (StatusCode::CONFLICT, "M_ROOM_IN_USE"),
         Error::RoomVersion(_) => (StatusCode::BAD_REQUEST, "M_UNSUPPORTED_ROOM_VERSION"),
         Error::NotLeft => (StatusCode::BAD_REQUEST, "M_UNKNOWN"),

@@ -132,7 +132,9 @@ impl Route {
         };
         Self {
             method: T::METHOD,
-            paths: with_aliases(T::PATH_BUILDER.all_paths()),
+            paths: with_aliases(
+                T::PATH_BUILDER.all_paths().filter(|path| !path.contains("/unstable/")),
+            ),
             access,
             rate,
             body_bytes: limits::REQUEST_BYTES,
@@ -203,8 +205,7 @@ impl Route {
 /// The stable paths, and for each of version 3 its alias of `r0`, which older clients call: whichever
 /// way a route comes into the table, it has them.
 fn with_aliases<'p>(paths: impl Iterator<Item = &'p str>) -> Vec<String> {
-    let mut all: Vec<String> =
-        paths.filter(|path| !path.contains("/unstable/")).map(str::to_owned).collect();
+    let mut all: Vec<String> = paths.map(str::to_owned).collect();
     let aliases: Vec<String> = all
         .iter()
         .filter(|path| path.starts_with("/_matrix/") && path.contains("/v3/"))

@@ -49,6 +49,9 @@ pub enum Error {
         /// The newest.
         current: String,
     },
+    /// What a client calls the answer before is none that it was given, or long past.
+    #[error("this pos is unknown here by now: begin without one")]
+    UnknownPos,
     /// The alias names a room already.
     #[error("the alias {0} names another room already")]
     AliasTaken(String),

@@ -272,6 +272,18 @@ pub async fn of_person_before(
     query.all().await?.iter().map(read).collect()
 }
 
+/// The position of the newest event of a room that is of one of these types.
+pub async fn last_of(
+    from: &mut impl Reads,
+    room_no: i64,
+    kinds: &[&str],
+) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT position FROM events WHERE room_no = $1 AND verdict = 0 AND position IS NOT NULL \
+               AND kind IN (LIST) ORDER BY position DESC LIMIT 1";
+    let query = from.conn().0.query(sql).bind(room_no).list(kinds);
+    query.one().await?.map(|row| row.get(0)).transpose()
+}
+
 /// Whether anybody came, went or changed in a room after a position.
 pub async fn members_moved(
     from: &mut impl Reads,

@@ -158,6 +158,18 @@ pub async fn receipts_of(
     query.all().await?.iter().map(read_receipt).collect()
 }
 
+/// Items of account data of one type of a person, by room.
+pub async fn data_of_kind(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    kind: &str,
+) -> Result<HashMap<i64, String>, StoreError> {
+    let sql = "SELECT room_no, content FROM account_data WHERE user_id = $1 AND kind = $2 LIMIT $3";
+    let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(kind);
+    let rows = query.bind(limits::ACCOUNT_DATA_ITEMS).all().await?;
+    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+}
+
 /// Items of account data of one type of these people, by person.
 pub async fn data_of_people(
     from: &mut impl Reads,

@@ -315,6 +315,22 @@ async fn among(
     Ok(found)
 }
 
+/// Those of these rooms that are encrypted.
+pub async fn encrypted_among(
+    from: &mut impl Reads,
+    numbers: &[i64],
+) -> Result<HashSet<i64>, StoreError> {
+    let sql = "SELECT room_no FROM room_state WHERE kind = 'm.room.encryption' AND state_key = '' \
+               AND room_no IN (LIST)";
+    let mut found = HashSet::new();
+    for chunk in numbers.chunks(LIST_MOST) {
+        for row in from.conn().0.query(sql).list(chunk).all().await? {
+            found.insert(row.get(0)?);
+        }
+    }
+    Ok(found)
+}
+
 /// The room that an alias names, and who gave it.
 pub async fn alias(
     from: &mut impl Reads,

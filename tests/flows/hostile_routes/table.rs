@@ -34,7 +34,7 @@ const ONE: &str = "/_matrix/client/v1/rooms/{room_id}";
 pub(crate) fn rows() -> Vec<Row> {
     let matrix = [coming_in(), rooms(), reading(), people(), finding(), media()];
     let others = [encrypting(), backing_up(), pushing(), own(), worlds()];
-    [matrix.concat(), others.concat()].concat()
+    [matrix.concat(), others.concat(), vec![sliding()]].concat()
 }
 
 fn row(method: &'static str, path: &str, arguments: &'static str, body: &'static str) -> Row {
@@ -415,6 +415,23 @@ fn backing_up() -> Vec<Row> {
         delete(of_room, "!r:a.test", "").query("version=<backup>"),
         delete(one, "!r:a.test s", "").query("version=<backup>"),
     ]
+}
+
+fn sliding() -> Row {
+    post(
+        "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
+        "",
+        r#"{"conn_id":"c","lists":{"all":{"ranges":[[0,9]],"timeline_limit":5,
+           "required_state":[["m.room.name",""]],"filters":{"is_dm":false,"spaces":["!r:a.test"],
+           "is_encrypted":false,"is_invite":false,"room_types":["t"],"not_room_types":["u"],
+           "tags":["t"],"not_tags":["u"]}}},
+           "room_subscriptions":{"<room>":{"timeline_limit":5,"required_state":[["m.room.name",""]]}},
+           "extensions":{"to_device":{"enabled":true,"limit":5,"since":"m1"},"e2ee":{"enabled":true},
+           "account_data":{"enabled":true},"receipts":{"enabled":true},"typing":{"enabled":true}}}"#,
+    )
+    // State is named by pairs or by elements.
+    .free(&["/lists/all/required_state", "/room_subscriptions/!"])
+    .query("timeout=0&set_presence=offline")
 }
 
 fn pushing() -> Vec<Row> {

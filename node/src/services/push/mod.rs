@@ -128,7 +128,20 @@ impl Push {
 /// The push rules of somebody as account data.
 #[must_use]
 pub fn as_account_data(rules: &Ruleset) -> Value {
-    json!({ "global": rules })
+    json!({ "global": by_kind(rules) })
+}
+
+/// The push rules of somebody, with an empty list for each kind of which there are none: clients look
+/// through all of them.
+#[must_use]
+pub fn by_kind(rules: &Ruleset) -> Value {
+    json!({
+        "override": rules.override_,
+        "content": rules.content,
+        "room": rules.room,
+        "sender": rules.sender,
+        "underride": rules.underride,
+    })
 }
 
 /// The content of the account data that holds the rules of somebody who has set none.

@@ -222,6 +222,14 @@ pub fn text_in(event: &Event, name: &str) -> Option<String> {
     text_of(event.content(), name)
 }
 
+/// Whether the content of an event has a field of that name.
+#[must_use]
+pub fn has_field(event: &Event, name: &str) -> bool {
+    let content: Result<serde_json::Map<String, serde_json::Value>, _> =
+        serde_json::from_str(event.content().get());
+    content.is_ok_and(|content| content.contains_key(name))
+}
+
 /// Makes a page of events of one room ready for a client, with what belongs beside each of them and
 /// what relates to it.
 pub async fn render(

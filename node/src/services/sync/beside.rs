@@ -62,7 +62,7 @@ impl Building<'_> {
 
     /// Receipts as events, one for each thread (client-server API, receipts): in one of them a
     /// person's receipts of two threads on the same event would hide each other.
-    fn receipts(&self, receipts: Vec<people::Receipt>) -> Vec<serde_json::Value> {
+    pub(super) fn receipts(&self, receipts: Vec<people::Receipt>) -> Vec<serde_json::Value> {
         let filter = &self.asked.filter.room.ephemeral;
         let mut threads: BTreeMap<Option<String>, serde_json::Value> = BTreeMap::new();
         for receipt in receipts {
@@ -113,6 +113,13 @@ impl Building<'_> {
             part.highlight_count += count.highlighted;
         }
         (room, threads)
+    }
+
+    /// What the person has not read of a room beside its threads.
+    pub(super) fn unread_beside_threads(&self, room_no: i64) -> UnreadPart {
+        let main = self.unread.get(&room_no).and_then(|threads| threads.get(""));
+        let count = main.copied().unwrap_or_default();
+        UnreadPart { notification_count: count.notified, highlight_count: count.highlighted }
     }
 
     /// The person's own data that changed: that of each room, and that of the account.

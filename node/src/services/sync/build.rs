@@ -533,7 +533,11 @@ impl Building<'_> {
     }
 
     /// The entries of one state that another does not hold.
-    async fn changes(&mut self, from: NodeId, to: NodeId) -> Result<Vec<EventNo>, Error> {
+    pub(super) async fn changes(
+        &mut self,
+        from: NodeId,
+        to: NodeId,
+    ) -> Result<Vec<EventNo>, Error> {
         if from == to {
             return Ok(Vec::new());
         }
@@ -573,7 +577,10 @@ impl Building<'_> {
 
     /// What is shown to somebody who is invited or knocks, and the event that says so; nothing where
     /// somebody invites whom they ignore.
-    async fn at_the_door(&mut self, member: &MemberRow) -> Result<Option<Events>, Error> {
+    pub(super) async fn at_the_door(
+        &mut self,
+        member: &MemberRow,
+    ) -> Result<Option<Events>, Error> {
         let own = events::by_numbers(&mut self.snapshot, &[member.event_no]).await?;
         let Some(own) = own.into_values().next() else { return Ok(Some(Events::default())) };
         if self.ignored.has(own.event.sender()) {

@@ -15,12 +15,11 @@ use super::{
     },
     Asked, Events, Sync,
     build::Building,
-    token::Token,
 };
 use crate::store::{
     StoreError, events,
     keys::{self, KeyCounts},
-    letters,
+    letters::{self, Letter},
     rooms::{self, MemberRow, Membership, RoomRow},
     state,
 };
@@ -57,10 +56,8 @@ impl Sync {
         self.building(asker, &asked, Some(from)).await?.device_lists(from.position).await
     }
 
-    /// Forgets the messages that a device has shown it has: those told in the answer whose token it
-    /// comes back with.
-    pub(super) fn forget_letters(&self, asker: &Asker, token: Token) {
-        let Some(upto) = token.letters else { return };
+    /// Forgets the messages up to a position, which a device has shown it has.
+    pub(super) fn forget_letters(&self, asker: &Asker, upto: i64) {
         let (store, asker) = (self.ground.store.clone(), asker.clone());
         self.ground.tasks.spawn(async move {
             let forgotten = store.write::<(), StoreError>(move |tx| {
@@ -73,6 +70,17 @@ impl Sync {
             }
         });
     }
+}
+
+/// Messages as a client is told of them.
+pub(super) fn told(letters: Vec<Letter>) -> Result<Events, Error> {
+    let mut events = Vec::with_capacity(letters.len());
+    for Letter { kind, sender, content, .. } in letters {
+        let kind = serde_json::to_string(&kind).map_err(Error::internal)?;
+        let json = format!("{{\"type\":{kind},\"sender\":\"{sender}\",\"content\":{content}}}");
+        events.push(RawValue::from_string(json).map_err(Error::internal)?);
+    }
+    Ok(Events { events })
 }
 
 impl Building<'_> {
@@ -93,14 +101,7 @@ impl Building<'_> {
         let most = limits::SYNC_LETTERS;
         let found = letters::letters(&mut self.snapshot, user_id, device_id, after, most).await?;
         let last = found.last().map(|letter| letter.position);
-        let mut events = Vec::with_capacity(found.len());
-        for letter in found {
-            let kind = serde_json::to_string(&letter.kind).map_err(Error::internal)?;
-            let (sender, content) = (letter.sender, letter.content);
-            let json = format!("{{\"type\":{kind},\"sender\":\"{sender}\",\"content\":{content}}}");
-            events.push(RawValue::from_string(json).map_err(Error::internal)?);
-        }
-        Ok((Events { events }, last))
+        Ok((told(found)?, last))
     }
 
     /// How many keys of the device are left to be given away, by algorithm, and the algorithms whose

@@ -6,21 +6,22 @@ mod build;
 mod devices;
 mod news;
 mod ringing;
+pub mod sliding;
 mod summary;
 mod token;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use ruma::UserId;
 use serde::Serialize;
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, futures::Notified},
     time::{Instant, timeout_at},
 };
 use wayside_specs::limits;
 
 pub use self::{answer::Answer, devices::DeviceLists, token::Token};
-use self::{news::News, ringing::Ringing};
+use self::{news::News, ringing::Ringing, sliding::Connections};
 use super::{
     Error, Ground,
     filter::Filter,
@@ -35,6 +36,7 @@ pub struct Sync {
     live: Arc<Live>,
     news: Arc<News>,
     push: Arc<Push>,
+    connections: Connections,
     /// Turns for answers to those who know nothing yet.
     whole: Semaphore,
 }
@@ -64,7 +66,8 @@ impl Sync {
     #[must_use]
     pub fn new(ground: Arc<Ground>, live: Arc<Live>, push: Arc<Push>) -> Self {
         let news = Arc::new(News::default());
-        Self { ground, live, news, push, whole: Semaphore::new(WHOLE) }
+        let (connections, whole) = (Connections::default(), Semaphore::new(WHOLE));
+        Self { ground, live, news, push, connections, whole }
     }
 
     /// Follows the store and the moment, until the node stops: one duty remembers what changed, the
@@ -99,8 +102,9 @@ impl Sync {
             self.live.set_presence(&asker.user_id, presence, None, now_ms);
         }
         let wait = asked.wait.min(Duration::from_millis(limits::SYNC_WAIT_MS));
-        if let Some(token) = since {
-            self.forget_letters(asker, token);
+        // Messages that were told in the answer whose token comes back have arrived.
+        if let Some(upto) = since.and_then(|token| token.letters) {
+            self.forget_letters(asker, upto);
         }
         let until = Instant::from_std(self.ground.clock.instant() + wait);
         let at_once = since.is_none() || asked.full_state;
@@ -113,17 +117,22 @@ impl Sync {
             match self.build(asker, asked, since).await {
                 Ok(answer) if at_once || !answer.is_empty() => break Ok(answer),
                 Ok(answer) => {
-                    let stopped = self.ground.stop.cancelled();
-                    let rung = timeout_at(until, async {
-                        tokio::select! { () = rung => true, () = stopped => false }
-                    });
-                    if !rung.await.unwrap_or(false) {
+                    if !self.rings_before(rung, until).await {
                         break Ok(answer);
                     }
                 }
                 Err(error) => break Err(error),
             }
         }
+    }
+
+    /// Waits for news until a time, or until the node ends; whether there are some.
+    async fn rings_before(&self, rung: Pin<&mut Notified<'_>>, until: Instant) -> bool {
+        let stopped = self.ground.stop.cancelled();
+        let rung = async {
+            tokio::select! { () = rung => true, () = stopped => false }
+        };
+        timeout_at(until, rung).await.unwrap_or(false)
     }
 
     /// Reads a token that this node gave to this person; anybody else's is refused.

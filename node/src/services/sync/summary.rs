@@ -48,7 +48,7 @@ impl Building<'_> {
     }
 
     /// Whether the room has a name or a main alias, and not an empty one.
-    async fn is_named(&mut self, room: &RoomRow) -> Result<bool, Error> {
+    pub(super) async fn is_named(&mut self, room: &RoomRow) -> Result<bool, Error> {
         let names =
             [(StateEventType::RoomName, "name"), (StateEventType::RoomCanonicalAlias, "alias")];
         let keys = names.clone().map(|(kind, _)| StateKey::new(kind, ""));
@@ -64,7 +64,7 @@ impl Building<'_> {
     }
 
     /// Those who stand for a room without a name, those first who came first.
-    async fn heroes(&mut self, room: &RoomRow) -> Result<Vec<OwnedUserId>, Error> {
+    pub(super) async fn heroes(&mut self, room: &RoomRow) -> Result<Vec<OwnedUserId>, Error> {
         for wanted in [[Membership::Join, Membership::Invite], [Membership::Leave, Membership::Ban]]
         {
             let own = &self.asker.user_id;

@@ -259,13 +259,12 @@ fn signed_in_json(signed_in: SignedIn, public: &str) -> Value {
     Value::Object(body)
 }
 
+/// What has no value is named all the same: there are clients that take no list for one without it.
 fn device_json(device: &Device) -> Value {
-    let mut body = json!({ "device_id": device.device_id, "last_seen_ts": device.seen_ms });
-    if let Some(name) = &device.name {
-        body["display_name"] = name.as_str().into();
-    }
-    if let Some(address) = &device.seen_address {
-        body["last_seen_ip"] = address.as_str().into();
-    }
-    body
+    json!({
+        "device_id": device.device_id,
+        "display_name": device.name,
+        "last_seen_ip": device.seen_address,
+        "last_seen_ts": device.seen_ms,
+    })
 }

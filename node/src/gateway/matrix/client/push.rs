@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use wayside_specs::limits;
 
-use super::read::{asker, text};
+use super::read::asker;
 use crate::{
     gateway::{
         fault::Fault,
@@ -18,7 +18,7 @@ use crate::{
     },
     services::{
         Error,
-        push::{Only, as_account_data},
+        push::{Only, as_account_data, by_kind},
     },
 };
 
@@ -43,7 +43,8 @@ async fn all(asked: Asked<get_pushrules_all::v3::Request>) -> Result<Reply, Faul
 }
 
 async fn global(asked: Asked<get_pushrules_global_scope::v3::Request>) -> Result<Reply, Fault> {
-    text(&asked.app.services.push.rules(&asked.session()?.user_id).await?)
+    let rules = asked.app.services.push.rules(&asked.session()?.user_id).await?;
+    Ok(reply(&by_kind(&rules)))
 }
 
 /// A part of one rule of the asker.

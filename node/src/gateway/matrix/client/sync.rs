@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Method;
 use ruma::{
     api::client::{
         filter::{create_filter, get_filter},
@@ -9,20 +11,32 @@ use ruma::{
     },
     presence::PresenceState,
 };
+use serde::Deserialize;
 use serde_json::json;
 
 use super::read::{asker, filter_in, text};
 use crate::{
     gateway::{
         fault::Fault,
-        table::{Access, Asked, Rate, Reply, Route, json as reply},
+        json::object,
+        table::{Access, Asked, Call, Rate, Reply, Route, json as reply},
     },
-    services::{Error, filter::Filter, live::Presence, sync::Asked as Wanted},
+    services::{
+        Error,
+        filter::Filter,
+        live::Presence,
+        rooms::Asker,
+        sync::{
+            Asked as Wanted,
+            sliding::{Body, Sliding},
+        },
+    },
 };
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::matrix(Access::Account, Rate::Read, sync),
+        Route::own(Method::POST, SLIDING, Access::Account, Rate::Read, slide).large(),
         Route::matrix(Access::Account, Rate::Write, create_filter).large(),
         Route::matrix(Access::Account, Rate::Read, filter),
     ]
@@ -60,6 +74,37 @@ async fn sync(asked: Asked<sync_events::v3::Request>) -> Result<Reply, Fault> {
         asked.app.services.accounts.still_signed_in(asked.session()?).await?;
     }
     text(&answer)
+}
+
+/// Where the clients of today ask for sliding sync.
+const SLIDING: &str = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
+
+/// Read by hand: clients write it in the forms of several texts of the proposal.
+async fn slide(call: Call<Bytes>) -> Result<Reply, Fault> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Query {
+        pos: Option<String>,
+        timeout: Option<u64>,
+        set_presence: PresenceState,
+    }
+    let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
+    let query = axum::extract::Query::<Query>::try_from_uri(call.request.uri());
+    let query = query.map_err(|error| Fault::BadParameter(error.body_text()))?.0;
+    let json = object(call.request.body())?;
+    let text = json.to_string();
+    let body: Body = serde_json::from_value(json).map_err(|error| {
+        Fault::BadJson(format!("the body has not the form that is wanted: {error}"))
+    })?;
+    let who = Asker { user_id: session.user_id.clone(), device_id: session.device_id.clone() };
+    let wait = Duration::from_millis(query.timeout.unwrap_or(0));
+    let presence = presence(&query.set_presence);
+    let asked = Sliding { pos: query.pos, wait, presence, body, text };
+    let answer = call.app.services.sync.slide(&who, &asked).await?;
+    if !wait.is_zero() {
+        call.app.services.accounts.still_signed_in(session).await?;
+    }
+    self::text(&answer)
 }
 
 /// What asking for news says about a person; asking as offline says nothing.

@@ -1,0 +1,382 @@
+//! What a client asks for by sliding sync, parsed and bounded (proposal 4186, in the form that clients send).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ruma::OwnedRoomId;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
+
+/// Most lists of one request, and most entries of each part of one.
+const LISTS: usize = 100;
+/// Most rooms that one request names.
+const SUBSCRIPTIONS: usize = 1_000;
+/// Most entries of state that one list or room asks for.
+const STATE: usize = 200;
+/// Most events of one room in one answer.
+pub(super) const TIMELINE: u32 = 100;
+
+/// The body of a request.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Body {
+    /// Which of the device's connections this is.
+    pub conn_id: Option<String>,
+    /// Stretches of the person's rooms, by names that the client chose.
+    pub lists: BTreeMap<String, ListWish>,
+    /// Rooms that are always wanted.
+    pub room_subscriptions: BTreeMap<OwnedRoomId, RoomWish>,
+    /// What is wanted beside rooms.
+    #[serde(deserialize_with = "object")]
+    pub extensions: Extensions,
+}
+
+/// A stretch of the person's rooms, the ones first in which something happened last.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ListWish {
+    /// From which room to which, both included; all without one.
+    pub ranges: Option<Vec<(u32, u32)>>,
+    /// The same as one stretch, as the proposal's last text has it.
+    pub range: Option<(u32, u32)>,
+    /// What is wanted of each room.
+    #[serde(flatten)]
+    pub room: RoomWish,
+    /// Which rooms count.
+    #[serde(deserialize_with = "object")]
+    pub filters: Option<RoomsWish>,
+}
+
+/// What is wanted of a room.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RoomWish {
+    /// At most so many events of its timeline.
+    pub timeline_limit: u32,
+    /// Which of its state.
+    pub required_state: StateWish,
+}
+
+/// Which rooms count (proposal 4186, `SlidingRoomFilter`).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RoomsWish {
+    /// Conversations between two, or all others.
+    pub is_dm: Option<bool>,
+    /// Rooms that belong directly to one of these spaces.
+    pub spaces: Option<Vec<OwnedRoomId>>,
+    /// Encrypted rooms, or all others.
+    pub is_encrypted: Option<bool>,
+    /// Invitations, or all others.
+    #[serde(alias = "is_invited")]
+    pub is_invite: Option<bool>,
+    /// Rooms of one of these types.
+    pub room_types: Option<Vec<Option<String>>>,
+    /// Rooms of none of these types.
+    pub not_room_types: Option<Vec<Option<String>>>,
+    /// Rooms with one of these tags.
+    pub tags: Option<Vec<String>>,
+    /// Rooms with none of these tags.
+    pub not_tags: Option<Vec<String>>,
+}
+
+/// Which state is wanted: pairs of type and key in which `*` stands for any, `$ME` for who asks and
+/// `$LAZY` for the members who speak; or the same as elements to take in and to leave out.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum StateWish {
+    /// Pairs of type and key.
+    Pairs(Vec<(String, String)>),
+    /// The form of the proposal's last text.
+    Elements(Elements),
+}
+
+/// State to take in and to leave out.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Elements {
+    include: Vec<Element>,
+    exclude: Vec<Element>,
+    lazy_members: bool,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Element {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    state_key: Option<String>,
+}
+
+impl Default for StateWish {
+    fn default() -> Self {
+        Self::Pairs(Vec::new())
+    }
+}
+
+/// What is wanted beside rooms.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Extensions {
+    /// Messages to the device.
+    #[serde(deserialize_with = "object")]
+    pub to_device: Option<LettersWish>,
+    /// Whose keys changed, and how many of the device's are left.
+    #[serde(deserialize_with = "object")]
+    pub e2ee: Option<Wish>,
+    /// The person's own data.
+    #[serde(deserialize_with = "object")]
+    pub account_data: Option<Wish>,
+    /// How far others have read.
+    #[serde(deserialize_with = "object")]
+    pub receipts: Option<Wish>,
+    /// Who types.
+    #[serde(deserialize_with = "object")]
+    pub typing: Option<Wish>,
+}
+
+/// Whether something is wanted.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Wish {
+    /// Whether it is.
+    pub enabled: bool,
+}
+
+/// Which messages to the device are wanted.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct LettersWish {
+    /// Whether any.
+    pub enabled: bool,
+    /// Those after the answer whose `next_batch` this is.
+    pub since: Option<String>,
+    /// At most so many.
+    pub limit: Option<u32>,
+}
+
+/// Reads an object, and nothing for null: the derived readers would take a list for one too.
+fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(reader: D) -> Result<T, D::Error> {
+    let value = serde_json::Value::deserialize(reader)?;
+    if !value.is_object() && !value.is_null() {
+        return Err(D::Error::custom("an object is wanted here"));
+    }
+    serde_json::from_value(value).map_err(D::Error::custom)
+}
+
+impl Body {
+    /// Says what is too much in it, if anything is.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.conn_id.as_ref().is_some_and(|id| id.len() > 255) {
+            return Err("conn_id has at most 255 bytes".to_owned());
+        }
+        if self.lists.len() > LISTS || self.room_subscriptions.len() > SUBSCRIPTIONS {
+            return Err(format!("at most {LISTS} lists and {SUBSCRIPTIONS} rooms are followed"));
+        }
+        let rooms = self.lists.values().map(|list| &list.room);
+        for room in rooms.chain(self.room_subscriptions.values()) {
+            let count = match &room.required_state {
+                StateWish::Pairs(pairs) => pairs.len(),
+                StateWish::Elements(all) => all.include.len() + all.exclude.len(),
+            };
+            if count > STATE {
+                return Err(format!("required_state has at most {STATE} entries"));
+            }
+        }
+        for list in self.lists.values() {
+            for (first, last) in list.stretches() {
+                if first > last {
+                    return Err("a range ends before it begins".to_owned());
+                }
+            }
+            if list.ranges.as_ref().is_some_and(|ranges| ranges.len() > LISTS) {
+                return Err(format!("a list has at most {LISTS} ranges"));
+            }
+            if list.filters.as_ref().is_some_and(RoomsWish::is_long) {
+                return Err(format!("each part of a filter has at most {LISTS} entries"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ListWish {
+    /// The stretches; all rooms where there is none.
+    pub(super) fn stretches(&self) -> Vec<(u32, u32)> {
+        match (&self.ranges, self.range) {
+            (Some(ranges), _) => ranges.clone(),
+            (None, Some(range)) => vec![range],
+            (None, None) => vec![(0, u32::MAX)],
+        }
+    }
+}
+
+impl RoomsWish {
+    fn is_long(&self) -> bool {
+        let many = |count: Option<usize>| count.is_some_and(|count| count > LISTS);
+        many(self.spaces.as_ref().map(Vec::len))
+            || many(self.room_types.as_ref().map(Vec::len))
+            || many(self.not_room_types.as_ref().map(Vec::len))
+            || many(self.tags.as_ref().map(Vec::len))
+            || many(self.not_tags.as_ref().map(Vec::len))
+    }
+}
+
+/// Which state is wanted of a room, of all rules together that it falls under.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Required {
+    parts: BTreeSet<Part>,
+    /// Whether the members who speak are wanted too.
+    pub(super) lazy: bool,
+}
+
+/// Entries that one rule takes in, without those that it leaves out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Part {
+    include: BTreeSet<Entry>,
+    exclude: BTreeSet<Entry>,
+}
+
+/// A type and a key; nothing stands for any.
+type Entry = (Option<String>, Option<String>);
+
+impl Required {
+    /// Takes a wish in beside those that are there.
+    pub(super) fn add(&mut self, wish: &StateWish, me: &str) {
+        match wish {
+            StateWish::Pairs(pairs) => {
+                let mut include = BTreeSet::new();
+                for (kind, key) in pairs {
+                    if key == "$LAZY" {
+                        self.lazy |= kind == "m.room.member" || kind == "*";
+                        continue;
+                    }
+                    let any = |text: &str| (text != "*").then(|| text.to_owned());
+                    let key = if key == "$ME" { Some(me.to_owned()) } else { any(key) };
+                    include.insert((any(kind), key));
+                }
+                // With the members who speak, those of all types that follow leave out the others.
+                let all = include.contains(&(None, None)) && self.lazy;
+                let member = (Some("m.room.member".to_owned()), None);
+                let exclude = if all { BTreeSet::from([member]) } else { BTreeSet::new() };
+                self.parts.insert(Part { include, exclude });
+            }
+            StateWish::Elements(elements) => {
+                let entries = |list: &[Element]| {
+                    let me = |key: &String| if key == "$ME" { me.to_owned() } else { key.clone() };
+                    list.iter()
+                        .map(|it| (it.kind.clone(), it.state_key.as_ref().map(me)))
+                        .collect::<BTreeSet<Entry>>()
+                };
+                let mut exclude = entries(&elements.exclude);
+                if elements.lazy_members {
+                    self.lazy = true;
+                    let include = entries(&elements.include);
+                    if include.contains(&(None, None)) {
+                        exclude.insert((Some("m.room.member".to_owned()), None));
+                    }
+                }
+                self.parts.insert(Part { include: entries(&elements.include), exclude });
+            }
+        }
+    }
+
+    /// Whether an entry of the state is wanted.
+    pub(super) fn wants(&self, kind: &str, key: &str) -> bool {
+        self.parts.iter().any(|part| part.wants(kind, key))
+    }
+
+    /// Whether this wants something that another does not.
+    pub(super) fn wants_more_than(&self, other: &Self) -> bool {
+        self.lazy && !other.lazy || self.parts.iter().any(|part| !other.parts.contains(part))
+    }
+
+    /// The entries that can be looked up by their names; nothing where all entries of a type, or of
+    /// all types, must be looked through.
+    pub(super) fn names(&self) -> Option<Vec<(String, String)>> {
+        let mut names = Vec::new();
+        for (kind, key) in self.parts.iter().flat_map(|part| &part.include) {
+            names.push((kind.clone()?, key.clone()?));
+        }
+        Some(names)
+    }
+}
+
+impl Part {
+    fn wants(&self, kind: &str, key: &str) -> bool {
+        let fits = |(wanted, of): &Entry| {
+            wanted.as_ref().is_none_or(|wanted| wanted == kind)
+                && of.as_ref().is_none_or(|of| of == key)
+        };
+        self.include.iter().any(fits) && !self.exclude.iter().any(fits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn required(wishes: &[serde_json::Value]) -> Required {
+        let mut required = Required::default();
+        for wish in wishes {
+            required.add(&serde_json::from_value(wish.clone()).unwrap(), "@ann:a.test");
+        }
+        required
+    }
+
+    #[test]
+    fn state_is_wanted_by_pairs_and_by_elements() {
+        let pairs = required(&[serde_json::json!([
+            ["m.room.name", ""],
+            ["m.room.member", "$ME"],
+            ["m.room.member", "$LAZY"],
+            ["m.space.child", "*"],
+        ])]);
+        assert!(pairs.lazy && pairs.names().is_none());
+        for (kind, key, wanted) in [
+            ("m.room.name", "", true),
+            ("m.room.name", "x", false),
+            ("m.room.member", "@ann:a.test", true),
+            ("m.room.member", "@bob:a.test", false),
+            ("m.space.child", "!any:a.test", true),
+            ("m.room.topic", "", false),
+        ] {
+            assert_eq!(pairs.wants(kind, key), wanted, "{kind} {key}");
+        }
+        let elements = required(&[serde_json::json!({
+            "include": [{}], "exclude": [{ "type": "m.room.create" }], "lazy_members": true,
+        })]);
+        assert!(elements.lazy && elements.wants("m.room.topic", ""));
+        assert!(
+            !elements.wants("m.room.create", "") && !elements.wants("m.room.member", "@b:a.test")
+        );
+    }
+
+    #[test]
+    fn what_several_rules_want_is_wanted() {
+        let one = serde_json::json!([["m.room.name", ""]]);
+        let all = serde_json::json!({ "include": [{}], "exclude": [{ "type": "m.room.name" }] });
+        let (alone, both) = (required(std::slice::from_ref(&one)), required(&[one, all]));
+        assert!(both.wants("m.room.name", "") && both.wants("m.room.topic", ""));
+        assert!(both.wants_more_than(&alone) && !alone.wants_more_than(&both));
+        assert_eq!(alone.names().unwrap(), [("m.room.name".to_owned(), String::new())]);
+    }
+
+    #[test]
+    fn everything_has_an_end() {
+        let body = |json: serde_json::Value| serde_json::from_value::<Body>(json).unwrap().check();
+        assert!(body(serde_json::json!({})).is_ok());
+        let pairs = vec![("a", "b"); STATE + 1];
+        let wish = serde_json::json!({ "timeline_limit": 1, "required_state": pairs });
+        assert!(body(serde_json::json!({ "lists": { "a": wish } })).is_err());
+        assert!(body(serde_json::json!({ "room_subscriptions": { "!r:a.test": wish } })).is_err());
+        assert!(body(serde_json::json!({ "lists": { "a": { "ranges": [[5, 4]] } } })).is_err());
+        assert!(body(serde_json::json!({ "conn_id": "x".repeat(256) })).is_err());
+        let many = serde_json::json!({ "filters": { "tags": vec!["t"; LISTS + 1] } });
+        assert!(body(serde_json::json!({ "lists": { "a": many } })).is_err());
+        let lists: BTreeMap<String, serde_json::Value> =
+            (0..=LISTS).map(|n| (n.to_string(), serde_json::json!({}))).collect();
+        assert!(body(serde_json::json!({ "lists": lists })).is_err());
+    }
+}

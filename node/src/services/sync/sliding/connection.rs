@@ -1,0 +1,173 @@
+//! What a client has been told on each of its connections.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use quick_cache::sync::Cache;
+use ruma::{OwnedDeviceId, OwnedUserId};
+use tokio::sync::Mutex;
+
+use super::{answer::ListPart, asked::Required};
+use crate::{
+    clock::Clock,
+    services::{Error, rooms::Asker},
+};
+
+/// Connections that are remembered: of more, the ones go that were used last longest ago.
+const CONNECTIONS: usize = 4_000;
+
+/// All connections, by person, device and the name that the client chose.
+pub(in crate::services::sync) struct Connections(Cache<Key, Arc<Mutex<Connection>>>);
+
+type Key = (OwnedUserId, OwnedDeviceId, String);
+
+/// One connection.
+#[derive(Default)]
+pub(super) struct Connection {
+    /// What the client has shown it knows.
+    pub(super) known: Known,
+    /// The `pos` of the answer that told it so; none at the beginning.
+    pos: Option<String>,
+    /// The answer that was given since, with its `pos`.
+    next: Option<(String, Delta)>,
+}
+
+/// What a client knows.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Up to where in the stream; 0 at the beginning.
+    pub(super) position: i64,
+    /// The count of moments up to where.
+    pub(super) serial: u64,
+    /// What it asked for.
+    pub(super) digest: u64,
+    /// How many rooms its lists hold.
+    pub(super) lists: BTreeMap<String, ListPart>,
+    /// What it was told of rooms.
+    pub(super) rooms: HashMap<i64, Sent>,
+}
+
+/// What a client was told of a room.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    /// Up to where in the stream.
+    pub(super) upto: i64,
+    /// Whether the person was in it then.
+    pub(super) inside: bool,
+    /// So many of the newest events of then.
+    pub(super) limit: u32,
+    /// Which of its state.
+    pub(super) required: Arc<Required>,
+    /// The members whose events it was given because they spoke.
+    pub(super) members: HashSet<OwnedUserId>,
+}
+
+/// What one answer adds to what a client knows.
+#[derive(Default)]
+pub(super) struct Delta {
+    pub(super) position: i64,
+    pub(super) serial: u64,
+    pub(super) digest: u64,
+    pub(super) lists: BTreeMap<String, ListPart>,
+    pub(super) rooms: Vec<(i64, Sent)>,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self(Cache::new(CONNECTIONS))
+    }
+}
+
+impl Connections {
+    /// A connection that begins, in place of one of the same name.
+    pub(super) fn begin(&self, asker: &Asker, conn_id: &str) -> Arc<Mutex<Connection>> {
+        let connection = Arc::default();
+        self.0.insert(key(asker, conn_id), Arc::clone(&connection));
+        connection
+    }
+
+    /// A connection that goes on.
+    pub(super) fn find(&self, asker: &Asker, conn_id: &str) -> Option<Arc<Mutex<Connection>>> {
+        self.0.get(&key(asker, conn_id))
+    }
+}
+
+fn key(asker: &Asker, conn_id: &str) -> Key {
+    (asker.user_id.clone(), asker.device_id.clone(), conn_id.to_owned())
+}
+
+impl Connection {
+    /// Takes in that the client has the answer of this `pos`: the last that was given, or the one
+    /// before it, where the last was lost.
+    pub(super) fn shown(&mut self, pos: Option<&str>) -> Result<(), Error> {
+        if pos == self.pos.as_deref() {
+            return Ok(());
+        }
+        match self.next.take() {
+            Some((next, delta)) if Some(next.as_str()) == pos => {
+                self.pos = Some(next);
+                self.known.take_in(delta);
+                Ok(())
+            }
+            kept => {
+                self.next = kept;
+                Err(Error::UnknownPos)
+            }
+        }
+    }
+
+    /// Keeps what an answer tells until the client shows that it has it; gives its `pos`.
+    pub(super) fn promise(&mut self, clock: Clock, delta: Delta) -> String {
+        let pos = clock.random_name(16);
+        self.next = Some((pos.clone(), delta));
+        pos
+    }
+}
+
+impl Known {
+    fn take_in(&mut self, delta: Delta) {
+        self.position = delta.position;
+        self.serial = delta.serial;
+        self.digest = delta.digest;
+        self.lists = delta.lists;
+        self.rooms.extend(delta.rooms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delta(position: i64) -> Delta {
+        let sent = Sent {
+            upto: position,
+            inside: true,
+            limit: 1,
+            required: Arc::default(),
+            members: HashSet::new(),
+        };
+        Delta { position, rooms: vec![(position, sent)], ..Delta::default() }
+    }
+
+    #[test]
+    fn an_answer_counts_when_its_pos_comes_back() {
+        let mut connection = Connection::default();
+        connection.shown(None).unwrap();
+        let lost = connection.promise(Clock, delta(1));
+        connection.shown(None).unwrap();
+        assert_eq!(connection.known.position, 0);
+        let first = connection.promise(Clock, delta(2));
+        assert!(connection.shown(Some(&lost)).is_err(), "another answer took its place");
+        connection.shown(Some(&first)).unwrap();
+        assert_eq!((connection.known.position, connection.known.rooms.len()), (2, 1));
+        let second = connection.promise(Clock, delta(3));
+        connection.shown(Some(&first)).unwrap();
+        assert_eq!(connection.known.position, 2, "the answer was lost and is asked for again");
+        connection.shown(Some(&second)).unwrap();
+        assert!(connection.shown(Some(&first)).is_err(), "what is long past");
+        assert!(connection.shown(None).is_err());
+        assert_eq!((connection.known.position, connection.known.rooms.len()), (3, 2));
+    }
+}

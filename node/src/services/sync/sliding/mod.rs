@@ -1,0 +1,243 @@
+//! Sliding sync: news of a stretch of somebody's rooms, the liveliest first (proposal 4186).
+//!
+//! What a client has been told is kept for each of its connections, in memory: it costs nobody a
+//! write, and a client whose connection is forgotten begins anew, as the proposal has it. What an
+//! answer told counts only when its `pos` comes back, so that an answer that was lost is told again.
+
+mod answer;
+mod asked;
+mod connection;
+mod extensions;
+mod room;
+mod rooms;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use wayside_specs::limits;
+
+pub(super) use self::connection::Connections;
+pub use self::{answer::Answer, asked::Body};
+use self::{
+    answer::ListPart,
+    asked::{Required, TIMELINE},
+    connection::{Delta, Known, Sent},
+    rooms::{Candidate, Facts},
+};
+use super::{
+    super::{Error, live::Presence, rooms::Asker},
+    Asked, Sync,
+    build::Building,
+    token::Token,
+};
+
+/// What a client asks for.
+pub struct Sliding {
+    /// The answer before this one; without it the client begins.
+    pub pos: Option<String>,
+    /// How long to wait for news.
+    pub wait: Duration,
+    /// How the client is present while it asks.
+    pub presence: Option<Presence>,
+    /// The rest of it.
+    pub body: Body,
+    /// The text of the body, which tells whether the client still asks for the same.
+    pub text: String,
+}
+
+/// What is wanted of a room, by all rules together that it falls under.
+#[derive(Default)]
+struct Wanted {
+    limit: u32,
+    required: Required,
+    lists: Vec<String>,
+}
+
+/// One answer while it is built.
+struct Round<'r> {
+    building: Building<'r>,
+    body: &'r Body,
+    known: &'r Known,
+    /// Whether the client begins.
+    begins: bool,
+    facts: Facts,
+    delta: Delta,
+}
+
+impl Sync {
+    /// Answers as soon as there is something to tell, or when the wait is over.
+    pub async fn slide(&self, asker: &Asker, asked: &Sliding) -> Result<Answer, Error> {
+        asked.body.check().map_err(Error::Invalid)?;
+        if let Some(presence) = asked.presence {
+            let now_ms = self.ground.clock.now_ms();
+            self.live.set_presence(&asker.user_id, presence, None, now_ms);
+        }
+        if let Some(wish) = &asked.body.extensions.to_device {
+            self.forget_shown(asker, wish)?;
+        }
+        let mut hasher = DefaultHasher::new();
+        asked.text.hash(&mut hasher);
+        let digest = hasher.finish();
+        let conn_id = asked.body.conn_id.as_deref().unwrap_or_default();
+        let connection = match &asked.pos {
+            None => self.connections.begin(asker, conn_id),
+            Some(_) => self.connections.find(asker, conn_id).ok_or(Error::UnknownPos)?,
+        };
+        let wait = asked.wait.min(Duration::from_millis(limits::SYNC_WAIT_MS));
+        let until = Instant::from_std(self.ground.clock.instant() + wait);
+        let bell = self.live.bell(&asker.user_id);
+        loop {
+            // Listening begins before looking, so that what comes in between is not missed.
+            let rung = bell.rung();
+            tokio::pin!(rung);
+            rung.as_mut().enable();
+            {
+                let mut connection = connection.lock().await;
+                connection.shown(asked.pos.as_deref())?;
+                let (mut answer, delta) =
+                    self.round(asker, &asked.body, &connection.known, digest).await?;
+                let over = Instant::from_std(self.ground.clock.instant()) >= until
+                    || self.ground.stop.is_cancelled();
+                if asked.pos.is_none() || !answer.is_empty() || over {
+                    answer.pos = connection.promise(self.ground.clock, delta);
+                    return Ok(answer);
+                }
+            }
+            self.rings_before(rung.as_mut(), until).await;
+        }
+    }
+
+    async fn round(
+        &self,
+        asker: &Asker,
+        body: &Body,
+        known: &Known,
+        digest: u64,
+    ) -> Result<(Answer, Delta), Error> {
+        let asked = Asked::default();
+        // The count is read before the store: what comes in between is told twice rather than never.
+        let serial = self.live.serial();
+        let begins = known.position == 0;
+        let token = Token {
+            position: known.position,
+            serial: known.serial,
+            boot: self.live.boot(),
+            typing: false,
+            rest: None,
+            letters: None,
+        };
+        let building = self.building(asker, &asked, (!begins).then_some(token)).await?;
+        let delta = Delta { position: building.now, serial, digest, ..Delta::default() };
+        let facts = Facts::default();
+        let mut round = Round { building, body, known, begins, facts, delta };
+        let mut answer = Answer::default();
+        round.fill(&mut answer, digest == known.digest).await?;
+        Ok((answer, round.delta))
+    }
+}
+
+impl Round<'_> {
+    async fn fill(&mut self, answer: &mut Answer, same: bool) -> Result<(), Error> {
+        let rooms = if same && self.is_quiet() {
+            answer.lists.clone_from(&self.known.lists);
+            BTreeSet::new()
+        } else {
+            let candidates = self.candidates().await?;
+            let wanted = self.windows(&candidates, answer).await?;
+            self.rooms(answer, &candidates, &wanted).await?;
+            wanted.into_keys().collect()
+        };
+        self.delta.lists.clone_from(&answer.lists);
+        self.extensions(answer, &rooms).await
+    }
+
+    /// Whether nothing happened that could concern any room of the person.
+    fn is_quiet(&self) -> bool {
+        self.building.changed.as_ref().is_some_and(|changed| {
+            changed.rooms.is_empty() && changed.receipts.is_empty() && !changed.own
+        })
+    }
+
+    /// Which rooms the lists and subscriptions of the request take in, and what is wanted of each.
+    async fn windows(
+        &mut self,
+        candidates: &[Candidate],
+        answer: &mut Answer,
+    ) -> Result<BTreeMap<i64, Wanted>, Error> {
+        let me = self.building.asker.user_id.clone();
+        let mut wanted: BTreeMap<i64, Wanted> = BTreeMap::new();
+        for (name, list) in &self.body.lists {
+            let matching = self.matching(candidates, list.filters.as_ref()).await?;
+            for (first, last) in list.stretches() {
+                let (first, last) = (first as usize, last as usize);
+                let stretch = matching.iter().skip(first).take(last - first + 1);
+                for candidate in stretch {
+                    let of_room = wanted.entry(candidate.room.room_no).or_default();
+                    of_room.limit = of_room.limit.max(list.room.timeline_limit.min(TIMELINE));
+                    of_room.required.add(&list.room.required_state, me.as_str());
+                    if of_room.lists.last() != Some(name) {
+                        of_room.lists.push(name.clone());
+                    }
+                }
+            }
+            answer.lists.insert(name.clone(), ListPart { count: matching.len() });
+        }
+        for (room_id, wish) in &self.body.room_subscriptions {
+            let candidate = candidates.iter().find(|it| it.room.room_id == *room_id);
+            let Some(candidate) = candidate else { continue };
+            let of_room = wanted.entry(candidate.room.room_no).or_default();
+            of_room.limit = of_room.limit.max(wish.timeline_limit.min(TIMELINE));
+            of_room.required.add(&wish.required_state, me.as_str());
+        }
+        Ok(wanted)
+    }
+
+    /// Tells of the rooms of which there is something to tell.
+    async fn rooms(
+        &mut self,
+        answer: &mut Answer,
+        candidates: &[Candidate],
+        wanted: &BTreeMap<i64, Wanted>,
+    ) -> Result<(), Error> {
+        let told: Vec<(&Candidate, &Wanted)> = candidates
+            .iter()
+            .filter_map(|it| Some((it, wanted.get(&it.room.room_no)?)))
+            .filter(|(candidate, wanted)| self.has_news(candidate, wanted))
+            .collect();
+        let members: Vec<_> = told.iter().map(|(candidate, _)| candidate.member.clone()).collect();
+        self.building.load_unread(&members).await?;
+        let mut bytes = 0;
+        for (candidate, wanted) in told {
+            // What finds no room now is told with the next request, which finds it untold.
+            if bytes >= limits::SYNC_BYTES {
+                answer.more = true;
+                break;
+            }
+            let before = self.known.rooms.get(&candidate.room.room_no);
+            let Some((part, sent)) = self.room(candidate, wanted, before).await? else { continue };
+            bytes += part.bytes();
+            self.delta.rooms.push((candidate.room.room_no, sent));
+            answer.rooms.insert(candidate.room.room_id.clone(), part);
+        }
+        Ok(())
+    }
+
+    fn has_news(&self, candidate: &Candidate, wanted: &Wanted) -> bool {
+        let room_no = candidate.room.room_no;
+        let Some(sent) = self.known.rooms.get(&room_no) else { return true };
+        let counted =
+            self.building.changed.as_ref().is_some_and(|it| it.receipts.contains(&room_no));
+        candidate.newest() > sent.upto || counted || sent.falls_short_of(wanted)
+    }
+}
+
+impl Sent {
+    /// Whether more is wanted of a room than was told.
+    fn falls_short_of(&self, wanted: &Wanted) -> bool {
+        wanted.limit > self.limit || wanted.required.wants_more_than(&self.required)
+    }
+}

@@ -1,0 +1,384 @@
+//! What is told of one room.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use ruma::{
+    OwnedUserId,
+    events::{StateEventType, TimelineEventType},
+};
+use wayside_federation::state::{EventNo, NodeId, StateKey};
+
+use super::{
+    Round, Wanted,
+    answer::{HeroPart, RoomPart},
+    asked::Required,
+    connection::Sent,
+    rooms::Candidate,
+};
+use crate::{
+    services::{
+        Error,
+        rooms::{format::Form, view},
+        sync::page_token,
+    },
+    store::{
+        events::{self, StoredEvent, Stretch},
+        rooms::{self, Membership, RoomRow},
+        state,
+    },
+};
+
+/// State that changed by more than this is told anew as a whole.
+const CHANGES: usize = 1_000;
+/// Members that a connection remembers to have told of in one room; beyond, they are told again.
+const MEMBERS: usize = 2_000;
+/// What counts as something happening in a room (proposal 4186, `bump_stamp`).
+const BUMPS: [&str; 7] = [
+    "m.room.create",
+    "m.room.message",
+    "m.room.encrypted",
+    "m.sticker",
+    "m.call.invite",
+    "m.poll.start",
+    "m.beacon_info",
+];
+
+/// The newest events that are told.
+struct Page {
+    events: Vec<StoredEvent>,
+    limited: bool,
+    expanded: bool,
+}
+
+/// What changed of a room's state, or that all of it is new to the client.
+enum News {
+    All,
+    These(Vec<StoredEvent>),
+}
+
+impl Round<'_> {
+    pub(super) async fn room(
+        &mut self,
+        candidate: &Candidate,
+        wanted: &Wanted,
+        before: Option<&Sent>,
+    ) -> Result<Option<(RoomPart, Sent)>, Error> {
+        let member = &candidate.member;
+        let mut part = RoomPart {
+            membership: member.membership.as_str(),
+            lists: wanted.lists.clone(),
+            initial: before.is_none().then_some(true),
+            ..RoomPart::default()
+        };
+        let mut sent = Sent {
+            upto: self.building.now,
+            inside: member.membership == Membership::Join,
+            limit: wanted.limit,
+            required: Arc::default(),
+            members: HashSet::new(),
+        };
+        match member.membership {
+            Membership::Join => {
+                // What was told of a room that the person came to since was told to an outsider.
+                let before = before.filter(|it| it.inside);
+                self.inside(candidate, wanted, before, (&mut part, &mut sent)).await?;
+            }
+            Membership::Invite | Membership::Knock => {
+                let Some(shown) = self.building.at_the_door(member).await? else {
+                    return Ok(None);
+                };
+                part.initial = Some(true);
+                part.invite_state = Some(shown.events);
+                part.bump_stamp = Some(member.position);
+                part.is_dm = self.is_direct(&candidate.room).await?.then_some(true);
+            }
+            Membership::Leave | Membership::Ban => {
+                let ending =
+                    events::by_numbers(&mut self.building.snapshot, &[member.event_no]).await?;
+                let page: Vec<StoredEvent> = ending.into_values().collect();
+                part.timeline = self.rendered(&page).await?;
+                part.bump_stamp = Some(member.position);
+            }
+        }
+        Ok(Some((part, sent)))
+    }
+
+    async fn inside(
+        &mut self,
+        candidate: &Candidate,
+        wanted: &Wanted,
+        before: Option<&Sent>,
+        (part, sent): (&mut RoomPart, &mut Sent),
+    ) -> Result<(), Error> {
+        let room = &candidate.room;
+        let page = self.page(candidate, wanted, before).await?;
+        let news = self.news(room, before).await?;
+        let whole = matches!(news, News::All);
+        if whole {
+            part.initial = Some(true);
+        }
+        sent.members = before.map(|it| it.members.clone()).unwrap_or_default();
+        if sent.members.len() > MEMBERS || page.limited {
+            sent.members.clear();
+        }
+        let state = self.state(room, wanted, before, &news, &page, &mut sent.members).await?;
+        part.required_state = view::plain(&mut self.building.snapshot, &state, form()).await?;
+        self.summary(room, &news, part).await?;
+        let of_room = self.building.unread_beside_threads(room.room_no);
+        part.notification_count = Some(of_room.notification_count);
+        part.highlight_count = Some(of_room.highlight_count);
+        part.bump_stamp = self.bump(room, &page, whole).await?;
+        let live = |it: &&StoredEvent| it.position.is_some_and(|at| at > self.known.position);
+        part.num_live = Some(if self.begins { 0 } else { page.events.iter().filter(live).count() });
+        part.limited = Some(page.limited);
+        part.expanded_timeline = page.expanded.then_some(true);
+        let first = page.events.first().and_then(|it| it.position);
+        part.prev_batch = Some(page_token(first.map_or(room.last_position, |first| first - 1)));
+        part.timeline = self.rendered(&page.events).await?;
+        let known = before.filter(|_| !page.limited).map_or(0, |it| it.limit);
+        sent.limit = wanted.limit.max(known);
+        sent.required = match before.map(|it| &it.required) {
+            Some(known) if !wanted.required.wants_more_than(known) => known.clone(),
+            _ => Arc::new(wanted.required.clone()),
+        };
+        Ok(())
+    }
+
+    /// The newest events: those since the room was told of, or so many as are wanted.
+    async fn page(
+        &mut self,
+        candidate: &Candidate,
+        wanted: &Wanted,
+        before: Option<&Sent>,
+    ) -> Result<Page, Error> {
+        let room = &candidate.room;
+        let expanded = before.is_some_and(|it| wanted.limit > it.limit);
+        let after = before.filter(|_| !expanded).map_or(i64::MIN, |it| it.upto);
+        let limit = wanted.limit as usize;
+        let stretch = Stretch::Back { upto: room.last_position, after };
+        let most = i64::from(wanted.limit) + 1;
+        let building = &mut self.building;
+        let mut found =
+            events::timeline(&mut building.snapshot, room.room_no, stretch, most).await?;
+        let limited = found.len() > limit;
+        found.truncate(limit);
+        let mut found = building.ignored.heard(found);
+        if after < candidate.member.position {
+            let reach = view::reach(&mut building.snapshot, room, building.asker).await?;
+            found = view::visible(&mut building.snapshot, building.asker, reach, found).await?;
+        }
+        found.reverse();
+        Ok(Page { events: found, limited, expanded })
+    }
+
+    /// What changed of the state since the room was told of.
+    async fn news(&mut self, room: &RoomRow, before: Option<&Sent>) -> Result<News, Error> {
+        let Some(before) = before else { return Ok(News::All) };
+        let snapshot = &mut self.building.snapshot;
+        let root = view::root_at(snapshot, room, before.upto).await?;
+        let changed = self.building.changes(root, room.state_root).await?;
+        if changed.len() > CHANGES {
+            return Ok(News::All);
+        }
+        let found = events::by_numbers(&mut self.building.snapshot, &changed).await?;
+        let mut found: Vec<StoredEvent> = found.into_values().collect();
+        found.sort_by_key(|it| it.event_no);
+        Ok(News::These(found))
+    }
+
+    /// The wanted state that the client does not know.
+    async fn state(
+        &mut self,
+        room: &RoomRow,
+        wanted: &Wanted,
+        before: Option<&Sent>,
+        news: &News,
+        page: &Page,
+        members: &mut HashSet<OwnedUserId>,
+    ) -> Result<Vec<StoredEvent>, Error> {
+        let required = &wanted.required;
+        let mut found: HashMap<EventNo, StoredEvent> = HashMap::new();
+        let known = before.map(|it| &*it.required);
+        match news {
+            News::These(changes) if known.is_some_and(|it| !required.wants_more_than(it)) => {
+                let wants = |it: &&StoredEvent| {
+                    let (kind, key) = (it.event.kind().to_string(), it.event.state_key());
+                    let key = key.unwrap_or_default();
+                    let comes = required.lazy && !page.limited && kind == "m.room.member";
+                    required.wants(&kind, key) || comes
+                };
+                found.extend(changes.iter().filter(wants).map(|it| (it.event_no, it.clone())));
+            }
+            _ => found = self.entries(room, required).await?,
+        }
+        if required.lazy {
+            let speak = self.speakers(room, page, members).await?;
+            found.extend(speak);
+        }
+        let mut found: Vec<StoredEvent> = found.into_values().collect();
+        found.sort_by_key(|it| it.event_no);
+        Ok(found)
+    }
+
+    /// All entries of the state that are wanted.
+    async fn entries(
+        &mut self,
+        room: &RoomRow,
+        required: &Required,
+    ) -> Result<HashMap<EventNo, StoredEvent>, Error> {
+        let snapshot = &mut self.building.snapshot;
+        let numbers = if let Some(names) = required.names() {
+            let keys: Vec<StateKey> = names
+                .into_iter()
+                .map(|(kind, key)| StateKey::new(kind.into(), key.as_str()))
+                .collect();
+            let found = state::lookup(snapshot, room.state_root, &keys).await?;
+            found.into_iter().flatten().collect()
+        } else {
+            rooms::state_events(snapshot, room.room_no, None).await?
+        };
+        let mut found = events::by_numbers(snapshot, &numbers).await?;
+        found.retain(|_, it| {
+            let key = it.event.state_key().unwrap_or_default();
+            required.wants(&it.event.kind().to_string(), key)
+        });
+        Ok(found)
+    }
+
+    /// The member events of those who speak or are spoken of in a page and were not told of yet.
+    async fn speakers(
+        &mut self,
+        room: &RoomRow,
+        page: &Page,
+        members: &mut HashSet<OwnedUserId>,
+    ) -> Result<HashMap<EventNo, StoredEvent>, Error> {
+        let mut wanted: HashSet<OwnedUserId> = HashSet::new();
+        for stored in &page.events {
+            wanted.insert(stored.event.sender().to_owned());
+            if *stored.event.kind() == TimelineEventType::RoomMember {
+                let target = stored.event.state_key().and_then(|key| key.try_into().ok());
+                wanted.extend(target);
+            }
+        }
+        wanted.retain(|user_id| members.insert(user_id.clone()));
+        let wanted: Vec<OwnedUserId> = wanted.into_iter().collect();
+        self.members(room.state_root, &wanted).await
+    }
+
+    async fn members(
+        &mut self,
+        root: NodeId,
+        people: &[OwnedUserId],
+    ) -> Result<HashMap<EventNo, StoredEvent>, Error> {
+        let keys: Vec<StateKey> = people
+            .iter()
+            .map(|it| StateKey::new(StateEventType::RoomMember, it.as_str()))
+            .collect();
+        let snapshot = &mut self.building.snapshot;
+        let numbers = state::lookup(snapshot, root, &keys).await?;
+        let numbers: Vec<EventNo> = numbers.into_iter().flatten().collect();
+        Ok(events::by_numbers(snapshot, &numbers).await?)
+    }
+
+    /// What stands for the room as a whole, as far as it changed.
+    async fn summary(
+        &mut self,
+        room: &RoomRow,
+        news: &News,
+        part: &mut RoomPart,
+    ) -> Result<(), Error> {
+        let changed = |kind: &TimelineEventType| match news {
+            News::All => true,
+            News::These(changes) => changes.iter().any(|it| it.event.kind() == kind),
+        };
+        let named = changed(&TimelineEventType::RoomName);
+        if named {
+            part.name = Some(self.text(room, StateEventType::RoomName, "name").await?.into());
+        }
+        if changed(&TimelineEventType::RoomAvatar) {
+            part.avatar = Some(self.text(room, StateEventType::RoomAvatar, "url").await?.into());
+        }
+        let moved = changed(&TimelineEventType::RoomMember);
+        if moved {
+            (part.joined_count, part.invited_count) = (Some(room.joined), Some(room.invited));
+        }
+        if (moved || named) && !self.building.is_named(room).await? {
+            part.heroes = Some(self.heroes(room).await?);
+        }
+        let own_data = self.building.changed.as_ref().is_none_or(|changed| changed.own);
+        if matches!(news, News::All) || own_data {
+            let direct = self.is_direct(room).await?;
+            part.is_dm = (direct || !matches!(news, News::All)).then_some(direct);
+        }
+        Ok(())
+    }
+
+    async fn text(
+        &mut self,
+        room: &RoomRow,
+        kind: StateEventType,
+        field: &str,
+    ) -> Result<Option<String>, Error> {
+        let snapshot = &mut self.building.snapshot;
+        let key = StateKey::new(kind, "");
+        let Some(number) = state::lookup(snapshot, room.state_root, &[key]).await?[0] else {
+            return Ok(None);
+        };
+        let held = events::by_numbers(snapshot, &[number]).await?.remove(&number);
+        Ok(held.and_then(|it| view::text_in(&it.event, field)).filter(|text| !text.is_empty()))
+    }
+
+    async fn heroes(&mut self, room: &RoomRow) -> Result<Vec<HeroPart>, Error> {
+        let people = self.building.heroes(room).await?;
+        let events = self.members(room.state_root, &people).await?;
+        let shown: HashMap<&str, &StoredEvent> =
+            events.values().filter_map(|it| Some((it.event.state_key()?, it))).collect();
+        let text = |user_id: &OwnedUserId, field: &str| {
+            shown.get(user_id.as_str()).and_then(|it| view::text_in(&it.event, field))
+        };
+        let hero = |user_id: &OwnedUserId| HeroPart {
+            displayname: text(user_id, "displayname"),
+            avatar_url: text(user_id, "avatar_url"),
+            user_id: user_id.clone(),
+        };
+        Ok(people.iter().map(hero).collect())
+    }
+
+    /// Where something happened last, where that is new to the client.
+    async fn bump(
+        &mut self,
+        room: &RoomRow,
+        page: &Page,
+        whole: bool,
+    ) -> Result<Option<i64>, Error> {
+        let bumps = |it: &&StoredEvent| BUMPS.contains(&it.event.kind().to_string().as_str());
+        let newest = page.events.iter().rev().find(bumps).and_then(|it| it.position);
+        if newest.is_some() || !(whole || page.limited) {
+            return Ok(newest);
+        }
+        let last = events::last_of(&mut self.building.snapshot, room.room_no, &BUMPS).await?;
+        Ok(Some(last.unwrap_or(room.last_position)))
+    }
+
+    async fn is_direct(&mut self, room: &RoomRow) -> Result<bool, Error> {
+        Ok(self.direct().await?.contains(&room.room_id))
+    }
+
+    async fn rendered(
+        &mut self,
+        page: &[StoredEvent],
+    ) -> Result<Vec<Box<serde_json::value::RawValue>>, Error> {
+        let building = &mut self.building;
+        let ground = &building.sync.ground;
+        let shown =
+            view::render(ground, &mut building.snapshot, building.asker, page, form()).await?;
+        Ok(shown.into_iter().map(|it| it.json).collect())
+    }
+}
+
+fn form() -> Form<'static> {
+    Form { under_room: true, ..Form::default() }
+}

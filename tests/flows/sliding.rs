@@ -1,0 +1,439 @@
+//! Sliding sync: a client follows a stretch of its rooms and loses nothing of it.
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use wayside_tests::{CallError, Client, RoomId};
+
+use crate::stage::{Deeds, Stage, list, one, refused, room_of, stories};
+
+stories! {
+    a_window_follows_what_happens;
+    an_answer_that_was_lost_is_told_again;
+    filters_and_subscriptions_choose_rooms;
+    the_wanted_state_and_those_who_speak_are_told;
+    a_longer_timeline_is_told_at_once;
+    invitations_and_endings_are_told;
+    what_stands_beside_rooms_is_told_once;
+    who_asks_for_too_much_is_refused;
+}
+
+const SLIDING: &str = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
+
+/// A connection of somebody's client.
+struct Slide {
+    client: Client,
+    pos: Option<String>,
+    body: Value,
+}
+
+impl Slide {
+    fn of(client: &Client, body: Value) -> Self {
+        Self { client: client.clone(), pos: None, body }
+    }
+
+    /// What is new, without waiting for it.
+    async fn now(&mut self) -> Result<Value> {
+        let answer = self.ask(0).await?;
+        self.pos = answer["pos"].as_str().map(str::to_owned);
+        Ok(answer)
+    }
+
+    /// What is new, as soon as there is something.
+    async fn next(&mut self) -> Result<Value> {
+        let answer = self.ask(10_000).await?;
+        self.pos = answer["pos"].as_str().map(str::to_owned);
+        Ok(answer)
+    }
+
+    async fn ask(&self, wait_ms: u32) -> Result<Value, CallError> {
+        let pos = self.pos.as_ref().map(|pos| format!("&pos={pos}")).unwrap_or_default();
+        self.client.post(&format!("{SLIDING}?timeout={wait_ms}{pos}"), &self.body).await
+    }
+}
+
+/// One list of the first rooms, with so many events of each.
+fn window(last: u32, limit: u32) -> Value {
+    json!({ "lists": { "all": { "ranges": [[0, last]], "timeline_limit": limit, "required_state": [] } } })
+}
+
+fn names(answer: &Value) -> Vec<String> {
+    answer["rooms"].as_object().map(|rooms| rooms.keys().cloned().collect()).unwrap_or_default()
+}
+
+fn told<'a>(answer: &'a Value, room: &RoomId) -> &'a Value {
+    &answer["rooms"][room.as_str()]
+}
+
+fn bodies(room: &Value) -> Vec<String> {
+    crate::stage::bodies(&list(&room["timeline"]))
+}
+
+fn ids(rooms: &[&RoomId]) -> Vec<String> {
+    let mut ids: Vec<String> = rooms.iter().map(|room| room.as_str().to_owned()).collect();
+    ids.sort();
+    ids
+}
+
+async fn a_window_follows_what_happens(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let mut rooms = Vec::new();
+    for n in 0..4 {
+        let wish = json!({ "preset": "public_chat", "name": format!("room {n}") });
+        rooms.push(room_of(&[&ann, &bob], &wish).await?);
+        ann.say(&rooms[n], &format!("first in {n}")).await?;
+    }
+    let mut bobs = Slide::of(&bob, window(1, 2));
+    let first = bobs.now().await?;
+    ensure!(first["lists"]["all"]["count"] == 4, "{first}");
+    ensure!(names(&first) == ids(&[&rooms[3], &rooms[2]]), "the liveliest two: {first}");
+    let room = told(&first, &rooms[3]);
+    ensure!(room["initial"] == true && room["name"] == "room 3", "{room}");
+    ensure!(room["joined_count"] == 2 && room["notification_count"] == 1, "{room}");
+    ensure!(room["limited"] == true && room["num_live"] == 0, "{room}");
+    ensure!(bodies(room) == ["first in 3"], "{room}");
+    let quiet = bobs.now().await?;
+    ensure!(names(&quiet).is_empty() && quiet["lists"]["all"]["count"] == 4, "{quiet}");
+
+    // What happens in a room that the window does not show brings it in.
+    ann.say(&rooms[0], "look here").await?;
+    let answer = bobs.next().await?;
+    ensure!(names(&answer) == ids(&[&rooms[0]]), "{answer}");
+    let room = told(&answer, &rooms[0]);
+    ensure!(room["initial"] == true && room["num_live"] == 1, "{room}");
+    ensure!(bodies(room) == ["first in 0", "look here"], "{room}");
+    // A room that is known is told of in part.
+    ann.say(&rooms[3], "again").await?;
+    let answer = bobs.next().await?;
+    let room = told(&answer, &rooms[3]);
+    ensure!(bodies(room) == ["again"] && room.get("initial").is_none(), "{room}");
+    ensure!(room.get("name").is_none() && room["limited"] == false, "{room}");
+    let before = room["bump_stamp"].as_i64().context("a stamp")?;
+    ann.set_state(&rooms[3], "m.room.name", "", &json!({ "name": "another" })).await?;
+    let answer = bobs.next().await?;
+    let room = told(&answer, &rooms[3]);
+    ensure!(room["name"] == "another" && room.get("bump_stamp").is_none(), "{room}");
+    ensure!(
+        before > told(&first, &rooms[3])["bump_stamp"].as_i64().unwrap_or(i64::MAX),
+        "{before}"
+    );
+    // More than the window shows is told as a gap, and messages fill it.
+    for n in 0..5 {
+        ann.say(&rooms[3], &format!("gap {n}")).await?;
+    }
+    let answer = bobs.now().await?;
+    let room = told(&answer, &rooms[3]);
+    ensure!(room["limited"] == true && bodies(room) == ["gap 3", "gap 4"], "{room}");
+    let from = room["prev_batch"].as_str().context("a token")?;
+    let path = format!("/_matrix/client/v3/rooms/{}/messages?dir=b&limit=3&from={from}", rooms[3]);
+    let page = bob.get(&path).await?;
+    ensure!(crate::stage::bodies(&list(&page["chunk"])) == ["gap 2", "gap 1", "gap 0"], "{page}");
+    Ok(())
+}
+
+async fn an_answer_that_was_lost_is_told_again(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let room = room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?;
+    let mut bobs = Slide::of(&bob, window(9, 5));
+    bobs.now().await?;
+    ann.say(&room, "one").await?;
+    let lost = bobs.ask(10_000).await?;
+    ensure!(bodies(told(&lost, &room)) == ["one"], "{lost}");
+    ann.say(&room, "two").await?;
+    let again = bobs.ask(10_000).await?;
+    ensure!(bodies(told(&again, &room)) == ["one", "two"], "{again}");
+    let gone = lost["pos"].as_str().context("a pos")?.to_owned();
+    bobs.pos = again["pos"].as_str().map(str::to_owned);
+    let quiet = bobs.now().await?;
+    ensure!(names(&quiet).is_empty(), "told twice: {quiet}");
+    for unknown in [gone.as_str(), "none"] {
+        let wrong = Slide { pos: Some(unknown.to_owned()), ..Slide::of(&bob, window(9, 5)) };
+        refused(wrong.ask(0).await, 400, "M_UNKNOWN_POS")?;
+    }
+    // Somebody else's pos opens nothing, nor does another connection's.
+    let pos = bobs.pos.clone();
+    let anns = Slide { pos: pos.clone(), ..Slide::of(&ann, window(9, 5)) };
+    refused(anns.ask(0).await, 400, "M_UNKNOWN_POS")?;
+    let mut body = window(9, 5);
+    body["conn_id"] = "other".into();
+    let mut other = Slide { pos, ..Slide::of(&bob, body) };
+    refused(other.ask(0).await, 400, "M_UNKNOWN_POS")?;
+    other.pos = None;
+    ensure!(told(&other.now().await?, &room)["initial"] == true);
+    ensure!(names(&bobs.now().await?).is_empty(), "the two do not disturb each other");
+    stage.restart().await?;
+    bobs.client = bob.at(stage.node.http());
+    refused(bobs.ask(0).await, 400, "M_UNKNOWN_POS")?;
+    bobs.pos = None;
+    ensure!(told(&bobs.now().await?, &room)["initial"] == true);
+    Ok(())
+}
+
+async fn filters_and_subscriptions_choose_rooms(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let encryption = json!({
+        "type": "m.room.encryption", "state_key": "",
+        "content": { "algorithm": "m.megolm.v1.aes-sha2" },
+    });
+    let plain = room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?;
+    let sealed =
+        room_of(&[&ann, &bob], &json!({ "preset": "public_chat", "initial_state": [encryption] }))
+            .await?;
+    let space = json!({ "preset": "public_chat", "creation_content": { "type": "m.space" } });
+    let space = room_of(&[&ann, &bob], &space).await?;
+    let child = json!({ "via": ["a.test"] });
+    ann.set_state(&space, "m.space.child", plain.as_str(), &child).await?;
+    let invited = ann.create_room(&json!({ "invite": [bob.id()] })).await?;
+    let data = format!("/_matrix/client/v3/user/{}", bob.id());
+    let direct = json!({ ann.id(): [sealed.as_str()] });
+    bob.put(&format!("{data}/account_data/m.direct"), &direct).await?;
+    bob.put(&format!("{data}/rooms/{plain}/tags/m.favourite"), &json!({ "order": 0.5 })).await?;
+    for (filters, expected) in [
+        (json!({}), vec![&plain, &sealed, &space, &invited]),
+        (json!({ "is_dm": true }), vec![&sealed]),
+        (json!({ "is_dm": false, "is_invite": false }), vec![&plain, &space]),
+        (json!({ "is_encrypted": true }), vec![&sealed]),
+        (json!({ "is_invite": true }), vec![&invited]),
+        (json!({ "room_types": ["m.space"] }), vec![&space]),
+        (json!({ "room_types": [null], "is_invite": false }), vec![&plain, &sealed]),
+        (json!({ "not_room_types": [null] }), vec![&space]),
+        (json!({ "tags": ["m.favourite"] }), vec![&plain]),
+        (json!({ "not_tags": ["m.favourite"], "is_encrypted": true }), vec![&sealed]),
+        (json!({ "spaces": [space.as_str(), "!none:a.test"] }), vec![&plain]),
+    ] {
+        let list = json!({ "ranges": [[0, 9]], "timeline_limit": 1, "filters": filters });
+        let answer = Slide::of(&bob, json!({ "lists": { "some": list } })).now().await?;
+        ensure!(names(&answer) == ids(&expected), "{filters}: {answer}");
+        ensure!(answer["lists"]["some"]["count"] == expected.len(), "{filters}: {answer}");
+    }
+    // A subscription needs no list, and opens nothing that is closed.
+    let closed = ann.create_room(&json!({})).await?;
+    let wish = json!({ "timeline_limit": 1, "required_state": [["m.room.create", ""]] });
+    let body = json!({ "room_subscriptions": {
+        plain.as_str(): wish, closed.as_str(): wish, "!none:a.test": wish,
+    } });
+    let mut bobs = Slide::of(&bob, body);
+    let answer = bobs.now().await?;
+    ensure!(names(&answer) == ids(&[&plain]), "{answer}");
+    ann.say(&sealed, "elsewhere").await?;
+    ann.say(&plain, "here").await?;
+    let answer = bobs.next().await?;
+    ensure!(names(&answer) == ids(&[&plain]), "{answer}");
+    Ok(())
+}
+
+fn state_of(room: &Value) -> Vec<(String, String)> {
+    let state = list(&room["required_state"]);
+    let text = |it: &Value, name: &str| it[name].as_str().unwrap_or_default().to_owned();
+    let mut keys: Vec<(String, String)> =
+        state.iter().map(|it| (text(it, "type"), text(it, "state_key"))).collect();
+    keys.sort();
+    keys
+}
+
+async fn the_wanted_state_and_those_who_speak_are_told(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let cleo = stage.person("cleo").await?;
+    let wish = json!({ "preset": "public_chat", "name": "n", "topic": "t" });
+    let room = room_of(&[&ann, &bob, &cleo], &wish).await?;
+    cleo.say(&room, "hello").await?;
+    let ask = |state: Value| json!({ "room_subscriptions": { room.as_str(): { "timeline_limit": 1, "required_state": state } } });
+    let key = |kind: &str, key: &str| (kind.to_owned(), key.to_owned());
+    let state = json!([
+        ["m.room.topic", ""],
+        ["m.room.none", ""],
+        ["m.room.member", "$ME"],
+        ["m.room.member", "$LAZY"],
+    ]);
+    let mut bobs = Slide::of(&bob, ask(state));
+    let answer = bobs.now().await?;
+    let expected =
+        [key("m.room.member", bob.id()), key("m.room.member", cleo.id()), key("m.room.topic", "")];
+    ensure!(state_of(told(&answer, &room)) == expected, "{answer}");
+    // Who has spoken is known; who speaks now is not yet.
+    cleo.say(&room, "again").await?;
+    let answer = bobs.next().await?;
+    ensure!(state_of(told(&answer, &room)).is_empty(), "{answer}");
+    ann.say(&room, "and me").await?;
+    let answer = bobs.next().await?;
+    ensure!(state_of(told(&answer, &room)) == [key("m.room.member", ann.id())], "{answer}");
+    // Of what changes only what is wanted.
+    ann.set_state(&room, "m.room.name", "", &json!({ "name": "other" })).await?;
+    ann.set_state(&room, "m.room.topic", "", &json!({ "topic": "other" })).await?;
+    let answer = bobs.now().await?;
+    let found = state_of(told(&answer, &room));
+    ensure!(found.contains(&key("m.room.topic", "")), "{answer}");
+    ensure!(!found.contains(&key("m.room.name", "")), "{answer}");
+    let topic = list(&told(&answer, &room)["required_state"]);
+    ensure!(one(&topic, "m.room.topic", None).is_some_and(|it| it["content"]["topic"] == "other"));
+    // Whoever wants more is told of it without waiting for something to happen.
+    bobs.body = ask(json!([["m.room.topic", ""], ["m.room.create", ""]]));
+    let answer = bobs.next().await?;
+    let found = state_of(told(&answer, &room));
+    ensure!(found.contains(&key("m.room.create", "")), "{answer}");
+    let everything = Slide::of(&bob, ask(json!([["*", "*"]]))).now().await?;
+    let found = state_of(told(&everything, &room));
+    for wanted in [key("m.room.power_levels", ""), key("m.room.member", ann.id())] {
+        ensure!(found.contains(&wanted), "{found:?}");
+    }
+    let elements = json!({ "include": [{}], "exclude": [{ "type": "m.room.member" }] });
+    let found = Slide::of(&bob, ask(elements)).now().await?;
+    let found = state_of(told(&found, &room));
+    ensure!(!found.iter().any(|(kind, _)| kind == "m.room.member") && found.len() > 4, "{found:?}");
+    Ok(())
+}
+
+async fn a_longer_timeline_is_told_at_once(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let room = room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?;
+    for n in 0..4 {
+        ann.say(&room, &format!("{n}")).await?;
+    }
+    let mut bobs = Slide::of(&bob, window(9, 1));
+    ensure!(bodies(told(&bobs.now().await?, &room)) == ["3"]);
+    bobs.body = window(9, 3);
+    let answer = bobs.next().await?;
+    let longer = told(&answer, &room);
+    ensure!(bodies(longer) == ["1", "2", "3"] && longer["num_live"] == 0, "{longer}");
+    ensure!(longer["unstable_expanded_timeline"] == true, "{longer}");
+    ensure!(names(&bobs.now().await?).is_empty(), "once");
+    // A shorter one and the same again tell nothing: the client has them.
+    for limit in [1, 3] {
+        bobs.body = window(9, limit);
+        ensure!(names(&bobs.now().await?).is_empty(), "{limit}");
+    }
+    Ok(())
+}
+
+async fn invitations_and_endings_are_told(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let mut bobs = Slide::of(&bob, window(9, 5));
+    bobs.now().await?;
+    let room = ann.create_room(&json!({ "name": "come", "invite": [bob.id()] })).await?;
+    let answer = bobs.next().await?;
+    let shown = told(&answer, &room);
+    ensure!(shown["membership"] == "invite" && shown.get("timeline").is_none(), "{shown}");
+    let state = list(&shown["invite_state"]);
+    ensure!(one(&state, "m.room.name", None).is_some_and(|it| it["content"]["name"] == "come"));
+    ensure!(one(&state, "m.room.member", Some(bob.id())).is_some(), "{shown}");
+    bob.join(&room).await?;
+    let answer = bobs.next().await?;
+    let inside = told(&answer, &room);
+    ensure!(inside["membership"] == "join" && inside["initial"] == true, "{inside}");
+    ensure!(inside["name"] == "come", "{inside}");
+    ann.say(&room, "welcome").await?;
+    bobs.next().await?;
+    ann.deed(&room, "kick", Some(&bob)).await?;
+    ann.say(&room, "he is gone").await?;
+    let answer = bobs.next().await?;
+    let ended = told(&answer, &room);
+    ensure!(ended["membership"] == "leave" && bodies(ended).is_empty(), "{ended}");
+    let ending = list(&ended["timeline"]);
+    ensure!(one(&ending, "m.room.member", Some(bob.id())).is_some(), "{ended}");
+    ensure!(names(&bobs.now().await?).is_empty(), "once");
+    // Who begins is told of having been shown out, and not of having left.
+    let other = room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?;
+    bob.deed(&other, "leave", None).await?;
+    let fresh = Slide::of(&bob, window(9, 5)).now().await?;
+    ensure!(names(&fresh) == ids(&[&room]), "{fresh}");
+    Ok(())
+}
+
+async fn what_stands_beside_rooms_is_told_once(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let room = room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?;
+    let said = ann.say(&room, "hello").await?;
+    let on = json!({ "enabled": true });
+    let mut body = window(9, 5);
+    body["extensions"] = json!({
+        "to_device": on, "e2ee": on, "account_data": on, "receipts": on, "typing": on,
+        "org.example.unknown": on,
+    });
+    let data = format!("/_matrix/client/v3/user/{}", bob.id());
+    bob.put(&format!("{data}/account_data/org.example.a"), &json!({ "a": 1 })).await?;
+    bob.put(&format!("{data}/rooms/{room}/account_data/org.example.b"), &json!({ "b": 1 })).await?;
+    let letter = json!({ "messages": { bob.id(): { "*": { "body": "psst" } } } });
+    ann.put("/_matrix/client/v3/sendToDevice/org.example.note/1", &letter).await?;
+    let read = format!("/_matrix/client/v3/rooms/{room}/receipt/m.read/{said}");
+    ann.post(&read, &json!({})).await?;
+
+    let mut bobs = Slide::of(&bob, body);
+    let first = bobs.now().await?["extensions"].clone();
+    let letters = list(&first["to_device"]["events"]);
+    ensure!(letters.len() == 1 && letters[0]["content"]["body"] == "psst", "{first}");
+    ensure!(first["e2ee"]["device_one_time_keys_count"]["signed_curve25519"] == 0, "{first}");
+    let global = list(&first["account_data"]["global"]);
+    ensure!(one(&global, "org.example.a", None).is_some(), "{first}");
+    ensure!(one(&global, "m.push_rules", None).is_some(), "{first}");
+    let of_room = list(&first["account_data"]["rooms"][room.as_str()]);
+    ensure!(one(&of_room, "org.example.b", None).is_some(), "{first}");
+    let receipt = &first["receipts"]["rooms"][room.as_str()]["content"][&said]["m.read"];
+    ensure!(receipt[ann.id()].is_object(), "{first}");
+    let since = first["to_device"]["next_batch"].as_str().context("a token")?.to_owned();
+    bobs.body["extensions"]["to_device"]["since"] = since.into();
+
+    let quiet = bobs.now().await?["extensions"].clone();
+    for (part, list_of) in [("to_device", "events"), ("account_data", "global")] {
+        ensure!(list(&quiet[part][list_of]).is_empty(), "told twice: {quiet}");
+    }
+    ensure!(quiet["receipts"]["rooms"] == json!({}), "{quiet}");
+    // Each of them wakes whoever waits.
+    let typing = format!("/_matrix/client/v3/rooms/{room}/typing/{}", ann.id());
+    ann.put(&typing, &json!({ "typing": true, "timeout": 30_000 })).await?;
+    let answer = bobs.next().await?["extensions"].clone();
+    let typists = &answer["typing"]["rooms"][room.as_str()]["content"]["user_ids"];
+    ensure!(*typists == json!([ann.id()]), "{answer}");
+    ann.put("/_matrix/client/v3/sendToDevice/org.example.note/2", &letter).await?;
+    let answer = bobs.next().await?["extensions"].clone();
+    ensure!(list(&answer["to_device"]["events"]).len() == 1, "{answer}");
+    bob.put(&format!("{data}/account_data/org.example.a"), &json!({ "a": 2 })).await?;
+    let answer = bobs.next().await?["extensions"].clone();
+    let global = list(&answer["account_data"]["global"]);
+    ensure!(global.len() == 1 && global[0]["content"]["a"] == 2, "{answer}");
+    let keys = crate::encryption::device_keys(&ann);
+    crate::encryption::publish(&ann, &json!({ "device_keys": keys })).await?;
+    let answer = bobs.next().await?["extensions"].clone();
+    ensure!(answer["e2ee"]["device_lists"]["changed"] == json!([ann.id()]), "{answer}");
+    // Reading on is told as a count that falls.
+    let own = format!("/_matrix/client/v3/rooms/{room}/receipt/m.read.private/{said}");
+    bob.post(&own, &json!({})).await?;
+    for _ in 0..5 {
+        let answer = bobs.next().await?;
+        if told(&answer, &room)["notification_count"] == 0 {
+            return Ok(());
+        }
+    }
+    bail!("the count never fell")
+}
+
+async fn who_asks_for_too_much_is_refused(stage: &mut Stage) -> Result<()> {
+    let ann = stage.person("ann").await?;
+    let many: serde_json::Map<String, Value> =
+        (0..101).map(|n| (n.to_string(), json!({}))).collect();
+    let pairs = vec![json!(["a", "b"]); 201];
+    for (body, code) in [
+        (json!({ "lists": many }), "M_INVALID_PARAM"),
+        (json!({ "lists": { "a": { "ranges": [[5, 1]] } } }), "M_INVALID_PARAM"),
+        (json!({ "lists": { "a": { "required_state": pairs } } }), "M_INVALID_PARAM"),
+        (json!({ "lists": { "a": { "ranges": [[-1, 1]] } } }), "M_BAD_JSON"),
+        (json!({ "lists": { "a": { "timeline_limit": "x" } } }), "M_BAD_JSON"),
+        (json!({ "room_subscriptions": { "none": {} } }), "M_BAD_JSON"),
+        (
+            json!({ "extensions": { "to_device": { "enabled": true, "since": "x" } } }),
+            "M_INVALID_PARAM",
+        ),
+    ] {
+        refused(Slide::of(&ann, body).ask(0).await, 400, code)?;
+    }
+    // Odd wishes that harm nobody are answered.
+    for body in [
+        json!({ "lists": { "a": { "ranges": [[0, u32::MAX]], "timeline_limit": u32::MAX } } }),
+        json!({ "lists": { "a": { "ranges": [[7, 9]] } } }),
+        json!({ "lists": { "a": { "required_state": [["*", ""]] } } }),
+        json!({}),
+    ] {
+        Slide::of(&ann, body).ask(0).await?;
+    }
+    let wrong = format!("{SLIDING}?timeout=x");
+    refused(ann.post(&wrong, &json!({})).await, 400, "M_INVALID_PARAM")?;
+    Ok(())
+}
