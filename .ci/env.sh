@@ -10,8 +10,8 @@ export RUSTFLAGS="${RUSTFLAGS:--C link-arg=-fuse-ld=lld}"
 export RUST_LIB_BACKTRACE="${RUST_LIB_BACKTRACE:-0}"
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
 
-# Tools and the environments of Python and the browser are keyed by what they are made from, so a
-# change of version makes a new one and an unchanged one costs nothing.
+# Tools and the environments of Python, the browser and the clients of others are keyed by what they
+# are made from, so a change of version makes a new one and an unchanged one costs nothing.
 NEXTEST_VERSION=0.9.143
 DENY_VERSION=0.20.2
 WAYSIDE_TOOLS="$WAYSIDE_CACHE/tools"
@@ -20,6 +20,13 @@ export WAYSIDE_PYTHON="$WAYSIDE_VENV/bin/python"
 export WAYSIDE_CHROMIUM="${WAYSIDE_CHROMIUM:-/usr/bin/chromium}"
 WAYSIDE_BROWSER="$WAYSIDE_CACHE/browser-$(sha256sum < tests/browser/package-lock.json | cut -c1-16)"
 export WAYSIDE_BROWSER
+WAYSIDE_SDK="$WAYSIDE_CACHE/sdk-$(sha256sum < tests/clients/sdk/package-lock.json | cut -c1-16)"
+export WAYSIDE_SDK
+# Holds the page of Hydrogen too, which is built there.
+WAYSIDE_HYDROGEN="$WAYSIDE_CACHE/hydrogen-$(cat tests/clients/hydrogen/{package.json,package-lock.json,index.html,main.js,vite.config.js} | sha256sum | cut -c1-16)"
+export WAYSIDE_HYDROGEN
+WAYSIDE_SYNAPSE_VENV="$WAYSIDE_CACHE/synapse-$(sha256sum < tests/synapse/requirements.txt | cut -c1-16)"
+export WAYSIDE_SYNAPSE="$WAYSIDE_SYNAPSE_VENV/bin/python"
 export PATH="$WAYSIDE_TOOLS/nextest-$NEXTEST_VERSION/bin:$WAYSIDE_TOOLS/deny-$DENY_VERSION/bin:$PATH"
 
 # Checkouts may share what is built. Cargo tells their sources apart by age alone, and the tests know

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs what `make run` or `make test` needs and the machine lacks, each part by name and with
 # its reason. Says nothing and changes nothing when all is there.
-#   setup.sh run | test | full
+#   setup.sh run | test | full | bench
 set -euo pipefail
 source "$(dirname "$0")/env.sh"
-purpose="${1:?run, test or full}"
+purpose="${1:?run, test, full or bench}"
 
 packages=()
 
@@ -48,27 +48,33 @@ cargo_tool() {
     rm -rf "$scratch"
 }
 
+# python_environment FOLDER LIST REASON: the packages that a list names, apart from the system.
 python_environment() {
-    [ -e "$WAYSIDE_VENV/complete" ] && "$WAYSIDE_PYTHON" -V > /dev/null 2>&1 && return
-    say "setup: a Python environment with matrix-nio: the stories talk to the node through a client of others"
-    rm -rf "$WAYSIDE_VENV"
-    python3 -m venv "$WAYSIDE_VENV"
+    local folder="$1" list="$2" reason="$3"
+    [ -e "$folder/complete" ] && "$folder/bin/python" -V > /dev/null 2>&1 && return
+    say "setup: $reason"
+    rm -rf "$folder"
+    python3 -m venv "$folder"
     # The list names every package, so nothing that it does not name may come in.
-    "$WAYSIDE_PYTHON" -m pip install --quiet --disable-pip-version-check --no-deps \
-        --requirement tests/requirements.txt
-    "$WAYSIDE_PYTHON" -m pip check > /dev/null
-    touch "$WAYSIDE_VENV/complete"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --requirement "$list"
+    "$folder/bin/python" -m pip check > /dev/null
+    touch "$folder/complete"
 }
 
-browser_environment() {
-    [ -e "$WAYSIDE_BROWSER/complete" ] && return
-    say "setup: packages for the stories that drive a browser, and the validator of glTF"
-    rm -rf "$WAYSIDE_BROWSER"
-    mkdir -p "$WAYSIDE_BROWSER"
-    cp tests/browser/package.json tests/browser/package-lock.json tests/browser/.npmrc "$WAYSIDE_BROWSER/"
+# node_environment FOLDER SOURCE REASON [FILE...]: the packages that a lock in SOURCE names and, if
+# files of SOURCE are named, what the script `build` makes of them.
+node_environment() {
+    local folder="$1" source="$2" reason="$3" file
+    shift 3
+    [ -e "$folder/complete" ] && return
+    say "setup: $reason"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    for file in package.json package-lock.json .npmrc "$@"; do cp "$source/$file" "$folder/"; done
     # Only what the lock names, byte for byte; no package runs anything of its own.
-    (cd "$WAYSIDE_BROWSER" && npm ci --ignore-scripts --loglevel=error > /dev/null)
-    touch "$WAYSIDE_BROWSER/complete"
+    (cd "$folder" && npm ci --ignore-scripts --loglevel=error > /dev/null)
+    [ "$#" = 0 ] || (cd "$folder" && npm run --silent build)
+    touch "$folder/complete"
 }
 
 has cargo > /dev/null || fail "setup: cargo is missing: install Rust with rustup (https://rustup.rs), then try again"
@@ -98,8 +104,18 @@ node -e 'const [major, minor] = process.versions.node.split("."); process.exit(m
 
 if [ "$purpose" != run ]; then
     cargo_tool nextest "$NEXTEST_VERSION" "runs the tests, each in a process of its own"
-    python_environment
-    browser_environment
+    python_environment "$WAYSIDE_VENV" tests/requirements.txt \
+        "a Python environment with matrix-nio: the stories talk to the node through a client of others"
+    node_environment "$WAYSIDE_BROWSER" tests/browser \
+        "packages for the stories that drive a browser, and the validator of glTF"
+    node_environment "$WAYSIDE_SDK" tests/clients/sdk \
+        "matrix-js-sdk: most clients of others are built on it"
+    node_environment "$WAYSIDE_HYDROGEN" tests/clients/hydrogen \
+        "Hydrogen: a client of others for the stories that drive a browser" index.html main.js vite.config.js
+fi
+if [ "$purpose" = bench ]; then
+    python_environment "$WAYSIDE_SYNAPSE_VENV" tests/synapse/requirements.txt \
+        "Synapse: the server of others that the benches compare with"
 fi
 if [ "$purpose" = full ] || { [ "$purpose" = test ] && in_ci; }; then
     cargo_tool deny "$DENY_VERSION" "checks licences, bans and sources of the dependencies"

@@ -7,6 +7,7 @@ mod beyond;
 mod bounds;
 mod certificates;
 mod client;
+mod clients;
 mod connections;
 mod crash;
 mod cross_signing;

@@ -55,6 +55,7 @@ impl Browser {
             .env("WAYSIDE_SHOTS", pictures)
             .env("TMPDIR", scratch.path())
             .env("XDG_CONFIG_HOME", scratch.path())
+            .env("XDG_CACHE_HOME", scratch.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

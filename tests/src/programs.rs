@@ -1,6 +1,11 @@
 //! Programs that the stories run: the node, Python, and what ends a process gently.
 
-use std::{env, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::{process::Command, time::timeout};
@@ -54,10 +59,10 @@ pub(crate) fn node_program() -> Result<PathBuf> {
         })
 }
 
-/// A Python script of the stories, run by the interpreter that has their packages.
+/// A script of the stories, run by the interpreter that has its packages.
 #[derive(Debug)]
 pub struct Script {
-    python: PathBuf,
+    program: PathBuf,
     path: PathBuf,
 }
 
@@ -69,12 +74,27 @@ impl Script {
             return Ok(None);
         };
         let path = package_folder().join("flows").join(name);
-        Ok(Some(Self { python: python.into(), path }))
+        Ok(Some(Self { program: python.into(), path }))
+    }
+
+    /// The script `clients/NAME` of a client that others wrote, for Python or Node.js by its ending,
+    /// or `None` with a word on it where one of the variables that lead to its packages leads nowhere.
+    pub fn of_client(name: &str, packages: &[&str]) -> Result<Option<Self>> {
+        for variable in packages {
+            if !env::var_os(variable).is_some_and(|place| Path::new(&place).exists()) {
+                skip(&format!("{variable} leads to nothing that is there (make test sets it)"))?;
+                return Ok(None);
+            }
+        }
+        let is_python = Path::new(name).extension().is_some_and(|ending| ending == "py");
+        let program = if is_python { env::var_os("WAYSIDE_PYTHON") } else { Some("node".into()) };
+        let program = program.context("no variable leads to Python")?.into();
+        Ok(Some(Self { program, path: package_folder().join("clients").join(name) }))
     }
 
     /// Runs the script to its end.
     pub async fn run(&self, arguments: &[&str], limit: Duration) -> Result<()> {
-        let run = Command::new(&self.python)
+        let run = Command::new(&self.program)
             .arg(&self.path)
             .args(arguments)
             .stdin(Stdio::null())
