@@ -22,7 +22,10 @@ use super::{
     rules::{Rules, Seen, Who},
 };
 use crate::{
-    services::{Error, rooms::view},
+    services::{
+        Error,
+        rooms::{Ignored, view},
+    },
     store::{
         Reads, Snapshot, StoreError,
         bus::{Change, Commit},
@@ -341,15 +344,18 @@ impl Push {
     ) -> Result<HashMap<OwnedUserId, Arc<Rules>>, StoreError> {
         let names: Vec<&UserId> = people.iter().map(AsRef::as_ref).collect();
         let mut set = people::data_of_people(from, &names, PUSH_RULES).await?;
+        let mut lists = people::data_of_people(from, &names, Ignored::KIND).await?;
         let damaged = |_| StoreError::Damaged("stored push rules do not parse");
         let mut found = HashMap::with_capacity(people.len());
         for user_id in people {
-            let rules = match set.remove(user_id) {
-                None => Rules::common(),
-                Some(text) => {
-                    let ruleset: Ruleset = read(&text, user_id).map_err(damaged)?;
-                    Arc::new(Rules::of(&ruleset, user_id))
-                }
+            let (own, list) = (set.remove(user_id), lists.remove(user_id));
+            let rules = if own.is_none() && list.is_none() {
+                Rules::common()
+            } else {
+                let common = || Ok(Ruleset::server_default(user_id));
+                let ruleset = own.map_or_else(common, |text| read(&text, user_id));
+                let ignored = list.map(|text| Ignored::read(&text, user_id)).unwrap_or_default();
+                Arc::new(Rules::of(&ruleset.map_err(damaged)?, user_id, ignored))
             };
             found.insert(user_id.clone(), rules);
         }

@@ -22,14 +22,18 @@ use ruma::{
 use serde_json::Value;
 use wayside_federation::event::Event;
 
-use crate::services::filter::read_path;
+use crate::services::{filter::read_path, rooms::Ignored};
 
 /// Largest compiled pattern with wildcards, in bytes: what needs more matches nothing.
 const PATTERN_BYTES: usize = 256 * 1024;
 
-/// Somebody's rules, the strongest first, without those that are switched off.
+/// Somebody's rules, the strongest first, without those that are switched off; and whom they do not
+/// want to hear at all.
 #[derive(Debug)]
-pub(super) struct Rules(Vec<Rule>);
+pub(super) struct Rules {
+    rules: Vec<Rule>,
+    ignored: Ignored,
+}
 
 /// One rule.
 #[derive(Debug)]
@@ -108,9 +112,9 @@ pub(super) struct Seen<'e> {
 
 impl Rules {
     /// The rules of somebody, made ready.
-    pub(super) fn of(ruleset: &Ruleset, owner: &UserId) -> Self {
+    pub(super) fn of(ruleset: &Ruleset, owner: &UserId, ignored: Ignored) -> Self {
         let enabled = ruleset.iter().filter(|rule| rule.enabled());
-        Self(enabled.map(|rule| Rule::of(rule, owner)).collect())
+        Self { rules: enabled.map(|rule| Rule::of(rule, owner)).collect(), ignored }
     }
 
     /// The rules of everybody who has set none.
@@ -118,8 +122,8 @@ impl Rules {
         static COMMON: OnceLock<Arc<Rules>> = OnceLock::new();
         // Whoever it is stands in the rules as their owner, and is nobody in particular.
         let anybody = user_id!("@anybody:invalid");
-        let make = || Arc::new(Self::of(&Ruleset::server_default(anybody), anybody));
-        COMMON.get_or_init(make).clone()
+        let rules = || Self::of(&Ruleset::server_default(anybody), anybody, Ignored::default());
+        COMMON.get_or_init(|| Arc::new(rules())).clone()
     }
 
     /// Whether these are the common rules.
@@ -129,16 +133,16 @@ impl Rules {
 
     /// The strongest rule that the event fulfils.
     pub(super) fn judge(&self, seen: &Seen<'_>, who: Who<'_>) -> Option<&Rule> {
-        if seen.event.sender() == who.user_id {
+        if seen.event.sender() == who.user_id || self.ignored.has(seen.event.sender()) {
             return None;
         }
         let fulfils = |condition: &Condition| condition.holds(seen, who);
-        self.0.iter().find(|rule| rule.conditions.iter().all(fulfils))
+        self.rules.iter().find(|rule| rule.conditions.iter().all(fulfils))
     }
 
     /// Whether a rule looks for the name that the person shows.
     pub(super) fn want_display_name(&self) -> bool {
-        let mut conditions = self.0.iter().flat_map(|rule| &rule.conditions);
+        let mut conditions = self.rules.iter().flat_map(|rule| &rule.conditions);
         conditions.any(|condition| matches!(condition, Condition::DisplayName))
     }
 }

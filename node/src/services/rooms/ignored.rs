@@ -14,18 +14,19 @@ use crate::store::{Reads, events::StoredEvent, people};
 #[derive(Clone, Debug, Default)]
 pub struct Ignored(HashSet<OwnedUserId>);
 
-/// The account data that says so.
-const KIND: &str = "m.ignored_user_list";
-
 impl Ignored {
+    /// The type of account data that says so.
+    pub const KIND: &str = "m.ignored_user_list";
+
     /// Those whom a person ignores: one look, once for each request.
     pub async fn of(from: &mut impl Reads, user_id: &UserId) -> Result<Self, Error> {
-        let item = people::data_item(from, user_id, 0, KIND).await?;
+        let item = people::data_item(from, user_id, 0, Self::KIND).await?;
         Ok(item.map(|text| Self::read(&text, user_id)).unwrap_or_default())
     }
 
     /// Nobody can ignore themselves, and a list that does not read ignores nobody.
-    fn read(text: &str, user_id: &UserId) -> Self {
+    #[must_use]
+    pub fn read(text: &str, user_id: &UserId) -> Self {
         #[derive(Deserialize)]
         struct Content {
             ignored_users: serde_json::Map<String, serde_json::Value>,

@@ -112,7 +112,7 @@ fn rules_that_people_set_are_stronger_than_the_common_ones() {
     let word = NewPatternedPushRule::new("w".into(), "tea".into(), loud.to_vec());
     set.insert(NewPushRule::Content(word), None, None).unwrap();
     let message = |body: &str| event("m.room.message", None, &json!({ "body": body }));
-    let rules = Rules::of(&set, &owner);
+    let rules = Rules::of(&set, &owner, Ignored::default());
     assert_eq!(told(&rules, &message("hello"), 3), (false, false));
     assert_eq!(told(&rules, &message("some TEA?"), 3), (true, true));
     assert_eq!(told(&rules, &message("steam"), 3), (false, false));
@@ -120,12 +120,24 @@ fn rules_that_people_set_are_stronger_than_the_common_ones() {
     let name = PushCondition::ContainsDisplayName;
     let name = NewConditionalPushRule::new("n".into(), vec![name], loud.to_vec());
     set.insert(NewPushRule::Override(name), None, None).unwrap();
-    let rules = Rules::of(&set, &owner);
+    let rules = Rules::of(&set, &owner, Ignored::default());
     assert!(rules.want_display_name() && !Rules::common().want_display_name());
     assert_eq!(told(&rules, &message("ask ann lee."), 3), (true, true));
     assert_eq!(told(&rules, &message("ask ann leeward"), 3), (false, false));
     set.set_enabled(ruma::push::RuleKind::Override, ".m.rule.master", true).unwrap();
-    assert_eq!(told(&Rules::of(&set, &owner), &message("tea, Ann Lee"), 3), (false, false));
+    assert_eq!(
+        told(&Rules::of(&set, &owner, Ignored::default()), &message("tea, Ann Lee"), 3),
+        (false, false)
+    );
+}
+
+#[test]
+fn who_is_ignored_tells_nobody_anything() {
+    let owner = ann().user_id;
+    let ignored = Ignored::read(r#"{"ignored_users":{"@bob:a.test":{}}}"#, owner);
+    let rules = Rules::of(&Ruleset::server_default(owner), owner, ignored);
+    let content = json!({ "body": "hi", "m.mentions": { "user_ids": [owner] } });
+    assert_eq!(told(&rules, &event("m.room.message", None, &content), 3), (false, false));
 }
 
 #[test]
@@ -166,6 +178,7 @@ fn no_rule_and_no_event_makes_it_panic() {
         let rule = NewConditionalPushRule::new("x".into(), vec![data.into()], Vec::new());
         set.insert(NewPushRule::Override(rule), None, None).unwrap();
         let seen = Seen::of(&message, 1);
-        let _whatever_it_is = Rules::of(&set, ann().user_id).judge(&seen, ann());
+        let _whatever_it_is =
+            Rules::of(&set, ann().user_id, Ignored::default()).judge(&seen, ann());
     });
 }
