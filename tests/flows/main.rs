@@ -2,6 +2,7 @@
 
 mod accounts;
 mod affairs;
+mod api;
 mod backups;
 mod beyond;
 mod bounds;
