@@ -1,6 +1,6 @@
 // Builds the page: hashed files under /web/, the service worker beside it, and everything compressed.
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { brotliCompressSync, constants } from "node:zlib";
 import type { Plugin } from "vite";
@@ -9,7 +9,8 @@ import { drawIcon } from "./tools/icon.ts";
 
 /** What is there before anything else: the page, and what it says in each language. */
 const FIRST = ["main", "en", "de"];
-const COMPRESSIBLE = /\.(js|css|html|svg|json|webmanifest)$/;
+const LARGE_BYTES = 1_000_000;
+const COMPRESSIBLE = /\.(js|css|html|svg|json|wasm|webmanifest)$/;
 
 /** The icon as browsers ask it of an installable page: as it is, and one that they cut to a shape of theirs. */
 const ICONS = [
@@ -47,7 +48,7 @@ function shell(): Plugin {
       };
       for (const { name, fileName } of chunks) if (FIRST.includes(name)) need(fileName);
       for (const { type, fileName } of Object.values(bundle)) {
-        if (type === "asset" && /^web\/.*\.(css|webp)$/.test(fileName)) needed.add(fileName);
+        if (type === "asset" && /^web\/(main-.*\.css|.*\.webp)$/.test(fileName)) needed.add(fileName);
       }
       const build = createHash("sha256").update(Object.keys(bundle).sort().join()).digest("hex");
       const files = [...needed].sort().map((fileName) => `/${fileName}`);
@@ -56,6 +57,23 @@ function shell(): Plugin {
         .replace("__SHELL__", JSON.stringify(files));
     },
   };
+}
+
+/**
+ * Compresses as well as can be. For the library that encrypts this takes half a minute: large files that
+ * packages bring are kept compressed beside the packages.
+ */
+function brotli(bytes: Buffer): Buffer {
+  const deed = (): Buffer => brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } });
+  if (bytes.length < LARGE_BYTES) return deed();
+  const folder = join(import.meta.dirname, "node_modules/.cache/wayside");
+  const kept = join(folder, `${createHash("sha256").update(bytes).digest("hex")}.br`);
+  if (existsSync(kept)) return readFileSync(kept);
+  const packed = deed();
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(`${kept}.new`, packed);
+  renameSync(`${kept}.new`, kept);
+  return packed;
 }
 
 /** Writes a brotli file beside each that becomes smaller by it; the node serves whichever is wanted. */
@@ -71,8 +89,7 @@ function compressed(): Plugin {
       for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
         if (!entry.isFile() || !COMPRESSIBLE.test(entry.name)) continue;
         const path = join(entry.parentPath, entry.name);
-        const params = { [constants.BROTLI_PARAM_QUALITY]: 11 };
-        writeFileSync(`${path}.br`, brotliCompressSync(readFileSync(path), { params }));
+        writeFileSync(`${path}.br`, brotli(readFileSync(path)));
       }
     },
   };

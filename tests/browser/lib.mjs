@@ -90,6 +90,18 @@ export class Person {
     }
   }
 
+  /** Waits until a function that runs on the page finds what it looks for, and returns that. */
+  async finds(what, look, asked = null, limit = SOON_MS) {
+    for (const begun = Date.now(); ; await pause(LOOK_MS)) {
+      const isLast = Date.now() - begun > limit;
+      const found = await this.page.evaluate(look, asked);
+      if (found) return found;
+      if (!isLast) continue;
+      await this.picture("trouble").catch(() => {});
+      throw new Error(`${this.name} never found ${what}`);
+    }
+  }
+
   walking() {
     return this.until("the world", (now) => now.phase === "walking" && now.me.avatar !== null, ENTRY_MS);
   }

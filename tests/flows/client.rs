@@ -1,6 +1,6 @@
-//! The browser client, part by part: making a world, a gamepad, thumbs, installing it, a headset, and keys alone.
+//! The browser client, part by part: making a world, a gamepad, thumbs, installing it, a headset, keys alone, and encryption.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use wayside_tests::{Browser, Client, Engine, Node, PASSWORD, Town};
 
@@ -84,6 +84,42 @@ async fn client_is_worked_by_keys_alone() -> Result<()> {
     pages.step("around", json!({})).await?;
     pages.step("leave", json!({})).await?;
     pages.step("member", who).await?;
+    pages.close().await?;
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn client_writes_so_that_no_node_reads_along() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(mut pages) = Browser::open("encryption.mjs")? else { return Ok(()) };
+    let mut node = town.node("a")?.with_first_world().start().await?;
+    let ann = Client::register(node.http(), "ann").await?;
+    Client::register(node.http(), "bob").await?;
+    let asked = json!({
+        "home": node.http().as_str(),
+        "link": node.http().join("/w/plaza")?.as_str(),
+        "users": { "ann": "ann", "bob": "bob" },
+        "password": PASSWORD,
+        "lines": { "ann": "for you alone", "bob": "and for you" },
+        "line": "without the second",
+    });
+    for step in ["guest", "arrive", "save"] {
+        pages.step(step, asked.clone()).await?;
+    }
+    let room = pages.step("write", asked.clone()).await?;
+    let room = room.as_str().context("a room")?;
+    let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=b&limit=50");
+    let page = ann.get(&path).await?;
+    let events = page["chunk"].as_array().context("events")?;
+    let count = |kind: &str| events.iter().filter(|it| it["type"] == kind).count();
+    ensure!(count("m.room.encrypted") == 2 && count("m.room.message") == 0, "{page}");
+    for text in ["for you alone", "and for you"] {
+        ensure!(!page.to_string().contains(text), "the node can read: {page}");
+    }
+    for step in ["verify", "restore", "remove", "leave"] {
+        pages.step(step, asked.clone()).await?;
+    }
     pages.close().await?;
     node.stop().await?;
     Ok(())

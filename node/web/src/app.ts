@@ -4,6 +4,7 @@ import { fullAlias, invitationInfo, nodeInfo, type NodeInfo, shortAlias, type Wo
 import { confirmed, forget, remembered, type Session, signOut } from "./api/session";
 import { report } from "./hook";
 import { t } from "./i18n";
+import { endMembership, membershipOf, onMembershipEnd } from "./membership";
 import { h } from "./ui/dom";
 import { words } from "./ui/errors";
 import { settingsDialog, keepDialog } from "./ui/settings";
@@ -22,6 +23,7 @@ let again: () => void = () => {};
 const walking = (): Promise<typeof import("./walking")> => import("./walking");
 
 export async function start(): Promise<void> {
+  onMembershipEnd({ gone: () => isWalking() || lostSession(), signOut: leaveAccount });
   try {
     const path = location.pathname;
     const join = /^\/join\/([^/]+)\/?$/.exec(path)?.[1] ?? null;
@@ -79,7 +81,10 @@ function arrive(): void {
       const old = session;
       session = null;
       forget();
-      if (old && !old.guest) void signOut(old).catch(() => {});
+      if (old && !old.guest) {
+        void signOut(old).catch(() => {});
+        void endMembership(old).catch(console.warn);
+      }
       arrive();
     },
   });
@@ -140,12 +145,41 @@ function showWorlds(info: NodeInfo, who: Session, all: World[]): void {
     settings: () => settingsDialog(() => again()),
     create: () => void create(),
     keep,
-    signOut: () => {
-      session = null;
-      void signOut(who).catch(() => {});
-      void start();
-    },
+    signOut: leaveAccount,
   });
+  requestIdleCallbackOrSoon(() => void offerMessages(info, who));
+}
+
+/** Shows what waits for a member, as soon as it is there. */
+async function offerMessages(info: NodeInfo, who: Session): Promise<void> {
+  const opened = membershipOf(who);
+  if (!opened) return;
+  try {
+    const { messages, parts } = await opened;
+    const place = document.querySelector<HTMLElement>(".worlds");
+    if (place) parts.besideWorlds(messages, place, info.server_name);
+  } catch (error) {
+    // Worlds can be entered without.
+    console.warn("messages cannot be opened", error);
+  }
+}
+
+/** Signs out here, and leaves no key behind. */
+function leaveAccount(): void {
+  const old = session;
+  session = null;
+  if (old) {
+    void endMembership(old).catch(console.warn);
+    const out = signOut(old).catch(() => {});
+    // Out of a world there is no shorter way than a new page.
+    if (isWalking()) void out.then(() => location.assign("/"));
+  }
+  if (!isWalking()) void start();
+}
+
+/** A visit hears by itself that the account is signed out. */
+function isWalking(): boolean {
+  return document.body.dataset.screen === "walking";
 }
 
 async function create(): Promise<void> {

@@ -3,12 +3,14 @@ import { inviteGuests, type NodeInfo, shortAlias, type World } from "./api/node"
 import type { Session } from "./api/session";
 import { report, reportVisit } from "./hook";
 import { isKey, t } from "./i18n";
+import { type Membership, membershipOf } from "./membership";
 import type { State } from "./net/connection";
 import { onChange, settings, textScale } from "./settings";
 import { h } from "./ui/dom";
 import { byeWords, words } from "./ui/errors";
 import { Hud } from "./ui/hud";
 import { Loading } from "./ui/loading";
+import type { MessagesPanel } from "./ui/messages/panel";
 import { linkDialog } from "./ui/link";
 import { keepDialog, settingsDialog } from "./ui/settings";
 import { dialogIsOpen, notice, screen } from "./ui/shell";
@@ -50,7 +52,13 @@ class Walk implements Audience {
   private hud: Hud | null = null;
   /** Puts a headset on, where there is one. */
   private headset: (() => void) | null = null;
+  private membership: Membership | null = null;
+  private panel: MessagesPanel | null = null;
+  /** Ends what the conversations of a member tell this visit. */
+  private unhear: (() => void)[] = [];
+  private uncount: () => void = () => {};
   private entered = false;
+  private over = false;
   private newest: State = { kind: "connecting" };
 
   constructor(
@@ -109,6 +117,7 @@ class Walk implements Audience {
     this.loading.done();
     this.hud?.focusWorld();
     void this.offerHeadset();
+    void this.join();
   }
 
   /** Draws what lies over the world, in the language of now. */
@@ -128,9 +137,102 @@ class Walk implements Audience {
     });
     this.place.insertBefore(this.hud.element, this.loading.element.parentNode ? this.loading.element : null);
     if (this.headset) this.hud.offerHeadset(this.headset);
+    if (this.membership) this.offerMessages(this.hud, this.membership);
     this.hud.chat.toEnd();
     this.hud.state(this.newest);
   };
+
+  /** Fetches what only members have, once the world is there. */
+  private async join(): Promise<void> {
+    const { visit } = this;
+    const opened = membershipOf(this.who);
+    if (!opened || !visit || this.membership) return;
+    const speaks = opened.then(({ messages }) => messages);
+    visit.speaker = {
+      send: async (roomId, body, transaction) => (await speaks).call("send", roomId, body, transaction),
+      words: (error) => this.membership?.parts.words(error) ?? words(error),
+    };
+    try {
+      const membership = await opened;
+      if (this.over) return;
+      this.membership = membership;
+      this.hearSealed(visit, membership);
+      if (this.hud) this.offerMessages(this.hud, membership);
+    } catch (error) {
+      // The world and its chat go on without.
+      console.warn("messages cannot be opened", error);
+    }
+  }
+
+  /** What is encrypted in this world's chat is read by the device. */
+  private hearSealed(visit: Visit, { messages }: Membership): void {
+    const roomId = this.target.room_id;
+    this.unhear.push(messages.hearIn(roomId, (said) => visit.take(said)));
+    let read = false;
+    const look = (): void => {
+      const { shield } = messages.conversation(roomId) ?? {};
+      if (read || shield === undefined || shield === "open" || shield === "plain") return;
+      read = true;
+      messages.call("open", roomId).then(
+        ({ said }) => {
+          visit.chat.before(said);
+          this.hud?.chat.update(null, this.who.userId);
+        },
+        (error: unknown) => console.warn("what was said before cannot be read", error),
+      );
+    };
+    this.unhear.push(messages.watch(look));
+    look();
+  }
+
+  private offerMessages(hud: Hud, { messages, parts }: Membership): void {
+    const roomId = this.target.room_id;
+    this.panel?.dispose();
+    const doors = {
+      opens: () => this.rest(true),
+      closed: () => this.rest(false),
+      leave: () => hud.focusWorld(),
+      serverName: this.node.server_name,
+      worldId: roomId,
+    };
+    const panel = new parts.MessagesPanel(messages, doors);
+    this.panel = panel;
+    hud.chat.offer({
+      element: panel.element,
+      title: t("messages.title"),
+      both: t("messages.tabs"),
+      show: (yes) => panel.show(yes),
+      focus: () => panel.focus(),
+    });
+    hud.offerWriting(
+      (userId) => {
+        hud.chat.turn(true);
+        hud.chat.open(true);
+        void panel.write(userId);
+      },
+      (name) => t("messages.write_to", { name }),
+    );
+    let kept: string | undefined;
+    const count = (): void => {
+      const { newest } = messages;
+      hud.chat.wait(messages.waiting(roomId), newest === "" ? "" : t("messages.came", { name: newest }));
+      const world = messages.conversation(roomId);
+      if (world?.shield === kept) return;
+      kept = world?.shield;
+      hud.chat.keptAs(world && kept !== "open" ? parts.shieldButton(messages, world, doors) : null);
+    };
+    this.uncount();
+    this.uncount = messages.watch(count);
+    count();
+  }
+
+  /** While a dialog of the messages is open, keys do not walk; the focus stays where the dialog left it. */
+  private rest(yes: boolean): void {
+    // One dialog may take the place of another.
+    setTimeout(() => {
+      if (this.visit) this.visit.input.paused = yes || dialogIsOpen();
+    });
+  }
 
   private async offerHeadset(): Promise<void> {
     const { visit } = this;
@@ -161,6 +263,7 @@ class Walk implements Audience {
       this.who = member;
       this.doors.session(member);
       this.redraw();
+      void this.join();
     };
     // The dialog may take the place of another one, which lets the keys go.
     keepDialog(this.node, this.who, kept, () => this.pause(false));
@@ -269,7 +372,11 @@ class Walk implements Audience {
   }
 
   private stop(): void {
+    this.over = true;
     this.unlisten();
+    for (const end of this.unhear) end();
+    this.uncount();
+    this.panel?.dispose();
     window.removeEventListener("popstate", this.away);
     this.hud?.dispose();
     this.visit?.leave();

@@ -55,4 +55,27 @@ describe("the log", () => {
     log.before([said("$1", "@bob:a.test", "earlier"), said("$2", "@bob:a.test", "later")]);
     expect(shown(log)).toEqual(["earlier sent", "later sent"]);
   });
+
+  it("puts words in the place of what could not be read, and takes it away where it is not for people", () => {
+    const log = new ChatLog(OWN);
+    const sealed = (eventId: string) =>
+      ({ kind: "unreadable", eventId, sender: "@bob:a.test", timeMs: 0, why: "waiting" }) as const;
+    log.take(sealed("$1"));
+    log.take(sealed("$2"));
+    expect(log.lines.map(({ unreadable }) => unreadable)).toEqual(["waiting", "waiting"]);
+    expect(log.take({ ...said("$1", "@bob:a.test", "late"), sealed: true })).toBeNull();
+    log.take({ kind: "nothing", eventId: "$2" });
+    expect(log.lines).toHaveLength(1);
+    expect(log.lines[0]).toMatchObject({ body: "late", unreadable: null, sealed: true });
+  });
+
+  it("believes no edit in the clear of what came encrypted", () => {
+    const log = new ChatLog(OWN);
+    log.take({ ...said("$1", "@bob:a.test", "true"), sealed: true });
+    const edit = { kind: "edited", eventId: "$1", sender: "@bob:a.test", body: "false" } as const;
+    log.take(edit);
+    expect(log.lines[0]?.body).toBe("true");
+    log.take({ ...edit, body: "truer", sealed: true });
+    expect(log.lines[0]?.body).toBe("truer");
+  });
 });

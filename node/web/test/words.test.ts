@@ -5,16 +5,25 @@ import { fullAlias, shortAlias } from "../src/api/node";
 import { invitationOf, usernameOf } from "../src/api/session";
 import de from "../src/i18n/de.json";
 import en from "../src/i18n/en.json";
+import membersDe from "../src/i18n/members.de.json";
+import membersEn from "../src/i18n/members.en.json";
 import { ChatLog } from "../src/visit/chatlog";
 
 const gaps = (text: string): string[] => [...text.matchAll(/\{\w+\}/g)].map(([gap]) => gap).sort();
 
 describe("languages", () => {
-  it("all say the same things with the same gaps", () => {
-    expect(Object.keys(de)).toEqual(Object.keys(en));
-    for (const [key, text] of Object.entries(en)) {
-      expect(gaps(de[key as keyof typeof en]), key).toEqual(gaps(text));
-    }
+  it.each<[string, Record<string, string>, Record<string, string>]>([
+    ["for everybody", en, de],
+    ["for members", membersEn, membersDe],
+  ])("all say the same things with the same gaps, %s", (_, english, german) => {
+    expect(Object.keys(german)).toEqual(Object.keys(english));
+    for (const [key, text] of Object.entries(english)) expect(gaps(german[key] ?? ""), key).toEqual(gaps(text));
+  });
+
+  it("keep apart what only members read", () => {
+    expect(Object.keys(membersEn).filter((key) => key in en)).toEqual([]);
+    const names = [membersEn, membersDe].map((texts) => texts["verify.emoji_names"].split("|").length);
+    expect(names).toEqual([64, 64]);
   });
 });
 

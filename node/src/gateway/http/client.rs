@@ -20,11 +20,15 @@ struct Page {
 include!(concat!(env!("OUT_DIR"), "/client.rs"));
 
 /// What the client may do: nothing that this node does not serve, but talk to other nodes.
-const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
                       connect-src 'self' https: http: ws: wss: blob: data:; \
-                      img-src 'self' blob: data:; media-src 'self' blob:; worker-src 'self' blob:; \
+                      img-src 'self' blob: data:; media-src 'self' blob:; worker-src 'self'; \
                       manifest-src 'self'; font-src 'self'; form-action 'self'; \
                       frame-ancestors 'none'; base-uri 'none'";
+/// What a worker of the page may do, which brings a policy of its own: the one that encrypts is
+/// WebAssembly, and asks this node alone.
+const WORKER_POLICY: &str =
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'";
 
 pub(super) fn routes() -> Vec<Route> {
     let page = |path: &str| Route::own(Method::GET, path, Access::Public, Rate::Free, page);
@@ -59,6 +63,10 @@ async fn file(call: Call<Bytes>) -> Result<Reply, Fault> {
     let keep =
         if path.starts_with("web/") { "public, max-age=31536000, immutable" } else { "no-cache" };
     reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
+    if path.strip_suffix(".js").is_some() {
+        let policy = HeaderValue::from_static(WORKER_POLICY);
+        reply.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
     Ok(reply)
 }
 

@@ -1,5 +1,5 @@
 // What people say in a room: sending through the Matrix client API, and reading events.
-import { ask } from "./http";
+import { ApiError, ask } from "./http";
 import { localpart, type Session } from "./session";
 
 /** A room event as the client-server API writes it, as far as chat looks into it. */
@@ -14,6 +14,12 @@ interface RoomEvent {
   unsigned?: { transaction_id?: string; redacted_because?: unknown };
 }
 
+/** Why something that was said cannot be read. */
+export type Unreadable = "no_device" | "waiting" | "backup" | "other_device" | "withheld" | "not_there_yet" | "broken";
+
+/** What speaks against it that something was said by whom it seems to be from. */
+export type Doubt = "unprotected" | "unsigned_device" | "unknown_device" | "unverified" | "not_certain";
+
 /** One change to what is read in the chat. */
 export type Said =
   | {
@@ -24,8 +30,14 @@ export type Said =
       emote: boolean;
       timeMs: number;
       transaction: string | null;
+      /** Whether it came encrypted. */
+      sealed?: boolean;
+      doubt?: Doubt | null;
     }
-  | { kind: "edited"; eventId: string; sender: string; body: string }
+  | { kind: "unreadable"; eventId: string; sender: string; timeMs: number; why: Unreadable }
+  /** What could not be read turned out not to be meant for people. */
+  | { kind: "nothing"; eventId: string }
+  | { kind: "edited"; eventId: string; sender: string; body: string; sealed?: boolean }
   | { kind: "redacted"; eventId: string }
   | { kind: "named"; userId: string; name: string };
 
@@ -42,7 +54,13 @@ export function readEvent(value: unknown): Said | null {
     const name = typeof content.displayname === "string" ? content.displayname : null;
     return { kind: "named", userId: event.state_key, name: name ?? localpart(event.state_key) };
   }
+  if (event.type === "m.room.encrypted" && event.event_id && content.algorithm) {
+    const timeMs = event.origin_server_ts ?? Date.now();
+    return { kind: "unreadable", eventId: event.event_id, sender, timeMs, why: "no_device" };
+  }
   if (event.type !== "m.room.message" || !event.event_id) return null;
+  // Devices that compare keys talk about it in the room; what they say is not for people.
+  if (String(content.msgtype).startsWith("m.key.verification.")) return null;
   const relation = content["m.relates_to"] as { rel_type?: string; event_id?: string } | undefined;
   if (relation?.rel_type === "m.replace" && relation.event_id) {
     const fresh = content["m.new_content"] as { body?: unknown } | undefined;
@@ -72,6 +90,19 @@ export async function history(roomId: string, session: Session): Promise<Said[]>
   return events.map(readEvent).filter((said) => said !== null);
 }
 
+/** Whether a room is encrypted; fails where that cannot be known. */
+export async function isEncrypted(roomId: string, session: Session): Promise<boolean> {
+  const path = `/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}/state/m.room.encryption/`;
+  try {
+    await ask("GET", path, { token: session.token });
+    return true;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return false;
+    throw error;
+  }
+}
+
+/** Sends in the clear. */
 export async function send(
   roomId: string,
   body: string,

@@ -25,13 +25,15 @@ export interface Ask {
   body?: unknown;
   token?: string | null;
   signal?: AbortSignal;
+  /** How long the answer may take. */
+  timeoutMs?: number;
 }
 
 export async function ask<T>(method: string, path: string, options: Ask = {}): Promise<T> {
   const headers: Record<string, string> = {};
   if (options.token) headers.Authorization = `Bearer ${options.token}`;
   if (options.body !== undefined) headers["Content-Type"] = "application/json";
-  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const timeout = AbortSignal.timeout(options.timeoutMs ?? TIMEOUT_MS);
   let response: Response;
   try {
     response = await fetch(path, {

@@ -4,16 +4,21 @@ import { ApiError, ask } from "./http";
 /** The account that this browser holds. */
 export interface Session {
   userId: string;
+  /** Null until the node has said it. */
+  deviceId: string | null;
   token: string;
   name: string;
   guest: boolean;
 }
 
 const KEY = "wayside.session";
-const DEVICE = "Wayside in a browser";
+/** By its own words; the first that fits counts, since browsers say that they are others too. */
+const BROWSERS = { Firefox: "Firefox/", Edge: "Edg", Opera: "OPR/", Chrome: "Chrome/", Safari: "Safari/" };
+const SYSTEMS = { Android: "Android", iPhone: "iPhone", iPad: "iPad", Windows: "Windows", Mac: "Mac OS", Linux: "Linux" };
 
 interface SignedIn {
   user_id: string;
+  device_id?: string;
   access_token: string;
 }
 
@@ -28,17 +33,17 @@ export function remembered(): Session | null {
   try {
     const kept = JSON.parse(localStorage.getItem(KEY) ?? "null") as Kept | null;
     if (!kept?.access_token) return null;
-    const { user_id: userId, access_token: token } = kept;
-    return { userId, token, name: kept.name ?? localpart(userId), guest: kept.guest ?? true };
+    const { user_id: userId, device_id: deviceId = null, access_token: token } = kept;
+    return { userId, deviceId, token, name: kept.name ?? localpart(userId), guest: kept.guest ?? true };
   } catch {
     return null;
   }
 }
 
 function remember(session: Session): Session {
-  const { userId: user_id, token: access_token, name, guest } = session;
+  const { userId: user_id, deviceId: device_id, token: access_token, name, guest } = session;
   try {
-    localStorage.setItem(KEY, JSON.stringify({ user_id, access_token, name, guest }));
+    localStorage.setItem(KEY, JSON.stringify({ user_id, device_id: device_id ?? undefined, access_token, name, guest }));
   } catch {
     // A browser that keeps nothing still lets its person in, for as long as the page is open.
   }
@@ -53,7 +58,7 @@ export function forget(): void {
 export async function confirmed(session: Session): Promise<Session | null> {
   try {
     const { token, userId } = session;
-    const who = await ask<{ is_guest?: boolean }>("GET", "/_matrix/client/v3/account/whoami", {
+    const who = await ask<{ is_guest?: boolean; device_id?: string }>("GET", "/_matrix/client/v3/account/whoami", {
       token,
     });
     const path = `/_matrix/client/v3/profile/${encodeURIComponent(userId)}`;
@@ -61,7 +66,8 @@ export async function confirmed(session: Session): Promise<Session | null> {
       (): { displayname?: string } => ({}),
     );
     const name = profile.displayname ?? session.name;
-    return remember({ ...session, name, guest: who.is_guest ?? session.guest });
+    const deviceId = who.device_id ?? session.deviceId;
+    return remember({ ...session, deviceId, name, guest: who.is_guest ?? session.guest });
   } catch (error) {
     if (error instanceof ApiError && (error.status === 401 || error.status === 403)) {
       forget();
@@ -73,7 +79,7 @@ export async function confirmed(session: Session): Promise<Session | null> {
 
 export async function enterAsGuest(name: string, invitation: string | null): Promise<Session> {
   const body = {
-    initial_device_display_name: DEVICE,
+    initial_device_display_name: deviceName(),
     ...(invitation ? { auth: { type: "m.login.registration_token", token: invitation } } : {}),
   };
   const made = await ask<SignedIn>("POST", "/_matrix/client/v3/register?kind=guest", { body });
@@ -92,7 +98,7 @@ export async function register(
     auth,
     username: usernameOf(name),
     password,
-    initial_device_display_name: DEVICE,
+    initial_device_display_name: deviceName(),
   };
   const made = await ask<SignedIn>("POST", "/_matrix/client/v3/register", { body });
   return named(made, name, false);
@@ -103,12 +109,20 @@ export async function signIn(user: string, password: string): Promise<Session> {
     type: "m.login.password",
     identifier: { type: "m.id.user", user: user.trim() },
     password,
-    initial_device_display_name: DEVICE,
+    initial_device_display_name: deviceName(),
   };
   const made = await ask<SignedIn>("POST", "/_matrix/client/v3/login", { body });
-  const { user_id: userId, access_token: token } = made;
-  const session = { userId, token, name: localpart(userId), guest: false };
+  const { user_id: userId, device_id: deviceId = null, access_token: token } = made;
+  const session = { userId, deviceId, token, name: localpart(userId), guest: false };
   return (await confirmed(session)) ?? session;
+}
+
+/** What this device is called in the list of those where somebody is signed in. */
+function deviceName(): string {
+  const find = (names: Record<string, string>): string | undefined =>
+    Object.keys(names).find((name) => navigator.userAgent.includes(names[name] ?? name));
+  const system = find(SYSTEMS);
+  return `Wayside in ${find(BROWSERS) ?? "a browser"}${system ? ` on ${system}` : ""}`;
 }
 
 /** Makes a guest a member under the same name, without leaving. */
@@ -128,10 +142,16 @@ export async function signOut(session: Session): Promise<void> {
 }
 
 async function named(made: SignedIn, name: string, guest: boolean): Promise<Session> {
-  const { user_id: userId, access_token: token } = made;
+  const { user_id: userId, device_id: deviceId = null, access_token: token } = made;
   const path = `/_matrix/client/v3/profile/${encodeURIComponent(userId)}/displayname`;
   await ask("PUT", path, { body: { displayname: name }, token });
-  return remember({ userId, token, name, guest });
+  return remember({ userId, deviceId, token, name, guest });
+}
+
+/** Answers a refusal that asks for the password of the account. */
+export function passwordProof(userId: string, password: string, refusal: ApiError): object {
+  const identifier = { type: "m.id.user", user: userId };
+  return { auth: { type: "m.login.password", identifier, password, session: refusal.body.session } };
 }
 
 /** What a shown name becomes where only small letters and digits are taken. */

@@ -1,9 +1,10 @@
 // Every text that is shown, in the person's language; a language is one file beside this one.
 import { settings } from "../settings";
 import en from "./en.json";
+import type members from "./members.en.json";
 
-export type Key = keyof typeof en & string;
-type Texts = Record<Key, string>;
+export type Key = (keyof typeof en | keyof typeof members) & string;
+type Texts = Partial<Record<Key, string>>;
 
 /** Each by its own name; all but English are fetched when they are wanted. */
 export const LANGUAGES: Record<string, string> = { en: "English", de: "Deutsch" };
@@ -11,8 +12,15 @@ const FILES: Record<string, () => Promise<{ default: Texts }>> = {
   de: () => import("./de.json"),
 };
 
+/** What only members read, who are told of conversations and keys: nobody else fetches it. */
+const MEMBER_FILES: Record<string, () => Promise<{ default: Texts }>> = {
+  en: () => import("./members.en.json"),
+  de: () => import("./members.de.json"),
+};
+
 let texts: Texts = en;
 let language = "en";
+let withMembers = false;
 
 /** Loads what the settings or else the browser ask for. */
 export async function loadTexts(): Promise<void> {
@@ -27,6 +35,14 @@ export async function loadTexts(): Promise<void> {
     [texts, language] = [en, "en"];
   }
   document.documentElement.lang = language;
+  if (withMembers) await loadMemberTexts();
+}
+
+/** Loads what members read beside the rest. */
+export async function loadMemberTexts(): Promise<void> {
+  const file = MEMBER_FILES[language];
+  if (file) texts = { ...texts, ...(await file()).default };
+  withMembers = true;
 }
 
 export function currentLanguage(): string {
@@ -40,7 +56,7 @@ export function locale(): string {
 
 /** The text of a key, with `{name}` replaced by what is given under that name. */
 export function t(key: Key, values: Record<string, string | number> = {}): string {
-  return texts[key].replace(/\{(\w+)\}/g, (whole, name: string) => `${values[name] ?? whole}`);
+  return (texts[key] ?? "").replace(/\{(\w+)\}/g, (whole, name: string) => `${values[name] ?? whole}`);
 }
 
 /** How many people are there, in words. */
@@ -49,7 +65,7 @@ export function count(key: "people", number: number): string {
 }
 
 export function isKey(key: string): key is Key {
-  return key in en;
+  return key in texts;
 }
 
 export function megabytes(bytes: number): string {

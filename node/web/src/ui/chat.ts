@@ -1,9 +1,9 @@
 // The chat panel: what has been said, and a line to say something.
 import type { ChatLog, Line } from "../visit/chatlog";
-import { locale, t } from "../i18n";
-import { hue } from "../people";
+import { t } from "../i18n";
 import { h } from "./dom";
 import { icon } from "./icons";
+import { Lines } from "./lines";
 
 export interface ChatDoors {
   say(body: string): void;
@@ -12,17 +12,33 @@ export interface ChatDoors {
   leave(): void;
 }
 
-const AT_END_PX = 60;
+/** What stands beside the chat in its panel, where the person has more than that. */
+export interface Beside {
+  readonly element: HTMLElement;
+  title: string;
+  /** What the two are called together. */
+  both: string;
+  show(yes: boolean): void;
+  focus(): void;
+}
+
 const MOST_LETTERS = 2000;
 
 export class ChatPanel {
   readonly element: HTMLElement;
   readonly opener: HTMLButtonElement;
-  private readonly lines: HTMLElement;
+  private readonly lines: Lines;
   private readonly input: HTMLInputElement;
   private readonly badge: HTMLElement;
   private readonly ticker: HTMLElement;
-  private readonly rows = new Map<string, HTMLElement>();
+  private readonly head: HTMLElement;
+  private readonly form: HTMLElement;
+  private readonly close: HTMLElement;
+  private beside: Beside | null = null;
+  private besideBadge: HTMLElement | null = null;
+  private tabs: HTMLButtonElement[] = [];
+  private turned = false;
+  private waiting = 0;
   private unread = 0;
   private opened: boolean;
 
@@ -32,7 +48,7 @@ export class ChatPanel {
   ) {
     const touched = matchMedia("(pointer: coarse)").matches;
     this.opened = !touched && !matchMedia("(max-width: 560px)").matches;
-    this.lines = h("div", { class: "chat-lines", attrs: { role: "log", tabindex: 0, "aria-label": t("chat.title") } });
+    this.lines = new Lines(log, doors.retry, t("chat.title"));
     this.input = h("input", {
       attrs: {
         type: "text",
@@ -48,23 +64,24 @@ export class ChatPanel {
       { class: "round", attrs: { type: "submit", "aria-label": t("chat.send") } },
       icon("send"),
     );
-    const form = h("form", { class: "chat-form" }, this.input, send);
-    form.addEventListener("submit", (event) => {
+    this.form = h("form", { class: "chat-form" }, this.input, send);
+    this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit();
     });
-    const close = h(
+    this.close = h(
       "button",
       { class: "round small", attrs: { type: "button", "aria-label": t("chat.close") } },
       icon("close"),
     );
-    close.addEventListener("click", () => this.open(false));
+    this.close.addEventListener("click", () => this.open(false));
+    this.head = h("header", { class: "chat-head" }, h("h2", { text: t("chat.title") }), this.close);
     this.element = h(
       "section",
       { class: "panel chat", attrs: { "aria-label": t("chat.title") } },
-      h("header", { class: "chat-head" }, h("h2", { text: t("chat.title") }), close),
-      this.lines,
-      form,
+      this.head,
+      this.lines.element,
+      this.form,
     );
     this.badge = h("span", { class: "badge", attrs: { hidden: true } });
     this.ticker = h("span", { class: "ticker" });
@@ -93,7 +110,52 @@ export class ChatPanel {
 
   focus(): void {
     this.open(true);
-    this.input.focus();
+    if (this.turned) this.beside?.focus();
+    else this.input.focus();
+  }
+
+  /** Puts something beside the chat, with a way from one to the other. */
+  offer(beside: Beside): void {
+    this.beside = beside;
+    this.besideBadge = h("span", { class: "badge", attrs: { hidden: true } });
+    const tab = (text: string, turned: boolean, badge: HTMLElement | null): HTMLButtonElement => {
+      const button = h("button", { class: "chat-tab", attrs: { type: "button" } }, text, badge);
+      button.addEventListener("click", () => {
+        this.turn(turned);
+        this.focus();
+      });
+      return button;
+    };
+    this.tabs = [tab(t("chat.title"), false, null), tab(beside.title, true, this.besideBadge)];
+    const group = h("div", { class: "chat-tabs", attrs: { role: "group", "aria-label": beside.both } }, ...this.tabs);
+    this.head.querySelector("h2")?.replaceWith(group);
+    this.element.append(beside.element);
+    this.turn(this.turned);
+  }
+
+  /** Shows what is beside the chat, or the chat again. */
+  turn(turned: boolean): void {
+    this.turned = turned;
+    for (const [index, tab] of this.tabs.entries()) tab.setAttribute("aria-pressed", String(turned === (index === 1)));
+    this.element.classList.toggle("turned", turned);
+    this.lines.element.hidden = turned;
+    this.form.hidden = turned;
+    if (this.beside) this.beside.element.hidden = !turned;
+    this.show();
+    if (!turned) this.toEnd();
+  }
+
+  /** Says how much waits beside the chat, and what has just come where nobody sees it. */
+  wait(count: number, news: string): void {
+    if (count > this.waiting && !this.opened) this.ticker.textContent = news;
+    this.waiting = count;
+    this.show();
+  }
+
+  /** Shows how the chat itself is kept, where there is something to say of that. */
+  keptAs(shield: HTMLElement | null): void {
+    this.head.querySelector(".shield")?.remove();
+    if (shield) this.close.before(shield);
   }
 
   open(yes: boolean): void {
@@ -103,9 +165,9 @@ export class ChatPanel {
     else this.doors.leave();
   }
 
-  /** Shows the newest lines; a panel that is not on the page yet has nothing to scroll. */
+  /** Shows the newest lines. */
   toEnd(): void {
-    this.lines.scrollTop = this.lines.scrollHeight;
+    this.lines.toEnd();
   }
 
   private show(): void {
@@ -116,8 +178,14 @@ export class ChatPanel {
       this.unread = 0;
       this.ticker.textContent = "";
     }
-    this.badge.hidden = this.unread === 0;
-    this.badge.textContent = t("chat.unread", { count: this.unread });
+    const news = this.unread + this.waiting;
+    this.badge.hidden = news === 0;
+    this.badge.textContent = t("chat.unread", { count: news });
+    if (this.besideBadge) {
+      this.besideBadge.hidden = this.waiting === 0;
+      this.besideBadge.textContent = `${this.waiting}`;
+    }
+    this.beside?.show(this.opened && this.turned);
   }
 
   private submit(): void {
@@ -134,62 +202,11 @@ export class ChatPanel {
 
   /** Shows the log as it is now; `news` is a line that somebody else has just said. */
   update(news: Line | null, own: string): void {
-    const { lines, log } = this;
-    const atEnd = lines.scrollHeight - lines.scrollTop - lines.clientHeight < AT_END_PX;
-    const seen = new Set<string>();
-    let before: Line | null = null;
-    let place: ChildNode | null = lines.firstChild;
-    for (const line of log.lines) {
-      seen.add(line.key);
-      const row = this.row(line, before, own);
-      if (place === row) place = row.nextSibling;
-      else lines.insertBefore(row, place);
-      before = line;
-    }
-    for (const [key, row] of this.rows) {
-      if (seen.has(key)) continue;
-      row.remove();
-      this.rows.delete(key);
-    }
-    lines.dataset.empty = log.lines.length === 0 ? t("chat.empty") : "";
-    if (atEnd) this.toEnd();
+    this.lines.update(own, t("chat.empty"));
     if (news && news.sender !== own && !this.opened) {
       this.unread += 1;
-      this.ticker.textContent = `${log.nameOf(news.sender)}: ${news.body}`;
+      this.ticker.textContent = `${this.log.nameOf(news.sender)}: ${news.body}`;
       this.show();
     }
-  }
-
-  private row(line: Line, before: Line | null, own: string): HTMLElement {
-    const row = this.rows.get(line.key) ?? h("div", {});
-    const follows =
-      before !== null && before.sender === line.sender && line.timeMs - before.timeMs < 180_000;
-    const name = this.log.nameOf(line.sender);
-    const print = [line.state, line.body, line.edited, line.redacted, follows, name].join("|");
-    if (row.dataset.print === print) return row;
-    row.dataset.print = print;
-    row.className = `line ${line.state}${line.sender === own ? " own" : ""}${follows ? " follows" : ""}`;
-    const author = h("span", { class: "author", text: name });
-    author.style.setProperty("--hue", `${Math.round(hue(line.sender) * 360)}`);
-    const time = new Intl.DateTimeFormat(locale(), { timeStyle: "short" });
-    const said = line.redacted ? t("chat.redacted") : line.body;
-    row.replaceChildren(
-      h("p", { class: "who" }, author, h("time", { text: time.format(line.timeMs) })),
-      h(
-        "p",
-        { class: line.redacted ? "said redacted" : "said" },
-        said,
-        line.edited && !line.redacted && h("span", { class: "edited", text: ` ${t("chat.edited")}` }),
-      ),
-    );
-    if (line.state === "failed") row.append(this.failure(line));
-    this.rows.set(line.key, row);
-    return row;
-  }
-
-  private failure(line: Line): HTMLElement {
-    const again = h("button", { class: "inline", text: t("chat.retry"), attrs: { type: "button" } });
-    again.addEventListener("click", () => this.doors.retry(line));
-    return h("p", { class: "not-sent" }, t("chat.failed"), " ", again);
   }
 }

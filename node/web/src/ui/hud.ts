@@ -18,6 +18,9 @@ export interface HudDoors {
   invite(): void;
 }
 
+/** Begins to write to somebody who is here. */
+export type Write = (userId: string) => void;
+
 const HELP_MS = 14_000;
 
 export class Hud {
@@ -31,6 +34,7 @@ export class Hud {
   private readonly banner: HTMLElement;
   private readonly help: HTMLElement;
   private readonly menu: HTMLElement;
+  private write: { deed: Write; label: (name: string) => string } | null = null;
   private bannerTimer: ReturnType<typeof setInterval> | null = null;
 
   constructor(
@@ -90,6 +94,12 @@ export class Hud {
   /** A headset is offered only where there is one. */
   offerHeadset(enter: () => void): void {
     this.menu.prepend(this.button("headset", "hud.vr", enter));
+  }
+
+  /** Lets the person write to everybody here who can answer. */
+  offerWriting(deed: Write, label: (name: string) => string): void {
+    this.write = { deed, label };
+    this.people();
   }
 
   private button(name: Icon, key: Key, deed: () => void, hotkey: string | null = null): HTMLButtonElement {
@@ -186,7 +196,7 @@ export class Hud {
       this.person(this.session.userId, this.session.name, t("hud.you")),
       ...everybody
         .sort((a, b) => a.name.localeCompare(b.name))
-        .map((one) => this.person(one.userId, one.name, one.guest ? t("hud.guest") : "")),
+        .map((one) => this.person(one.userId, one.name, one.guest ? t("hud.guest") : "", !one.guest)),
     ];
     const keep = h("button", { class: "secondary", attrs: { type: "button" } }, icon("check"), t("hud.keep"));
     keep.addEventListener("click", this.doors.keep);
@@ -197,7 +207,7 @@ export class Hud {
     );
   }
 
-  private person(userId: string, name: string, note: string): HTMLElement {
+  private person(userId: string, name: string, note: string, answers = false): HTMLElement {
     const mark = h("span", { class: "mark", text: [...name][0]?.toUpperCase() ?? "?" });
     mark.style.setProperty("--hue", `${Math.round(hue(userId) * 360)}`);
     return h(
@@ -206,7 +216,18 @@ export class Hud {
       mark,
       h("span", { class: "person-name", text: name }),
       note !== "" && h("span", { class: "note", text: note }),
+      answers && this.write && this.writeButton(userId, this.write.label(name), this.write.deed),
     );
+  }
+
+  private writeButton(userId: string, label: string, deed: Write): HTMLElement {
+    const attrs = { type: "button", "aria-label": label, title: label };
+    const button = h("button", { class: "round small", attrs }, icon("pen"));
+    button.addEventListener("click", () => {
+      this.closeList();
+      deed(userId);
+    });
+    return button;
   }
 
   seat(hint: "sit" | "stand" | null): void {

@@ -1,5 +1,5 @@
 // What has been said in a room: history, news and one's own words on their way, in one list.
-import type { Said } from "../api/chat";
+import type { Doubt, Said, Unreadable } from "../api/chat";
 import { localpart } from "../api/session";
 
 export interface Line {
@@ -13,7 +13,18 @@ export interface Line {
   state: "sent" | "sending" | "failed";
   edited: boolean;
   redacted: boolean;
+  /** Whether it came encrypted. */
+  sealed: boolean;
+  doubt: Doubt | null;
+  /** Why its words are not known, where they are not. */
+  unreadable: Unreadable | null;
+  /** Why it was not sent, in words, where there is more to say than that. */
+  failure: string | null;
 }
+
+type Needed = "eventId" | "transaction" | "sender" | "body" | "emote" | "timeMs" | "state";
+
+const BLANK = { edited: false, redacted: false, sealed: false, doubt: null, unreadable: null, failure: null };
 
 /** More than this is not kept on the page. */
 const MOST_LINES = 300;
@@ -51,16 +62,31 @@ export class ChatLog {
         this.names.set(said.userId, said.name);
         return null;
       case "redacted":
-        this.change(said.eventId, (line) => Object.assign(line, { redacted: true, body: "" }));
+        this.change(said.eventId, (line) => Object.assign(line, { redacted: true, body: "", unreadable: null }));
         return null;
+      case "nothing": {
+        const place = this.lines.findIndex((line) => line.eventId === said.eventId && line.unreadable);
+        if (place >= 0) this.lines.splice(place, 1);
+        return null;
+      }
       case "edited":
         this.change(said.eventId, (line) => {
-          // Only who said something can say it differently.
-          if (line.sender === said.sender) Object.assign(line, { edited: true, body: said.body });
+          // Only who said something can say it differently, and nobody can say in the clear that
+          // something encrypted was meant otherwise.
+          const isTheirs = line.sender === said.sender && (!line.sealed || said.sealed === true);
+          if (isTheirs) Object.assign(line, { edited: true, body: said.body });
         });
         return null;
       case "message":
         return this.message(said);
+      case "unreadable": {
+        const { eventId, sender, timeMs, why } = said;
+        const known = this.lines.find((line) => line.eventId === eventId);
+        if (known?.unreadable) known.unreadable = why;
+        if (known) return null;
+        const fields = { eventId, transaction: null, sender, body: "", emote: false, timeMs };
+        return this.push({ ...fields, state: "sent", sealed: true, unreadable: why });
+      }
     }
   }
 
@@ -74,7 +100,10 @@ export class ChatLog {
     );
     if (!known && echo) this.confirm(echo, said.eventId);
     const own = known ?? echo;
+    const { sealed = false, doubt = null } = said;
     if (own) {
+      if (own.unreadable) Object.assign(own, { body: said.body, emote: said.emote, unreadable: null });
+      Object.assign(own, { sealed: own.sealed || sealed, doubt });
       if (own.transaction !== null) {
         own.transaction = null;
         this.lines.splice(this.lines.indexOf(own), 1);
@@ -83,7 +112,7 @@ export class ChatLog {
       return null;
     }
     const { eventId, sender, body, emote, timeMs } = said;
-    return this.push({ eventId, transaction: null, sender, body, emote, timeMs, state: "sent" });
+    return this.push({ eventId, transaction: null, sender, body, emote, timeMs, state: "sent", sealed, doubt });
   }
 
   /** Events come in the order of the room: each behind all that have come, and before what has not yet. */
@@ -111,9 +140,9 @@ export class ChatLog {
     if (line) how(line);
   }
 
-  private push(fields: Omit<Line, "key" | "edited" | "redacted">): Line {
+  private push(fields: Pick<Line, Needed> & Partial<Line>): Line {
     this.counter += 1;
-    const line = { ...fields, key: `${this.counter}`, edited: false, redacted: false };
+    const line = { ...BLANK, ...fields, key: `${this.counter}` };
     if (line.transaction === null) this.place(line);
     else this.lines.push(line);
     if (this.lines.length > MOST_LINES) this.lines.shift();

@@ -1,10 +1,11 @@
 // A visit to a world: what the node says and what the person asks, put together in every frame.
 import { Vector3 } from "three";
 import { ApiError } from "../api/http";
-import { history, readEvent, type Said, send } from "../api/chat";
+import { history, isEncrypted, readEvent, type Said, send } from "../api/chat";
 import { type Visit as Ticket, visit, type World } from "../api/node";
 import type { Session } from "../api/session";
 import { Crowd, EMOTES } from "../bodies/crowd";
+import { t } from "../i18n";
 import { Input, type Intent } from "../me/input";
 import { View } from "../me/view";
 import { Walker } from "../me/walker";
@@ -37,6 +38,13 @@ export interface Audience {
   escape(): void;
 }
 
+/** Sends what is encrypted, for those whose device can. */
+export interface Speaker {
+  send(roomId: string, body: string, transaction: string): Promise<string>;
+  /** Why something was not sent, in words. */
+  words(error: unknown): string;
+}
+
 const INPUT_MS = 1000 / 30;
 const STILL_MS = 1000;
 /** A frame later than this is not caught up with. */
@@ -60,6 +68,10 @@ export class Visit {
   seat: Seat | null = null;
   /** Replaces what keyboard and camera do while a headset is worn. */
   immersive: ((seconds: number, intent: Intent) => void) | null = null;
+  /** Null for guests, who have no device. */
+  speaker: Speaker | null = null;
+  /** Whether the chat is encrypted; null while that is not known. */
+  private sealed: boolean | null = null;
   private clock = new TickClock(30);
   private welcome: Welcome | null = null;
   private sequence = 0;
@@ -223,9 +235,14 @@ export class Visit {
       console.warn("an event of the room cannot be read", error);
       return;
     }
-    if (!said) return;
+    // What is encrypted is heard from the device, where there is one.
+    if (said && !(said.kind === "unreadable" && this.speaker)) this.take(said, nowMs);
+  }
+
+  /** Takes in what was said here. */
+  take(said: Said, nowMs = performance.now()): void {
     const line = this.chat.take(said);
-    if (line) this.bubble(line, nowMs);
+    if (line && !line.unreadable) this.bubble(line, nowMs);
     this.audience.chat(line);
   }
 
@@ -371,15 +388,34 @@ export class Visit {
   private async deliver(line: Line): Promise<void> {
     this.audience.chat(line);
     try {
-      const { body, transaction } = line;
-      const eventId = await send(this.world.room_id, body, transaction ?? "", this.session);
-      this.chat.confirm(line, eventId);
+      this.chat.confirm(line, await this.post(line));
     } catch (error) {
       // The event may have come by the instance although the answer did not.
       if (line.state === "sending") line.state = "failed";
+      line.failure = this.why(error);
       console.warn("a message could not be sent", error);
     }
     this.audience.chat(null);
+  }
+
+  /** Sends a line as the chat is: in the clear only where it is known not to be encrypted. */
+  private async post(line: Line): Promise<string> {
+    const { room_id: roomId } = this.world;
+    const { body, transaction } = line;
+    // Encryption is for ever, but may have been switched on a moment ago: that is asked before each line.
+    if (!this.sealed) {
+      this.sealed = null;
+      this.sealed = await isEncrypted(roomId, this.session);
+    }
+    if (!this.sealed) return send(roomId, body, transaction ?? "", this.session);
+    if (!this.speaker) throw new SealedError();
+    return this.speaker.send(roomId, body, transaction ?? "");
+  }
+
+  private why(error: unknown): string | null {
+    if (error instanceof SealedError) return t("chat.sealed");
+    if (this.sealed === null) return t("chat.unknown");
+    return this.sealed ? (this.speaker?.words(error) ?? null) : null;
   }
 
   private readonly resize = (): void => this.stage.resize();
@@ -393,6 +429,11 @@ export class Visit {
     window.removeEventListener("resize", this.resize);
     this.stage.clear();
   }
+}
+
+/** The chat is encrypted, and there is nothing here that could encrypt. */
+class SealedError extends Error {
+  override name = "SealedError";
 }
 
 function verdict(error: unknown): { over: boolean; waitMs: number } {

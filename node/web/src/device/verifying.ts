@@ -1,0 +1,238 @@
+// Comparing emoji with other devices: one's own, and those of other people.
+import {
+  DeviceId,
+  EventId,
+  OtherUserIdentity,
+  type OutgoingRequest,
+  type OwnUserIdentity,
+  RoomId,
+  Sas,
+  UserId,
+  VerificationMethod,
+  type VerificationRequest,
+  VerificationRequestPhase,
+} from "@matrix-org/matrix-sdk-crypto-wasm";
+import { DeviceError } from "./errors";
+import type { AnyRequest, Machine } from "./machine";
+import type { Flow } from "./protocol";
+import type { Room } from "./rooms";
+import type { RawEvent } from "./sync";
+
+export interface VerifyingDoors {
+  /** Sends the question of a comparison to a direct conversation, and returns the id of its event. */
+  ask(userId: string, content: object): Promise<{ roomId: string; eventId: string }>;
+  nameOf(userId: string): string;
+  changed(): void;
+  /** Somebody, or another device of one's own, is verified now. */
+  verified(userId: string): void;
+}
+
+interface Held {
+  request: VerificationRequest;
+  sas: Sas | null;
+  stage: Flow["stage"];
+}
+
+const METHODS = [VerificationMethod.SasV1];
+/** A question that is older than this was meant for another day. */
+const LATEST_MS = 10 * 60_000;
+/** Whoever asks again and again is not heard beyond that. */
+const MOST_FLOWS = 20;
+const MISMATCH = "m.mismatched_sas";
+/** After these nothing more happens. */
+const OVER = new Set<Flow["stage"]>(["done", "cancelled"]);
+
+export class Verifying {
+  private readonly held = new Map<string, Held>();
+
+  constructor(
+    private readonly machine: Machine,
+    private readonly doors: VerifyingDoors,
+  ) {}
+
+  flows(): Flow[] {
+    return [...this.held.values()].map((one) => this.shown(one));
+  }
+
+  private shown({ request, sas, stage }: Held): Flow {
+    const cancel = sas?.cancelInfo() ?? request.cancelInfo;
+    const userId = request.otherUserId.toString();
+    const numbers = sas?.emojiIndex() ?? [];
+    const emoji = sas?.emoji() ?? [];
+    return {
+      id: request.flowId,
+      userId,
+      name: this.doors.nameOf(userId),
+      deviceId: request.otherDeviceId?.toString() ?? null,
+      self: request.isSelfVerification(),
+      weAsked: request.weStarted(),
+      stage,
+      emoji: emoji.map(({ symbol }, index) => ({ symbol, number: numbers[index] ?? 0 })),
+      reason: cancel?.cancelCode() ?? "",
+      cancelledByUs: cancel?.cancelledbyUs() ?? false,
+    };
+  }
+
+  /** Takes in what another device says to this one about a comparison. */
+  hearLetter(event: RawEvent): void {
+    if (event.type !== "m.key.verification.request") return;
+    const transaction = event.content.transaction_id;
+    if (typeof transaction === "string" && event.sender) this.hold(event.sender, transaction);
+  }
+
+  /** Takes in what is said in a room about a comparison. */
+  async hearEvent(room: Room, event: RawEvent): Promise<void> {
+    if (!isTalk(event)) return;
+    if (Date.now() - (event.origin_server_ts ?? 0) > LATEST_MS) return;
+    const { event_id: id, sender } = event;
+    if (!id || !sender) return;
+    await this.machine.olm.receiveVerificationEvent(JSON.stringify(event), new RoomId(room.roomId));
+    if (event.type === "m.room.message" && sender !== this.machine.identity.userId) this.hold(sender, id);
+    await this.machine.pump();
+  }
+
+  private hold(userId: string, id: string): void {
+    const request = this.machine.olm.getVerificationRequest(new UserId(userId), id);
+    if (!request || this.held.size >= MOST_FLOWS || this.held.has(id) || request.isCancelled() || request.isDone()) return;
+    this.keep(request);
+  }
+
+  private keep(request: VerificationRequest): string {
+    const id = request.flowId;
+    const held: Held = { request, sas: null, stage: request.weStarted() ? "waiting" : "asked" };
+    this.held.set(id, held);
+    // The library is still at work when it tells of a change: what it knows is asked for after that.
+    request.registerChangesCallback(async () => void setTimeout(() => void this.look(id)));
+    this.doors.changed();
+    return id;
+  }
+
+  /** Asks another device of the person, or all of them, to compare. */
+  async askDevice(deviceId: string | null): Promise<string> {
+    const { olm, identity } = this.machine;
+    if (deviceId !== null) {
+      const device = await olm.getDevice(new UserId(identity.userId), new DeviceId(deviceId));
+      if (!device) throw new DeviceError("no_identity");
+      const [request, letter] = device.requestVerification(METHODS);
+      await this.machine.send(letter);
+      return this.keep(request);
+    }
+    const own = (await olm.getIdentity(new UserId(identity.userId))) as OwnUserIdentity | undefined;
+    if (!own) throw new DeviceError("no_identity");
+    const [request, letter] = await own.requestVerification(METHODS);
+    await this.machine.send(letter);
+    return this.keep(request);
+  }
+
+  /** Asks somebody else to compare, in the conversation with them. */
+  async askPerson(userId: string): Promise<string> {
+    const { olm } = this.machine;
+    const query = olm.queryKeysForUsers([new UserId(userId)]);
+    await this.machine.send(query);
+    const identity = await olm.getIdentity(new UserId(userId));
+    if (!(identity instanceof OtherUserIdentity)) throw new DeviceError("no_identity", userId);
+    const content = JSON.parse(identity.verificationRequestContent(METHODS)) as object;
+    const { roomId, eventId } = await this.doors.ask(userId, content);
+    return this.keep(identity.requestVerification(new RoomId(roomId), new EventId(eventId), METHODS));
+  }
+
+  private one(id: string): Held {
+    const held = this.held.get(id);
+    if (!held) throw new DeviceError("silent");
+    return held;
+  }
+
+  async accept(id: string): Promise<void> {
+    const { request } = this.one(id);
+    await this.say(request.acceptWithMethods(METHODS));
+    await this.look(id);
+  }
+
+  /** Begins to compare, where both are ready. */
+  async compare(id: string): Promise<void> {
+    const held = this.one(id);
+    const begun = await held.request.startSas();
+    if (!begun) return;
+    const [sas, letter] = begun;
+    this.follow(held, sas);
+    await this.say(letter);
+    await this.look(id);
+  }
+
+  async match(id: string, same: boolean): Promise<void> {
+    const held = this.one(id);
+    if (!same) {
+      await this.say(held.sas?.cancelWithCode(MISMATCH));
+    } else {
+      for (const letter of (await held.sas?.confirm()) ?? []) await this.say(letter);
+    }
+    await this.look(id);
+  }
+
+  async cancel(id: string): Promise<void> {
+    const { request } = this.one(id);
+    await this.say(request.cancel());
+    await this.look(id);
+  }
+
+  /** What is over is shown until somebody has seen it. */
+  dismiss(id: string): void {
+    this.held.delete(id);
+    this.doors.changed();
+  }
+
+  private async say(letter: OutgoingRequest | undefined | object): Promise<void> {
+    if (letter) await this.machine.send(letter as AnyRequest);
+  }
+
+  private follow(held: Held, sas: Sas): void {
+    held.sas = sas;
+    sas.registerChangesCallback(async () => void setTimeout(() => void this.look(held.request.flowId)));
+  }
+
+  private async look(id: string): Promise<void> {
+    const held = this.held.get(id);
+    if (!held || OVER.has(held.stage)) return;
+    try {
+      await this.advance(held);
+    } catch (error) {
+      console.warn("a comparison does not go on", error);
+    }
+    this.doors.changed();
+  }
+
+  private async advance(held: Held): Promise<void> {
+    const { request } = held;
+    const begun = request.getVerification();
+    if (begun instanceof Sas && !held.sas) {
+      this.follow(held, begun);
+      await this.say(begun.accept());
+    }
+    const before = held.stage;
+    held.stage = stageOf(held);
+    if (held.stage === before) return;
+    // Who asked goes on by themselves; who was asked waits for that, or begins.
+    if (held.stage === "ready" && request.weStarted()) await this.compare(request.flowId);
+    if (held.stage === "done") {
+      await this.machine.pump();
+      this.doors.verified(request.otherUserId.toString());
+    }
+    const neverSeen = before === "asked" && held.stage === "cancelled";
+    if (neverSeen) this.held.delete(request.flowId);
+  }
+}
+
+/** Whether an event of a room is part of a comparison. */
+export function isTalk({ type, content }: RawEvent): boolean {
+  const isRequest = type === "m.room.message" && content.msgtype === "m.key.verification.request";
+  return isRequest || type.startsWith("m.key.verification.");
+}
+
+function stageOf({ request, sas, stage }: Held): Flow["stage"] {
+  if (request.isCancelled() || sas?.isCancelled()) return "cancelled";
+  if (request.isDone() || sas?.isDone()) return "done";
+  if (sas?.haveWeConfirmed()) return "confirmed";
+  if (sas?.canBePresented()) return "comparing";
+  if (sas) return "ready";
+  return request.phase() === VerificationRequestPhase.Ready ? "ready" : stage;
+}

@@ -1,0 +1,58 @@
+// What only members have: a device that encrypts, and conversations. It is large, and fetched for them alone.
+import type { Session } from "./api/session";
+import { loadMemberTexts } from "./i18n";
+import type { Messages } from "./ui/messages/model";
+
+type Parts = typeof import("./ui/messages");
+
+export interface Membership {
+  messages: Messages;
+  parts: Parts;
+}
+
+export interface MembershipDoors {
+  /** The account was signed out elsewhere. */
+  gone(): void;
+  /** The person signs out, to sign in again. */
+  signOut(): void;
+}
+
+let doors: MembershipDoors = { gone: () => {}, signOut: () => {} };
+let current: { key: string; opened: Promise<Membership> } | null = null;
+
+export function onMembershipEnd(told: MembershipDoors): void {
+  doors = told;
+}
+
+/** The conversations of a member; null for guests, and where a browser has no locks and no keys. */
+export function membershipOf(session: Session): Promise<Membership> | null {
+  const { guest, deviceId } = session;
+  if (guest || deviceId === null || !isSecureContext || !("locks" in navigator)) return null;
+  const key = `${session.userId} ${deviceId}`;
+  if (current?.key === key) return current.opened;
+  const opened = open(session, deviceId);
+  const now = { key, opened };
+  current = now;
+  // What could not be fetched is fetched the next time that it is wanted.
+  opened.catch(() => {
+    if (current === now) current = null;
+  });
+  return opened;
+}
+
+async function open(session: Session, deviceId: string): Promise<Membership> {
+  const [parts] = await Promise.all([import("./ui/messages"), loadMemberTexts()]);
+  return { messages: new parts.Messages(session, deviceId, doors), parts };
+}
+
+/** Deletes the keys of a member who signs out. */
+export async function endMembership({ userId, deviceId }: Session): Promise<void> {
+  const ended = current;
+  current = null;
+  if (ended) {
+    await (await ended.opened).messages.erase();
+  } else if (deviceId !== null && isSecureContext) {
+    const { erase } = await import("./device/vault");
+    await erase(userId, deviceId);
+  }
+}

@@ -1,0 +1,8 @@
+// What a member has of conversations on the page: fetched when somebody is one, and not before.
+import "./messages.css";
+
+export { besideWorlds } from "./beside";
+export { Messages } from "./model";
+export { MessagesPanel } from "./panel";
+export { shieldButton } from "./shield";
+export { words } from "./words";
