@@ -11,6 +11,7 @@ stories! {
     an_answer_that_was_lost_is_told_again;
     filters_and_subscriptions_choose_rooms;
     the_wanted_state_and_those_who_speak_are_told;
+    who_changed_is_told_with_more_of_the_state;
     a_longer_timeline_is_told_at_once;
     invitations_and_endings_are_told;
     what_stands_beside_rooms_is_told_once;
@@ -279,6 +280,23 @@ async fn the_wanted_state_and_those_who_speak_are_told(stage: &mut Stage) -> Res
     let found = Slide::of(&bob, ask(elements)).now().await?;
     let found = state_of(told(&found, &room));
     ensure!(!found.iter().any(|(kind, _)| kind == "m.room.member") && found.len() > 4, "{found:?}");
+    Ok(())
+}
+
+async fn who_changed_is_told_with_more_of_the_state(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let room = room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?;
+    let ask = |state: Value| json!({ "room_subscriptions": { room.as_str(): { "timeline_limit": 9, "required_state": state } } });
+    let mut anns = Slide::of(&ann, ask(json!([["m.room.member", "$LAZY"]])));
+    let known = state_of(told(&anns.now().await?, &room));
+    ensure!(known.contains(&("m.room.member".to_owned(), bob.id().to_owned())), "{known:?}");
+    bob.post(&format!("/_matrix/client/v3/rooms/{room}/leave"), &json!({})).await?;
+    anns.body = ask(json!([["m.room.member", "$LAZY"], ["m.room.create", ""]]));
+    let answer = anns.next().await?;
+    let state = list(&told(&answer, &room)["required_state"]);
+    let bobs = one(&state, "m.room.member", Some(bob.id())).context("who left is not told of")?;
+    ensure!(bobs["content"]["membership"] == "leave", "{answer}");
+    ensure!(one(&state, "m.room.create", None).is_some(), "{answer}");
     Ok(())
 }
 

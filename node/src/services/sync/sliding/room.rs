@@ -121,7 +121,7 @@ impl Round<'_> {
             part.initial = Some(true);
         }
         sent.members = before.map(|it| it.members.clone()).unwrap_or_default();
-        if sent.members.len() > MEMBERS || page.limited {
+        if sent.members.len() > MEMBERS || page.limited || whole {
             sent.members.clear();
         }
         let state = self.state(room, wanted, before, &news, &page, &mut sent.members).await?;
@@ -200,19 +200,21 @@ impl Round<'_> {
         members: &mut HashSet<OwnedUserId>,
     ) -> Result<Vec<StoredEvent>, Error> {
         let required = &wanted.required;
-        let mut found: HashMap<EventNo, StoredEvent> = HashMap::new();
         let known = before.map(|it| &*it.required);
-        match news {
-            News::These(changes) if known.is_some_and(|it| !required.wants_more_than(it)) => {
-                let wants = |it: &&StoredEvent| {
-                    let (kind, key) = (it.event.kind().to_string(), it.event.state_key());
-                    let key = key.unwrap_or_default();
-                    let comes = required.lazy && !page.limited && kind == "m.room.member";
-                    required.wants(&kind, key) || comes
-                };
-                found.extend(changes.iter().filter(wants).map(|it| (it.event_no, it.clone())));
+        let mut found = match news {
+            News::These(_) if known.is_some_and(|it| !required.wants_more_than(it)) => {
+                HashMap::new()
             }
-            _ => found = self.entries(room, required).await?,
+            _ => self.entries(room, required).await?,
+        };
+        if let News::These(changes) = news {
+            // Who changed comes also with more of the state: those told of before are not told again.
+            let wants = |it: &&StoredEvent| {
+                let (kind, key) = (it.event.kind().to_string(), it.event.state_key());
+                let comes = required.lazy && !page.limited && kind == "m.room.member";
+                required.wants(&kind, key.unwrap_or_default()) || comes
+            };
+            found.extend(changes.iter().filter(wants).map(|it| (it.event_no, it.clone())));
         }
         if required.lazy {
             let speak = self.speakers(room, page, members).await?;
