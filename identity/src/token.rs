@@ -26,12 +26,27 @@ pub enum Kind {
     Visit,
     /// `woid_`: tells another service who somebody is (client-server API, `OpenID`).
     OpenId,
+    /// `wlog_`: signs one device in, soon (client-server API, token-based login).
+    Login,
+    /// `wcod_`: gives an OAuth client what it was let have (RFC 6749, authorization code).
+    Code,
+    /// `wdev_`: by it a device asks whether it was let in (RFC 8628, device code).
+    Device,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::Access, Self::Refresh, Self::Invitation, Self::GuestLink, Self::Visit, Self::OpenId];
+    pub const ALL: [Self; 9] = [
+        Self::Access,
+        Self::Refresh,
+        Self::Invitation,
+        Self::GuestLink,
+        Self::Visit,
+        Self::OpenId,
+        Self::Login,
+        Self::Code,
+        Self::Device,
+    ];
 
     /// How its tokens begin.
     #[must_use]
@@ -43,6 +58,9 @@ impl Kind {
             Self::GuestLink => "wgst_",
             Self::Visit => "wvis_",
             Self::OpenId => "woid_",
+            Self::Login => "wlog_",
+            Self::Code => "wcod_",
+            Self::Device => "wdev_",
         }
     }
 }

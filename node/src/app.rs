@@ -41,6 +41,7 @@ use crate::{
         content::Content,
         encryption::Encryption,
         live::{Live, Moment},
+        oauth::OAuth,
         push::Push,
         reports::Reports,
         rooms::Rooms,
@@ -138,6 +139,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     let push = Arc::new(Push::new(ground.clone()));
     let services = Services {
         affairs: Affairs::new(ground.clone(), accounts.clone(), rooms.clone(), social.clone()),
+        oauth: OAuth::new(ground.clone(), accounts.clone()),
         accounts,
         reports: Reports::new(ground.clone(), rooms.clone()),
         search: Arc::new(Search::new(ground.clone())),
@@ -380,6 +382,7 @@ async fn forget(app: Arc<App>, stop: CancellationToken) {
         app.services.rooms.forget_requests().await;
         app.services.worlds.forget_places().await;
         app.services.encryption.forget_letters().await;
+        app.services.oauth.forget().await;
     }
 }
 

@@ -48,7 +48,7 @@ function shell(): Plugin {
       };
       for (const { name, fileName } of chunks) if (FIRST.includes(name)) need(fileName);
       for (const { type, fileName } of Object.values(bundle)) {
-        if (type === "asset" && /^web\/(main-.*\.css|.*\.webp)$/.test(fileName)) needed.add(fileName);
+        if (type === "asset" && /^web\/(shell-.*\.css|.*\.webp)$/.test(fileName)) needed.add(fileName);
       }
       const build = createHash("sha256").update(Object.keys(bundle).sort().join()).digest("hex");
       const files = [...needed].sort().map((fileName) => `/${fileName}`);
@@ -103,7 +103,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rolldownOptions: {
-      input: { main: "index.html", "service-worker": "src/service-worker.ts" },
+      input: { main: "index.html", "sign-in": "sign-in.html", "service-worker": "src/service-worker.ts" },
       output: {
         entryFileNames: (chunk) =>
           chunk.name === "service-worker" ? "service-worker.js" : "web/[name]-[hash].js",

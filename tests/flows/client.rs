@@ -1,4 +1,5 @@
-//! The browser client, part by part: making a world, a gamepad, thumbs, installing it, a headset, keys alone, and encryption.
+//! The browser client, part by part: making a world, a gamepad, thumbs, installing it, a headset, keys alone, encryption, and
+//! the page on which programs are let in.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -39,6 +40,20 @@ async fn client_is_installed_and_speaks_while_the_node_is_away() -> Result<()> {
     let door = format!("127.0.0.1:{port}");
     let mut node = town.node("a")?.flag("--http", Some(&door)).start().await?;
     pages.step("back", json!({})).await?;
+    pages.close().await?;
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn client_lets_programs_and_devices_in() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(mut pages) = Browser::open("letting-in.mjs")? else { return Ok(()) };
+    let mut node = town.node("a")?.start().await?;
+    pages.step("arrive", member(&node, "ann").await?).await?;
+    for step in ["letIn", "turnAway", "becomeSomebody", "linkDevice", "goByOldWays", "meetLiars"] {
+        pages.step(step, json!({})).await?;
+    }
     pages.close().await?;
     node.stop().await?;
     Ok(())

@@ -37,6 +37,7 @@ mod relations;
 mod rooms;
 mod search;
 mod serve;
+mod sign_in;
 mod sliding;
 mod spaces;
 mod stage;

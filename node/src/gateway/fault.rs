@@ -5,7 +5,13 @@ use ruma::api::error::FromHttpRequestError;
 use serde_json::{Value, json};
 
 use super::table::{Reply, json as json_reply};
-use crate::{clock::Clock, services::Error};
+use crate::{
+    clock::Clock,
+    services::{
+        Error,
+        oauth::{OAuthError, Refusal},
+    },
+};
 
 /// Why a door did not let a request through, or what a service said.
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +54,21 @@ pub enum Fault {
     /// The role does not reach.
     #[error("this is only for those who are {0} or more")]
     RoleTooLow(&'static str),
+    /// A program is refused, in the words of OAuth 2.0.
+    #[error(transparent)]
+    OAuth(#[from] Refusal),
     /// More must be shown before this is done (client-server API, user-interactive authentication).
     #[error("more must be shown before this is done")]
     Interactive(Value),
+}
+
+impl From<OAuthError> for Fault {
+    fn from(error: OAuthError) -> Self {
+        match error {
+            OAuthError::Refused(refusal) => Self::OAuth(refusal),
+            OAuthError::Node(error) => Self::Service(error),
+        }
+    }
 }
 
 impl Fault {
@@ -101,6 +119,14 @@ impl Fault {
         if let Some(retry_ms) = retry_ms {
             body["retry_after_ms"] = retry_ms.into();
         }
+        if let Self::OAuth(refusal) = &self {
+            // Beside the words of OAuth stands the code that every refusal of this node has.
+            body["error"] = refusal.code.into();
+            body["error_description"] = refusal.why.as_str().into();
+        }
+        if let Self::Service(Error::SoftLogout) = &self {
+            body["soft_logout"] = true.into();
+        }
         if let Self::Service(Error::WrongBackup { current }) = &self {
             body["current_version"] = current.as_str().into();
         }
@@ -136,9 +162,12 @@ impl Fault {
             Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "M_UNRECOGNIZED"),
             Self::BodyTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE"),
             Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "M_UNKNOWN"),
-            Self::Unknown(_) => (StatusCode::BAD_REQUEST, "M_UNKNOWN"),
             Self::AliasInUse(_) => (StatusCode::BAD_REQUEST, "M_ROOM_IN_USE"),
             Self::RoleTooLow(_) => (StatusCode::FORBIDDEN, "M_FORBIDDEN"),
+            Self::OAuth(refusal) if refusal.code == "temporarily_unavailable" => {
+                (StatusCode::SERVICE_UNAVAILABLE, "M_LIMIT_EXCEEDED")
+            }
+            Self::Unknown(_) | Self::OAuth(_) => (StatusCode::BAD_REQUEST, "M_UNKNOWN"),
             Self::Interactive(_) => (StatusCode::UNAUTHORIZED, "M_FORBIDDEN"),
         }
     }
@@ -153,7 +182,7 @@ fn service(error: &Error) -> (StatusCode, &'static str) {
         Error::BadJson(_) => (StatusCode::BAD_REQUEST, "M_BAD_JSON"),
         Error::Missing(_) => (StatusCode::BAD_REQUEST, "M_MISSING_PARAM"),
         Error::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE"),
-        Error::UnknownToken => (StatusCode::UNAUTHORIZED, "M_UNKNOWN_TOKEN"),
+        Error::UnknownToken | Error::SoftLogout => (StatusCode::UNAUTHORIZED, "M_UNKNOWN_TOKEN"),
         Error::AccountEnded => (StatusCode::FORBIDDEN, "M_USER_DEACTIVATED"),
         Error::NameTaken(_) => (StatusCode::BAD_REQUEST, "M_USER_IN_USE"),
         Error::NameInvalid(_) => (StatusCode::BAD_REQUEST, "M_INVALID_USERNAME"),

@@ -13,6 +13,7 @@ mod json;
 mod limit;
 pub mod listen;
 pub mod matrix;
+mod oauth;
 pub mod table;
 mod ws;
 
@@ -96,6 +97,7 @@ impl App {
 pub fn routes() -> Vec<Route> {
     let mut all = matrix::client::routes();
     all.extend(http::routes());
+    all.extend(oauth::routes());
     all.extend(assets::routes());
     all.extend(ws::routes());
     all

@@ -194,6 +194,13 @@ impl Route {
         self
     }
 
+    /// The same for a body that is a form and no JSON.
+    #[must_use]
+    pub fn form(mut self) -> Self {
+        self.json = false;
+        self
+    }
+
     /// The same with room for a larger body.
     #[must_use]
     pub fn large(mut self) -> Self {

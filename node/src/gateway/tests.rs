@@ -102,9 +102,9 @@ async fn a_body_that_comes_too_slowly_is_refused_in_words() {
         device: DeviceWish::default(),
     };
     let guest = app.services.accounts.register(wish).await.unwrap();
-    let (_, token) = guest.device.unwrap();
+    let (_, tokens) = guest.device.unwrap();
     for path in ["/_matrix/client/v3/login", "/_matrix/media/v3/upload"] {
-        let answer = dawdled(&app, path, &token).await;
+        let answer = dawdled(&app, path, &tokens.access).await;
         assert!(answer.starts_with("HTTP/1.1 408 "), "{path}: {answer}");
         assert!(answer.contains("more slowly than"), "{path}: {answer}");
     }

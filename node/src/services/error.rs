@@ -28,6 +28,9 @@ pub enum Error {
     /// The access token stands for nothing.
     #[error("the access token is unknown: sign in again")]
     UnknownToken,
+    /// What opened a device is over; the device itself is not.
+    #[error("the time of this token is over: renew it, or sign in again on this device")]
+    SoftLogout,
     /// The account has ended.
     #[error("this account has been ended")]
     AccountEnded,

@@ -12,6 +12,7 @@ mod error;
 pub mod filter;
 mod ground;
 pub mod live;
+pub mod oauth;
 pub mod push;
 pub mod reports;
 pub mod rooms;
@@ -24,8 +25,8 @@ use std::sync::Arc;
 
 use self::{
     accounts::Accounts, affairs::Affairs, bodies::Bodies, content::Content, encryption::Encryption,
-    live::Live, push::Push, reports::Reports, rooms::Rooms, search::Search, social::Social,
-    sync::Sync, worlds::Worlds,
+    live::Live, oauth::OAuth, push::Push, reports::Reports, rooms::Rooms, search::Search,
+    social::Social, sync::Sync, worlds::Worlds,
 };
 pub use self::{error::Error, ground::Ground};
 use crate::instances::Instances;
@@ -36,6 +37,8 @@ pub struct Services {
     pub ground: Arc<Ground>,
     /// Who may come in.
     pub accounts: Arc<Accounts>,
+    /// By which programs.
+    pub oauth: OAuth,
     /// Rooms.
     pub rooms: Arc<Rooms>,
     /// What is reported to those who run the node.

@@ -42,6 +42,10 @@ pub struct Session {
     pub role: Role,
     /// When the device was last noted as seen.
     pub seen_ms: i64,
+    /// When the token ends, in milliseconds since the epoch, where it does.
+    pub expires_ms: Option<i64>,
+    /// Whether the token was used before; the one that it replaces lasts until then.
+    pub confirmed: bool,
 }
 
 /// A link that lets somebody make an account.
@@ -62,8 +66,20 @@ pub struct NewDevice {
     pub device_id: OwnedDeviceId,
     /// What its person calls it.
     pub name: Option<String>,
-    /// SHA-256 of the access token.
-    pub token_hash: [u8; 32],
+    /// What opens it.
+    pub tokens: NewTokens,
+    /// The OAuth client that asked for it.
+    pub client_id: Option<String>,
+}
+
+/// An access token and what renews it, by their SHA-256.
+#[derive(Clone, Debug)]
+pub struct NewTokens {
+    /// Of the access token.
+    pub access_hash: [u8; 32],
+    /// Of the refresh token and the end of the access token, in milliseconds since the epoch; one
+    /// without it lasts.
+    pub renewal: Option<([u8; 32], i64)>,
 }
 
 /// The account of that name, ended or not.
@@ -131,8 +147,9 @@ pub async fn session(
     from: &mut impl Reads,
     token_hash: &[u8; 32],
 ) -> Result<Option<Session>, StoreError> {
-    let sql = "SELECT d.user_id, d.device_id, a.role, d.seen_ms FROM devices d \
-               JOIN accounts a ON a.user_id = d.user_id WHERE d.token_hash = $1 AND a.ended_ms IS NULL";
+    let sql = "SELECT d.user_id, d.device_id, a.role, d.seen_ms, t.expires_ms, t.confirmed \
+               FROM access_tokens t JOIN devices d ON d.user_id = t.user_id AND d.device_id = t.device_id \
+               JOIN accounts a ON a.user_id = t.user_id WHERE t.token_hash = $1 AND a.ended_ms IS NULL";
     let row = from.conn().0.query(sql).bind(token_hash.as_slice()).one().await?;
     row.map(|row| {
         let device_id: String = row.get(1)?;
@@ -141,18 +158,21 @@ pub async fn session(
             device_id: device_id.into(),
             role: row.parse(2)?,
             seen_ms: row.get(3)?,
+            expires_ms: row.get(4)?,
+            confirmed: row.get::<i64>(5)? != 0,
         })
     })
     .transpose()
 }
 
-/// Whether a device is still signed in.
+/// Whether anything still opens a device.
 pub async fn is_signed_in(
     from: &mut impl Reads,
     user_id: &UserId,
     device_id: &str,
 ) -> Result<bool, StoreError> {
-    let sql = "SELECT device_id FROM devices WHERE user_id = $1 AND device_id = $2";
+    let sql = "SELECT device_id FROM access_tokens WHERE user_id = $1 AND device_id = $2 \
+               AND (expires_ms IS NULL OR expires_ms > 0) LIMIT 1";
     let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(device_id);
     Ok(query.one().await?.is_some())
 }
@@ -267,17 +287,15 @@ impl Tx {
         device: &NewDevice,
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO devices (user_id, device_id, name, token_hash, created_ms, seen_ms) \
-                   VALUES ($1, $2, $3, $4, $5, $5) \
-                   ON CONFLICT (user_id, device_id) DO UPDATE SET token_hash = excluded.token_hash, \
-                   name = COALESCE(excluded.name, devices.name), seen_ms = excluded.seen_ms";
-        self.query(sql)
-            .bind(user_id.as_str())
-            .bind(device.device_id.as_str())
-            .bind(device.name.as_deref())
-            .bind(device.token_hash.as_slice())
-            .bind(now_ms)
-            .run()
+        let sql = "INSERT INTO devices (user_id, device_id, name, created_ms, seen_ms) \
+                   VALUES ($1, $2, $3, $4, $4) ON CONFLICT (user_id, device_id) DO UPDATE \
+                   SET name = COALESCE(excluded.name, devices.name), seen_ms = excluded.seen_ms";
+        let device_id = device.device_id.as_str();
+        let query = self.query(sql).bind(user_id.as_str()).bind(device_id);
+        query.bind(device.name.as_deref()).bind(now_ms).run().await?;
+        // What opened it before is worth nothing now.
+        self.forget_tokens(user_id, device_id).await?;
+        self.add_tokens(user_id, device_id, &device.tokens, device.client_id.as_deref(), None)
             .await?;
         let sql = "SELECT device_id FROM devices WHERE user_id = $1 \
                    ORDER BY seen_ms DESC, device_id LIMIT 1000 OFFSET $2";
@@ -341,6 +359,7 @@ impl Tx {
     async fn remove_device(&mut self, user_id: &UserId, device_id: &str) -> Result<(), StoreError> {
         let sql = "DELETE FROM devices WHERE user_id = $1 AND device_id = $2";
         let removed = self.query(sql).bind(user_id.as_str()).bind(device_id).run().await?;
+        self.forget_tokens(user_id, device_id).await?;
         self.forget_device(user_id, device_id).await?;
         self.announce_account(user_id, removed);
         Ok(())

@@ -8,8 +8,8 @@ import { endMembership, membershipOf, onMembershipEnd } from "./membership";
 import { h } from "./ui/dom";
 import { words } from "./ui/errors";
 import { settingsDialog, keepDialog } from "./ui/settings";
-import { brand, notice, screen } from "./ui/shell";
-import { type Arrival, scenery, welcome } from "./ui/welcome";
+import { brand, notice, scenery, screen } from "./ui/shell";
+import { type Arrival, welcome } from "./ui/welcome";
 import { worldsScreen } from "./ui/worlds";
 import { isSoftware } from "./world/quality";
 

@@ -1,5 +1,4 @@
 // The entry of the page.
-import "./ui/style.css";
 import { start } from "./app";
 import { installHook } from "./hook";
 import { loadTexts } from "./i18n";

@@ -1,6 +1,6 @@
 // What only members have: a device that encrypts, and conversations. It is large, and fetched for them alone.
 import type { Session } from "./api/session";
-import { loadMemberTexts } from "./i18n";
+import { loadMore } from "./i18n";
 import type { Messages } from "./ui/messages/model";
 
 type Parts = typeof import("./ui/messages");
@@ -41,7 +41,7 @@ export function membershipOf(session: Session): Promise<Membership> | null {
 }
 
 async function open(session: Session, deviceId: string): Promise<Membership> {
-  const [parts] = await Promise.all([import("./ui/messages"), loadMemberTexts()]);
+  const [parts] = await Promise.all([import("./ui/messages"), loadMore("members")]);
   return { messages: new parts.Messages(session, deviceId, doors), parts };
 }
 

@@ -7,6 +7,8 @@ import de from "../src/i18n/de.json";
 import en from "../src/i18n/en.json";
 import membersDe from "../src/i18n/members.de.json";
 import membersEn from "../src/i18n/members.en.json";
+import signInDe from "../src/i18n/sign-in.de.json";
+import signInEn from "../src/i18n/sign-in.en.json";
 import { ChatLog } from "../src/visit/chatlog";
 
 const gaps = (text: string): string[] => [...text.matchAll(/\{\w+\}/g)].map(([gap]) => gap).sort();
@@ -15,6 +17,7 @@ describe("languages", () => {
   it.each<[string, Record<string, string>, Record<string, string>]>([
     ["for everybody", en, de],
     ["for members", membersEn, membersDe],
+    ["for who signs in", signInEn, signInDe],
   ])("all say the same things with the same gaps, %s", (_, english, german) => {
     expect(Object.keys(german)).toEqual(Object.keys(english));
     for (const [key, text] of Object.entries(english)) expect(gaps(german[key] ?? ""), key).toEqual(gaps(text));

@@ -176,6 +176,14 @@ impl Stage {
                 alice.call(Method::PUT, &path, Some(&rule)).await?;
                 name
             }
+            "program" => {
+                let said = json!({
+                    "client_uri": "https://app.test/", "redirect_uris": ["https://app.test/"],
+                    "grant_types": ["authorization_code", "urn:ietf:params:oauth:grant-type:device_code"],
+                });
+                let made = alice.post("/_wayside/v1/oauth/register", &said).await?;
+                made["client_id"].as_str().context("no client id")?.to_owned()
+            }
             "own_device" => alice.session().device_id.clone(),
             "backup" => {
                 let keys = "/_matrix/client/v3/room_keys";

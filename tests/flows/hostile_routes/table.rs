@@ -33,7 +33,7 @@ const ONE: &str = "/_matrix/client/v1/rooms/{room_id}";
 /// All samples.
 pub(crate) fn rows() -> Vec<Row> {
     let matrix = [coming_in(), rooms(), reading(), people(), finding(), media()];
-    let others = [encrypting(), backing_up(), pushing(), own(), worlds()];
+    let others = [letting_in(), encrypting(), backing_up(), pushing(), own(), worlds()];
     [matrix.concat(), others.concat(), vec![sliding()]].concat()
 }
 
@@ -120,7 +120,7 @@ fn coming_in() -> Vec<Row> {
             "/register",
             "",
             r#"{"username":"u<new>","password":"<password>","device_id":"D","initial_device_display_name":"d",
-               "inhibit_login":false,"auth":{"type":"m.login.dummy"}}"#,
+               "inhibit_login":false,"refresh_token":false,"auth":{"type":"m.login.dummy"}}"#,
         )
         .nobody(),
         get("/register/available", "").query("username=u<new>").nobody(),
@@ -132,7 +132,7 @@ fn coming_in() -> Vec<Row> {
             "/login",
             "",
             r#"{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>",
-               "device_id":"D","initial_device_display_name":"d"}"#,
+               "device_id":"D","initial_device_display_name":"d","refresh_token":true}"#,
         )
         .nobody(),
         post("/logout", "", "{}").anyones().ends(),
@@ -456,11 +456,54 @@ fn pushing() -> Vec<Row> {
     ]
 }
 
+/// Tokens, programs, and the page on which people let them in.
+fn letting_in() -> Vec<Row> {
+    let own = "/_wayside/v1/oauth";
+    let answered = |status: u16, row: Row| Row { status: Some(status), ..row.nobody() };
+    let form = |name: &str, body| post(&format!("{own}/{name}"), "", body);
+    vec![
+        answered(401, post("/refresh", "", r#"{"refresh_token":"wrt_unknown"}"#)),
+        post("/_matrix/client/v1/login/get_token", "", AUTH),
+        get("/_matrix/client/v1/auth_metadata", "").nobody(),
+        get("/.well-known/oauth-authorization-server", "").nobody(),
+        answered(302, get("/login/sso/redirect", "").query("redirectUrl=https%3A%2F%2Fa.test&action=login")),
+        post(
+            &format!("{own}/register"),
+            "",
+            r#"{"client_name":"App","client_uri":"https://app.test/","redirect_uris":["https://app.test/"],
+               "logo_uri":"https://app.test/l.png","tos_uri":"https://app.test/t","policy_uri":"https://app.test/p",
+               "application_type":"web","grant_types":["authorization_code"],"response_types":["code"],
+               "token_endpoint_auth_method":"none"}"#,
+        )
+        .nobody(),
+        answered(400, form("token", "grant_type=authorization_code&client_id=x&code=x&redirect_uri=x&code_verifier=x")),
+        form("revoke", "token=x&client_id=x").nobody(),
+        form(
+            "device",
+            "client_id=<program>&scope=urn:matrix:client:api:*+urn:matrix:client:device:HOSTILE",
+        )
+        .nobody(),
+        post("/_wayside/v1/sign-in/look", "", LOOK).nobody(),
+        post("/_wayside/v1/sign-in", "", SIGN_IN).nobody(),
+    ]
+}
+
+const LOOK: &str =
+    r#"{"what":{"authorization":{"client_id":"<program>","redirect_uri":"https://app.test/"}}}"#;
+
+const SIGN_IN: &str = r#"{"what":{"authorization":{"client_id":"<program>","redirect_uri":"https://app.test/",
+    "response_type":"code","response_mode":"query","state":"s","code_challenge_method":"S256",
+    "scope":"urn:matrix:client:api:* urn:matrix:client:device:HOSTILE",
+    "code_challenge":"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}},
+    "proof":{"user":"<alice>","password":"<password>"}}"#;
+
 fn own() -> Vec<Row> {
     vec![
         page("/", ""),
         page("/join/{invitation}", "<invitation>"),
         page("/w/{world}", "plaza"),
+        page("/sign-in", ""),
+        page("/link", ""),
         page("/web/{name}", "<script>"),
         page("/manifest.webmanifest", ""),
         page("/service-worker.js", ""),

@@ -25,6 +25,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
                       img-src 'self' blob: data:; media-src 'self' blob:; worker-src 'self'; \
                       manifest-src 'self'; font-src 'self'; form-action 'self'; \
                       frame-ancestors 'none'; base-uri 'none'";
+/// What the page may do on which people type their passwords for others: ask this node, and nobody.
+const SIGN_IN_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+                              connect-src 'self'; img-src 'self'; form-action 'none'; \
+                              frame-ancestors 'none'; base-uri 'none'";
 /// What a worker of the page may do, which brings a policy of its own: the one that encrypts is
 /// WebAssembly, and asks this node alone.
 const WORKER_POLICY: &str =
@@ -32,11 +36,14 @@ const WORKER_POLICY: &str =
 
 pub(super) fn routes() -> Vec<Route> {
     let page = |path: &str| Route::own(Method::GET, path, Access::Public, Rate::Free, page);
+    let sign_in = |path: &str| Route::own(Method::GET, path, Access::Public, Rate::Free, sign_in);
     let file = |path: &str| Route::own(Method::GET, path, Access::Public, Rate::Free, file);
     vec![
         page("/"),
         page("/join/{invitation}"),
         page("/w/{world}"),
+        sign_in("/sign-in"),
+        sign_in("/link"),
         file("/web/{name}"),
         file("/manifest.webmanifest"),
         file("/service-worker.js"),
@@ -48,9 +55,18 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// The page itself, whatever it will show.
 async fn page(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let mut reply = found("index.html", call.request.headers())?;
+    shown("index.html", POLICY, &call)
+}
+
+/// The page on which people let programs and devices in.
+async fn sign_in(call: Call<Bytes>) -> Result<Reply, Fault> {
+    shown("sign-in.html", SIGN_IN_POLICY, &call)
+}
+
+fn shown(name: &str, policy: &'static str, call: &Call<Bytes>) -> Result<Reply, Fault> {
+    let mut reply = found(name, call.request.headers())?;
     let headers = reply.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(reply)
@@ -120,15 +136,19 @@ mod tests {
     #[test]
     fn the_client_is_whole() {
         assert!(PAGES.is_sorted_by_key(|page| page.path));
-        for path in ["index.html", "manifest.webmanifest", "service-worker.js", "icon.svg"] {
+        for path in
+            ["index.html", "sign-in.html", "manifest.webmanifest", "service-worker.js", "icon.svg"]
+        {
             assert!(found(path, &HeaderMap::new()).is_ok(), "{path}");
         }
         assert!(found("../Cargo.toml", &HeaderMap::new()).is_err());
-        let html = PAGES.iter().find(|page| page.path == "index.html").unwrap().bytes;
-        let html = std::str::from_utf8(html).unwrap();
-        for part in html.split('"').filter(|part| part.starts_with("/web/")) {
-            let path = part.trim_start_matches('/');
-            assert!(found(path, &HeaderMap::new()).is_ok(), "the page names {path}");
+        for name in ["index.html", "sign-in.html"] {
+            let html = PAGES.iter().find(|page| page.path == name).unwrap().bytes;
+            let html = std::str::from_utf8(html).unwrap();
+            for part in html.split('"').filter(|part| part.starts_with("/web/")) {
+                let path = part.trim_start_matches('/');
+                assert!(found(path, &HeaderMap::new()).is_ok(), "{name} names {path}");
+            }
         }
     }
 

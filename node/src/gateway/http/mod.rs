@@ -161,7 +161,8 @@ async fn keep(call: Call<Bytes>) -> Result<Reply, Fault> {
     Ok(done())
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+/// A body of this form.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
     serde_json::from_value(super::json::object(body)?)
         .map_err(|error| Fault::BadJson(format!("the body is not right: {error}")))
 }

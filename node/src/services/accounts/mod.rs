@@ -2,30 +2,29 @@
 
 mod openid;
 mod password;
+mod tokens;
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use tokio::sync::Semaphore;
 use wayside_identity::token::{Kind, Secret};
 use wayside_specs::{Role, limits};
 
-pub use self::{openid::OPENID_SECONDS, password::Confirmed};
+pub use self::{
+    openid::OPENID_SECONDS,
+    password::Confirmed,
+    tokens::{LOGIN_TOKEN_MS, Tokens},
+};
 use super::{Error, Ground};
 pub use crate::store::accounts::{Account, Device, Invitation, Session};
 use crate::{
     config::Registration,
-    store::{
-        StoreError,
-        accounts::{self, NewDevice},
-        people,
-    },
+    store::{StoreError, accounts, people},
 };
 
 /// Passwords hashed at the same time; each takes 19 MiB and a core.
 const HASHING: usize = 2;
-/// A device is noted as seen at most this often, in milliseconds.
-const SEEN_EVERY_MS: i64 = 60_000;
 /// Longest name of an account, without the server's.
 const LOCALPART_CHARS: usize = 64;
 
@@ -39,8 +38,8 @@ pub struct Accounts {
 pub struct SignedIn {
     /// Who.
     pub user_id: OwnedUserId,
-    /// The device and its token, unless none was wanted.
-    pub device: Option<(OwnedDeviceId, String)>,
+    /// The device and what opens it, unless none was wanted.
+    pub device: Option<(OwnedDeviceId, Tokens)>,
 }
 
 /// What a device asks for when it signs in.
@@ -52,6 +51,10 @@ pub struct DeviceWish {
     pub name: Option<String>,
     /// Only make the account.
     pub no_device: bool,
+    /// Whether it takes tokens that must be renewed.
+    pub renewable: bool,
+    /// The OAuth client that asks for it.
+    pub client_id: Option<String>,
 }
 
 /// Who wants an account.
@@ -205,20 +208,6 @@ impl Accounts {
             self.ground.user_id(&name.to_lowercase())
         };
         user_id.map_err(|_| wrong_proof())
-    }
-
-    /// Whose token this is.
-    pub async fn session(&self, token: &str, address: IpAddr) -> Result<Session, Error> {
-        let secret = Secret::parse(token).ok_or(Error::UnknownToken)?;
-        let mut snapshot = self.ground.store.snapshot().await?;
-        let session = accounts::session(&mut snapshot, &secret.hash().0).await?;
-        drop(snapshot);
-        let session = session.ok_or(Error::UnknownToken)?;
-        let now_ms = self.ground.clock.now_ms();
-        if now_ms - session.seen_ms > SEEN_EVERY_MS {
-            self.note_seen(&session, address, now_ms);
-        }
-        Ok(session)
     }
 
     /// Refuses a session whose device was signed out while it was served.
@@ -398,24 +387,6 @@ impl Accounts {
         }
     }
 
-    fn note_seen(&self, session: &Session, address: IpAddr, now_ms: i64) {
-        let store = self.ground.store.clone();
-        let session = session.clone();
-        self.ground.tasks.spawn(async move {
-            let noted = store
-                .write(move |tx| {
-                    Box::pin(async move {
-                        let (user_id, device_id) = (&session.user_id, session.device_id.as_str());
-                        tx.note_seen(user_id, device_id, &address.to_string(), now_ms).await
-                    })
-                })
-                .await;
-            if let Err(error) = noted {
-                tracing::warn!(%error, "noting when a device was seen failed");
-            }
-        });
-    }
-
     fn checked_name(&self, name: &str) -> Result<OwnedUserId, Error> {
         let wrong =
             |why: &str| Error::NameInvalid(format!("the name {name:?} cannot be used: {why}"));
@@ -436,31 +407,6 @@ impl Accounts {
             return Err(wrong("names that begin with _ or guest- are kept for the node"));
         }
         self.ground.user_id(local).map_err(|_| wrong("it is too long"))
-    }
-
-    fn new_device(
-        &self,
-        user_id: &UserId,
-        wish: DeviceWish,
-    ) -> Result<(Option<NewDevice>, SignedIn), Error> {
-        if wish.no_device {
-            return Ok((None, SignedIn { user_id: user_id.to_owned(), device: None }));
-        }
-        let device_id = match wish.device_id {
-            Some(id) if id.as_str().is_empty() || id.as_str().len() > limits::TOKEN_BYTES => {
-                return Err(Error::Invalid("a device id has 1 to 255 bytes".to_owned()));
-            }
-            Some(id) => id,
-            None => self.ground.clock.random_name(10).to_uppercase().into(),
-        };
-        let name = wish.name.map(checked_device_name).transpose()?;
-        let secret = Secret::mint(Kind::Access, self.ground.clock.random());
-        let device = NewDevice { device_id: device_id.clone(), name, token_hash: secret.hash().0 };
-        let signed_in = SignedIn {
-            user_id: user_id.to_owned(),
-            device: Some((device_id, secret.reveal().to_owned())),
-        };
-        Ok((Some(device), signed_in))
     }
 }
 

@@ -27,12 +27,18 @@ impl Accounts {
         password: String,
         device: DeviceWish,
     ) -> Result<SignedIn, Error> {
-        let Some(confirmed) = self.confirm(user_id, password).await? else {
-            let account = self.account(user_id).await?;
-            let ended = account.is_some_and(|account| account.ended_ms.is_some());
-            return Err(if ended { Error::AccountEnded } else { wrong_proof() });
-        };
+        let confirmed = self.known(user_id, password).await?;
         self.admit(confirmed, device).await
+    }
+
+    /// Whoever knows an account's password.
+    pub async fn known(&self, user_id: &UserId, password: String) -> Result<Confirmed, Error> {
+        if let Some(confirmed) = self.confirm(user_id, password).await? {
+            return Ok(confirmed);
+        }
+        let account = self.account(user_id).await?;
+        let ended = account.is_some_and(|account| account.ended_ms.is_some());
+        Err(if ended { Error::AccountEnded } else { wrong_proof() })
     }
 
     /// Checks a person's password, for coming in and for confirming what cannot be undone; nothing

@@ -1,5 +1,7 @@
 //! What is decided about an account while it changes.
 
+use std::net::IpAddr;
+
 use ruma::UserId;
 
 use super::*;
@@ -32,8 +34,8 @@ async fn comes(accounts: &Accounts, name: &str, password: Option<&str>) -> Sessi
         guest: password.is_none(),
         device: DeviceWish::default(),
     };
-    let (_, token) = accounts.register(wish).await.unwrap().device.unwrap();
-    accounts.session(&token, IpAddr::from([127, 0, 0, 1])).await.unwrap()
+    let (_, tokens) = accounts.register(wish).await.unwrap().device.unwrap();
+    accounts.session(&tokens.access, IpAddr::from([127, 0, 0, 1])).await.unwrap()
 }
 
 async fn confirmed(accounts: &Accounts, user_id: &UserId, password: &str) -> Confirmed {

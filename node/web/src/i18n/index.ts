@@ -2,8 +2,9 @@
 import { settings } from "../settings";
 import en from "./en.json";
 import type members from "./members.en.json";
+import type signIn from "./sign-in.en.json";
 
-export type Key = (keyof typeof en | keyof typeof members) & string;
+export type Key = (keyof typeof en | keyof typeof members | keyof typeof signIn) & string;
 type Texts = Partial<Record<Key, string>>;
 
 /** Each by its own name; all but English are fetched when they are wanted. */
@@ -12,15 +13,21 @@ const FILES: Record<string, () => Promise<{ default: Texts }>> = {
   de: () => import("./de.json"),
 };
 
-/** What only members read, who are told of conversations and keys: nobody else fetches it. */
-const MEMBER_FILES: Record<string, () => Promise<{ default: Texts }>> = {
-  en: () => import("./members.en.json"),
-  de: () => import("./members.de.json"),
-};
+/** What not everybody reads, and nobody else fetches: of conversations and keys, and of letting programs in. */
+const MORE = {
+  members: {
+    en: () => import("./members.en.json"),
+    de: () => import("./members.de.json"),
+  },
+  "sign-in": {
+    en: () => import("./sign-in.en.json"),
+    de: () => import("./sign-in.de.json"),
+  },
+} satisfies Record<string, Record<string, () => Promise<{ default: Texts }>>>;
 
 let texts: Texts = en;
 let language = "en";
-let withMembers = false;
+const wantedMore = new Set<keyof typeof MORE>();
 
 /** Loads what the settings or else the browser ask for. */
 export async function loadTexts(): Promise<void> {
@@ -35,14 +42,15 @@ export async function loadTexts(): Promise<void> {
     [texts, language] = [en, "en"];
   }
   document.documentElement.lang = language;
-  if (withMembers) await loadMemberTexts();
+  for (const more of wantedMore) await loadMore(more);
 }
 
-/** Loads what members read beside the rest. */
-export async function loadMemberTexts(): Promise<void> {
-  const file = MEMBER_FILES[language];
+/** Loads what some read beside the rest. */
+export async function loadMore(more: keyof typeof MORE): Promise<void> {
+  const files: Record<string, () => Promise<{ default: Texts }>> = MORE[more];
+  const file = files[language];
   if (file) texts = { ...texts, ...(await file()).default };
-  withMembers = true;
+  wantedMore.add(more);
 }
 
 export function currentLanguage(): string {

@@ -8,8 +8,7 @@ import { words } from "./errors";
 import { Easel } from "./easel";
 import { icon } from "./icons";
 import { reportView } from "./report";
-import { brand, screen } from "./shell";
-import { scenery } from "./welcome";
+import { brand, scenery, screen } from "./shell";
 import { SceneError } from "../world/scene";
 
 export interface CreateDoors {

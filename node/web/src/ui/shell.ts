@@ -1,6 +1,8 @@
 // What every screen stands on: the place of screens, dialogs, short notices.
+import "./style.css";
 import { t } from "../i18n";
 import { h } from "./dom";
+import evening from "./evening.webp";
 import { icon } from "./icons";
 
 const NOTICE_MS = 4500;
@@ -74,6 +76,11 @@ export function closeDialog(): void {
 
 export function dialogIsOpen(): boolean {
   return open !== null;
+}
+
+/** The picture behind what comes before a world: art/evening.svg, drawn once and for everybody. */
+export function scenery(): HTMLElement {
+  return h("img", { class: "scenery", attrs: { src: evening, alt: "", "aria-hidden": "true" } });
 }
 
 /** The mark and name of the program. */

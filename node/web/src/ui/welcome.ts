@@ -4,8 +4,7 @@ import { enterAsGuest, register, type Session, signIn } from "../api/session";
 import { count, t } from "../i18n";
 import { busy, field, h, say } from "./dom";
 import { words } from "./errors";
-import evening from "./evening.webp";
-import { brand, screen } from "./shell";
+import { brand, scenery, screen } from "./shell";
 
 /** What is known of who comes and where to. */
 export interface Arrival {
@@ -22,11 +21,6 @@ export interface WelcomeDoors {
   entered(session: Session): void;
   /** The remembered person does not want to be that person here. */
   forgotten(): void;
-}
-
-/** The picture behind what comes before a world: art/evening.svg, drawn once and for everybody. */
-export function scenery(): HTMLElement {
-  return h("img", { class: "scenery", attrs: { src: evening, alt: "", "aria-hidden": "true" } });
 }
 
 export function welcome(arrival: Arrival, doors: WelcomeDoors): void {

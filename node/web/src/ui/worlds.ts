@@ -4,8 +4,7 @@ import type { Session } from "../api/session";
 import { count, list, t } from "../i18n";
 import { h } from "./dom";
 import { icon, type Icon } from "./icons";
-import { brand, screen } from "./shell";
-import { scenery } from "./welcome";
+import { brand, scenery, screen } from "./shell";
 
 export interface WorldsDoors {
   enter(world: World): void;

@@ -8,7 +8,7 @@ use ruma::{
             get_username_availability, register, whoami,
         },
         device::{delete_device, delete_devices, get_device, get_devices, update_device},
-        session::{get_login_types, login, logout, logout_all},
+        session::{get_login_token, get_login_types, login, logout, logout_all, refresh_token},
         uiaa::{AuthData, UserIdentifier},
     },
 };
@@ -23,7 +23,7 @@ use crate::{
     },
     services::{
         Error,
-        accounts::{Confirmed, Device, DeviceWish, Registering, SignedIn},
+        accounts::{Confirmed, Device, DeviceWish, LOGIN_TOKEN_MS, Registering, SignedIn, Tokens},
     },
 };
 
@@ -34,6 +34,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::matrix(Access::Public, Rate::Guess, invitation_valid),
         Route::matrix(Access::Public, Rate::Read, login_types),
         Route::matrix(Access::Public, Rate::Guess, login).needing("type"),
+        Route::matrix(Access::Public, Rate::Guess, refresh),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, login_token),
         Route::matrix(Access::Account, Rate::Write, logout),
         Route::matrix(Access::Account, Rate::Write, logout_all),
         Route::matrix(Access::Account, Rate::Read, whoami),
@@ -86,11 +88,12 @@ async fn register(asked: Asked<register::v3::Request>) -> Result<Reply, Fault> {
     let wish = if guest {
         // Of a guest nothing else counts (client-server API, `POST /register`), and a password is
         // what makes a guest a member here.
-        let device = DeviceWish { name, ..DeviceWish::default() };
+        let device = DeviceWish { name, renewable: body.refresh_token, ..DeviceWish::default() };
         Registering { name: None, password: None, invitation, guest, device }
     } else {
         let (device_id, no_device) = (body.device_id, body.inhibit_login);
-        let device = DeviceWish { device_id, name, no_device };
+        let renewable = body.refresh_token;
+        let device = DeviceWish { device_id, name, no_device, renewable, client_id: None };
         Registering { name: body.username, password: body.password, invitation, guest, device }
     };
     let signed_in = accounts.register(wish).await?;
@@ -112,13 +115,32 @@ async fn invitation_valid(
 }
 
 async fn login_types(_: Asked<get_login_types::v3::Request>) -> Result<Reply, Fault> {
-    Ok(reply(&json!({ "flows": [{ "type": "m.login.password" }] })))
+    Ok(reply(&json!({ "flows": [
+        { "type": "m.login.password" },
+        { "type": "m.login.sso" },
+        { "type": "m.login.token", "get_login_token": true },
+    ] })))
 }
 
 async fn login(asked: Asked<login::v3::Request>) -> Result<Reply, Fault> {
     let body = asked.body;
-    let login::v3::LoginInfo::Password(shown) = body.login_info else {
-        return Err(Fault::Unknown("only m.login.password is taken here".to_owned()));
+    let device = DeviceWish {
+        device_id: body.device_id,
+        name: body.initial_device_display_name,
+        renewable: body.refresh_token,
+        ..DeviceWish::default()
+    };
+    let accounts = &asked.app.services.accounts;
+    let shown = match body.login_info {
+        login::v3::LoginInfo::Password(shown) => shown,
+        login::v3::LoginInfo::Token(shown) => {
+            let signed_in = accounts.sign_in_by_token(&shown.token, device).await?;
+            return Ok(reply(&signed_in_json(signed_in, &asked.app.places.public)));
+        }
+        _ => {
+            let why = "only m.login.password and m.login.token are taken here";
+            return Err(Fault::Unknown(why.to_owned()));
+        }
     };
     // Clients of before 2018 name the person beside the proof instead of inside it.
     let older = || asked.json.get("user").and_then(Value::as_str).map(str::to_owned);
@@ -130,16 +152,25 @@ async fn login(asked: Asked<login::v3::Request>) -> Result<Reply, Fault> {
         None => older(),
     };
     let name = name.ok_or_else(|| Error::Missing("identifier says who signs in".to_owned()))?;
-    let device = DeviceWish {
-        device_id: body.device_id,
-        name: body.initial_device_display_name,
-        no_device: false,
-    };
-    let accounts = &asked.app.services.accounts;
     let user_id = accounts.named(&name)?;
     asked.app.guessed(&user_id)?;
     let signed_in = accounts.sign_in(&user_id, shown.password, device).await?;
     Ok(reply(&signed_in_json(signed_in, &asked.app.places.public)))
+}
+
+/// Renews an access token. Those of OAuth clients are renewed where they were given.
+async fn refresh(asked: Asked<refresh_token::v3::Request>) -> Result<Reply, Fault> {
+    let tokens = asked.app.services.accounts.renew(&asked.body.refresh_token, None).await?;
+    let mut body = Map::new();
+    tokens_into(&mut body, tokens);
+    Ok(reply(&Value::Object(body)))
+}
+
+/// A token by which another device of the same person signs in.
+async fn login_token(asked: Asked<get_login_token::v1::Request>) -> Result<Reply, Fault> {
+    let confirmed = confirm(&asked, asked.body.auth.as_ref()).await?;
+    let token = asked.app.services.accounts.login_token(confirmed).await?;
+    Ok(reply(&json!({ "login_token": token, "expires_in_ms": LOGIN_TOKEN_MS })))
 }
 
 async fn logout(asked: Asked<logout::v3::Request>) -> Result<Reply, Fault> {
@@ -251,12 +282,22 @@ fn signed_in_json(signed_in: SignedIn, public: &str) -> Value {
     let mut body = Map::new();
     body.insert("user_id".to_owned(), signed_in.user_id.as_str().into());
     body.insert("home_server".to_owned(), signed_in.user_id.server_name().as_str().into());
-    if let Some((device_id, token)) = signed_in.device {
+    if let Some((device_id, tokens)) = signed_in.device {
         body.insert("device_id".to_owned(), device_id.as_str().into());
-        body.insert("access_token".to_owned(), token.into());
+        tokens_into(&mut body, tokens);
         body.insert("well_known".to_owned(), json!({ "m.homeserver": { "base_url": public } }));
     }
     Value::Object(body)
+}
+
+fn tokens_into(body: &mut Map<String, Value>, tokens: Tokens) {
+    body.insert("access_token".to_owned(), tokens.access.into());
+    if let Some(refresh) = tokens.refresh {
+        body.insert("refresh_token".to_owned(), refresh.into());
+    }
+    if let Some(lasts_ms) = tokens.lasts_ms {
+        body.insert("expires_in_ms".to_owned(), lasts_ms.into());
+    }
 }
 
 /// What has no value is named all the same: there are clients that take no list for one without it.

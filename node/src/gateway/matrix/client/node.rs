@@ -39,6 +39,6 @@ async fn capabilities(_: Asked<get_capabilities::v3::Request>) -> Result<Reply, 
         "m.set_avatar_url": { "enabled": true },
         "m.profile_fields": { "enabled": true },
         "m.3pid_changes": { "enabled": false },
-        "m.get_login_token": { "enabled": false },
+        "m.get_login_token": { "enabled": true },
     } })))
 }

@@ -1,0 +1,166 @@
+// The page on which people let programs and devices in: the only one that ever sees their password.
+import { ApiError } from "../api/http";
+import { type NodeInfo, nodeInfo } from "../api/node";
+import { invitationOf, usernameOf } from "../api/session";
+import { loadMore, loadTexts, t } from "../i18n";
+import { busy, field, h, say } from "../ui/dom";
+import { words } from "../ui/errors";
+import { brand, mount, scenery, screen } from "../ui/shell";
+import { asked, createAccount, decide, hostOf, look, type Program, type Proof, wantsAccount, type What } from "./asking";
+
+const address = new URL(location.href);
+const card = h("main", { class: "card welcome-card" });
+
+interface Question {
+  what: What;
+  program: Program;
+  node: NodeInfo;
+}
+
+function show(...children: (Node | null | false)[]): void {
+  card.replaceChildren(...children.filter((child) => child instanceof Node));
+  card.querySelector<HTMLElement>("input, button.primary")?.focus();
+}
+
+function told(title: string, lead: string): void {
+  show(h("h1", { text: title }), h("p", { class: "lead", text: lead }));
+}
+
+/** The form's rows above a line for what went wrong and its button. */
+function form(button: string, deed: () => Promise<void>, ...rows: Node[]): HTMLFormElement {
+  const wrong = h("p", { class: "wrong", attrs: { role: "alert", hidden: true } });
+  const go = h("button", { class: "primary", text: button, attrs: { type: "submit" } });
+  const element = h("form", { class: "form" }, ...rows, wrong, go);
+  element.addEventListener("submit", (event) => {
+    event.preventDefault();
+    say(wrong, null);
+    void busy(go, () => deed().catch((error: unknown) => say(wrong, words(error))));
+  });
+  return element;
+}
+
+function quiet(text: string, deed: () => void): HTMLElement {
+  return h("button", { class: "quiet", text, attrs: { type: "button" }, on: { click: deed } });
+}
+
+/** Who asks, where it comes from and where it leads: people judge by these. */
+function introduction({ what, program, node }: Question): (Node | null)[] {
+  const name = program.name;
+  const title = "device" in what ? t("link.asks", { name }) : t("sign_in.to", { name });
+  const goal = "authorization" in what ? what.authorization.redirect_uri : "sso" in what ? what.sso : null;
+  const lines = [
+    program.uri && hostOf(program.uri) !== name ? t("sign_in.from", { host: hostOf(program.uri) }) : null,
+    goal ? t("sign_in.goes_to", { host: hostOf(goal) }) : null,
+    t("sign_in.untrusted"),
+  ];
+  const hints = lines.filter((line) => line !== null).map((text) => h("li", { text }));
+  const lead = t("sign_in.lead", { node: node.name || node.server_name });
+  return [h("h1", { text: title }), h("p", { class: "lead", text: lead }), h("ul", { class: "hint" }, ...hints)];
+}
+
+/** Ends on this page, or goes on to where the program waits. */
+function end({ what, program }: Question, goal: string | null, allowed: boolean): void {
+  if (goal === null) {
+    const word = allowed ? "done" : "denied";
+    told(t(`link.${word}`), t(`link.${word}_lead`));
+    return;
+  }
+  const go = h("a", { class: "primary", text: t("sign_in.go"), attrs: { href: goal } });
+  show(h("h1", { text: t("sign_in.going", { name: program.name }) }), h("p", { class: "lead", text: t("sign_in.going_lead") }), go);
+  // The back button leads to the program, and not to a form that was sent already.
+  if ("authorization" in what || "sso" in what) location.replace(goal);
+}
+
+function answer(question: Question, proof: Proof | null): Promise<void> {
+  return decide(question.what, proof).then((goal) => end(question, goal, proof !== null));
+}
+
+/** The choice to turn it away, which a client of before OAuth cannot be told. */
+function deny(question: Question): HTMLElement | null {
+  if ("sso" in question.what) return null;
+  const button = quiet(t("sign_in.deny"), () => {
+    answer(question, null).catch((error: unknown) => told(t("sign_in.broken"), words(error)));
+  });
+  return button;
+}
+
+const names = { name: "username", autocomplete: "username", autocapitalize: "none", spellcheck: "false", required: true };
+
+function signIn(question: Question): void {
+  const user = field(t("welcome.user"), { ...names, value: address.searchParams.get("login_hint") });
+  const secret = { type: "password", name: "password", autocomplete: "current-password", maxlength: 512, required: true };
+  const password = field(t("welcome.password"), secret);
+  const button = "device" in question.what ? t("link.allow") : t("sign_in.allow");
+  const deed = (): Promise<void> =>
+    answer(question, { user: user.input.value.trim(), password: password.input.value });
+  show(
+    ...introduction(question),
+    form(button, deed, user.row, password.row),
+    question.node.registration !== "closed" && quiet(t("sign_in.have_none"), () => create(question)),
+    deny(question),
+  );
+}
+
+function create(question: Question): void {
+  const user = field(t("welcome.name"), { ...names, maxlength: 64 });
+  const secret = { type: "password", name: "password", autocomplete: "new-password", minlength: 8, maxlength: 512 };
+  const password = field(t("welcome.password_new"), { ...secret, required: true }, t("welcome.password_hint"));
+  const needs = question.node.registration === "token";
+  const invitation = field(t("sign_in.invitation"), { name: "invitation", required: true }, t("sign_in.invitation_hint"));
+  let made: Proof | null = null;
+  const deed = async (): Promise<void> => {
+    const proof = { user: usernameOf(user.input.value), password: password.input.value };
+    // An account that was made before something else failed is not made again.
+    if (made?.user !== proof.user) {
+      await createAccount(proof, needs ? invitationOf(invitation.input.value) : null);
+      made = proof;
+    }
+    await answer(question, proof);
+  };
+  show(
+    ...introduction(question),
+    form(t("sign_in.create"), deed, user.row, password.row, ...(needs ? [invitation.row] : [])),
+    quiet(t("sign_in.have_one"), () => signIn(question)),
+  );
+}
+
+/** Asks for the code that a device shows. */
+function link(node: NodeInfo): void {
+  const code = field(t("link.code"), {
+    name: "code",
+    autocomplete: "off",
+    autocapitalize: "characters",
+    spellcheck: "false",
+    maxlength: 16,
+    required: true,
+    value: address.searchParams.get("code"),
+  });
+  const deed = async (): Promise<void> => {
+    const what = { device: code.input.value };
+    signIn({ what, program: await look(what), node });
+  };
+  const lead = h("p", { class: "lead", text: t("link.lead") });
+  show(h("h1", { text: t("link.title") }), lead, form(t("link.next"), deed, code.row));
+}
+
+async function begin(): Promise<void> {
+  const node = await nodeInfo();
+  screen("welcome", scenery(), h("div", { class: "welcome" }, brand(node.name), card));
+  if (address.pathname === "/link") return link(node);
+  const what = asked(address);
+  if (!what) return told(t("sign_in.title"), t("sign_in.nothing"));
+  const question = { what, program: await look(what), node };
+  if (wantsAccount(address) && node.registration !== "closed") create(question);
+  else signIn(question);
+}
+
+mount();
+await loadTexts();
+await loadMore("sign-in");
+try {
+  screen("welcome", scenery(), h("div", { class: "welcome" }, brand(""), card));
+  await begin();
+} catch (error) {
+  const why = error instanceof ApiError ? error.body.error_description : null;
+  told(t("sign_in.broken"), typeof why === "string" ? t("sign_in.broken_lead", { text: why }) : words(error));
+}
