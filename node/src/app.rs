@@ -61,6 +61,8 @@ const CUT: Duration = Duration::from_millis(500);
 const CLOSE: Duration = Duration::from_secs(1);
 /// How often the moment is looked through for what lasts too long: typing ends so late at most.
 const LIVE_SWEEP: Duration = Duration::from_secs(1);
+/// How often it is looked for what was said so long ago that it goes.
+const RETENTION: Duration = Duration::from_mins(10);
 /// How often requests of long ago are forgotten.
 const FORGETTING: Duration = Duration::from_mins(1);
 
@@ -288,6 +290,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     }
     duty(&tasks, "sweeping the moment", sweep(app.clone(), stop.clone()));
     duty(&tasks, "forgetting requests", forget(app.clone(), stop.clone()));
+    duty(&tasks, "letting old talk go", let_go(app.clone(), stop.clone()));
     duty(&tasks, "finishing what was begun", resume(app.clone()));
     let renewing = certificates.clone().follow(ground.clock, stop.clone());
     duty(&tasks, "renewing certificates", renewing);
@@ -383,6 +386,21 @@ async fn forget(app: Arc<App>, stop: CancellationToken) {
         app.services.worlds.forget_places().await;
         app.services.encryption.forget_letters().await;
         app.services.oauth.forget().await;
+    }
+}
+
+/// Lets go now and then of what was said longer ago than it is kept.
+async fn let_go(app: Arc<App>, stop: CancellationToken) {
+    let mut seldom = steady(RETENTION);
+    while stop.run_until_cancelled(seldom.tick()).await.is_some() {
+        let now_ms = app.services.ground.clock.now_ms();
+        match app.services.rooms.forget_old(now_ms).await {
+            Ok(0) => {}
+            Ok(gone) => tracing::info!(gone, "what was said long ago is gone"),
+            Err(error) => {
+                tracing::warn!(%error, "letting old talk go failed; it is tried again");
+            }
+        }
     }
 }
 

@@ -286,6 +286,7 @@ pub(crate) async fn room(config: Config, arguments: &ArgMatches) -> anyhow::Resu
             println!("{room_id} is {} the public directory.", if listed { "in" } else { "not in" });
             Ok(())
         }
+        Some(("forget", given)) => forget(services, given).await,
         _ => list_rooms(services).await,
     };
     services.ground.store.close().await;
@@ -410,6 +411,19 @@ async fn list_worlds(services: &Services) -> anyhow::Result<()> {
         let alias = world.alias.as_deref().unwrap_or(world.room_id.as_str());
         println!("{alias} {} ({} people at most)", world.name, world.capacity);
     }
+    Ok(())
+}
+
+/// Lets go of what was said in a room long ago.
+async fn forget(services: &Services, given: &ArgMatches) -> anyhow::Result<()> {
+    let name = text(given, "room");
+    let named = RoomOrAliasId::parse(name).with_context(|| format!("{name:?} is no room"))?;
+    let room_id = services.rooms.resolve(&named).await?;
+    let days = given.get_one::<u32>("days").copied().unwrap_or_default();
+    let kept_ms = i64::from(days) * 24 * 60 * 60_000;
+    let before_ms = services.ground.clock.now_ms() - kept_ms;
+    let gone = services.rooms.operator_forget(&room_id, before_ms).await?;
+    println!("{gone} events of {room_id} are gone; its state stays.");
     Ok(())
 }
 

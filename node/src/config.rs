@@ -138,6 +138,11 @@ settings! {
     max_upload_bytes: u64 = 25 * 1024 * 1024, Number "26214400";
     /// Most bytes of uploads that one account may keep.
     media_quota_bytes: u64 = 2 * 1024 * 1024 * 1024, Number "2147483648";
+    /// Days for which what is said in worlds is kept, unless a world's `m.room.retention` says
+    /// otherwise; 0 keeps it for ever.
+    world_retention_days: u32 = 30, Number "30";
+    /// The same for all other rooms.
+    retention_days: u32 = 0, Number "0";
     /// Make a first world, the plaza, when a node starts for the first time.
     first_world: bool = true, Flag "true";
     /// Threads on which worlds run; 0 takes half of the processor's, and at least one.

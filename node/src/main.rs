@@ -119,6 +119,16 @@ fn command() -> Command {
                                 .action(ArgAction::SetTrue)
                                 .help("Take it off"),
                         ),
+                )
+                .subcommand(
+                    Command::new("forget")
+                        .about("Let go of what was said in a room longer ago; its state stays")
+                        .arg(Arg::new("room").required(true).help("The room's id or alias"))
+                        .arg(
+                            option("days", "Days that are kept")
+                                .value_parser(value_parser!(u32))
+                                .required(true),
+                        ),
                 ),
         ))
 }

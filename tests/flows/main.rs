@@ -34,6 +34,7 @@ mod people;
 mod pictures;
 mod push;
 mod relations;
+mod retention;
 mod rooms;
 mod search;
 mod serve;

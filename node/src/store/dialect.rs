@@ -50,6 +50,15 @@ pub(super) const fn forget_words(postgres: bool) -> &'static str {
     }
 }
 
+/// Takes events out of the index of words, by their numbers.
+pub(super) const fn drop_words(postgres: bool) -> &'static str {
+    if postgres {
+        "DELETE FROM words WHERE event_no IN (LIST)"
+    } else {
+        "DELETE FROM words WHERE rowid IN (LIST)"
+    }
+}
+
 /// What begins a group of writes on each engine.
 pub(super) const fn begin(postgres: bool) -> &'static str {
     if postgres { "BEGIN" } else { "BEGIN IMMEDIATE" }

@@ -26,6 +26,7 @@ pub mod places;
 mod postgres;
 pub mod relations;
 pub mod reports;
+pub mod retention;
 pub mod rooms;
 pub mod state;
 mod text;

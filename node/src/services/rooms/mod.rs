@@ -14,6 +14,7 @@ mod membership;
 mod near;
 mod read;
 pub mod related;
+mod retention;
 mod spaces;
 mod upgrade;
 pub mod view;

@@ -118,3 +118,61 @@ async fn what_was_there_before_is_looked_through() {
     services.rooms.catch_up().await.unwrap();
     assert_eq!(services.ground.store.writer_counts().transactions, before, "it is done once");
 }
+
+/// Worlds forget after the days that the node gives them, other rooms when they are told to.
+#[tokio::test]
+async fn worlds_forget_sooner_than_other_rooms() {
+    const DAY_MS: i64 = 24 * 60 * 60_000;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_owned();
+    let config = Config { data, registration: Registration::Open, ..Config::default() };
+    let services = app::open(config, Purpose::Serving).await.unwrap().services;
+    let ann = person(&services, "ann").await;
+    let made = async |kind: &str, kept: serde_json::Value| {
+        let kept = ("m.room.retention".to_owned(), String::new(), to_raw_value(&kept).unwrap());
+        let new = NewRoom {
+            creator: Some(ann.clone()),
+            creation_content: json!({"type": kind}).as_object().unwrap().clone(),
+            initial_state: vec![kept],
+            ..NewRoom::default()
+        };
+        services.rooms.create(new).await.unwrap()
+    };
+    let rooms = [
+        made(WORLD, json!({})).await,
+        made(WORLD, json!({"max_lifetime": 60 * DAY_MS})).await,
+        made("other", json!({})).await,
+        made("other", json!({"max_lifetime": DAY_MS})).await,
+    ];
+    let mut said = Vec::new();
+    for (number, room) in rooms.iter().enumerate() {
+        let request = Request {
+            user_id: ann.clone(),
+            device_id: "D".into(),
+            scope: "send".to_owned(),
+            txn_id: number.to_string(),
+        };
+        let line = to_raw_value(&json!({"msgtype": "m.text", "body": "line"})).unwrap();
+        let sent = services.rooms.send(room, "m.room.message".into(), line, request);
+        said.push(sent.await.unwrap());
+    }
+    let asker = Asker { user_id: ann.clone(), device_id: "D".into() };
+    let kept = async || {
+        let mut kept = Vec::new();
+        for (room, event) in rooms.iter().zip(&said) {
+            kept.push(services.rooms.event(&asker, room, event).await.is_ok());
+        }
+        kept
+    };
+    let now_ms = services.ground.clock.now_ms();
+    for (days, gone, expected) in [
+        (0, 0, [true, true, true, true]),
+        (2, 1, [true, true, true, false]),
+        (31, 1, [false, true, true, false]),
+        (61, 1, [false, false, true, false]),
+        (9_000, 0, [false, false, true, false]),
+    ] {
+        let forgotten = services.rooms.forget_old(now_ms + days * DAY_MS).await.unwrap();
+        assert_eq!((forgotten, kept().await), (gone, expected.to_vec()), "after {days} days");
+    }
+}

@@ -111,6 +111,10 @@ pub async fn visible(
             && stored.event.state_key() == Some(asker.user_id.as_str())
     };
     let sees = |stored: &StoredEvent| {
+        // What was never in the timeline, or was let go of long after, is for nobody to see.
+        if stored.position.is_none() {
+            return false;
+        }
         let within = match (reach, stored.position) {
             (Reach::Now, _) => true,
             (Reach::Until(end), Some(position)) => position <= end,
