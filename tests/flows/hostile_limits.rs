@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use wayside::gateway::{federation_routes, routes};
-use wayside_tests::{Client, Engine};
+use wayside::gateway::{
+    federation_routes, routes,
+    table::{Access, Rate, Route},
+};
+use wayside_tests::{Client, Engine, Wire};
 
-use crate::hostile::Siege;
+use crate::{hostile::Siege, serve::authority_of};
 
 /// More calls than any budget allows at once, at whatever speed they are made here.
 const CALLS: usize = 3_000;
@@ -64,6 +67,44 @@ async fn hostile_limits_of_every_class() -> Result<()> {
     let login = "/_matrix/client/v3/login";
     let answer = siege.wire.ask("POST", login, &headers, wrong.as_bytes()).await?;
     siege.check(answer.status == 429, || format!("from a made-up address: {}", answer.short()));
+    siege.end().await
+}
+
+/// Every route of both doors but the free ones refuses who has used up its class of the budget, by
+/// person or by address, before it looks at anything else that is asked.
+#[tokio::test]
+async fn hostile_limits_of_every_route() -> Result<()> {
+    let Some(mut siege) = Siege::limited(Engine::Sqlite, false).await? else { return Ok(()) };
+    let alice = siege.person("alice").await?;
+    let authority = authority_of(&siege.node)?;
+    let theirs = Wire::secure(siege.node.federation(), &authority, "http/1.1")?;
+    let ours = routes().into_iter().map(|route| (siege.wire.clone(), route));
+    let all = ours.chain(federation_routes().into_iter().map(|route| (theirs.clone(), route)));
+    let mut limited: Vec<(Wire, Route)> =
+        all.filter(|(_, route)| route.rate != Rate::Free).collect();
+    // Those of one class come one after the other, so that each finds the budget nearly used up; what
+    // would end the session comes last of its class, and so never gets that far.
+    let ends = |route: &Route| route.paths.iter().any(|path| path.contains("/logout"));
+    limited.sort_by_key(|(_, route)| (route.rate, route.access == Access::Public, ends(route)));
+    let bearer = format!("Bearer {}", alice.session().token());
+    for (wire, route) in limited {
+        let path = route.paths.first().context("a route has a path")?;
+        let path = path.replace(['{', '}'], "");
+        let open = [Access::Public, Access::Perhaps].contains(&route.access);
+        let token = [("authorization", bearer.as_str())];
+        let headers = if open { &[][..] } else { &token[..] };
+        let mut minded = false;
+        for _ in 0..CALLS {
+            let answer = wire.ask(route.method.as_str(), &path, headers, b"").await?;
+            let unknown = answer.errcode() == "M_UNKNOWN_TOKEN";
+            siege.check(!unknown && answer.status < 500, || format!("{path}: {}", answer.short()));
+            minded = answer.status == 429 && answer.errcode() == "M_LIMIT_EXCEEDED";
+            if minded || unknown {
+                break;
+            }
+        }
+        siege.check(minded, || format!("{} {path}: nobody minds", route.method));
+    }
     siege.end().await
 }
 
