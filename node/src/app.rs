@@ -33,6 +33,7 @@ use crate::{
         descriptors,
         metrics::Metrics,
     },
+    outbound::Guarded,
     services::{
         Ground, Services,
         accounts::Accounts,
@@ -117,8 +118,20 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     let threads = if purpose == Purpose::Serving { world_threads(&config) } else { 0 };
     let blob = Blob::disk(&folder.join("blobs"), clock).await;
     let blob = blob.context("opening the folder of files")?;
-    let ground =
-        Arc::new(Ground { store, clock, config, server_name, server_key, token_key, stop, tasks });
+    let trust = config.trust_ca.as_deref();
+    let outbound = Guarded::new(trust, config.allow_private_addresses);
+    let outbound = outbound.context("preparing for calls to others")?;
+    let ground = Arc::new(Ground {
+        store,
+        clock,
+        config,
+        server_name,
+        server_key,
+        token_key,
+        outbound,
+        stop,
+        tasks,
+    });
     let (live, moments) = Live::new(u32::from_be_bytes(clock.random()));
     let live = Arc::new(live);
     let accounts = Arc::new(Accounts::new(ground.clone()));

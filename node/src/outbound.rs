@@ -1,20 +1,42 @@
 //! The one HTTP client of the node.
 //!
-//! For now only the bots call anybody: the node that they walk about on, which whoever starts them
-//! names.
+//! [`Outbound`] calls one address that whoever runs the node names; the bots use it. [`Guarded`] calls
+//! addresses that strangers name, and so reaches nothing but the public Internet: every name is looked
+//! up here, every address that it stands for is judged, and the connection goes to the very address
+//! that was judged.
 
-use std::{path::Path, time::Duration};
+mod address;
+
+use std::{
+    error::Error as StdError,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
-use bytes::Bytes;
-pub use reqwest::Method;
-use reqwest::{Certificate, Client, Url};
+use bytes::{Bytes, BytesMut};
+use http::{StatusCode, header};
+use reqwest::{
+    Certificate, Client, ClientBuilder, RequestBuilder, Response,
+    dns::{Addrs, Name, Resolve, Resolving},
+    redirect,
+};
+pub use reqwest::{Method, Url};
 use serde_json::Value;
+use tokio::time::timeout;
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
 /// Most bytes of an answer.
-const ANSWER_BYTES: u64 = 64 * 1024 * 1024;
+const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// How long a connection to an address that a stranger names may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Connections to one such host that wait to be used again, and for how long.
+const IDLE: (usize, Duration) = (2, Duration::from_secs(30));
+/// How the node calls itself.
+const NAME: &str = concat!("wayside/", env!("CARGO_PKG_VERSION"));
 
 /// Calls one node.
 #[derive(Clone, Debug)]
@@ -27,14 +49,7 @@ impl Outbound {
     /// Calls below that address; `trust` names a further authority in PEM.
     pub fn to(base: &str, trust: Option<&Path>) -> anyhow::Result<Self> {
         let base = Url::parse(base).with_context(|| format!("{base:?} is no address"))?;
-        let mut client = Client::builder().timeout(ANSWER).user_agent("wayside");
-        if let Some(trust) = trust {
-            let pem =
-                std::fs::read(trust).with_context(|| format!("reading {}", trust.display()))?;
-            let authority =
-                Certificate::from_pem(&pem).context("reading the authority to trust")?;
-            client = client.add_root_certificate(authority);
-        }
+        let client = trusting(Client::builder().timeout(ANSWER).user_agent(NAME), trust)?;
         Ok(Self { client: client.build().context("making the HTTP client")?, base })
     }
 
@@ -78,14 +93,276 @@ impl Outbound {
         }
         let answer = request.send().await.with_context(|| format!("calling {path}"))?;
         let status = answer.status();
-        if answer.content_length().is_some_and(|bytes| bytes > ANSWER_BYTES) {
-            bail!("{path} answered with more than {ANSWER_BYTES} bytes");
-        }
-        let bytes =
-            answer.bytes().await.with_context(|| format!("reading what {path} answered"))?;
+        let bytes = bounded(answer, ANSWER_BYTES, Beyond::Refused).await;
+        let bytes = bytes.with_context(|| format!("reading what {path} answered"))?;
         if !status.is_success() {
             bail!("{path} answered {status}: {}", String::from_utf8_lossy(&bytes));
         }
         Ok(bytes)
     }
 }
+
+/// What becomes of an answer that is larger than it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beyond {
+    /// It is refused.
+    Refused,
+    /// What came until then is the answer.
+    Cut,
+}
+
+/// What a call of a stranger's address may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Most bytes of the answer.
+    pub bytes: usize,
+    /// What becomes of more.
+    pub beyond: Beyond,
+    /// How long all of it may take, redirects and the last byte included.
+    pub time: Duration,
+}
+
+/// What a stranger's address answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The address that answered, after all redirects.
+    pub url: Url,
+    /// What the bytes are said to be.
+    pub content_type: Option<String>,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// Why a stranger's address gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The text is no address that this node calls.
+    #[error("{0}")]
+    BadAddress(&'static str),
+    /// It leads to a machine that is not for everybody to reach.
+    #[error("the address leads into a network that is not public")]
+    Banned,
+    /// It leads from one place to the next without an end.
+    #[error("the address leads to others more than {REDIRECTS} times")]
+    TooManyRedirects,
+    /// It did not answer in time.
+    #[error("no whole answer came within {} s", .0.as_secs())]
+    TooSlow(Duration),
+    /// The answer is too large.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+    /// This machine trusts no authority, so that no certificate can be proven.
+    #[error("this machine knows no certificate authorities")]
+    NoAuthorities,
+    /// The call broke off.
+    #[error("the call failed: {0}")]
+    Failed(String),
+}
+
+/// Places that one address may lead to before there is an answer.
+const REDIRECTS: usize = 4;
+
+/// Calls addresses that strangers name: gateways of pushers, pages that people link to.
+#[derive(Clone, Debug)]
+pub struct Guarded {
+    /// Missing where this machine has no authorities to prove certificates by.
+    client: Option<Client>,
+    may_call: fn(IpAddr) -> bool,
+}
+
+impl Guarded {
+    /// The client. `trust` names a further authority in PEM; `private` lets it call any address.
+    pub fn new(trust: Option<&Path>, private: bool) -> anyhow::Result<Self> {
+        let may_call = if private { |_| true } else { address::is_global };
+        Self::judging(trust, may_call)
+    }
+
+    fn judging(trust: Option<&Path>, may_call: fn(IpAddr) -> bool) -> anyhow::Result<Self> {
+        let client = Client::builder()
+            .user_agent(NAME)
+            .connect_timeout(CONNECT)
+            .pool_max_idle_per_host(IDLE.0)
+            .pool_idle_timeout(IDLE.1)
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            // A proxy would look names up itself, and connect to whatever it found.
+            .no_proxy()
+            .dns_resolver(Arc::new(Judging { may_call }));
+        let client = match trusting(client, trust)?.build() {
+            Ok(client) => Some(client),
+            Err(error) if trust.is_none() => {
+                let error = chain(&error);
+                tracing::warn!(%error, "no address of others can be called: is a package of certificate authorities missing?");
+                None
+            }
+            Err(error) => return Err(error).context("making the HTTP client"),
+        };
+        Ok(Self { client, may_call })
+    }
+
+    /// Reads an address that somebody names: HTTPS, or HTTP too where `plain`, with nobody's password.
+    pub fn address(&self, text: &str, plain: bool) -> Result<Url, CallError> {
+        let wrong = |_| CallError::BadAddress("this is no address of the web");
+        let url = Url::parse(text).map_err(wrong)?;
+        self.judge(&url, plain)?;
+        Ok(url)
+    }
+
+    /// Sends JSON to an address, and gives what it answers. Where it leads elsewhere, that is its answer.
+    pub async fn post(
+        &self,
+        url: &Url,
+        plain: bool,
+        body: &Value,
+        bounds: Bounds,
+    ) -> Result<Answer, CallError> {
+        let call = async {
+            self.judge(url, plain)?;
+            let request = self.client()?.post(url.clone()).json(body);
+            read(send(request).await?, url.clone(), bounds).await
+        };
+        timeout(bounds.time, call).await.map_err(|_| CallError::TooSlow(bounds.time))?
+    }
+
+    /// Fetches what an address of the web holds, wherever it leads.
+    pub async fn get(&self, url: &Url, accept: &str, bounds: Bounds) -> Result<Answer, CallError> {
+        let call = async {
+            let mut url = url.clone();
+            for _ in 0..=REDIRECTS {
+                // Each of them is somebody's word: nothing follows from the one before.
+                self.judge(&url, true)?;
+                let request = self.client()?.get(url.clone()).header(header::ACCEPT, accept);
+                let response = send(request).await?;
+                let Some(next) = leads_to(&url, &response) else {
+                    return read(response, url, bounds).await;
+                };
+                url = next?;
+            }
+            Err(CallError::TooManyRedirects)
+        };
+        timeout(bounds.time, call).await.map_err(|_| CallError::TooSlow(bounds.time))?
+    }
+
+    fn client(&self) -> Result<&Client, CallError> {
+        self.client.as_ref().ok_or(CallError::NoAuthorities)
+    }
+
+    /// Judges what stands in an address itself. Of names, the resolver judges what they stand for.
+    fn judge(&self, url: &Url, plain: bool) -> Result<(), CallError> {
+        let scheme = url.scheme();
+        if scheme != "https" && !(plain && scheme == "http") {
+            let why = if plain {
+                "it must begin with https:// or http://"
+            } else {
+                "it must begin with https://"
+            };
+            return Err(CallError::BadAddress(why));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(CallError::BadAddress("it must not hold a name or a password"));
+        }
+        let host = url.host_str().filter(|host| !host.is_empty());
+        let host = host.ok_or(CallError::BadAddress("it names no host"))?;
+        // The connector asks no resolver about an address that stands there as one.
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        match literal {
+            Ok(address) if !(self.may_call)(address) => Err(CallError::Banned),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Looks names up, and gives only addresses that may be called.
+#[derive(Debug)]
+struct Judging {
+    may_call: fn(IpAddr) -> bool,
+}
+
+/// Says inside the client's errors that a name stands for nothing that may be called.
+#[derive(Debug, thiserror::Error)]
+#[error("the name stands for no address that may be called")]
+struct NameBanned;
+
+impl Resolve for Judging {
+    fn resolve(&self, name: Name) -> Resolving {
+        let may_call = self.may_call;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<SocketAddr> = found.filter(|it| may_call(it.ip())).collect();
+            if allowed.is_empty() {
+                return Err(NameBanned.into());
+            }
+            let addresses: Addrs = Box::new(allowed.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+/// The same with a further authority.
+fn trusting(client: ClientBuilder, trust: Option<&Path>) -> anyhow::Result<ClientBuilder> {
+    let Some(trust) = trust else { return Ok(client) };
+    let pem = std::fs::read(trust).with_context(|| format!("reading {}", trust.display()))?;
+    let authority = Certificate::from_pem(&pem).context("reading the authority to trust")?;
+    Ok(client.add_root_certificate(authority))
+}
+
+async fn send(request: RequestBuilder) -> Result<Response, CallError> {
+    request.send().await.map_err(|error| {
+        let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
+        if causes.any(|cause| cause.is::<NameBanned>()) {
+            return CallError::Banned;
+        }
+        CallError::Failed(chain(&error))
+    })
+}
+
+/// Where an answer leads, if it leads elsewhere.
+fn leads_to(url: &Url, response: &Response) -> Option<Result<Url, CallError>> {
+    let leads = [301, 302, 303, 307, 308].contains(&response.status().as_u16());
+    let place = response.headers().get(header::LOCATION).filter(|_| leads)?;
+    let wrong = CallError::BadAddress("it leads to what is no address");
+    let place = place.to_str().ok().and_then(|place| url.join(place).ok());
+    Some(place.ok_or(wrong))
+}
+
+async fn read(response: Response, url: Url, bounds: Bounds) -> Result<Answer, CallError> {
+    let status = response.status();
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|it| it.to_str().ok()).map(str::to_owned);
+    let bytes = bounded(response, bounds.bytes, bounds.beyond).await?;
+    Ok(Answer { status, url, content_type, bytes })
+}
+
+/// Reads an answer while it comes: what it says of its length is only what it says.
+async fn bounded(mut response: Response, most: usize, beyond: Beyond) -> Result<Bytes, CallError> {
+    let announced = response.content_length().and_then(|bytes| usize::try_from(bytes).ok());
+    if beyond == Beyond::Refused && announced.is_some_and(|bytes| bytes > most) {
+        return Err(CallError::TooLarge(most));
+    }
+    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0).min(most).min(64 * 1024));
+    let failed = |error: reqwest::Error| CallError::Failed(chain(&error));
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        let left = most - bytes.len();
+        if chunk.len() > left {
+            if beyond == Beyond::Refused {
+                return Err(CallError::TooLarge(most));
+            }
+            bytes.extend_from_slice(&chunk[..left]);
+            break;
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.freeze())
+}
+
+/// An error with all its causes, without the address, which may hold what is nobody's business.
+fn chain(error: &reqwest::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let said: Vec<String> = causes.map(ToString::to_string).collect();
+    if said.is_empty() { "it broke off".to_owned() } else { said.join(": ") }
+}
+
+#[cfg(test)]
+mod tests;

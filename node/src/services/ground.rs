@@ -4,7 +4,7 @@ use ruma::{OwnedServerName, OwnedUserId, UserId};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wayside_federation::key::ServerKey;
 
-use crate::{clock::Clock, config::Config, store::Store};
+use crate::{clock::Clock, config::Config, outbound::Guarded, store::Store};
 
 /// Shared by all services; made once by `app`.
 pub struct Ground {
@@ -20,6 +20,8 @@ pub struct Ground {
     pub server_key: ServerKey,
     /// Seals tokens that clients hand back, such as sync tokens.
     pub token_key: [u8; 32],
+    /// Calls addresses that strangers name.
+    pub outbound: Guarded,
     /// Falls when the node shuts down: whoever waits for news is answered at once.
     pub stop: CancellationToken,
     /// Owns what goes on whether or not anybody waits for it; the end of the node waits for all.

@@ -12,6 +12,7 @@ use super::{keeping, *};
 use crate::{
     clock::Clock,
     config::Config,
+    outbound::Guarded,
     store::{Purpose, Store, StoreError},
 };
 
@@ -38,6 +39,7 @@ impl Scene {
             server_name: owned_server_name!("a.test"),
             server_key: ServerKey::from_seed([7; 32], "1").unwrap(),
             token_key: [8; 32],
+            outbound: Guarded::new(None, false).unwrap(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
