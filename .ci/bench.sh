@@ -3,7 +3,7 @@
 set -euo pipefail
 source "$(dirname "$0")/env.sh"
 
-.ci/setup.sh test
+.ci/setup.sh bench
 .ci/web.sh
 # The node by itself, so that its features are those of the shipped program and not the harness's.
 cargo build --release --locked -p wayside --bin wayside

@@ -4,7 +4,10 @@
 //! were. A row over its limit is shown, not punished; so is one that could not be measured.
 
 mod ground;
+mod line;
+mod matrix;
 mod rows;
+mod synapse;
 mod world;
 
 use std::{env, path::Path};
@@ -26,6 +29,9 @@ enum Group {
     Disk,
     Sqlite,
     Postgres,
+    Synapse,
+    MatrixPostgres,
+    Pollers,
     Files,
     Bots,
     Pages,
@@ -55,6 +61,30 @@ const GROUPS: &[(Group, &[&str])] = &[
         ],
     ),
     (Group::Postgres, &["ground.events_per_s_postgres"]),
+    (
+        Group::Synapse,
+        &[
+            "matrix.messages_ratio",
+            "matrix.messages_per_s",
+            "matrix.seen_p50_ratio",
+            "matrix.seen_p99_ratio",
+            "matrix.seen_p50_ms",
+            "matrix.initial_sync_ratio",
+            "matrix.initial_sync_ms",
+            "matrix.quiet_sync_cpu_ms",
+            "matrix.rss_ratio",
+        ],
+    ),
+    (
+        Group::MatrixPostgres,
+        &[
+            "matrix.messages_per_s_postgres",
+            "matrix.seen_p50_ms_postgres",
+            "matrix.initial_sync_ms_postgres",
+            "matrix.quiet_sync_cpu_ms_postgres",
+        ],
+    ),
+    (Group::Pollers, &["matrix.pollers_mb"]),
     (
         Group::Files,
         &[
@@ -89,6 +119,9 @@ async fn measure(group: Group) -> Result<Vec<Row>> {
         Group::Disk => ground::disk(),
         Group::Sqlite => ground::sqlite().await,
         Group::Postgres => ground::postgres().await,
+        Group::Synapse => matrix::beside_synapse().await,
+        Group::MatrixPostgres => matrix::on_postgres().await,
+        Group::Pollers => matrix::pollers().await,
         Group::Files => world::files(),
         Group::Bots => world::bots().await,
         Group::Pages => world::pages().await,
