@@ -260,6 +260,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     duty(&tasks, "ringing for news", ringing);
     let commits = ground.store.bus().listen();
     duty(&tasks, "counting unread events", services.push.clone().follow(commits));
+    duty(&tasks, "telling push gateways", services.push.clone().deliver());
     duty(&tasks, "showing what is said in worlds", services.worlds.clone().follow());
     duty(&tasks, "indexing what is said", services.search.clone().follow());
     duty(&tasks, "keeping where people stand", services.worlds.clone().remember(stood));

@@ -41,6 +41,14 @@ pub const BACKUP_KEYS: i64 = 500_000;
 pub const PUSH_RULES: usize = 1_000;
 /// Largest set of push rules of one account, in bytes of JSON.
 pub const PUSH_RULES_BYTES: usize = 256 * 1024;
+/// Most pushers of one account.
+pub const PUSHERS_PER_USER: i64 = 50;
+/// Longest id of an application that is pushed to, in letters (client-server API, `POST /pushers/set`).
+pub const APP_ID_CHARS: usize = 64;
+/// Longest key of a pusher in bytes (client-server API, `POST /pushers/set`).
+pub const PUSHKEY_BYTES: usize = 512;
+/// Largest data of a pusher in bytes of JSON.
+pub const PUSHER_DATA_BYTES: usize = 16 * 1024;
 /// Most notifications in one answer.
 pub const NOTIFICATIONS: usize = 200;
 /// Most filters stored for one account.

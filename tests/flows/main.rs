@@ -33,6 +33,7 @@ mod near;
 mod people;
 mod pictures;
 mod push;
+mod pushers;
 mod relations;
 mod retention;
 mod rooms;

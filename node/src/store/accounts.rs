@@ -361,6 +361,7 @@ impl Tx {
         let removed = self.query(sql).bind(user_id.as_str()).bind(device_id).run().await?;
         self.forget_tokens(user_id, device_id).await?;
         self.forget_device(user_id, device_id).await?;
+        self.forget_pushers(user_id, device_id.into()).await?;
         self.announce_account(user_id, removed);
         Ok(())
     }

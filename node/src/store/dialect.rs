@@ -12,6 +12,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "encryption", include_str!("migrations/0004_encryption.sql")),
     (5, "talk", include_str!("migrations/0005_talk.sql")),
     (6, "push", include_str!("migrations/0006_push.sql")),
+    (7, "calls", include_str!("migrations/0007_calls.sql")),
     (9, "tokens", include_str!("migrations/0009_tokens.sql")),
 ];
 

@@ -272,6 +272,23 @@ pub async fn of_person_before(
     query.all().await?.iter().map(read).collect()
 }
 
+/// The same of those whose numbers come after `after` as well, at most so many.
+pub async fn of_person_between(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    (after, before): (i64, i64),
+    limit: i64,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let sql = "SELECT e.event_no, e.event_id, e.room_no, e.position, e.verdict, e.state_before, \
+               e.state_after, e.room_before, e.room_after, e.redacted_by, e.pdu, r.version \
+               FROM events e JOIN rooms r ON r.room_no = e.room_no \
+               JOIN memberships m ON m.room_no = e.room_no AND m.user_id = $1 AND m.membership = 'join' \
+               WHERE e.event_no > $2 AND e.event_no < $3 AND e.position > 0 AND e.verdict = 0 \
+               AND e.sender <> $1 ORDER BY e.event_no DESC LIMIT $4";
+    let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(after).bind(before);
+    query.bind(limit).all().await?.iter().map(read).collect()
+}
+
 /// The position of the newest event of a room that is of one of these types.
 pub async fn last_of(
     from: &mut impl Reads,

@@ -24,6 +24,7 @@ pub mod openid;
 pub mod people;
 pub mod places;
 mod postgres;
+pub mod pushers;
 pub mod relations;
 pub mod reports;
 pub mod retention;

@@ -173,6 +173,20 @@ pub async fn memberships_of(
     }
 }
 
+/// The rooms that a person was invited to after a position, the newest first; at most `limit`.
+pub async fn invited_after(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<MemberRow>, StoreError> {
+    let sql = "SELECT user_id, room_no, membership, event_no, position, left_position, forgotten FROM memberships \
+               WHERE user_id = $1 AND position > $2 AND membership = 'invite' \
+               ORDER BY position DESC LIMIT $3";
+    let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(after).bind(limit);
+    query.all().await?.iter().map(read_member).collect()
+}
+
 /// Whether somebody has ever had to do with a room of this node.
 pub async fn has_been_here(from: &mut impl Reads, user_id: &UserId) -> Result<bool, StoreError> {
     let sql = "SELECT room_no FROM memberships WHERE user_id = $1 LIMIT 1";

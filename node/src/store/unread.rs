@@ -72,6 +72,28 @@ pub async fn of_person(
     Ok(found)
 }
 
+/// How many events somebody was told of and has not read, by room.
+pub async fn sums_of_person(
+    from: &mut impl Reads,
+    user_id: &UserId,
+) -> Result<HashMap<i64, i64>, StoreError> {
+    let sql = "SELECT room_no, CAST(SUM(notified) AS BIGINT) FROM unread \
+               WHERE user_id = $1 AND room_no > $2 GROUP BY room_no ORDER BY room_no LIMIT $3";
+    let mut found = HashMap::new();
+    let mut behind = i64::MIN;
+    loop {
+        let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(behind);
+        let rows = query.bind(PAGE).all().await?;
+        for row in &rows {
+            behind = row.get(0)?;
+            found.insert(behind, row.get(1)?);
+        }
+        if i64::try_from(rows.len()).is_ok_and(|count| count < PAGE) {
+            return Ok(found);
+        }
+    }
+}
+
 fn read(row: &Row, at: usize) -> Result<Count, StoreError> {
     Ok(Count { notified: row.get(at)?, highlighted: row.get(at + 1)? })
 }

@@ -453,6 +453,15 @@ fn pushing() -> Vec<Row> {
             .free(&["/actions/"])
             .anyones(),
         get("/notifications", "").query("from=5&limit=5&only=highlight"),
+        get("/pushers", "").anyones(),
+        post(
+            "/pushers/set",
+            "",
+            r#"{"app_id":"org.example.app","pushkey":"<new>","kind":"http","app_display_name":"a",
+               "device_display_name":"d","profile_tag":"p","lang":"en","append":true,
+               "data":{"url":"https://push.example.org/_matrix/push/v1/notify","format":"event_id_only"}}"#,
+        )
+        .anyones(),
     ]
 }
 

@@ -18,7 +18,7 @@ use wayside_federation::{
 };
 
 use super::{
-    Count, PUSH_RULES, Push, Threads, read,
+    Count, PUSH_RULES, Push, Threads, notice, read,
     rules::{Rules, Seen, Who},
 };
 use crate::{
@@ -140,6 +140,31 @@ impl Push {
         Ok(found)
     }
 
+    /// How many events somebody was told of and has not read, in all their rooms together, and up to
+    /// where events are counted in it. Nothing where some are counted whose place is still to be told:
+    /// then the person is about to be woken.
+    pub(super) async fn standing(
+        &self,
+        from: &mut Snapshot,
+        user_id: &UserId,
+    ) -> Result<Option<(i64, i64)>, StoreError> {
+        let mut sums = unread::sums_of_person(from, user_id).await?;
+        // Both are read while nothing is counted, so that they fit together.
+        let counting = self.counting();
+        if self.wakes.lock().is_staged(user_id) {
+            return Ok(None);
+        }
+        for (room_no, room) in &counting.rooms {
+            let threads = room.unread.get(user_id);
+            // What is in memory is newer than what is written down, also where it is nothing.
+            if threads.is_some() || sums.contains_key(room_no) {
+                let counts = threads.into_iter().flat_map(|threads| threads.values());
+                sums.insert(*room_no, counts.map(|count| count.notified).sum());
+            }
+        }
+        Ok(Some((sums.values().sum(), *self.counted.borrow())))
+    }
+
     /// Counts what was committed since the counting last knew; whether it could.
     async fn catch_up(&self) -> bool {
         match self.try_catch_up().await {
@@ -177,6 +202,7 @@ impl Push {
             self.recount(&mut snapshot, room_no, &user_id).await?;
         }
         self.counted.send_replace(now);
+        self.wakes.ring();
         Ok(())
     }
 
@@ -223,6 +249,7 @@ impl Push {
             }
         }
         self.counted.send_modify(|counted| *counted = commit.position.max(*counted));
+        self.wakes.ring();
         Ok(())
     }
 
@@ -246,7 +273,13 @@ impl Push {
         let mut counting = self.counting();
         let Counting { rooms, rules } = &mut *counting;
         let Some(room) = rooms.get_mut(&row.room_no) else { return Ok(()) };
-        room.has_said(event.sender(), seen.thread.as_deref());
+        let mut wakes = self.wakes.lock();
+        if room.has_said(event.sender(), seen.thread.as_deref()) {
+            wakes.stage(event.sender());
+        }
+        if let Some(user_id) = notice::invites(event) {
+            wakes.stage(&user_id);
+        }
         let common = Rules::common();
         let nobody = ruma::user_id!("@anybody:invalid");
         let others = common.judge(&seen, Who { user_id: nobody, display_name: None });
@@ -267,6 +300,7 @@ impl Push {
                 count.notified += 1;
                 count.highlighted += i64::from(highlighted);
                 room.dirty.insert(user_id.clone());
+                wakes.stage(user_id);
             }
         }
         Ok(())
@@ -397,6 +431,7 @@ impl Push {
             (Some(at), false) => {
                 room.people.swap_remove(at);
                 room.unread.remove(&user_id);
+                self.wakes.lock().stage(&user_id);
                 room.dirty.insert(user_id);
             }
             _ => {}
@@ -432,6 +467,7 @@ impl Push {
         if let Some(room) = counting.rooms.get_mut(&room_no) {
             room.dirty.insert(user_id.to_owned());
             room.set(user_id, threads);
+            self.wakes.lock().stage(user_id);
         }
         Ok(())
     }
@@ -518,13 +554,14 @@ impl Push {
 
 impl Room {
     /// Whoever says something has read what stands before it in its thread (client-server API,
-    /// receiving notifications).
-    fn has_said(&mut self, sender: &UserId, thread: Option<&str>) {
-        if let Some(threads) = self.unread.get_mut(sender)
-            && threads.remove(thread.unwrap_or_default()).is_some()
-        {
+    /// receiving notifications). Whether that changed what they have not read.
+    fn has_said(&mut self, sender: &UserId, thread: Option<&str>) -> bool {
+        let threads = self.unread.get_mut(sender);
+        let had = threads.is_some_and(|it| it.remove(thread.unwrap_or_default()).is_some());
+        if had {
             self.dirty.insert(sender.to_owned());
         }
+        had
     }
 
     fn set(&mut self, user_id: &UserId, threads: Threads) {

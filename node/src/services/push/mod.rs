@@ -5,7 +5,10 @@
 //! that sending waits for nobody's rules and a restart counts nothing twice.
 
 mod counting;
+mod delivery;
+mod notice;
 mod notifications;
+mod pushers;
 mod rules;
 
 use std::sync::{Arc, Mutex};
@@ -18,8 +21,11 @@ use serde_json::{Value, json, value::RawValue};
 use tokio::sync::watch;
 use wayside_specs::limits;
 
-use self::counting::Counting;
-pub use self::notifications::{Notification, Notifications, Only};
+use self::{counting::Counting, delivery::Wakes};
+pub use self::{
+    notifications::{Notification, Notifications, Only},
+    pushers::{Pusher, PusherKey, PusherWish},
+};
 use super::{Error, Ground};
 pub use crate::store::unread::{Count, Threads};
 use crate::store::{
@@ -36,13 +42,15 @@ pub struct Push {
     counting: Mutex<Counting>,
     /// Up to where events were counted.
     counted: watch::Sender<i64>,
+    wakes: Wakes,
 }
 
 impl Push {
-    /// The service on its ground; the duty [`Push::follow`] must run beside it.
+    /// The service on its ground; the duties [`Push::follow`] and [`Push::deliver`] must run beside it.
     #[must_use]
     pub fn new(ground: Arc<Ground>) -> Self {
-        Self { ground, counting: Mutex::default(), counted: watch::Sender::new(0) }
+        let counted = watch::Sender::new(0);
+        Self { ground, counting: Mutex::default(), counted, wakes: Wakes::default() }
     }
 
     /// Somebody's rules: the common ones, with what they changed of them and set themselves.

@@ -1,9 +1,10 @@
-//! Push rules, and what they told of.
+//! Push rules, what they told of, and whom to tell.
 
 use ruma::api::client::push::{
-    delete_pushrule, get_notifications, get_pushrule, get_pushrule_actions, get_pushrule_enabled,
-    get_pushrules_all, get_pushrules_global_scope, set_pushrule, set_pushrule_actions,
-    set_pushrule_enabled,
+    PusherKind, delete_pushrule, get_notifications, get_pushers, get_pushrule,
+    get_pushrule_actions, get_pushrule_enabled, get_pushrules_all, get_pushrules_global_scope,
+    set_pusher::{self, v3::PusherAction},
+    set_pushrule, set_pushrule_actions, set_pushrule_enabled,
 };
 use ruma::push::{AnyPushRuleRef, RuleKind};
 use serde::Serialize;
@@ -18,7 +19,7 @@ use crate::{
     },
     services::{
         Error,
-        push::{Only, as_account_data, by_kind},
+        push::{Only, Pusher, PusherWish, as_account_data, by_kind},
     },
 };
 
@@ -34,6 +35,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::matrix(Access::Account, Rate::Read, actions),
         Route::matrix(Access::Account, Rate::Write, set_actions),
         Route::matrix(Access::Account, Rate::Read, notifications),
+        Route::matrix(Access::Account, Rate::Read, pushers),
+        Route::matrix(Access::Account, Rate::Write, set_pusher),
     ]
 }
 
@@ -142,4 +145,61 @@ async fn notifications(asked: Asked<get_notifications::v3::Request>) -> Result<R
         body["next_token"] = next.to_string().into();
     }
     Ok(reply(&body))
+}
+
+async fn pushers(asked: Asked<get_pushers::v3::Request>) -> Result<Reply, Fault> {
+    let found = asked.app.services.push.pushers(&asked.session()?.user_id).await?;
+    let found: Result<Vec<Value>, Error> = found.iter().map(pusher_json).collect();
+    Ok(reply(&json!({ "pushers": found? })))
+}
+
+fn pusher_json(pusher: &Pusher) -> Result<Value, Error> {
+    let data: Value = serde_json::from_str(&pusher.data).map_err(Error::internal)?;
+    let mut body = json!({
+        "app_id": pusher.key.app_id,
+        "pushkey": pusher.key.pushkey,
+        "kind": "http",
+        "app_display_name": pusher.app_name,
+        "device_display_name": pusher.device_name,
+        "lang": pusher.lang,
+        "data": data,
+    });
+    if let Some(tag) = &pusher.profile_tag {
+        body["profile_tag"] = tag.as_str().into();
+    }
+    Ok(body)
+}
+
+async fn set_pusher(asked: Asked<set_pusher::v3::Request>) -> Result<Reply, Fault> {
+    let push = &asked.app.services.push;
+    // Without one, the request's type takes it for a wish to delete.
+    if asked.json.get("kind").is_none() {
+        return Err(Error::Missing("kind is http or null".to_owned()).into());
+    }
+    let post = match &asked.body.action {
+        PusherAction::Post(post) => post,
+        PusherAction::Delete(ids) => {
+            let (app_id, pushkey) = (ids.app_id.clone(), ids.pushkey.clone());
+            push.remove_pusher(&asked.session()?.user_id, app_id, pushkey).await?;
+            return Ok(done());
+        }
+        _ => return Err(Fault::BadParameter("kind is http or null".to_owned())),
+    };
+    let pusher = &post.pusher;
+    if !matches!(pusher.kind, PusherKind::Http(_)) {
+        return Err(Fault::BadParameter("pushers are of the kind http here".to_owned()));
+    }
+    let wish = PusherWish {
+        app_id: pusher.ids.app_id.clone(),
+        pushkey: pusher.ids.pushkey.clone(),
+        app_name: pusher.app_display_name.clone(),
+        device_name: pusher.device_display_name.clone(),
+        profile_tag: pusher.profile_tag.clone(),
+        lang: pusher.lang.clone(),
+        // All of it goes on to the gateway, also what the request's type does not know.
+        data: asked.json["data"].as_object().cloned().unwrap_or_default(),
+        append: post.append,
+    };
+    push.set_pusher(asked.session()?, wish).await?;
+    Ok(done())
 }

@@ -1,0 +1,20 @@
+-- Where people want to be told of what happens while none of their clients listens. Each goes with the
+-- device that set it. `reached`: up to where in the stream its gateway was told of events; `badge`: the
+-- count of unread events that it was told last; `failing_ms`: since when it has not answered.
+CREATE TABLE pushers (
+    user_id TEXT NOT NULL,
+    app_id TEXT NOT NULL,
+    pushkey TEXT NOT NULL,
+    device_id TEXT NOT NULL,
+    app_name TEXT NOT NULL,
+    device_name TEXT NOT NULL,
+    profile_tag TEXT,
+    lang TEXT NOT NULL,
+    data TEXT NOT NULL,
+    set_ms BIGINT NOT NULL,
+    reached BIGINT NOT NULL,
+    badge BIGINT NOT NULL,
+    failing_ms BIGINT,
+    PRIMARY KEY (user_id, app_id, pushkey)
+);
+CREATE INDEX pushers_key ON pushers (app_id, pushkey);
