@@ -43,6 +43,7 @@ use crate::{
         encryption::Encryption,
         live::{Live, Moment},
         oauth::OAuth,
+        previews::Previews,
         push::Push,
         reports::Reports,
         rooms::Rooms,
@@ -163,6 +164,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
         encryption: Encryption::new(ground.clone()),
         sync: Sync::new(ground.clone(), live.clone(), push.clone()),
         push,
+        previews: Arc::new(Previews::new(ground.clone(), content.clone())),
         content,
         bodies,
         worlds: Arc::new(worlds),
@@ -400,6 +402,7 @@ async fn forget(app: Arc<App>, stop: CancellationToken) {
         app.services.worlds.forget_places().await;
         app.services.encryption.forget_letters().await;
         app.services.oauth.forget().await;
+        app.services.previews.sweep().await;
     }
 }
 

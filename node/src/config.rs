@@ -143,6 +143,8 @@ settings! {
     world_retention_days: u32 = 30, Number "30";
     /// The same for all other rooms.
     retention_days: u32 = 0, Number "0";
+    /// Fetch pages that people link to, so that their clients can show what they are about.
+    url_previews: bool = false, Flag "false";
     /// Make a first world, the plaza, when a node starts for the first time.
     first_world: bool = true, Flag "true";
     /// Threads on which worlds run; 0 takes half of the processor's, and at least one.
@@ -389,6 +391,8 @@ mod tests {
         assert!(wrong.contains("max_upload_bytes"), "{wrong}");
         let flag = load("", &[("http", "nowhere")]).unwrap_err().to_string();
         assert!(flag.contains("--http") && flag.contains("nowhere"), "{flag}");
+        let unsure = load("", &[("url_previews", "perhaps")]).unwrap_err().to_string();
+        assert!(unsure.contains("--url-previews") && unsure.contains("perhaps"), "{unsure}");
         let half = load("tls_cert = \"x.pem\"\n", &[]).unwrap_err().to_string();
         assert!(half.contains("tls_key"), "{half}");
         for wrong in ["example.org", "https://", "https:///x", "https://a b", "https://a.test/?x"] {

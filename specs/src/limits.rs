@@ -41,6 +41,8 @@ pub const BACKUP_KEYS: i64 = 500_000;
 pub const PUSH_RULES: usize = 1_000;
 /// Largest set of push rules of one account, in bytes of JSON.
 pub const PUSH_RULES_BYTES: usize = 256 * 1024;
+/// Longest address of a page that is previewed, in bytes.
+pub const URL_BYTES: usize = 2_048;
 /// Most pushers of one account.
 pub const PUSHERS_PER_USER: i64 = 50;
 /// Longest id of an application that is pushed to, in letters (client-server API, `POST /pushers/set`).

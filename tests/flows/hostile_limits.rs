@@ -18,10 +18,11 @@ const CALLS: usize = 3_000;
 const FREE_CALLS: usize = 1_000;
 
 /// Somebody's calls of one class of the table: what it is called, and what to call.
-const CLASSES: [(&str, &str, &str, &str); 3] = [
+const CLASSES: [(&str, &str, &str, &str); 4] = [
     ("Read", "GET", "/_matrix/client/v3/account/whoami", ""),
     ("Write", "PUT", "/_matrix/client/v3/user/<me>/account_data/org.example.a", "{}"),
     ("Media", "GET", "/_matrix/client/v1/media/download/a.test/none", ""),
+    ("Outside", "GET", "/_matrix/client/v1/media/preview_url?url=none", ""),
 ];
 
 #[tokio::test]

@@ -32,6 +32,7 @@ mod naming;
 mod near;
 mod people;
 mod pictures;
+mod previews;
 mod push;
 mod pushers;
 mod relations;

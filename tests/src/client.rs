@@ -274,15 +274,21 @@ impl Client {
     /// Downloads a medium.
     pub async fn download(&self, uri: &MediaUri) -> Result<Vec<u8>, CallError> {
         let path = format!("/_matrix/client/v1/media/download/{}?timeout_ms=0", uri.place());
+        self.download_path(&path).await
+    }
+
+    /// Downloads what a path holds.
+    pub async fn download_path(&self, path: &str) -> Result<Vec<u8>, CallError> {
         let unanswered =
-            |source| CallError::Unanswered { method: Method::GET, path: path.clone(), source };
-        let response = self.request(Method::GET, &path).send().await.map_err(unanswered)?;
+            |source| CallError::Unanswered { method: Method::GET, path: path.to_owned(), source };
+        let response = self.request(Method::GET, path).send().await.map_err(unanswered)?;
         let status = response.status();
         let bytes = response.bytes().await.map_err(unanswered)?;
         if status.is_success() {
             return Ok(bytes.to_vec());
         }
-        Err(CallError::Refused { method: Method::GET, path, status, body: json_or_text(&bytes) })
+        let (path, body) = (path.to_owned(), json_or_text(&bytes));
+        Err(CallError::Refused { method: Method::GET, path, status, body })
     }
 
     /// Any POST of bytes.

@@ -130,7 +130,10 @@ impl Fault {
         if let Self::Service(Error::WrongBackup { current }) = &self {
             body["current_version"] = current.as_str().into();
         }
-        let failed = !matches!(self, Self::Service(Error::NotYetUploaded | Error::Crowded { .. }));
+        let failed = !matches!(
+            self,
+            Self::Service(Error::NotYetUploaded | Error::NoAnswer(_) | Error::Crowded { .. })
+        );
         if status.is_server_error() && failed {
             let id = clock.random_name(8);
             let cause = match &self {
@@ -198,6 +201,7 @@ fn service(error: &Error) -> (StatusCode, &'static str) {
         Error::ProfileTooLarge => (StatusCode::BAD_REQUEST, "M_PROFILE_TOO_LARGE"),
         Error::ProfileKeyTooLarge => (StatusCode::BAD_REQUEST, "M_KEY_TOO_LARGE"),
         Error::NotYetUploaded => (StatusCode::GATEWAY_TIMEOUT, "M_NOT_YET_UPLOADED"),
+        Error::NoAnswer(_) => (StatusCode::BAD_GATEWAY, "M_UNKNOWN"),
         Error::AlreadyUploaded => (StatusCode::CONFLICT, "M_CANNOT_OVERWRITE_MEDIA"),
         Error::RoomState(_) => (StatusCode::BAD_REQUEST, "M_INVALID_ROOM_STATE"),
         Error::Guest => (StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN"),

@@ -65,6 +65,7 @@ impl Limits {
             Kind::new(Rate::Read, 50, 400),
             Kind::new(Rate::Write, 10, 100),
             Kind::new(Rate::Media, 20, 200),
+            Kind::new(Rate::Outside, 1, 30),
         ];
         let kinds = if off { Vec::new() } else { kinds };
         Self { kinds, clock, begin: clock.instant() }

@@ -43,6 +43,8 @@ pub enum Rate {
     Write,
     /// Sending and making files.
     Media,
+    /// Having the node call somebody elsewhere.
+    Outside,
 }
 
 /// A reply with its whole body at hand, or one that streams.

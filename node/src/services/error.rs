@@ -85,6 +85,9 @@ pub enum Error {
     /// A file of that name is there already.
     #[error("this file has been uploaded already, and files never change")]
     AlreadyUploaded,
+    /// Somebody elsewhere, whom the node was asked to call, gave no answer that helps.
+    #[error("{0}")]
+    NoAnswer(String),
     /// Guests may not do that.
     #[error("guests may not do that: make your account a lasting one first")]
     Guest,

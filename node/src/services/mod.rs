@@ -13,6 +13,7 @@ pub mod filter;
 mod ground;
 pub mod live;
 pub mod oauth;
+pub mod previews;
 pub mod push;
 pub mod reports;
 pub mod rooms;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use self::{
     accounts::Accounts, affairs::Affairs, bodies::Bodies, content::Content, encryption::Encryption,
-    live::Live, oauth::OAuth, push::Push, reports::Reports, rooms::Rooms, search::Search,
+    live::Live, oauth::OAuth, previews::Previews, push::Push, reports::Reports, rooms::Rooms, search::Search,
     social::Social, sync::Sync, worlds::Worlds,
 };
 pub use self::{error::Error, ground::Ground};
@@ -53,6 +54,8 @@ pub struct Services {
     pub encryption: Encryption,
     /// What people want to be told of.
     pub push: Arc<Push>,
+    /// Previews of what people link to.
+    pub previews: Arc<Previews>,
     /// News for clients.
     pub sync: Sync,
     /// Uploads.

@@ -94,6 +94,37 @@ pub async fn media_bytes_of(from: &mut impl Reads, user_id: &UserId) -> Result<i
     row.ok_or(StoreError::Damaged("a sum gave no row"))?.get(0)
 }
 
+/// A picture of a page that people link to.
+#[derive(Clone, Debug)]
+pub struct PreviewedRow {
+    /// Its id.
+    pub media_id: String,
+    /// SHA-256 of its bytes.
+    pub blob: [u8; 32],
+    /// Its size in bytes.
+    pub size: i64,
+    /// When it was kept, in milliseconds since the epoch.
+    pub kept_ms: i64,
+}
+
+/// How many bytes all pictures of pages take, and those of them that were kept first.
+pub async fn oldest_previewed(
+    from: &mut impl Reads,
+    limit: i64,
+) -> Result<(i64, Vec<PreviewedRow>), StoreError> {
+    let sql = "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM previewed_media";
+    let row = from.conn().0.query(sql).one().await?;
+    let bytes = row.ok_or(StoreError::Damaged("a sum gave no row"))?.get(0)?;
+    let sql = "SELECT p.media_id, m.blob, p.size, p.kept_ms FROM previewed_media p \
+               JOIN media m ON m.media_id = p.media_id ORDER BY p.kept_ms, p.media_id LIMIT $1";
+    let rows = from.conn().0.query(sql).bind(limit).all().await?;
+    let read = rows.iter().map(|row| {
+        let (media_id, blob) = (row.get(0)?, row.array(1)?);
+        Ok(PreviewedRow { media_id, blob, size: row.get(2)?, kept_ms: row.get(3)? })
+    });
+    Ok((bytes, read.collect::<Result<_, StoreError>>()?))
+}
+
 /// The resized pictures of a picture, with their width, height and method.
 pub async fn thumbnails(
     from: &mut impl Reads,
@@ -175,6 +206,33 @@ impl Tx {
             .run()
             .await
             .map(drop)
+    }
+
+    /// Writes down a picture of a page, which is nobody's upload, and whose blob is on disk already.
+    pub async fn add_previewed(
+        &mut self,
+        media_id: &str,
+        media: &MediaRow,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO media (media_id, blob, size, content_type, file_name, uploaded_by, created_ms) \
+                   VALUES ($1, $2, $3, $4, NULL, '', $5)";
+        let query = self.query(sql).bind(media_id).bind(media.blob.as_slice()).bind(media.size);
+        query.bind(media.content_type.as_deref()).bind(now_ms).run().await?;
+        let sql = "INSERT INTO previewed_media (media_id, size, kept_ms) VALUES ($1, $2, $3)";
+        let query = self.query(sql).bind(media_id).bind(media.size).bind(now_ms);
+        query.run().await.map(drop)
+    }
+
+    /// Takes a picture of a page away.
+    pub async fn remove_previewed(&mut self, media_id: &str) -> Result<(), StoreError> {
+        for sql in [
+            "DELETE FROM previewed_media WHERE media_id = $1",
+            "DELETE FROM media WHERE media_id = $1",
+        ] {
+            self.query(sql).bind(media_id).run().await?;
+        }
+        Ok(())
     }
 
     /// Takes an upload away; nobody can as yet, but what is left then must go.

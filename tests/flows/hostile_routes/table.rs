@@ -337,6 +337,11 @@ fn media() -> Vec<Row> {
             .query("width=8&height=8&method=crop&animated=false&timeout_ms=1")
             .anyones(),
         get("/_matrix/client/v1/media/config", ""),
+        // Off here, and so unknown.
+        Row {
+            status: Some(404),
+            ..get("/_matrix/client/v1/media/preview_url", "").query("url=https://example.org/")
+        },
     ]
 }
 

@@ -4,6 +4,7 @@ mod assets;
 mod drawing;
 mod keeping;
 mod packing;
+mod previewed;
 
 use std::{
     collections::HashMap,

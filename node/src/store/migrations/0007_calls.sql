@@ -18,3 +18,11 @@ CREATE TABLE pushers (
     PRIMARY KEY (user_id, app_id, pushkey)
 );
 CREATE INDEX pushers_key ON pushers (app_id, pushkey);
+
+-- Pictures of pages that people link to: files that nobody uploaded, which go after a while.
+CREATE TABLE previewed_media (
+    media_id TEXT PRIMARY KEY,
+    size BIGINT NOT NULL,
+    kept_ms BIGINT NOT NULL
+);
+CREATE INDEX previewed_media_age ON previewed_media (kept_ms, media_id);

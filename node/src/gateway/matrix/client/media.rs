@@ -8,6 +8,7 @@ use ruma::{
     api::client::{
         authenticated_media::{
             get_content, get_content_as_filename, get_content_thumbnail, get_media_config,
+            get_media_preview,
         },
         media::create_mxc_uri,
     },
@@ -36,6 +37,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::matrix(Access::Account, Rate::Media, download_as),
         Route::matrix(Access::Account, Rate::Media, thumbnail),
         Route::matrix(Access::Account, Rate::Read, config),
+        Route::matrix(Access::Account, Rate::Outside, preview),
     ]
 }
 
@@ -142,6 +144,14 @@ async fn thumbnail(asked: Asked<get_content_thumbnail::v1::Request>) -> Result<R
 
 async fn config(asked: Asked<get_media_config::v1::Request>) -> Result<Reply, Fault> {
     Ok(reply(&json!({ "m.upload.size": asked.app.services.ground.config.max_upload_bytes })))
+}
+
+async fn preview(asked: Asked<get_media_preview::v1::Request>) -> Result<Reply, Fault> {
+    let previews = &asked.app.services.previews;
+    if !previews.are_made() {
+        return Err(Fault::Unrecognized);
+    }
+    Ok(reply(&previews.preview(&asked.body.url).await?))
 }
 
 /// A file as a reply. It can do nothing on this origin: no script, no frame, no guessing of types.
