@@ -38,6 +38,7 @@ use crate::{
         Ground, Services,
         accounts::Accounts,
         affairs::Affairs,
+        app_services::{AppServices, Registered},
         bodies::Bodies,
         content::Content,
         encryption::Encryption,
@@ -122,10 +123,13 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     let trust = config.trust_ca.as_deref();
     let outbound = Guarded::new(trust, config.allow_private_addresses);
     let outbound = outbound.context("preparing for calls to others")?;
+    let app_services = Registered::read(&config.app_services, &server_name);
+    let app_services = app_services.context("reading app_services")?;
     let ground = Arc::new(Ground {
         store,
         clock,
         config,
+        app_services,
         server_name,
         server_key,
         token_key,
@@ -153,10 +157,12 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
         instances.clone(),
     );
     let push = Arc::new(Push::new(ground.clone()));
+    let app_services = AppServices::new(ground.clone(), rooms.clone(), live.clone())?;
     let services = Services {
         affairs: Affairs::new(ground.clone(), accounts.clone(), rooms.clone(), social.clone()),
         oauth: OAuth::new(ground.clone(), accounts.clone()),
         accounts,
+        app_services: Arc::new(app_services),
         reports: Reports::new(ground.clone(), rooms.clone()),
         search: Arc::new(Search::new(ground.clone())),
         rooms,
@@ -253,6 +259,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let Inside { services, moments, stood } = open(config, Purpose::Serving).await?;
     services.content.sweep_unfinished().await.context("sweeping unfinished uploads")?;
     services.worlds.found().await.context("making the first world")?;
+    services.app_services.prepare().await.context("making way for application services")?;
     let ground = services.ground.clone();
     let (stop, tasks) = (ground.stop.clone(), ground.tasks.clone());
     let config = &ground.config;
@@ -265,6 +272,11 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     duty(&tasks, "telling push gateways", services.push.clone().deliver());
     duty(&tasks, "showing what is said in worlds", services.worlds.clone().follow());
     duty(&tasks, "indexing what is said", services.search.clone().follow());
+    duty(&tasks, "gathering for application services", services.app_services.clone().gather());
+    for service in services.app_services.reachable() {
+        let deliver = services.app_services.clone().deliver(service);
+        duty(&tasks, "delivering to an application service", deliver);
+    }
     duty(&tasks, "keeping where people stand", services.worlds.clone().remember(stood));
     let lan = lan_address();
     let certificates = Arc::new(certificates_of(&ground, lan)?);

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::ArgMatches;
-use ruma::RoomOrAliasId;
+use ruma::{RoomOrAliasId, owned_server_name};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use wayside::{
@@ -20,7 +20,8 @@ use wayside::{
     ops::certificates,
     services::{
         Services,
-        accounts::{DeviceWish, Registering},
+        accounts::{DeviceWish, Hold, Registering},
+        app_services::Registered,
         worlds::{Made, NewWorld},
     },
     store::Purpose,
@@ -161,6 +162,9 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
     EnvFilter::try_new(&config.log)
         .with_context(|| format!("{:?} is no right value of log", config.log))?;
     certificates::check(config)?;
+    let server_name = config.server_name.clone();
+    let server_name = server_name.unwrap_or_else(|| owned_server_name!("localhost"));
+    Registered::read(&config.app_services, &server_name).context("reading app_services")?;
     let name = config.server_name.as_ref().map_or("a try-out without a name", |it| it.as_str());
     println!("The settings are right: {name}, data in {}.", config.data.display());
     Ok(())
@@ -195,6 +199,7 @@ pub(crate) async fn user(config: Config, arguments: &ArgMatches) -> anyhow::Resu
             }
             Ok(())
         }
+        Some((word, given)) if word != "list" => hold_user(services, word, given).await,
         _ => list_users(services).await,
     };
     services.ground.store.close().await;
@@ -217,6 +222,21 @@ async fn add_user(services: &Services, given: &ArgMatches) -> anyhow::Result<()>
     Ok(())
 }
 
+/// Locks or suspends somebody, or no longer.
+async fn hold_user(services: &Services, word: &str, given: &ArgMatches) -> anyhow::Result<()> {
+    let user_id = named(services, text(given, "name"))?;
+    let (hold, held, now) = match word {
+        "lock" => (Hold::Locked, true, "locked: nothing is open to them until you unlock them"),
+        "unlock" => (Hold::Locked, false, "not locked any more"),
+        "suspend" => (Hold::Suspended, true, "suspended: they read, and change nothing"),
+        "unsuspend" => (Hold::Suspended, false, "not suspended any more"),
+        other => bail!("there is no command {other}"),
+    };
+    services.accounts.hold(&user_id, hold, held, false).await?;
+    println!("{user_id} is {now}.");
+    Ok(())
+}
+
 async fn list_users(services: &Services) -> anyhow::Result<()> {
     let mut after = String::new();
     loop {
@@ -225,7 +245,9 @@ async fn list_users(services: &Services) -> anyhow::Result<()> {
         after = last.user_id.to_string();
         for account in &page {
             let ended = if account.ended_ms.is_some() { " (ended)" } else { "" };
-            println!("{} {}{ended}", account.user_id, account.role);
+            let locked = if account.held.locked { " (locked)" } else { "" };
+            let suspended = if account.held.suspended { " (suspended)" } else { "" };
+            println!("{} {}{ended}{locked}{suspended}", account.user_id, account.role);
         }
     }
 }

@@ -159,6 +159,8 @@ settings! {
     support_matrix_id: Option<OwnedUserId> = None, Text "\"@admin:example.org\"";
     /// A page that helps people with this node.
     support_page: Option<String> = None, Text "\"https://example.org/help\"";
+    /// Registration files of application services, such as bridges.
+    app_services: Vec<PathBuf> = Vec::new(), List "[]";
     /// What to log, for example `info` or `wayside=debug,info`.
     log: String = "info".to_owned(), Text "\"info\"";
     /// How to log: text or json.

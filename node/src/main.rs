@@ -207,6 +207,14 @@ fn user_command() -> Command {
             Command::new("password").about("Set a password, read from standard input").arg(name()),
         )
         .subcommand(Command::new("end").about("End an account for ever").arg(name()))
+        .subcommand(
+            Command::new("lock").about("Keep somebody out, until they are unlocked").arg(name()),
+        )
+        .subcommand(Command::new("unlock").about("Let somebody in again").arg(name()))
+        .subcommand(
+            Command::new("suspend").about("Let somebody read and change nothing").arg(name()),
+        )
+        .subcommand(Command::new("unsuspend").about("Let somebody do all again").arg(name()))
 }
 
 /// An argument that is named, with a value.

@@ -72,6 +72,14 @@ impl Stage {
         Client::register(self.node.http(), name).await
     }
 
+    /// Somebody who runs the node.
+    pub(crate) async fn operator(&self, name: &str) -> Result<Client> {
+        let person = self.person(name).await?;
+        let done = self.node.command(&["user", "role", name, "--role", "operator"]).await?;
+        ensure!(done.status.success(), "{done:?}");
+        Ok(person)
+    }
+
     /// Stops the node and starts it on the same data.
     pub(crate) async fn restart(&mut self) -> Result<()> {
         self.node.stop().await?;
@@ -109,6 +117,14 @@ impl Ear {
         self.ask(NEWS_LIMIT).await
     }
 
+    /// What is new, or why it is not told, within a time.
+    pub(crate) async fn wait(&self, wait: Duration) -> Result<Value, CallError> {
+        let (token, query) = (&self.token, &self.query);
+        let path =
+            format!("/_matrix/client/v3/sync?timeout={}&since={token}{query}", wait.as_millis());
+        self.client.get(&path).await
+    }
+
     /// Listens until something is heard; an answer in between that says something else is fine.
     pub(crate) async fn hear<T>(&mut self, what: impl Fn(&Value) -> Option<T>) -> Result<T> {
         let mut heard = Vec::new();
@@ -131,10 +147,7 @@ impl Ear {
     }
 
     async fn ask(&mut self, wait: Duration) -> Result<Value> {
-        let (token, query) = (&self.token, &self.query);
-        let path =
-            format!("/_matrix/client/v3/sync?timeout={}&since={token}{query}", wait.as_millis());
-        let answer = self.client.get(&path).await?;
+        let answer = self.wait(wait).await?;
         self.token = token_of(&answer)?;
         Ok(answer)
     }

@@ -124,15 +124,27 @@ impl Fault {
             body["error"] = refusal.code.into();
             body["error_description"] = refusal.why.as_str().into();
         }
-        if let Self::Service(Error::SoftLogout) = &self {
+        if matches!(self, Self::Service(Error::Locked | Error::SoftLogout)) {
+            // The client keeps what it holds: it comes back to the same device.
             body["soft_logout"] = true.into();
         }
         if let Self::Service(Error::WrongBackup { current }) = &self {
             body["current_version"] = current.as_str().into();
         }
+        if let Self::Service(Error::ServiceStatus { status, body: told }) = &self {
+            body["status"] = (*status).into();
+            body["body"] = told.as_str().into();
+        }
         let failed = !matches!(
             self,
-            Self::Service(Error::NotYetUploaded | Error::NoAnswer(_) | Error::Crowded { .. })
+            Self::Service(
+                Error::NotYetUploaded
+                    | Error::NoAnswer(_)
+                    | Error::Crowded { .. }
+                    | Error::ServiceStatus { .. }
+                    | Error::ServiceConnection(_)
+                    | Error::ServiceTimeout
+            )
         );
         if status.is_server_error() && failed {
             let id = clock.random_name(8);
@@ -187,6 +199,14 @@ fn service(error: &Error) -> (StatusCode, &'static str) {
         Error::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE"),
         Error::UnknownToken | Error::SoftLogout => (StatusCode::UNAUTHORIZED, "M_UNKNOWN_TOKEN"),
         Error::AccountEnded => (StatusCode::FORBIDDEN, "M_USER_DEACTIVATED"),
+        Error::Locked => (StatusCode::UNAUTHORIZED, "M_USER_LOCKED"),
+        Error::Suspended => (StatusCode::FORBIDDEN, "M_USER_SUSPENDED"),
+        Error::Exclusive(_) => (StatusCode::BAD_REQUEST, "M_EXCLUSIVE"),
+        Error::UnknownDevice(_) => (StatusCode::BAD_REQUEST, "M_UNKNOWN_DEVICE"),
+        Error::NoServiceUrl => (StatusCode::BAD_REQUEST, "M_URL_NOT_SET"),
+        Error::ServiceStatus { .. } => (StatusCode::BAD_GATEWAY, "M_BAD_STATUS"),
+        Error::ServiceConnection(_) => (StatusCode::BAD_GATEWAY, "M_CONNECTION_FAILED"),
+        Error::ServiceTimeout => (StatusCode::GATEWAY_TIMEOUT, "M_CONNECTION_TIMEOUT"),
         Error::NameTaken(_) => (StatusCode::BAD_REQUEST, "M_USER_IN_USE"),
         Error::NameInvalid(_) => (StatusCode::BAD_REQUEST, "M_INVALID_USERNAME"),
         Error::WeakPassword(_) => (StatusCode::BAD_REQUEST, "M_WEAK_PASSWORD"),

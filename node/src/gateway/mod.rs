@@ -19,7 +19,7 @@ mod ws;
 
 use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use ::http::{HeaderMap, HeaderValue, Method, Request, Version, header};
+use ::http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
 use anyhow::anyhow;
 use axum::{
     Router,
@@ -32,6 +32,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ruma::UserId;
+use serde::Deserialize;
 use tokio::time::timeout;
 
 use self::{
@@ -42,7 +43,7 @@ use self::{
 };
 use crate::{
     ops::{health::Health, metrics::Metrics},
-    services::{Error, Services, accounts::Session},
+    services::{Error, Services, accounts::Session, app_services::AppService},
 };
 
 /// What the doors lead to.
@@ -163,7 +164,7 @@ async fn pass(app: &Arc<App>, route: &Route, request: Request<Body>) -> Result<R
     let peer = arrival.map_or(IpAddr::from([0, 0, 0, 0]), |arrival| arrival.peer);
     let trusted = &app.services.ground.config.trusted_proxies;
     let address = claims::address(trusted, peer, &parts.headers);
-    let session = session(app, route, &parts.headers, parts.uri.query(), address).await?;
+    let session = session(app, route, &parts.headers, &parts.uri, address).await?;
     let params = RawPathParams::from_request_parts(&mut parts, &()).await;
     let params = params.map_err(|error| Fault::BadParameter(error.body_text()))?;
     let path = params.iter().map(|(_, value)| value.to_owned()).collect();
@@ -184,21 +185,28 @@ async fn session(
     app: &App,
     route: &Route,
     headers: &HeaderMap,
-    query: Option<&str>,
+    uri: &Uri,
     address: IpAddr,
 ) -> Result<Option<Session>, Fault> {
-    let token = claims::token(headers, query);
+    let token = claims::token(headers, uri.query());
     if route.access == Access::Public {
         app.limits.take(route.rate, &Who::address(address))?;
         return Ok(None);
     }
     let Some(token) = token else {
         app.limits.take(route.rate, &Who::address(address))?;
-        if route.access == Access::Perhaps {
+        if matches!(route.access, Access::Perhaps | Access::Service) {
             return Ok(None);
         }
         return Err(Fault::MissingToken);
     };
+    if let Some(service) = app.services.ground.app_services.by_token(&token) {
+        return speaking(app, route, service, uri).await.map(Some);
+    }
+    if route.access == Access::Service {
+        app.limits.take(route.rate, &Who::address(address))?;
+        return Ok(None);
+    }
     // Anybody can make up tokens, and each that is looked up costs the store a read.
     app.limits.take(table::Rate::Shown, &Who::address(address))?;
     let session = match app.services.accounts.session(&token, address).await {
@@ -210,6 +218,13 @@ async fn session(
         }
     };
     app.limits.take(route.rate, &Who::Person(session.user_id.clone()))?;
+    admit(route, &session)?;
+    Ok(Some(session))
+}
+
+/// Whether somebody may call a route.
+fn admit(route: &Route, session: &Session) -> Result<(), Fault> {
+    route.admits.check(session.held)?;
     if let Access::AtLeast(role) = route.access
         && session.role < role
     {
@@ -218,7 +233,40 @@ async fn session(
         }
         return Err(Fault::RoleTooLow(role.as_str()));
     }
-    Ok(Some(session))
+    Ok(())
+}
+
+/// The session of an application service, which says in its query for whom it speaks, and on which of
+/// their devices (application service API, identity assertion).
+async fn speaking(
+    app: &App,
+    route: &Route,
+    service: &AppService,
+    uri: &Uri,
+) -> Result<Session, Fault> {
+    #[derive(Default, Deserialize)]
+    struct Speaking {
+        #[serde(rename = "user_id")]
+        whom: Option<String>,
+        #[serde(rename = "device_id")]
+        device: Option<String>,
+        /// Its name of before version 1.17.
+        #[serde(rename = "org.matrix.msc3202.device_id")]
+        older_device: Option<String>,
+    }
+    let services = &app.services.app_services;
+    if route.access == Access::Service {
+        return Ok(services.session(service, None, None).await?);
+    }
+    let said = axum::extract::Query::<Speaking>::try_from_uri(uri);
+    let said = said.map_err(|error| Fault::BadParameter(error.body_text()))?.0;
+    let device = said.device.or(said.older_device);
+    let session = services.session(service, said.whom.as_deref(), device.as_deref()).await?;
+    if service.rate_limited && session.user_id != service.sender {
+        app.limits.take(route.rate, &Who::Person(session.user_id.clone()))?;
+    }
+    admit(route, &session)?;
+    Ok(session)
 }
 
 /// How long a body that is wanted whole may take.

@@ -10,7 +10,11 @@ use serde_json::Value;
 use wayside_specs::{Role, limits};
 
 use super::{App, fault::Fault};
-use crate::services::accounts::Session;
+use crate::services::{
+    Error,
+    accounts::{Held, Session},
+    app_services::AppService,
+};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +23,42 @@ pub enum Access {
     Public,
     /// Anybody; whoever shows a token is known by it.
     Perhaps,
+    /// Anybody; an application service that shows its token is known by it.
+    Service,
     /// Whoever is signed in, guests too.
     Account,
     /// Whoever is signed in with a role of at least this.
     AtLeast(Role),
+}
+
+/// Whom of those who are held back by those who run the node a route admits all the same (client-server
+/// API, account locking and account suspension).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Admits {
+    /// Nobody: it changes something.
+    Unheld,
+    /// The suspended: it reads, or changes what they may change.
+    Suspended,
+    /// The locked too: it signs out.
+    Locked,
+}
+
+impl Admits {
+    /// Refuses those whom the route does not admit.
+    pub fn check(self, held: Held) -> Result<(), Error> {
+        if held.locked && self < Self::Locked {
+            return Err(Error::Locked);
+        }
+        if held.suspended && self < Self::Suspended {
+            return Err(Error::Suspended);
+        }
+        Ok(())
+    }
+
+    /// Whoever may only read may call what only reads.
+    fn by(method: &Method) -> Self {
+        if *method == Method::GET { Self::Suspended } else { Self::Unheld }
+    }
 }
 
 /// How often a route may be called: its share of one budget for each person or address.
@@ -96,6 +132,12 @@ impl<T> Asked<T> {
     pub fn session(&self) -> Result<&Session, Fault> {
         self.session.as_ref().ok_or(Fault::MissingToken)
     }
+
+    /// The application service that asks, if one does.
+    pub fn service(&self) -> Option<&Arc<AppService>> {
+        let id = self.session.as_ref()?.service.as_deref()?;
+        self.app.services.ground.app_services.get(id)
+    }
 }
 
 /// A row of the table.
@@ -109,6 +151,8 @@ pub struct Route {
     pub access: Access,
     /// How often.
     pub rate: Rate,
+    /// Whom of those who are held back it admits.
+    pub admits: Admits,
     /// The largest body in bytes.
     pub body_bytes: usize,
     /// Whether the body is JSON.
@@ -139,6 +183,7 @@ impl Route {
             ),
             access,
             rate,
+            admits: Admits::by(&T::METHOD),
             body_bytes: limits::REQUEST_BYTES,
             json: T::METHOD != Method::GET,
             handler: Handler::Whole(Arc::new(handler)),
@@ -160,7 +205,8 @@ impl Route {
         let handler = Handler::Whole(Arc::new(move |call| -> Answer { Box::pin(answer(call)) }));
         let body_bytes = limits::REQUEST_BYTES;
         let paths = with_aliases([path].into_iter());
-        Self { method, paths, access, rate, body_bytes, json, handler }
+        let admits = Admits::by(&method);
+        Self { method, paths, access, rate, admits, body_bytes, json, handler }
     }
 
     /// A route whose body is taken in while it comes.
@@ -176,7 +222,8 @@ impl Route {
     {
         let handler = Handler::Stream(Arc::new(move |call| -> Answer { Box::pin(answer(call)) }));
         let paths = with_aliases([path].into_iter());
-        Self { method, paths, access, rate, body_bytes: usize::MAX, json: false, handler }
+        let (admits, body_bytes) = (Admits::by(&method), usize::MAX);
+        Self { method, paths, access, rate, admits, body_bytes, json: false, handler }
     }
 
     /// The same for a request type that breaks where this field is missing, instead of saying so.
@@ -200,6 +247,20 @@ impl Route {
     #[must_use]
     pub fn form(mut self) -> Self {
         self.json = false;
+        self
+    }
+
+    /// The same for suspended people too, though it is no reading.
+    #[must_use]
+    pub fn for_suspended(mut self) -> Self {
+        self.admits = Admits::Suspended;
+        self
+    }
+
+    /// The same for locked people too.
+    #[must_use]
+    pub fn for_locked(mut self) -> Self {
+        self.admits = Admits::Locked;
         self
     }
 

@@ -48,7 +48,7 @@ async fn a_token_that_anybody_made_up_is_paid_for_before_it_is_looked_up() {
     let mut headers = HeaderMap::new();
     let bearer = format!("Bearer {}", token.reveal());
     headers.insert(header::AUTHORIZATION, bearer.parse().unwrap());
-    let ask = async || session(&app, &whoami, &headers, None, address).await;
+    let ask = async || session(&app, &whoami, &headers, &Uri::from_static("/"), address).await;
     let unknown = ask().await.unwrap_err();
     assert!(matches!(unknown, Fault::Service(Error::UnknownToken)), "{unknown:?}");
 

@@ -34,6 +34,35 @@ pub enum Error {
     /// The account has ended.
     #[error("this account has been ended")]
     AccountEnded,
+    /// Those who run the node have locked the account.
+    #[error("this account is locked: those who run this node can unlock it")]
+    Locked,
+    /// Those who run the node have suspended the account.
+    #[error("this account is suspended: it reads, but changes nothing")]
+    Suspended,
+    /// The name is kept for an application service, or is none of the one that asks.
+    #[error("{0}")]
+    Exclusive(String),
+    /// An application service names a device that its user does not have.
+    #[error("the user has no device {0:?}")]
+    UnknownDevice(String),
+    /// An application service that wants no traffic asks to be called.
+    #[error("the registration of this application service names no url")]
+    NoServiceUrl,
+    /// An application service answered its call with a refusal.
+    #[error("the application service answered {status}")]
+    ServiceStatus {
+        /// The status of HTTP.
+        status: u16,
+        /// The beginning of what it said.
+        body: String,
+    },
+    /// An application service could not be called.
+    #[error("the application service was called, and {0}")]
+    ServiceConnection(String),
+    /// An application service did not answer its call in time.
+    #[error("the application service did not answer in time")]
+    ServiceTimeout,
     /// The name of an account is taken.
     #[error("the name {0} is taken: choose another")]
     NameTaken(String),

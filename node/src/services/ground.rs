@@ -4,6 +4,7 @@ use ruma::{OwnedServerName, OwnedUserId, UserId};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wayside_federation::key::ServerKey;
 
+use super::app_services::Registered;
 use crate::{clock::Clock, config::Config, outbound::Guarded, store::Store};
 
 /// Shared by all services; made once by `app`.
@@ -14,6 +15,8 @@ pub struct Ground {
     pub clock: Clock,
     /// The settings.
     pub config: Config,
+    /// The application services that the operator has registered.
+    pub app_services: Registered,
     /// The name of this node in every id.
     pub server_name: OwnedServerName,
     /// Signs this node's events.

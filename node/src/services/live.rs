@@ -6,7 +6,7 @@ use std::{
 };
 
 use ruma::{OwnedUserId, UserId};
-use tokio::sync::{Notify, futures::Notified, mpsc};
+use tokio::sync::{Notify, futures::Notified, mpsc, watch};
 
 /// How somebody is present (client-server API, presence).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +119,8 @@ pub struct Live {
     moments: Mutex<Moments>,
     waiting: Mutex<HashMap<OwnedUserId, Arc<Notify>>>,
     news: mpsc::Sender<Moment>,
+    /// Says that something of the moment changed, to whoever looks for itself what it was.
+    stirs: watch::Sender<()>,
 }
 
 /// Somebody's wait for news. However it ends, also when they hang up, they no longer count as waiting.
@@ -163,7 +165,8 @@ impl Live {
     #[must_use]
     pub fn new(boot: u32) -> (Self, mpsc::Receiver<Moment>) {
         let (news, heard) = mpsc::channel(NEWS);
-        let live = Self { boot, moments: Mutex::default(), waiting: Mutex::default(), news };
+        let (moments, waiting) = (Mutex::default(), Mutex::default());
+        let live = Self { boot, moments, waiting, news, stirs: watch::Sender::new(()) };
         (live, heard)
     }
 
@@ -361,7 +364,14 @@ impl Live {
         self.waiting().len()
     }
 
+    /// Hears whenever something of the moment changed.
+    #[must_use]
+    pub fn stirs(&self) -> watch::Receiver<()> {
+        self.stirs.subscribe()
+    }
+
     fn tell(&self, moment: Moment) {
+        self.stirs.send_replace(());
         // When the queue is full the news is not lost: it stands in the map until somebody asks.
         let _full = self.news.try_send(moment);
     }

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod affairs;
+pub mod app_services;
 pub mod bodies;
 pub mod content;
 pub mod encryption;
@@ -25,9 +26,10 @@ pub mod worlds;
 use std::sync::Arc;
 
 use self::{
-    accounts::Accounts, affairs::Affairs, bodies::Bodies, content::Content, encryption::Encryption,
-    live::Live, oauth::OAuth, previews::Previews, push::Push, reports::Reports, rooms::Rooms, search::Search,
-    social::Social, sync::Sync, worlds::Worlds,
+    accounts::Accounts, affairs::Affairs, app_services::AppServices, bodies::Bodies,
+    content::Content, encryption::Encryption, live::Live, oauth::OAuth, previews::Previews,
+    push::Push, reports::Reports, rooms::Rooms, search::Search, social::Social, sync::Sync,
+    worlds::Worlds,
 };
 pub use self::{error::Error, ground::Ground};
 use crate::instances::Instances;
@@ -50,6 +52,8 @@ pub struct Services {
     pub social: Arc<Social>,
     /// What concerns a person everywhere.
     pub affairs: Affairs,
+    /// Bridges and bots.
+    pub app_services: Arc<AppServices>,
     /// What clients need to encrypt.
     pub encryption: Encryption,
     /// What people want to be told of.

@@ -1,5 +1,7 @@
 //! Accounts, their devices, and invitations.
 
+use std::sync::Arc;
+
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use wayside_specs::{Role, limits};
 
@@ -16,6 +18,54 @@ pub struct Account {
     pub role: Role,
     /// When it was ended, in milliseconds since the epoch; an ended account's name stays taken.
     pub ended_ms: Option<i64>,
+    /// What those who run the node hold its person to.
+    pub held: Held,
+}
+
+/// What those who run a node hold somebody to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// They get nowhere; their devices stay, and come to life again.
+    pub locked: bool,
+    /// They read, and change nothing.
+    pub suspended: bool,
+}
+
+/// One of the ways in which somebody is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// See [`Held::locked`].
+    Locked,
+    /// See [`Held::suspended`].
+    Suspended,
+}
+
+impl Held {
+    /// Whether they are held in this way.
+    #[must_use]
+    pub fn is(self, hold: Hold) -> bool {
+        match hold {
+            Hold::Locked => self.locked,
+            Hold::Suspended => self.suspended,
+        }
+    }
+
+    /// Whether they are held in any way.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.locked || self.suspended
+    }
+}
+
+/// How a device stands to its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Signed in.
+    SignedIn,
+    /// Signed out, or the account has ended.
+    SignedOut,
+    /// Signed in, but the account is locked.
+    Locked,
 }
 
 /// A signed-in client.
@@ -40,12 +90,16 @@ pub struct Session {
     pub device_id: OwnedDeviceId,
     /// What the account may do.
     pub role: Role,
+    /// What those who run the node hold its person to.
+    pub held: Held,
     /// When the device was last noted as seen.
     pub seen_ms: i64,
     /// When the token ends, in milliseconds since the epoch, where it does.
     pub expires_ms: Option<i64>,
     /// Whether the token was used before; the one that it replaces lasts until then.
     pub confirmed: bool,
+    /// The application service that speaks for them, if one does; then the device may have no name.
+    pub service: Option<Arc<str>>,
 }
 
 /// A link that lets somebody make an account.
@@ -87,7 +141,8 @@ pub async fn account(
     from: &mut impl Reads,
     user_id: &UserId,
 ) -> Result<Option<Account>, StoreError> {
-    let sql = "SELECT user_id, password, role, ended_ms FROM accounts WHERE user_id = $1";
+    let sql = "SELECT user_id, password, role, ended_ms, locked_ms, suspended_ms FROM accounts \
+               WHERE user_id = $1";
     let row = from.conn().0.query(sql).bind(user_id.as_str()).one().await?;
     row.map(|row| {
         Ok(Account {
@@ -95,9 +150,16 @@ pub async fn account(
             password: row.get(1)?,
             role: row.parse(2)?,
             ended_ms: row.get(3)?,
+            held: read_held(&row, 4)?,
         })
     })
     .transpose()
+}
+
+/// Two columns that say since when somebody is locked and suspended.
+fn read_held(row: &Row, at: usize) -> Result<Held, StoreError> {
+    let since = |at| Ok::<_, StoreError>(row.get::<Option<i64>>(at)?.is_some());
+    Ok(Held { locked: since(at)?, suspended: since(at + 1)? })
 }
 
 /// How many accounts of a role there are that have not ended.
@@ -113,8 +175,8 @@ pub async fn list(
     after: &str,
     limit: i64,
 ) -> Result<Vec<Account>, StoreError> {
-    let sql =
-        "SELECT user_id, role, ended_ms FROM accounts WHERE user_id > $1 ORDER BY user_id LIMIT $2";
+    let sql = "SELECT user_id, role, ended_ms, locked_ms, suspended_ms FROM accounts \
+               WHERE user_id > $1 ORDER BY user_id LIMIT $2";
     let rows = from.conn().0.query(sql).bind(after).bind(limit).all().await?;
     rows.iter()
         .map(|row| {
@@ -123,6 +185,7 @@ pub async fn list(
                 password: None,
                 role: row.parse(1)?,
                 ended_ms: row.get(2)?,
+                held: read_held(row, 3)?,
             })
         })
         .collect()
@@ -147,7 +210,8 @@ pub async fn session(
     from: &mut impl Reads,
     token_hash: &[u8; 32],
 ) -> Result<Option<Session>, StoreError> {
-    let sql = "SELECT d.user_id, d.device_id, a.role, d.seen_ms, t.expires_ms, t.confirmed \
+    let sql = "SELECT d.user_id, d.device_id, a.role, d.seen_ms, a.locked_ms, a.suspended_ms, \
+               t.expires_ms, t.confirmed \
                FROM access_tokens t JOIN devices d ON d.user_id = t.user_id AND d.device_id = t.device_id \
                JOIN accounts a ON a.user_id = t.user_id WHERE t.token_hash = $1 AND a.ended_ms IS NULL";
     let row = from.conn().0.query(sql).bind(token_hash.as_slice()).one().await?;
@@ -157,12 +221,41 @@ pub async fn session(
             user_id: row.parse(0)?,
             device_id: device_id.into(),
             role: row.parse(2)?,
+            held: read_held(&row, 4)?,
             seen_ms: row.get(3)?,
-            expires_ms: row.get(4)?,
-            confirmed: row.get::<i64>(5)? != 0,
+            expires_ms: row.get(6)?,
+            confirmed: row.get::<i64>(7)? != 0,
+            service: None,
         })
     })
     .transpose()
+}
+
+/// How a device stands to its account; one without a name is that of an application service, and
+/// signed in as long as the account lasts.
+pub async fn standing(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    device_id: &str,
+) -> Result<Standing, StoreError> {
+    let sql = "SELECT a.locked_ms FROM accounts a WHERE a.user_id = $1 AND a.ended_ms IS NULL AND ($2 = '' \
+               OR EXISTS (SELECT 1 FROM access_tokens t WHERE t.user_id = a.user_id AND t.device_id = $2 \
+               AND (t.expires_ms IS NULL OR t.expires_ms > 0)))";
+    let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(device_id);
+    let Some(row) = query.one().await? else { return Ok(Standing::SignedOut) };
+    let locked = row.get::<Option<i64>>(0)?.is_some();
+    Ok(if locked { Standing::Locked } else { Standing::SignedIn })
+}
+
+/// Whether an account has a device of that id, whether or not anything opens it now.
+pub async fn has_device(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    device_id: &str,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT device_id FROM devices WHERE user_id = $1 AND device_id = $2";
+    let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(device_id);
+    Ok(query.one().await?.is_some())
 }
 
 /// Whether anything still opens a device.
@@ -251,6 +344,29 @@ impl Tx {
     pub async fn set_role(&mut self, user_id: &UserId, role: Role) -> Result<bool, StoreError> {
         let sql = "UPDATE accounts SET role = $2 WHERE user_id = $1 AND ended_ms IS NULL";
         let changed = self.query(sql).bind(user_id.as_str()).bind(role.as_str()).run().await?;
+        Ok(self.announce_account(user_id, changed))
+    }
+
+    /// Holds somebody in one way, or no longer; false where there is no account that lasts. Whoever
+    /// is held already stays held since then.
+    pub async fn hold(
+        &mut self,
+        user_id: &UserId,
+        hold: Hold,
+        held: bool,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let sql = match hold {
+            Hold::Locked => {
+                "UPDATE accounts SET locked_ms = CASE WHEN $2 = 1 THEN coalesce(locked_ms, $3) END \
+                 WHERE user_id = $1 AND ended_ms IS NULL"
+            }
+            Hold::Suspended => {
+                "UPDATE accounts SET suspended_ms = CASE WHEN $2 = 1 THEN coalesce(suspended_ms, $3) END \
+                 WHERE user_id = $1 AND ended_ms IS NULL"
+            }
+        };
+        let changed = self.query(sql).bind(user_id.as_str()).bind(held).bind(now_ms).run().await?;
         Ok(self.announce_account(user_id, changed))
     }
 

@@ -13,6 +13,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "talk", include_str!("migrations/0005_talk.sql")),
     (6, "push", include_str!("migrations/0006_push.sql")),
     (7, "calls", include_str!("migrations/0007_calls.sql")),
+    (8, "running", include_str!("migrations/0008_running.sql")),
     (9, "tokens", include_str!("migrations/0009_tokens.sql")),
 ];
 

@@ -6,6 +6,7 @@
 //! fails is undone alone, and nobody hears of a success before it is on disk.
 
 pub mod accounts;
+pub mod app_services;
 pub mod assets;
 pub mod backups;
 pub mod blob;

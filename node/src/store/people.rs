@@ -158,6 +158,19 @@ pub async fn receipts_of(
     query.all().await?.iter().map(read_receipt).collect()
 }
 
+/// The receipt that somebody moved in a room at a position, unless it has moved on.
+pub async fn receipt_at(
+    from: &mut impl Reads,
+    room_no: i64,
+    user_id: &UserId,
+    position: i64,
+) -> Result<Option<Receipt>, StoreError> {
+    let sql = "SELECT user_id, kind, thread, event_id, sent_ms FROM receipts \
+               WHERE room_no = $1 AND user_id = $2 AND position = $3";
+    let query = from.conn().0.query(sql).bind(room_no).bind(user_id.as_str()).bind(position);
+    query.one().await?.as_ref().map(read_receipt).transpose()
+}
+
 /// Items of account data of one type of a person, by room.
 pub async fn data_of_kind(
     from: &mut impl Reads,

@@ -11,7 +11,7 @@ use wayside_specs::Role;
 
 use super::{
     Reads, StoreError, Tx,
-    db::{LIST_MOST, Row},
+    db::{LIST_MOST, Query, Row},
     text::{escape, unescape},
 };
 
@@ -267,6 +267,23 @@ pub async fn own_people_in(
     query.bind(limit).all().await?.iter().map(|row| row.parse(0)).collect()
 }
 
+/// The people of this node who are in a room, or were until a position or longer, by their ids; at
+/// most `limit`, and only those whose id comes behind `behind`.
+pub async fn own_people_until(
+    from: &mut impl Reads,
+    room_no: i64,
+    position: i64,
+    behind: &str,
+    limit: usize,
+) -> Result<Vec<OwnedUserId>, StoreError> {
+    let sql = "SELECT m.user_id FROM memberships m JOIN accounts a ON a.user_id = m.user_id \
+               WHERE m.room_no = $1 AND (m.membership = 'join' OR m.left_position >= $2) \
+               AND m.user_id > $3 ORDER BY m.user_id LIMIT $4";
+    let query = from.conn().0.query(sql).bind(room_no).bind(position);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    query.bind(behind).bind(limit).all().await?.iter().map(|row| row.parse(0)).collect()
+}
+
 /// The current state's events of a room: all of them, or those of one type.
 pub async fn state_events(
     from: &mut impl Reads,
@@ -365,36 +382,106 @@ pub async fn aliases_of(
     rows.iter().map(|row| row.parse(0)).collect()
 }
 
-/// The public directory from the fullest room downwards, starting behind `(joined, room_no)`.
+/// Whose directory of rooms is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// This node's own.
+    #[default]
+    Own,
+    /// All together.
+    All,
+    /// That of a network to which an application service leads.
+    One {
+        /// The service.
+        service: String,
+        /// What it calls the network.
+        network: String,
+    },
+}
+
+/// A question for rooms of a directory: what of them, and what must stand behind the condition. The
+/// name of a network is bound last.
+macro_rules! listed {
+    ($what:literal, $network:expr, $rest:literal, $at:literal, $next:literal) => {
+        match $network {
+            Network::Own => concat!("SELECT ", $what, " FROM rooms WHERE published = 1", $rest),
+            Network::All => concat!(
+                "SELECT ",
+                $what,
+                " FROM rooms WHERE (published = 1 OR EXISTS (SELECT 1 FROM network_rooms n \
+                 WHERE n.room_no = rooms.room_no))",
+                $rest
+            ),
+            Network::One { .. } => concat!(
+                "SELECT ",
+                $what,
+                " FROM rooms WHERE EXISTS (SELECT 1 FROM network_rooms n \
+                 WHERE n.room_no = rooms.room_no AND n.service = ",
+                $at,
+                " AND n.network = ",
+                $next,
+                ")",
+                $rest
+            ),
+        }
+    };
+}
+
+fn of_network<'q>(query: Query<'q>, network: &Network) -> Query<'q> {
+    match network {
+        Network::Own | Network::All => query,
+        Network::One { service, network } => query.bind(service.as_str()).bind(network.as_str()),
+    }
+}
+
+/// A directory from the fullest room downwards, starting behind `(joined, room_no)`.
 pub async fn public(
     from: &mut impl Reads,
+    network: &Network,
     behind: Option<(i64, i64)>,
     limit: i64,
 ) -> Result<Vec<RoomRow>, StoreError> {
     let (joined, room_no) = behind.unwrap_or((i64::MAX, i64::MAX));
-    let sql = "SELECT room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, \
-               published FROM rooms WHERE published = 1 AND (joined < $1 OR (joined = $1 AND room_no < $2)) \
-               ORDER BY joined DESC, room_no DESC LIMIT $3";
-    let rows = from.conn().0.query(sql).bind(joined).bind(room_no).bind(limit).all().await?;
-    rows.iter().map(read_room).collect()
+    let sql = listed!(
+        "room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, published",
+        network,
+        " AND (joined < $1 OR (joined = $1 AND room_no < $2)) ORDER BY joined DESC, room_no DESC LIMIT $3",
+        "$4",
+        "$5"
+    );
+    let query = from.conn().0.query(sql).bind(joined).bind(room_no).bind(limit);
+    of_network(query, network).all().await?.iter().map(read_room).collect()
 }
 
-/// The part of the public directory before `(joined, room_no)`, the nearest room first.
+/// The part of a directory before `(joined, room_no)`, the nearest room first.
 pub async fn public_before(
     from: &mut impl Reads,
+    network: &Network,
     before: (i64, i64),
     limit: i64,
 ) -> Result<Vec<RoomRow>, StoreError> {
-    let sql = "SELECT room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, \
-               published FROM rooms WHERE published = 1 AND (joined > $1 OR (joined = $1 AND room_no > $2)) \
-               ORDER BY joined ASC, room_no ASC LIMIT $3";
-    let rows = from.conn().0.query(sql).bind(before.0).bind(before.1).bind(limit).all().await?;
-    rows.iter().map(read_room).collect()
+    let sql = listed!(
+        "room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, published",
+        network,
+        " AND (joined > $1 OR (joined = $1 AND room_no > $2)) ORDER BY joined ASC, room_no ASC LIMIT $3",
+        "$4",
+        "$5"
+    );
+    let query = from.conn().0.query(sql).bind(before.0).bind(before.1).bind(limit);
+    of_network(query, network).all().await?.iter().map(read_room).collect()
 }
 
-/// How many rooms the public directory holds.
-pub async fn public_count(from: &mut impl Reads) -> Result<i64, StoreError> {
-    let row = from.conn().0.query("SELECT count(*) FROM rooms WHERE published = 1").one().await?;
+/// How many rooms a directory holds.
+pub async fn public_count(from: &mut impl Reads, network: &Network) -> Result<i64, StoreError> {
+    let sql = listed!("count(*)", network, "", "$1", "$2");
+    let row = of_network(from.conn().0.query(sql), network).one().await?;
+    row.ok_or(StoreError::Damaged("a count gave no row"))?.get(0)
+}
+
+/// How many places a service has taken in the directories of its networks.
+pub async fn networked(from: &mut impl Reads, service: &str) -> Result<i64, StoreError> {
+    let sql = "SELECT count(*) FROM network_rooms WHERE service = $1";
+    let row = from.conn().0.query(sql).bind(service).one().await?;
     row.ok_or(StoreError::Damaged("a count gave no row"))?.get(0)
 }
 
@@ -455,6 +542,23 @@ impl Tx {
             .run()
             .await
             .map(drop)
+    }
+
+    /// Lists a room in the directory of a network, or takes it off.
+    pub async fn list_on_network(
+        &mut self,
+        service: &str,
+        network: &str,
+        room_no: i64,
+        listed: bool,
+    ) -> Result<(), StoreError> {
+        let sql = if listed {
+            "INSERT INTO network_rooms (service, network, room_no) VALUES ($1, $2, $3) \
+             ON CONFLICT (service, network, room_no) DO NOTHING"
+        } else {
+            "DELETE FROM network_rooms WHERE service = $1 AND network = $2 AND room_no = $3"
+        };
+        self.query(sql).bind(service).bind(network).bind(room_no).run().await.map(drop)
     }
 
     /// Sets one entry of the current state.

@@ -19,6 +19,8 @@ pub(crate) struct Stage {
     bob: Client,
     mallory: Client,
     guest: Client,
+    /// Who runs the node.
+    root: Client,
     things: HashMap<String, String>,
 }
 
@@ -29,22 +31,23 @@ pub(crate) fn new_name() -> String {
 }
 
 impl Stage {
-    /// A stage with four new people.
-    pub(crate) async fn set(base: &Url) -> Result<Self> {
+    /// A stage with four new people, and whoever runs the node.
+    pub(crate) async fn set(base: &Url, root: Client) -> Result<Self> {
         let (alice, bob, mallory, guest) = tokio::try_join!(
             person(base, "alice"),
             person(base, "bob"),
             person(base, "mallory"),
             Client::guest(base),
         )?;
-        Ok(Self { base: base.clone(), alice, bob, mallory, guest, things: HashMap::new() })
+        let things = HashMap::new();
+        Ok(Self { base: base.clone(), alice, bob, mallory, guest, root, things })
     }
 
     /// Clears the stage after something was changed; new people where somebody has gone.
     pub(crate) async fn clear(&mut self, people_too: bool) -> Result<()> {
         self.things.clear();
         if people_too {
-            *self = Self::set(&self.base).await?;
+            *self = Self::set(&self.base, self.root.clone()).await?;
         }
         Ok(())
     }
@@ -73,6 +76,7 @@ impl Stage {
             "bob" => &self.bob,
             "mallory" => &self.mallory,
             "guest" => &self.guest,
+            "root" => &self.root,
             other => bail!("nobody on the stage is called {other:?}"),
         })
     }

@@ -33,7 +33,16 @@ const ONE: &str = "/_matrix/client/v1/rooms/{room_id}";
 /// All samples.
 pub(crate) fn rows() -> Vec<Row> {
     let matrix = [coming_in(), rooms(), reading(), people(), finding(), media()];
-    let others = [letting_in(), encrypting(), backing_up(), pushing(), own(), worlds()];
+    let others = [
+        letting_in(),
+        encrypting(),
+        backing_up(),
+        pushing(),
+        own(),
+        worlds(),
+        running(),
+        bridging(),
+    ];
     [matrix.concat(), others.concat(), vec![sliding()]].concat()
 }
 
@@ -88,6 +97,10 @@ impl Row {
         Self { who: "guest", ..self }
     }
 
+    fn root(self) -> Self {
+        Self { who: "root", ..self }
+    }
+
     fn anyones(self) -> Self {
         Self { anyones: true, ..self }
     }
@@ -114,7 +127,6 @@ fn coming_in() -> Vec<Row> {
         get("/capabilities", ""),
         Row { status: Some(404), ..get("/.well-known/matrix/support", "").nobody() },
         get("/voip/turnServer", ""),
-        get("/thirdparty/protocols", ""),
         post("/user/{user_id}/openid/request_token", "<alice>", "{}"),
         post(
             "/register",
@@ -533,6 +545,42 @@ fn own() -> Vec<Row> {
         get("/_wayside/v1/invitations/{invitation}", "<invitation>").nobody(),
         get("/_matrix/federation/v1/version", "").nobody(),
         get("/_matrix/key/v2/server", "").nobody(),
+    ]
+}
+
+fn running() -> Vec<Row> {
+    let lock = "/_matrix/client/v1/admin/lock/{user_id}";
+    let suspend = "/_matrix/client/v1/admin/suspend/{user_id}";
+    vec![
+        get("/admin/whois/{user_id}", "<alice>"),
+        get(lock, "<alice>").root(),
+        put(lock, "<alice>", r#"{"locked":false}"#).root(),
+        get(suspend, "<alice>").root(),
+        put(suspend, "<alice>", r#"{"suspended":false}"#).root(),
+    ]
+}
+
+/// The node of the story has no application services: most of this leads nowhere.
+fn bridging() -> Vec<Row> {
+    let none = |row: Row| Row { status: Some(404), ..row }.anyones();
+    let forbidden = |row: Row| Row { status: Some(403), ..row };
+    vec![
+        get("/thirdparty/protocols", ""),
+        none(get("/thirdparty/protocol/{protocol}", "irc")),
+        none(get("/thirdparty/location/{protocol}", "irc").query("channel=c")),
+        none(get("/thirdparty/location", "").query("alias=%23a:a.test")),
+        none(get("/thirdparty/user/{protocol}", "irc").query("nick=n")),
+        none(get("/thirdparty/user", "").query("userid=<bob>")),
+        forbidden(post(
+            "/_matrix/client/v1/appservice/{appservice_id}/ping",
+            "irc",
+            r#"{"transaction_id":"t"}"#,
+        )),
+        forbidden(put(
+            "/directory/list/appservice/{network_id}/{room_id}",
+            "irc <room>",
+            r#"{"visibility":"public"}"#,
+        )),
     ]
 }
 

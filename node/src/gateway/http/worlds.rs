@@ -12,7 +12,7 @@ use crate::{
     gateway::{
         claims,
         fault::Fault,
-        table::{Access, Call, Rate, Reply, Route, json as reply},
+        table::{Access, Admits, Call, Rate, Reply, Route, json as reply},
     },
     services::{
         bodies::asset_path,
@@ -142,5 +142,7 @@ async fn asker(call: &Call<Bytes>) -> Result<Option<crate::services::accounts::S
     let Some(token) = claims::token(request.headers(), request.uri().query()) else {
         return Ok(None);
     };
-    Ok(Some(call.app.services.accounts.session(&token, call.address).await?))
+    let session = call.app.services.accounts.session(&token, call.address).await?;
+    Admits::Suspended.check(session.held)?;
+    Ok(Some(session))
 }

@@ -1,7 +1,9 @@
 //! Who may come in: registration, sign-in, devices, invitations, guests.
 
+mod holding;
 mod openid;
 mod password;
+mod puppets;
 mod tokens;
 
 use std::{collections::HashSet, sync::Arc};
@@ -17,10 +19,14 @@ pub use self::{
     tokens::{LOGIN_TOKEN_MS, Tokens},
 };
 use super::{Error, Ground};
-pub use crate::store::accounts::{Account, Device, Invitation, Session};
+pub use crate::store::accounts::{Account, Device, Held, Hold, Invitation, Session};
 use crate::{
     config::Registration,
-    store::{StoreError, accounts, people},
+    store::{
+        Reads, StoreError,
+        accounts::{self, Standing},
+        people,
+    },
 };
 
 /// Passwords hashed at the same time; each takes 19 MiB and a core.
@@ -210,12 +216,10 @@ impl Accounts {
         user_id.map_err(|_| wrong_proof())
     }
 
-    /// Refuses a session whose device was signed out while it was served.
+    /// Refuses a session whose device was signed out, or its person locked, while it was served.
     pub async fn still_signed_in(&self, session: &Session) -> Result<(), Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
-        let device = session.device_id.as_str();
-        let here = accounts::is_signed_in(&mut snapshot, &session.user_id, device).await?;
-        if here { Ok(()) } else { Err(Error::UnknownToken) }
+        still_in(&mut snapshot, &session.user_id, session.device_id.as_str()).await
     }
 
     /// Signs out: one device, or all.
@@ -406,7 +410,22 @@ impl Accounts {
         if local.starts_with('_') || local.starts_with("guest-") {
             return Err(wrong("names that begin with _ or guest- are kept for the node"));
         }
-        self.ground.user_id(local).map_err(|_| wrong("it is too long"))
+        let user_id = self.ground.user_id(local).map_err(|_| wrong("it is too long"))?;
+        self.ground.app_services.check_user(&user_id)?;
+        Ok(user_id)
+    }
+}
+
+/// Refuses a device that was signed out, or whose person was locked.
+pub(super) async fn still_in(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    device_id: &str,
+) -> Result<(), Error> {
+    match accounts::standing(from, user_id, device_id).await? {
+        Standing::SignedIn => Ok(()),
+        Standing::SignedOut => Err(Error::UnknownToken),
+        Standing::Locked => Err(Error::Locked),
     }
 }
 

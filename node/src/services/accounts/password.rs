@@ -16,7 +16,8 @@ use crate::{
 /// it is therefore done only where that is still the hash of an account that lasts.
 pub struct Confirmed {
     user_id: OwnedUserId,
-    hash: String,
+    /// Nothing where an application service vouches for its own user.
+    hash: Option<String>,
 }
 
 impl Accounts {
@@ -52,7 +53,7 @@ impl Accounts {
         let hash = account.and_then(|account| account.password);
         let right = self.verify(password, hash.clone()).await?;
         let user_id = user_id.to_owned();
-        Ok(hash.filter(|_| right).map(|hash| Confirmed { user_id, hash }))
+        Ok(hash.filter(|_| right).map(|hash| Confirmed { user_id, hash: Some(hash) }))
     }
 
     pub(super) async fn admit(
@@ -170,14 +171,23 @@ impl Accounts {
 }
 
 impl Confirmed {
+    /// What an application service does for its users needs no further proof.
+    #[must_use]
+    pub fn by_service(session: &Session) -> Option<Self> {
+        session.service.as_ref().map(|_| Self { user_id: session.user_id.clone(), hash: None })
+    }
+
     /// The account as it is now, unless the password that was checked is its password no more.
     pub(in crate::services) async fn still(&self, tx: &mut Tx) -> Result<accounts::Account, Error> {
         let account = accounts::account(tx, &self.user_id).await?.ok_or_else(wrong_proof)?;
         if account.ended_ms.is_some() {
             return Err(Error::AccountEnded);
         }
+        if account.held.locked {
+            return Err(Error::Locked);
+        }
         // Both are hashes that this store held: how long it takes to compare them tells nothing.
-        if account.password.as_ref() != Some(&self.hash) {
+        if self.hash.is_some() && account.password != self.hash {
             return Err(wrong_proof());
         }
         Ok(account)

@@ -36,6 +36,7 @@ impl Scene {
             store,
             clock: Clock,
             config: Config::default(),
+            app_services: crate::services::app_services::Registered::default(),
             server_name: owned_server_name!("a.test"),
             server_key: ServerKey::from_seed([7; 32], "1").unwrap(),
             token_key: [8; 32],

@@ -54,13 +54,13 @@ impl Encryption {
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    let Request { user_id, device_id, scope, txn_id } = &request;
+                    let Request { user_id, device_id, scope, txn_id, .. } = &request;
                     if !tx.is_first(user_id, device_id, scope, txn_id, now_ms).await? {
                         return Ok(());
                     }
                     for Addressed { user_id: to, device_id, content } in &messages {
                         let devices = match device_id {
-                            Some(one) if accounts::is_signed_in(tx, to, one.as_str()).await? => {
+                            Some(one) if accounts::has_device(tx, to, one.as_str()).await? => {
                                 vec![one.clone()]
                             }
                             Some(_) => Vec::new(),

@@ -31,11 +31,14 @@ pub(super) struct Saying {
     pub(super) state_key: Option<String>,
     pub(super) content: Box<RawValue>,
     pub(super) redacts: Option<OwnedEventId>,
+    /// When it is to count as sent; now without one.
+    pub(super) sent: Option<MilliSecondsSinceUnixEpoch>,
 }
 
 impl Saying {
     pub(super) fn state(kind: StateEventType, key: &str, content: Box<RawValue>) -> Self {
-        Self { kind: kind.into(), state_key: Some(key.to_owned()), content, redacts: None }
+        let state_key = Some(key.to_owned());
+        Self { kind: kind.into(), state_key, content, redacts: None, sent: None }
     }
 }
 
@@ -50,6 +53,8 @@ pub struct Request {
     pub scope: String,
     /// The id that the device chose.
     pub txn_id: String,
+    /// When what it says is to count as sent, by the word of an application service.
+    pub sent: Option<MilliSecondsSinceUnixEpoch>,
 }
 
 /// The events of a state that an event needs, by key.
@@ -106,7 +111,7 @@ pub(super) async fn append(
         sender: sender.to_owned(),
         content: saying.content,
         redacts: saying.redacts,
-        origin_server_ts: ground.clock.now(),
+        origin_server_ts: saying.sent.unwrap_or_else(|| ground.clock.now()),
     };
     let event = draft.seal(version, Some(&room.room_id), &room.heads, auth, &ground.server_key)?;
     auth::check(version, &event, |key| held.get(key).map(|it| it.event.clone()))?;
@@ -185,7 +190,7 @@ pub(super) async fn note_openness(tx: &mut Tx, room: &RoomRow) -> Result<(), Err
 
 /// Remembers which request made an event; or finds the event that it made before.
 pub(super) async fn once(tx: &mut Tx, request: &Request) -> Result<Option<OwnedEventId>, Error> {
-    let Request { user_id, device_id, scope, txn_id } = request;
+    let Request { user_id, device_id, scope, txn_id, .. } = request;
     Ok(events::made_by(tx, user_id, device_id, scope, txn_id).await?)
 }
 

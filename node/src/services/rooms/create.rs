@@ -1,5 +1,7 @@
 //! Making a room: the first events, in the order that the specification gives.
 
+use std::sync::Arc;
+
 use ruma::{
     OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId,
     events::{StateEventType, TimelineEventType},
@@ -45,6 +47,8 @@ pub struct NewRoom {
     pub is_direct: bool,
     /// Whether the public directory lists it.
     pub published: bool,
+    /// The application service that makes it, if one does.
+    pub service: Option<Arc<str>>,
 }
 
 /// What a preset means for a new room.
@@ -69,6 +73,9 @@ impl Rooms {
             Some(local) => Some(self.local_alias(local)?),
             None => None,
         };
+        if let Some(alias) = &alias {
+            self.ground.app_services.check_alias(alias, new.service.as_deref())?;
+        }
         self.check_claims(&new, alias.as_deref())?;
         let ground = self.ground.clone();
         self.ground

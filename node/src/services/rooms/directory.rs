@@ -9,6 +9,7 @@ use wayside_federation::{auth, state::StateKey, version::RoomVersion};
 
 use super::{
     super::Error, Rooms, append::needed, create::name_room, joined_room, membership::text_of,
+    networks::Network,
 };
 use crate::store::{
     Reads, Snapshot,
@@ -26,6 +27,8 @@ pub struct DirectoryQuery {
     pub words: Option<String>,
     /// Only rooms of these types; nothing in it stands for rooms without a type.
     pub kinds: Option<Vec<Option<String>>>,
+    /// Whose directory.
+    pub network: Network,
 }
 
 /// Where a page of the directory lies. A room's place is how many have joined, and its number.
@@ -115,14 +118,16 @@ impl Rooms {
         Ok(room.ok_or_else(unknown)?.room_id)
     }
 
-    /// Names a room that the asker is in.
+    /// Names a room that the asker is in, for whom perhaps an application service speaks.
     pub async fn add_alias(
         &self,
         alias: &RoomAliasId,
         room_id: &RoomId,
         by: &UserId,
+        service: Option<&str>,
     ) -> Result<(), Error> {
         self.check_local(alias)?;
+        self.ground.app_services.check_alias(alias, service)?;
         let (alias, room_id, by) = (alias.to_owned(), room_id.to_owned(), by.to_owned());
         self.ground
             .store
@@ -136,7 +141,13 @@ impl Rooms {
     }
 
     /// Takes a name away: whoever gave it may, and whoever may set the room's main alias.
-    pub async fn remove_alias(&self, alias: &RoomAliasId, by: &UserId) -> Result<(), Error> {
+    pub async fn remove_alias(
+        &self,
+        alias: &RoomAliasId,
+        by: &UserId,
+        service: Option<&str>,
+    ) -> Result<(), Error> {
+        self.ground.app_services.check_alias(alias, service)?;
         let (alias, by) = (alias.to_owned(), by.to_owned());
         self.ground
             .store
@@ -253,14 +264,16 @@ impl Rooms {
     /// A page of the public directory, the fullest rooms first.
     pub async fn directory(&self, query: &DirectoryQuery) -> Result<DirectoryPage, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
-        let all = rooms::public_count(&mut snapshot).await?;
+        let network = &query.network;
+        let all = rooms::public_count(&mut snapshot, network).await?;
         let rows = match query.place {
-            DirectoryPlace::First => rooms::public(&mut snapshot, None, LOOKED_AT).await?,
+            DirectoryPlace::First => rooms::public(&mut snapshot, network, None, LOOKED_AT).await?,
             DirectoryPlace::Behind(joined, number) => {
-                rooms::public(&mut snapshot, Some((joined, number)), LOOKED_AT).await?
+                let behind = Some((joined, number));
+                rooms::public(&mut snapshot, network, behind, LOOKED_AT).await?
             }
             DirectoryPlace::Before(joined, number) => {
-                rooms::public_before(&mut snapshot, (joined, number), LOOKED_AT).await?
+                rooms::public_before(&mut snapshot, network, (joined, number), LOOKED_AT).await?
             }
         };
         let found = rows.len();

@@ -1,6 +1,9 @@
 //! Coming and going: join, invite, leave, kick, ban, unban, knock, forget.
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId, events::StateEventType};
+use ruma::{
+    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
+    events::StateEventType,
+};
 use serde_json::{Map, Value, json, value::RawValue};
 use wayside_federation::{auth, state::StateKey};
 use wayside_specs::Role;
@@ -112,6 +115,7 @@ impl Rooms {
         sender: &UserId,
         target: &str,
         value: &RawValue,
+        sent: Option<MilliSecondsSinceUnixEpoch>,
     ) -> Result<OwnedEventId, Error> {
         let target = UserId::parse(target).map_err(|_| {
             Error::Invalid("the state key of a member event is a user id".to_owned())
@@ -144,7 +148,9 @@ impl Rooms {
                         vouch(&ground, tx, &room, &target, guest, &mut given).await?;
                     }
                     let value = content(&Value::Object(given))?;
-                    let saying = Saying::state(StateEventType::RoomMember, target.as_str(), value);
+                    let mut saying =
+                        Saying::state(StateEventType::RoomMember, target.as_str(), value);
+                    saying.sent = sent;
                     let stored = append::append(&ground, tx, &mut room, &sender, saying).await?;
                     tx.move_room(&room).await?;
                     Ok(stored.event.id().to_owned())

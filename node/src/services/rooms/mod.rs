@@ -12,6 +12,7 @@ pub mod format;
 mod ignored;
 mod membership;
 mod near;
+mod networks;
 mod read;
 pub mod related;
 mod retention;
@@ -21,7 +22,10 @@ pub mod view;
 
 use std::sync::Arc;
 
-use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId, UserId, events::TimelineEventType};
+use ruma::{
+    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, RoomId, UserId,
+    events::TimelineEventType,
+};
 use serde_json::value::RawValue;
 use wayside_specs::limits;
 
@@ -33,6 +37,7 @@ pub use self::{
     ignored::Ignored,
     membership::Step,
     near::Shared,
+    networks::Network,
     read::{Around, MembersAsked, Page, PageAsked},
     related::{DEPTH, Listing, RelationsAsked, ThreadsAsked},
     spaces::{Branch, Summary, TreeAsked, TreePage},
@@ -71,15 +76,16 @@ impl Rooms {
         request: Request,
     ) -> Result<OwnedEventId, Error> {
         created_once(&kind)?;
-        let saying = if kind == TimelineEventType::RoomRedaction {
+        let mut saying = if kind == TimelineEventType::RoomRedaction {
             redaction(&content)?
         } else {
-            Saying { kind, state_key: None, content, redacts: None }
+            Saying { kind, state_key: None, content, redacts: None, sent: None }
         };
+        saying.sent = request.sent;
         self.say(room_id, saying, Some(request.clone()), request.user_id).await
     }
 
-    /// Sets state in a room.
+    /// Sets state in a room, said to have been sent then.
     pub async fn set_state(
         &self,
         room_id: &RoomId,
@@ -87,9 +93,10 @@ impl Rooms {
         kind: TimelineEventType,
         state_key: String,
         content: Box<RawValue>,
+        sent: Option<MilliSecondsSinceUnixEpoch>,
     ) -> Result<OwnedEventId, Error> {
         if kind == TimelineEventType::RoomMember {
-            return self.set_member(room_id, sender, &state_key, &content).await;
+            return self.set_member(room_id, sender, &state_key, &content, sent).await;
         }
         created_once(&kind)?;
         if kind == TimelineEventType::RoomRedaction {
@@ -98,7 +105,7 @@ impl Rooms {
         if kind == TimelineEventType::RoomCanonicalAlias {
             self.check_canonical_alias(room_id, &content).await?;
         }
-        let saying = Saying { kind, state_key: Some(state_key), content, redacts: None };
+        let saying = Saying { kind, state_key: Some(state_key), content, redacts: None, sent };
         self.say(room_id, saying, None, sender.to_owned()).await
     }
 
@@ -119,8 +126,16 @@ impl Rooms {
             state_key: None,
             content: serde_json::value::to_raw_value(&content).map_err(Error::internal)?,
             redacts: Some(target.to_owned()),
+            sent: None,
         };
         self.say(room_id, saying, Some(request.clone()), request.user_id).await
+    }
+
+    /// Whether an event is that person's own.
+    pub async fn is_by(&self, event_id: &EventId, user_id: &UserId) -> Result<bool, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let stored = events::by_id(&mut snapshot, event_id).await?;
+        Ok(stored.is_some_and(|stored| stored.event.sender() == user_id))
     }
 
     /// Forgets some of the requests that are too old to be repeated; to be called now and then.
@@ -225,6 +240,7 @@ fn redaction(raw: &RawValue) -> Result<Saying, Error> {
         state_key: None,
         content: content(&value.into())?,
         redacts: Some(target),
+        sent: None,
     })
 }
 

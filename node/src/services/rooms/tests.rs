@@ -92,6 +92,7 @@ async fn what_was_there_before_is_looked_through() {
         device_id: "D".into(),
         scope: "send".to_owned(),
         txn_id: number.to_string(),
+        sent: None,
     };
     let root = to_raw_value(&json!({"msgtype": "m.text", "body": "root"})).unwrap();
     let root = services.rooms.send(&room, "m.room.message".into(), root, request(0)).await.unwrap();
@@ -151,6 +152,7 @@ async fn worlds_forget_sooner_than_other_rooms() {
             device_id: "D".into(),
             scope: "send".to_owned(),
             txn_id: number.to_string(),
+            sent: None,
         };
         let line = to_raw_value(&json!({"msgtype": "m.text", "body": "line"})).unwrap();
         let sent = services.rooms.send(room, "m.room.message".into(), line, request);

@@ -289,5 +289,6 @@ fn repeated(stored: &StoredEvent) -> Saying {
         state_key: event.state_key().map(str::to_owned),
         content: event.content().to_owned(),
         redacts: None,
+        sent: None,
     }
 }

@@ -24,6 +24,7 @@ pub use self::{answer::Answer, devices::DeviceLists, token::Token};
 use self::{news::News, ringing::Ringing, sliding::Connections};
 use super::{
     Error, Ground,
+    accounts::still_in,
     filter::Filter,
     live::{Live, Moment, Presence},
     push::Push,
@@ -120,10 +121,17 @@ impl Sync {
                     if !self.rings_before(rung, until).await {
                         break Ok(answer);
                     }
+                    self.still_in(asker).await?;
                 }
                 Err(error) => break Err(error),
             }
         }
+    }
+
+    /// Refuses those who were signed out or locked while they waited.
+    async fn still_in(&self, asker: &Asker) -> Result<(), Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        still_in(&mut snapshot, &asker.user_id, asker.device_id.as_str()).await
     }
 
     /// Waits for news until a time, or until the node ends; whether there are some.

@@ -104,9 +104,10 @@ impl Ringing {
                 Change::Receipt { user_id, .. }
                 | Change::Person { user_id, .. }
                 | Change::Letter { user_id, .. }
-                | Change::Keys { only: Some(user_id), .. } => self.live.ring(user_id),
+                | Change::Keys { only: Some(user_id), .. }
+                // Whoever was signed out or locked waits no longer.
+                | Change::Account { user_id, .. } => self.live.ring(user_id),
                 Change::Keys { user_id, .. } => self.ring_near(user_id).await,
-                Change::Account { .. } => {}
             }
         }
     }

@@ -167,13 +167,15 @@ impl Worlds {
         Ok(())
     }
 
-    /// Whoever is signed out leaves all worlds, and who is no guest any more is shown so.
+    /// Whoever is signed out or held leaves all worlds, and who is no guest any more is shown so.
     async fn check_account(&self, user_id: &UserId) -> Result<(), Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
-        let devices = accounts::devices(&mut snapshot, user_id).await?;
-        let staying = devices.into_iter().map(|device| device.device_id).collect();
-        surely(|| self.instances.sign_out(user_id, &staying)).await;
         let account = accounts::account(&mut snapshot, user_id).await?;
+        let devices = accounts::devices(&mut snapshot, user_id).await?;
+        let held = account.as_ref().is_some_and(|account| account.held.any());
+        let staying = devices.into_iter().filter(|_| !held).map(|device| device.device_id);
+        let staying = staying.collect();
+        surely(|| self.instances.sign_out(user_id, &staying)).await;
         if account.is_some_and(|account| account.role > Role::Guest) {
             self.instances.change(user_id, &Changed::Kept);
         }

@@ -255,7 +255,10 @@ impl Worlds {
         let child = to_raw_value(&child).map_err(Error::internal)?;
         let sender = self.service_user()?;
         let kind = "m.space.child".into();
-        self.rooms.set_state(&space, &sender, kind, room_id.to_string(), child).await.map(drop)
+        self.rooms
+            .set_state(&space, &sender, kind, room_id.to_string(), child, None)
+            .await
+            .map(drop)
     }
 
     async fn settle(&self, fact: &'static str, value: &str) -> Result<Vec<u8>, Error> {

@@ -142,7 +142,10 @@ impl Worlds {
     ) -> Result<Result<(), Over>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let device = coming.device_id.as_str();
-        if !accounts::is_signed_in(&mut snapshot, &coming.user_id, device).await? {
+        let account = accounts::account(&mut snapshot, &coming.user_id).await?;
+        if account.is_none_or(|account| account.held.any())
+            || !accounts::is_signed_in(&mut snapshot, &coming.user_id, device).await?
+        {
             return Ok(Err(Over::of(Bye::SignedOut)));
         }
         drop(snapshot);

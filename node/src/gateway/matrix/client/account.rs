@@ -1,5 +1,6 @@
 //! Coming in and going: registration, login, logout, devices, password.
 
+use http::StatusCode;
 use ruma::{
     OwnedDeviceId,
     api::client::{
@@ -29,27 +30,30 @@ use crate::{
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::matrix(Access::Public, Rate::Guess, register),
+        Route::matrix(Access::Service, Rate::Guess, register),
         Route::matrix(Access::Public, Rate::Read, name_available),
         Route::matrix(Access::Public, Rate::Guess, invitation_valid),
         Route::matrix(Access::Public, Rate::Read, login_types),
-        Route::matrix(Access::Public, Rate::Guess, login).needing("type"),
+        Route::matrix(Access::Service, Rate::Guess, login).needing("type"),
         Route::matrix(Access::Public, Rate::Guess, refresh),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, login_token),
-        Route::matrix(Access::Account, Rate::Write, logout),
-        Route::matrix(Access::Account, Rate::Write, logout_all),
+        Route::matrix(Access::Account, Rate::Write, logout).for_locked(),
+        Route::matrix(Access::Account, Rate::Write, logout_all).for_locked(),
         Route::matrix(Access::Account, Rate::Read, whoami),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, change_password),
-        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, deactivate),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, deactivate).for_suspended(),
         Route::matrix(Access::Account, Rate::Read, devices),
         Route::matrix(Access::Account, Rate::Read, device),
-        Route::matrix(Access::Account, Rate::Write, rename_device),
-        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, remove_device),
-        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, remove_devices),
+        Route::matrix(Access::Account, Rate::Write, rename_device).for_suspended(),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, remove_device).for_suspended(),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, remove_devices).for_suspended(),
     ]
 }
 
 async fn register(asked: Asked<register::v3::Request>) -> Result<Reply, Fault> {
+    if asked.body.login_type == Some(register::LoginType::ApplicationService) {
+        return register_for_service(asked).await;
+    }
     let accounts = &asked.app.services.accounts;
     let body = asked.body;
     let guest = match body.kind {
@@ -100,6 +104,23 @@ async fn register(asked: Asked<register::v3::Request>) -> Result<Reply, Fault> {
     Ok(reply(&signed_in_json(signed_in, &asked.app.places.public)))
 }
 
+/// Makes one of the users of an application service, who has no password.
+async fn register_for_service(asked: Asked<register::v3::Request>) -> Result<Reply, Fault> {
+    let service = asked.service().ok_or(Fault::MissingToken)?.clone();
+    let body = asked.body;
+    let name = body.username.ok_or_else(|| Error::Missing("username says whom".to_owned()))?;
+    let device = DeviceWish {
+        device_id: body.device_id,
+        name: body.initial_device_display_name,
+        no_device: body.inhibit_login,
+        renewable: body.refresh_token,
+        client_id: None,
+    };
+    let accounts = &asked.app.services.accounts;
+    let signed_in = accounts.register_for(&service, &name, device).await?;
+    Ok(reply(&signed_in_json(signed_in, &asked.app.places.public)))
+}
+
 async fn name_available(
     asked: Asked<get_username_availability::v3::Request>,
 ) -> Result<Reply, Fault> {
@@ -114,48 +135,78 @@ async fn invitation_valid(
     Ok(reply(&json!({ "valid": valid })))
 }
 
-async fn login_types(_: Asked<get_login_types::v3::Request>) -> Result<Reply, Fault> {
-    Ok(reply(&json!({ "flows": [
-        { "type": "m.login.password" },
-        { "type": "m.login.sso" },
-        { "type": "m.login.token", "get_login_token": true },
-    ] })))
+async fn login_types(asked: Asked<get_login_types::v3::Request>) -> Result<Reply, Fault> {
+    let mut flows = vec![
+        json!({ "type": "m.login.password" }),
+        json!({ "type": "m.login.sso" }),
+        json!({ "type": "m.login.token", "get_login_token": true }),
+    ];
+    if !asked.app.services.ground.app_services.all().is_empty() {
+        flows.push(json!({ "type": "m.login.application_service" }));
+    }
+    Ok(reply(&json!({ "flows": flows })))
 }
 
 async fn login(asked: Asked<login::v3::Request>) -> Result<Reply, Fault> {
-    let body = asked.body;
-    let device = DeviceWish {
-        device_id: body.device_id,
-        name: body.initial_device_display_name,
-        renewable: body.refresh_token,
-        ..DeviceWish::default()
-    };
-    let accounts = &asked.app.services.accounts;
-    let shown = match body.login_info {
-        login::v3::LoginInfo::Password(shown) => shown,
+    let body = &asked.body;
+    let shown = match &body.login_info {
+        login::v3::LoginInfo::ApplicationService(shown) => {
+            let named = named(&asked, shown.identifier.as_ref())?;
+            return login_for_service(asked, &named).await;
+        }
         login::v3::LoginInfo::Token(shown) => {
-            let signed_in = accounts.sign_in_by_token(&shown.token, device).await?;
+            let accounts = &asked.app.services.accounts;
+            let signed_in = accounts.sign_in_by_token(&shown.token, device_wish(body)).await?;
             return Ok(reply(&signed_in_json(signed_in, &asked.app.places.public)));
         }
+        login::v3::LoginInfo::Password(shown) => shown,
         _ => {
             let why = "only m.login.password and m.login.token are taken here";
             return Err(Fault::Unknown(why.to_owned()));
         }
     };
-    // Clients of before 2018 name the person beside the proof instead of inside it.
+    let name = named(&asked, shown.identifier.as_ref())?;
+    let accounts = &asked.app.services.accounts;
+    let user_id = accounts.named(&name)?;
+    asked.app.guessed(&user_id)?;
+    let device = device_wish(body);
+    let signed_in = accounts.sign_in(&user_id, shown.password.clone(), device).await?;
+    Ok(reply(&signed_in_json(signed_in, &asked.app.places.public)))
+}
+
+/// Signs in one of the users of an application service, who has no password.
+async fn login_for_service(asked: Asked<login::v3::Request>, name: &str) -> Result<Reply, Fault> {
+    let service = asked.service().ok_or(Fault::MissingToken)?;
+    let accounts = &asked.app.services.accounts;
+    let user_id = accounts.named(name)?;
+    let signed_in = accounts.sign_in_for(service, &user_id, device_wish(&asked.body)).await?;
+    Ok(reply(&signed_in_json(signed_in, &asked.app.places.public)))
+}
+
+fn device_wish(body: &login::v3::Request) -> DeviceWish {
+    DeviceWish {
+        device_id: body.device_id.clone(),
+        name: body.initial_device_display_name.clone(),
+        renewable: body.refresh_token,
+        ..DeviceWish::default()
+    }
+}
+
+/// Whom somebody names who signs in. Clients of before 2018 name the person beside the proof instead
+/// of inside it.
+fn named(
+    asked: &Asked<login::v3::Request>,
+    identifier: Option<&UserIdentifier>,
+) -> Result<String, Fault> {
     let older = || asked.json.get("user").and_then(Value::as_str).map(str::to_owned);
-    let name = match shown.identifier {
-        Some(UserIdentifier::Matrix(named)) => Some(named.user),
+    let name = match identifier {
+        Some(UserIdentifier::Matrix(named)) => Some(named.user.clone()),
         Some(_) => {
             return Err(Fault::Unknown("people are known by their names here".to_owned()));
         }
         None => older(),
     };
-    let name = name.ok_or_else(|| Error::Missing("identifier says who signs in".to_owned()))?;
-    let user_id = accounts.named(&name)?;
-    asked.app.guessed(&user_id)?;
-    let signed_in = accounts.sign_in(&user_id, shown.password, device).await?;
-    Ok(reply(&signed_in_json(signed_in, &asked.app.places.public)))
+    Ok(name.ok_or_else(|| Error::Missing("identifier says who signs in".to_owned()))?)
 }
 
 /// Renews an access token. Those of OAuth clients are renewed where they were given.
@@ -187,11 +238,12 @@ async fn logout_all(asked: Asked<logout_all::v3::Request>) -> Result<Reply, Faul
 
 async fn whoami(asked: Asked<whoami::v3::Request>) -> Result<Reply, Fault> {
     let session = asked.session()?;
-    Ok(reply(&json!({
-        "user_id": session.user_id,
-        "device_id": session.device_id,
-        "is_guest": session.role == Role::Guest,
-    })))
+    let mut body = json!({ "user_id": session.user_id, "is_guest": session.role == Role::Guest });
+    // An application service need not speak on a device.
+    if !session.device_id.as_str().is_empty() {
+        body["device_id"] = session.device_id.as_str().into();
+    }
+    Ok(reply(&body))
 }
 
 async fn change_password(asked: Asked<change_password::v3::Request>) -> Result<Reply, Fault> {
@@ -226,18 +278,26 @@ async fn device(asked: Asked<get_device::v3::Request>) -> Result<Reply, Fault> {
 async fn rename_device(asked: Asked<update_device::v3::Request>) -> Result<Reply, Fault> {
     let (session, body) = (asked.session()?, &asked.body);
     let name = body.display_name.clone();
+    if session.service.is_some() {
+        let services = &asked.app.services.app_services;
+        if services.add_device(&session.user_id, &body.device_id, name.clone()).await? {
+            let mut created = done();
+            *created.status_mut() = StatusCode::CREATED;
+            return Ok(created);
+        }
+    }
     let accounts = &asked.app.services.accounts;
     accounts.rename_device(&session.user_id, body.device_id.as_str(), name).await?;
     Ok(done())
 }
 
 async fn remove_device(asked: Asked<delete_device::v3::Request>) -> Result<Reply, Fault> {
-    confirm(&asked, asked.body.auth.as_ref()).await?;
+    confirm_person(&asked, asked.body.auth.as_ref()).await?;
     remove(&asked, std::slice::from_ref(&asked.body.device_id)).await
 }
 
 async fn remove_devices(asked: Asked<delete_devices::v3::Request>) -> Result<Reply, Fault> {
-    confirm(&asked, asked.body.auth.as_ref()).await?;
+    confirm_person(&asked, asked.body.auth.as_ref()).await?;
     remove(&asked, &asked.body.devices).await
 }
 
@@ -245,6 +305,14 @@ async fn remove<T>(asked: &Asked<T>, devices: &[OwnedDeviceId]) -> Result<Reply,
     let user_id = &asked.session()?.user_id;
     asked.app.services.accounts.sign_out_named(user_id, devices).await?;
     Ok(done())
+}
+
+/// The same for what an application service does for its users without a proof.
+async fn confirm_person<T>(asked: &Asked<T>, shown: Option<&AuthData>) -> Result<(), Fault> {
+    if asked.session()?.service.is_some() {
+        return Ok(());
+    }
+    confirm(asked, shown).await.map(drop)
 }
 
 /// Lets only those on who show their password again.

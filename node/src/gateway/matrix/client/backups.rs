@@ -28,20 +28,20 @@ use crate::{
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::matrix(Access::Account, Rate::Write, begin),
+        Route::matrix(Access::Account, Rate::Write, begin).for_suspended(),
         Route::matrix(Access::Account, Rate::Read, newest),
         Route::matrix(Access::Account, Rate::Read, one),
-        Route::matrix(Access::Account, Rate::Write, change),
-        Route::matrix(Access::Account, Rate::Write, remove),
-        Route::matrix(Access::Account, Rate::Write, put_all).large(),
-        Route::matrix(Access::Account, Rate::Write, put_room).large(),
-        Route::matrix(Access::Account, Rate::Write, put_session),
+        Route::matrix(Access::Account, Rate::Write, change).for_suspended(),
+        Route::matrix(Access::Account, Rate::Write, remove).for_suspended(),
+        Route::matrix(Access::Account, Rate::Write, put_all).large().for_suspended(),
+        Route::matrix(Access::Account, Rate::Write, put_room).large().for_suspended(),
+        Route::matrix(Access::Account, Rate::Write, put_session).for_suspended(),
         Route::matrix(Access::Account, Rate::Read, all),
         Route::matrix(Access::Account, Rate::Read, of_room),
         Route::matrix(Access::Account, Rate::Read, of_session),
-        Route::matrix(Access::Account, Rate::Write, remove_all),
-        Route::matrix(Access::Account, Rate::Write, remove_room),
-        Route::matrix(Access::Account, Rate::Write, remove_session),
+        Route::matrix(Access::Account, Rate::Write, remove_all).for_suspended(),
+        Route::matrix(Access::Account, Rate::Write, remove_room).for_suspended(),
+        Route::matrix(Access::Account, Rate::Write, remove_session).for_suspended(),
     ]
 }
 

@@ -1,8 +1,7 @@
 //! What leads beyond this node: other services, calls through firewalls, and whoever runs it.
 
 use ruma::api::client::{
-    account::request_openid_token, discovery::discover_support, thirdparty::get_protocols,
-    voip::get_turn_server_info,
+    account::request_openid_token, discovery::discover_support, voip::get_turn_server_info,
 };
 use serde_json::json;
 use wayside_identity::turn;
@@ -20,7 +19,6 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::matrix(Access::Account, Rate::Write, openid_token),
         Route::matrix(Access::Account, Rate::Read, turn_server),
-        Route::matrix(Access::Account, Rate::Read, protocols),
         Route::matrix(Access::Public, Rate::Free, support),
     ]
 }
@@ -52,11 +50,6 @@ async fn turn_server(asked: Asked<get_turn_server_info::v3::Request>) -> Result<
         "uris": ground.config.turn_uris,
         "ttl": TURN_SECONDS,
     })))
-}
-
-/// None, until there are application services that speak to other networks.
-async fn protocols(_: Asked<get_protocols::v3::Request>) -> Result<Reply, Fault> {
-    Ok(done())
 }
 
 async fn support(asked: Asked<discover_support::Request>) -> Result<Reply, Fault> {

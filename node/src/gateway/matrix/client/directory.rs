@@ -1,7 +1,7 @@
 //! Finding rooms: aliases and the public directory.
 
 use ruma::{
-    ServerName,
+    RoomOrAliasId, ServerName,
     api::client::{
         alias::{create_alias, delete_alias, get_alias},
         directory::{
@@ -9,7 +9,7 @@ use ruma::{
         },
         room::{Visibility, aliases},
     },
-    directory::RoomTypeFilter,
+    directory::{RoomNetwork, RoomTypeFilter},
 };
 use serde_json::{Map, Value, json};
 use wayside_specs::Role;
@@ -21,14 +21,14 @@ use crate::{
     },
     services::{
         Error,
-        rooms::{DirectoryPage, DirectoryPlace, DirectoryQuery, Listed},
+        rooms::{DirectoryPage, DirectoryPlace, DirectoryQuery, Listed, Network},
     },
 };
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::matrix(Access::Public, Rate::Read, public_rooms),
-        Route::matrix(Access::Account, Rate::Read, public_rooms_filtered),
+        Route::matrix(Access::Account, Rate::Read, public_rooms_filtered).for_suspended(),
         Route::matrix(Access::Public, Rate::Read, visibility),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, set_visibility),
         Route::matrix(Access::Public, Rate::Read, alias),
@@ -69,6 +69,12 @@ async fn public_rooms_filtered(
         place: place(body.since.as_deref())?,
         words: body.filter.generic_search_term.clone(),
         kinds,
+        network: match &body.room_network {
+            RoomNetwork::Matrix => Network::Own,
+            RoomNetwork::All => Network::All,
+            RoomNetwork::ThirdParty(id) => asked.app.services.rooms.network(id),
+            _ => return Err(Fault::BadParameter("this network is unknown".to_owned())),
+        },
     };
     Ok(page(asked.app.services.rooms.directory(&query).await?))
 }
@@ -100,20 +106,23 @@ async fn set_visibility(asked: Asked<set_room_visibility::v3::Request>) -> Resul
 }
 
 async fn alias(asked: Asked<get_alias::v3::Request>) -> Result<Reply, Fault> {
-    let room_id = asked.app.services.rooms.by_alias(&asked.body.room_alias).await?;
+    let alias = <&RoomOrAliasId>::from(&*asked.body.room_alias);
+    let room_id = asked.app.services.app_services.resolve(alias).await?;
     let servers = [&asked.app.services.ground.server_name];
     Ok(reply(&json!({ "room_id": room_id, "servers": servers })))
 }
 
 async fn add_alias(asked: Asked<create_alias::v3::Request>) -> Result<Reply, Fault> {
-    let by = &asked.session()?.user_id;
-    asked.app.services.rooms.add_alias(&asked.body.room_alias, &asked.body.room_id, by).await?;
+    let (session, body) = (asked.session()?, &asked.body);
+    let (by, service) = (&session.user_id, session.service.as_deref());
+    asked.app.services.rooms.add_alias(&body.room_alias, &body.room_id, by, service).await?;
     Ok(done())
 }
 
 async fn remove_alias(asked: Asked<delete_alias::v3::Request>) -> Result<Reply, Fault> {
-    let by = &asked.session()?.user_id;
-    asked.app.services.rooms.remove_alias(&asked.body.room_alias, by).await?;
+    let session = asked.session()?;
+    let (by, service) = (&session.user_id, session.service.as_deref());
+    asked.app.services.rooms.remove_alias(&asked.body.room_alias, by, service).await?;
     Ok(done())
 }
 

@@ -1,8 +1,10 @@
 //! The door for Matrix clients (client-server API): one table, a file for each part of the API.
 
 mod account;
+mod admin;
 mod backups;
 mod beyond;
+mod bridges;
 mod directory;
 mod keys;
 mod media;
@@ -38,6 +40,8 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
         reports::routes(),
         beyond::routes(),
         media::routes(),
+        admin::routes(),
+        bridges::routes(),
         near::routes(),
     ]
     .concat()

@@ -33,7 +33,7 @@ use crate::{
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::matrix(Access::AtLeast(Role::Member), Rate::Read, find_people),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Read, find_people).for_suspended(),
         Route::own(Method::GET, SHARED, Access::Account, Rate::Read, shared),
         Route::matrix(Access::Account, Rate::Read, tags),
         Route::matrix(Access::Account, Rate::Write, set_tag),

@@ -3,6 +3,7 @@
 use ruma::api::client::discovery::{discover_homeserver, get_capabilities, get_supported_versions};
 use serde_json::{Value, json};
 use wayside_federation::version::RoomVersion;
+use wayside_specs::Role;
 
 use crate::gateway::{
     fault::Fault,
@@ -29,10 +30,10 @@ async fn well_known(asked: Asked<discover_homeserver::Request>) -> Result<Reply,
     Ok(reply(&json!({ "m.homeserver": { "base_url": asked.app.places.public } })))
 }
 
-async fn capabilities(_: Asked<get_capabilities::v3::Request>) -> Result<Reply, Fault> {
+async fn capabilities(asked: Asked<get_capabilities::v3::Request>) -> Result<Reply, Fault> {
     let available: serde_json::Map<String, Value> =
         RoomVersion::ALL.iter().map(|it| (it.as_str().to_owned(), "stable".into())).collect();
-    Ok(reply(&json!({ "capabilities": {
+    let mut capabilities = json!({
         "m.change_password": { "enabled": true },
         "m.room_versions": { "default": RoomVersion::DEFAULT.as_str(), "available": available },
         "m.set_displayname": { "enabled": true },
@@ -40,5 +41,9 @@ async fn capabilities(_: Asked<get_capabilities::v3::Request>) -> Result<Reply, 
         "m.profile_fields": { "enabled": true },
         "m.3pid_changes": { "enabled": false },
         "m.get_login_token": { "enabled": true },
-    } })))
+    });
+    if asked.session()?.role == Role::Operator {
+        capabilities["m.account_moderation"] = json!({ "suspend": true, "lock": true });
+    }
+    Ok(reply(&json!({ "capabilities": capabilities })))
 }

@@ -43,7 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::own(Method::PUT, FIELD, Access::Account, Rate::Write, set_profile_field),
         Route::own(Method::DELETE, FIELD, Access::Account, Rate::Write, delete_profile_field),
         Route::matrix(Access::Account, Rate::Read, global_data),
-        Route::matrix(Access::Account, Rate::Write, set_global_data).large(),
+        Route::matrix(Access::Account, Rate::Write, set_global_data).large().for_suspended(),
         Route::matrix(Access::Account, Rate::Read, room_data),
         Route::matrix(Access::Account, Rate::Write, set_room_data).large(),
         Route::matrix(Access::Account, Rate::Write, typing),
@@ -54,16 +54,22 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
+/// How account data begin that hold a person's own keys, encrypted: suspended people go on to keep
+/// and verify those.
+const KEYS: [&str; 3] = ["m.cross_signing.", "m.secret_storage.", "m.megolm_backup."];
+
 /// The path of one field of a profile.
 const FIELD: &str = "/_matrix/client/v3/profile/{user_id}/{field}";
 
 async fn profile(asked: Asked<get_profile::v3::Request>) -> Result<Reply, Fault> {
+    asked.app.services.app_services.summon(&asked.body.user_id).await?;
     let profile = asked.app.services.social.profile(&asked.body.user_id).await?;
     Ok(reply(&Value::Object(profile)))
 }
 
 async fn profile_field(asked: Asked<get_profile_field::v3::Request>) -> Result<Reply, Fault> {
     let name = asked.body.field.to_string();
+    asked.app.services.app_services.summon(&asked.body.user_id).await?;
     let mut profile = asked.app.services.social.profile(&asked.body.user_id).await?;
     let value = profile.remove(&name);
     let value = value.ok_or_else(|| Error::NotFound(format!("the profile has no {name}")))?;
@@ -125,6 +131,9 @@ async fn set_global_data(
     let body = &asked.body;
     own(body.user_id == asked.session()?.user_id)?;
     let kind = body.event_type.to_string();
+    if asked.session()?.held.suspended && !KEYS.iter().any(|begin| kind.starts_with(begin)) {
+        return Err(Error::Suspended.into());
+    }
     let social = &asked.app.services.social;
     social.set_data_item(&body.user_id, None, &kind, body.data.json()).await?;
     Ok(done())

@@ -34,16 +34,16 @@ pub(super) fn routes() -> Vec<Route> {
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, create).large(),
         Route::matrix(Access::Account, Rate::Write, send),
         Route::matrix(Access::Account, Rate::Write, set_state),
-        Route::matrix(Access::Account, Rate::Write, redact),
+        Route::matrix(Access::Account, Rate::Write, redact).for_suspended(),
         Route::matrix(Access::Account, Rate::Write, join),
         Route::matrix(Access::Account, Rate::Write, join_by_name),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, knock),
-        Route::matrix(Access::Account, Rate::Write, leave),
+        Route::matrix(Access::Account, Rate::Write, leave).for_suspended(),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, invite),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, kick),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, ban),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, unban),
-        Route::matrix(Access::Account, Rate::Write, forget),
+        Route::matrix(Access::Account, Rate::Write, forget).for_suspended(),
         Route::matrix(Access::Account, Rate::Read, joined),
     ]
 }
@@ -83,12 +83,16 @@ async fn create(asked: Asked<create_room::v3::Request>) -> Result<Reply, Fault> 
         .iter()
         .map(initial)
         .collect::<Result<_, _>>()?;
+    let session = asked.session()?;
+    for invited in &body.invite {
+        asked.app.services.app_services.summon(invited).await?;
+    }
     let room_id = asked
         .app
         .services
         .rooms
         .create(NewRoom {
-            creator: Some(asked.session()?.user_id.clone()),
+            creator: Some(session.user_id.clone()),
             version,
             preset,
             creation_content: object("creation_content")?,
@@ -100,6 +104,7 @@ async fn create(asked: Asked<create_room::v3::Request>) -> Result<Reply, Fault> 
             invite: body.invite.clone(),
             is_direct: body.is_direct,
             published,
+            service: session.service.clone(),
         })
         .await
         .map_err(|error| match error {
@@ -126,7 +131,8 @@ fn initial(event: &Value) -> Result<(String, String, Box<RawValue>), Fault> {
 async fn send(asked: Asked<send_message_event::v3::Request>) -> Result<Reply, Fault> {
     let body = &asked.body;
     let scope = format!("send {} {}", body.room_id, body.event_type);
-    let request = request(&asked, scope, body.txn_id.as_str())?;
+    let mut request = request(&asked, scope, body.txn_id.as_str())?;
+    request.sent = body.timestamp.filter(|_| asked.service().is_some());
     let content = content(body.body.json())?;
     let kind = body.event_type.to_string().as_str().into();
     let event_id = asked.app.services.rooms.send(&body.room_id, kind, content, request).await?;
@@ -139,13 +145,20 @@ async fn set_state(asked: Asked<send_state_event::v3::Request>) -> Result<Reply,
     let kind = body.event_type.to_string().as_str().into();
     let sender = &asked.session()?.user_id;
     let key = body.state_key.clone();
-    let event_id =
-        asked.app.services.rooms.set_state(&body.room_id, sender, kind, key, content).await?;
+    let sent = body.timestamp.filter(|_| asked.service().is_some());
+    let rooms = &asked.app.services.rooms;
+    let event_id = rooms.set_state(&body.room_id, sender, kind, key, content, sent).await?;
     Ok(reply(&json!({ "event_id": event_id })))
 }
 
 async fn redact(asked: Asked<redact_event::v3::Request>) -> Result<Reply, Fault> {
     let body = &asked.body;
+    let session = asked.session()?;
+    if session.held.suspended
+        && !asked.app.services.rooms.is_by(&body.event_id, &session.user_id).await?
+    {
+        return Err(Error::Suspended.into());
+    }
     let scope = format!("redact {} {}", body.room_id, body.event_id);
     let request = request(&asked, scope, body.txn_id.as_str())?;
     let reason = body.reason.as_deref();
@@ -159,12 +172,12 @@ async fn join(asked: Asked<join_room_by_id::v3::Request>) -> Result<Reply, Fault
 }
 
 async fn join_by_name(asked: Asked<join_room_by_id_or_alias::v3::Request>) -> Result<Reply, Fault> {
-    let room_id = asked.app.services.rooms.resolve(&asked.body.room_id_or_alias).await?;
+    let room_id = asked.app.services.app_services.resolve(&asked.body.room_id_or_alias).await?;
     come(&asked, room_id, Membership::Join, asked.body.reason.clone()).await
 }
 
 async fn knock(asked: Asked<knock_room::v3::Request>) -> Result<Reply, Fault> {
-    let room_id = asked.app.services.rooms.resolve(&asked.body.room_id_or_alias).await?;
+    let room_id = asked.app.services.app_services.resolve(&asked.body.room_id_or_alias).await?;
     come(&asked, room_id, Membership::Knock, asked.body.reason.clone()).await
 }
 
@@ -195,6 +208,7 @@ async fn invite(asked: Asked<invite_user::v3::Request>) -> Result<Reply, Fault> 
         ));
     };
     let step = Step::to(Membership::Invite).because(target.reason.clone());
+    asked.app.services.app_services.summon(&target.user_id).await?;
     change(&asked, &body.room_id, &target.user_id, step).await
 }
 
@@ -250,6 +264,7 @@ pub(super) fn request<T>(asked: &Asked<T>, scope: String, txn_id: &str) -> Resul
         device_id: session.device_id.clone(),
         scope,
         txn_id: txn_id.to_owned(),
+        sent: None,
     })
 }
 

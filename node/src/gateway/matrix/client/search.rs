@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::matrix(Access::Account, Rate::Read, search)]
+    vec![Route::matrix(Access::Account, Rate::Read, search).for_suspended()]
 }
 
 async fn search(asked: Asked<search_events::Request>) -> Result<Reply, Fault> {

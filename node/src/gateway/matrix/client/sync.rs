@@ -23,6 +23,7 @@ use crate::{
     },
     services::{
         Error,
+        accounts::Session,
         filter::Filter,
         live::Presence,
         rooms::Asker,
@@ -36,8 +37,10 @@ use crate::{
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::matrix(Access::Account, Rate::Read, sync),
-        Route::own(Method::POST, SLIDING, Access::Account, Rate::Read, slide).large(),
-        Route::matrix(Access::Account, Rate::Write, create_filter).large(),
+        Route::own(Method::POST, SLIDING, Access::Account, Rate::Read, slide)
+            .large()
+            .for_suspended(),
+        Route::matrix(Access::Account, Rate::Write, create_filter).large().for_suspended(),
         Route::matrix(Access::Account, Rate::Read, filter),
     ]
 }
@@ -65,7 +68,7 @@ async fn sync(asked: Asked<sync_events::v3::Request>) -> Result<Reply, Fault> {
         wait: body.timeout.unwrap_or(Duration::ZERO),
         full_state: body.full_state,
         state_after: body.use_state_after,
-        presence: presence(&body.set_presence),
+        presence: shown(asked.session()?, &body.set_presence),
         filter,
     };
     let answer = asked.app.services.sync.ask(&who, &wanted).await?;
@@ -98,13 +101,18 @@ async fn slide(call: Call<Bytes>) -> Result<Reply, Fault> {
     })?;
     let who = Asker { user_id: session.user_id.clone(), device_id: session.device_id.clone() };
     let wait = Duration::from_millis(query.timeout.unwrap_or(0));
-    let presence = presence(&query.set_presence);
+    let presence = shown(session, &query.set_presence);
     let asked = Sliding { pos: query.pos, wait, presence, body, text };
     let answer = call.app.services.sync.slide(&who, &asked).await?;
     if !wait.is_zero() {
         call.app.services.accounts.still_signed_in(session).await?;
     }
     self::text(&answer)
+}
+
+/// What asking for news says about a person; suspended people change nothing that others see.
+fn shown(session: &Session, state: &PresenceState) -> Option<Presence> {
+    presence(state).filter(|_| !session.held.suspended)
 }
 
 /// What asking for news says about a person; asking as offline says nothing.

@@ -107,7 +107,9 @@ impl Sync {
                     return Ok(answer);
                 }
             }
-            self.rings_before(rung.as_mut(), until).await;
+            if self.rings_before(rung.as_mut(), until).await {
+                self.still_in(asker).await?;
+            }
         }
     }
 
