@@ -173,7 +173,9 @@ async fn what_is_no_page_says_so(stage: &mut Stage) -> Result<()> {
         refused(preview(&ann, &at(path)).await, 502, "M_UNKNOWN")?;
     }
     ensure!(site.asked("/none") == 1, "that there is nothing is remembered");
-    refused(preview(&ann, "http://127.0.0.1:1/").await, 502, "M_UNKNOWN")?;
+    // Nobody listens there any more.
+    let closed = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    refused(preview(&ann, &format!("http://{closed}/")).await, 502, "M_UNKNOWN")?;
     let long = at(&format!("/{}", "x".repeat(2_048)));
     for wrong in ["", "nowhere", "file:///etc/passwd", "ftp://a.test/", "http://a:b@a.test/", &long]
     {

@@ -479,3 +479,69 @@ fn is_rejected(answer: &Answer, pusher: &Pusher) -> bool {
     let own = |key: &Value| key.as_str() == Some(pusher.key.pushkey.as_str());
     rejected.is_some_and(|rejected| rejected.iter().any(own))
 }
+
+#[cfg(test)]
+mod tests {
+    use ruma::user_id;
+
+    use super::*;
+
+    fn key(name: &str) -> PusherKey {
+        let user_id = user_id!("@a:a.test").to_owned();
+        PusherKey { user_id, app_id: "app".to_owned(), pushkey: name.to_owned() }
+    }
+
+    fn next(jobs: &mut Jobs) -> Option<String> {
+        jobs.next().map(|key| key.pushkey)
+    }
+
+    #[test]
+    fn a_host_has_few_calls_and_others_have_theirs() {
+        let (mut jobs, now) = (Jobs::default(), Instant::now());
+        for n in 0..10 {
+            jobs.wake(key(&format!("slow{n}")), "slow".to_owned());
+        }
+        jobs.wake(key("good"), "good".to_owned());
+        let running: Vec<String> = std::iter::from_fn(|| next(&mut jobs)).collect();
+        assert_eq!(running, ["slow0", "good", "slow1", "slow2", "slow3"]);
+        jobs.ended(key("good"), &Ended::Told, now);
+        jobs.ended(key("slow1"), &Ended::Told, now);
+        assert_eq!((next(&mut jobs).as_deref(), next(&mut jobs)), (Some("slow4"), None));
+        assert!(!jobs.hosts.contains_key("good") && jobs.hosts["slow"].running == CALLS_PER_HOST);
+    }
+
+    #[test]
+    fn a_pusher_has_one_turn_at_a_time_and_rests_longer_each_time() {
+        let (mut jobs, mut now) = (Jobs::default(), Instant::now());
+        jobs.wake(key("a"), "h".to_owned());
+        assert_eq!(next(&mut jobs).as_deref(), Some("a"));
+        // Woken meanwhile, it has another turn after this one.
+        jobs.wake(key("a"), "h".to_owned());
+        assert_eq!(next(&mut jobs), None);
+        jobs.ended(key("a"), &Ended::Told, now);
+        assert_eq!(next(&mut jobs).as_deref(), Some("a"));
+        let mut rests = Vec::new();
+        for _ in 0..12 {
+            jobs.ended(key("a"), &Ended::Failed { long: false }, now);
+            // What is new does not end a rest.
+            jobs.wake(key("a"), "h".to_owned());
+            assert_eq!(next(&mut jobs), None);
+            let until = jobs.resting.first().map(|(until, _)| *until).unwrap();
+            rests.push((until - now).as_secs());
+            jobs.rested(until - Duration::from_millis(1));
+            assert_eq!(next(&mut jobs), None);
+            jobs.rested(until);
+            assert_eq!(next(&mut jobs).as_deref(), Some("a"));
+            now = until;
+        }
+        assert_eq!(rests, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]);
+        jobs.ended(key("a"), &Ended::More, now);
+        assert_eq!(next(&mut jobs).as_deref(), Some("a"));
+        jobs.ended(key("a"), &Ended::Failed { long: true }, now);
+        assert_eq!(jobs.resting.first().map(|(until, _)| *until - now), Some(LONG_REST));
+        jobs.rested(now + LONG_REST);
+        assert_eq!(next(&mut jobs).as_deref(), Some("a"));
+        jobs.ended(key("a"), &Ended::Told, now);
+        assert!(jobs.jobs.is_empty() && jobs.hosts.is_empty() && jobs.resting.is_empty());
+    }
+}
