@@ -20,6 +20,7 @@ stories! {
     a_file_comes_back_as_it_was_sent;
     a_file_can_follow_its_name;
     a_picture_is_made_smaller;
+    everybody_has_room_of_their_own;
     a_file_that_nothing_names_is_swept_at_the_next_start;
 }
 
@@ -163,6 +164,29 @@ async fn a_picture_is_made_smaller(stage: &mut Stage) -> Result<()> {
     let uri = ann.reserve_media().await?;
     let path = format!("{MEDIA}/thumbnail/{}?width=64&height=64&timeout_ms=0", uri.place());
     refused(ann.get(&path).await, 504, "M_NOT_YET_UPLOADED")
+}
+
+async fn everybody_has_room_of_their_own(stage: &mut Stage) -> Result<()> {
+    stage.node.stop().await?;
+    stage.node = stage.other("q", |it| it.flag("--media-quota-bytes", Some("1000"))).await?;
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let send = async |who: &Client, bytes: usize| who.upload("text/plain", vec![b'x'; bytes]).await;
+    let kept = send(&ann, 600).await?;
+    // What does not fit is not kept, and takes no room.
+    for _ in 0..2 {
+        refused(send(&ann, 401).await, 413, "M_TOO_LARGE")?;
+    }
+    let awaited = ann.reserve_media().await?;
+    refused(ann.upload_to(&awaited, vec![b'x'; 401]).await, 413, "M_TOO_LARGE")?;
+    ann.upload_to(&awaited, vec![b'x'; 300]).await?;
+    stage.restart().await?;
+    let (ann, bob) = (ann.at(stage.node.http()), bob.at(stage.node.http()));
+    // The same bytes again take room again, for they have a name more.
+    send(&ann, 100).await?;
+    refused(send(&ann, 1).await, 403, "M_FORBIDDEN")?;
+    ensure!(ann.download(&kept).await?.len() == 600, "what is there stays");
+    send(&bob, 1_000).await?;
+    refused(send(&bob, 1).await, 403, "M_FORBIDDEN")
 }
 
 /// Makes a file look as if it had been written hours ago.
