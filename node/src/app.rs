@@ -41,6 +41,7 @@ use crate::{
         app_services::{AppServices, Registered},
         bodies::Bodies,
         content::Content,
+        emails::Emails,
         encryption::Encryption,
         live::{Live, Moment},
         oauth::OAuth,
@@ -158,7 +159,9 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     );
     let push = Arc::new(Push::new(ground.clone()));
     let app_services = AppServices::new(ground.clone(), rooms.clone(), live.clone())?;
+    let emails = Emails::new(ground.clone(), accounts.clone()).context("preparing for mail")?;
     let services = Services {
+        emails: Arc::new(emails),
         affairs: Affairs::new(ground.clone(), accounts.clone(), rooms.clone(), social.clone()),
         oauth: OAuth::new(ground.clone(), accounts.clone()),
         accounts,
@@ -415,6 +418,7 @@ async fn forget(app: Arc<App>, stop: CancellationToken) {
         app.services.encryption.forget_letters().await;
         app.services.oauth.forget().await;
         app.services.previews.sweep().await;
+        app.services.emails.sweep().await;
     }
 }
 

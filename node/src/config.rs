@@ -8,6 +8,7 @@ use std::{
 };
 
 use http::Uri;
+use lettre::{AsyncSmtpTransport, Tokio1Executor, message::Mailbox};
 use ruma::{OwnedServerName, OwnedUserId};
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -145,6 +146,11 @@ settings! {
     retention_days: u32 = 0, Number "0";
     /// Fetch pages that people link to, so that their clients can show what they are about.
     url_previews: bool = false, Flag "false";
+    /// The server to which this node hands mail, such as `smtps://name:password@mail.example.org`, or
+    /// `smtp://mail.example.org?tls=required`; without it no mail is sent.
+    smtp: Option<String> = None, Text "\"smtps://name:password@mail.example.org\"";
+    /// Whom its mail is from.
+    mail_from: Option<String> = None, Text "\"Example <wayside@example.org>\"";
     /// Make a first world, the plaza, when a node starts for the first time.
     first_world: bool = true, Flag "true";
     /// Threads on which worlds run; 0 takes half of the processor's, and at least one.
@@ -291,7 +297,24 @@ impl Config {
                            https:// or http:// before it and nothing like ? or # behind";
             return Err(ConfigError::Contradiction(message.to_owned()));
         }
+        self.check_mail()?;
         Ok(self)
+    }
+
+    fn check_mail(&self) -> Result<(), ConfigError> {
+        let wrong = |message: &str| Err(ConfigError::Contradiction(message.to_owned()));
+        let (smtp, from) = match (&self.smtp, &self.mail_from) {
+            (Some(smtp), Some(from)) => (smtp, from),
+            (None, None) => return Ok(()),
+            _ => return wrong("smtp and mail_from belong together: give both or neither"),
+        };
+        if AsyncSmtpTransport::<Tokio1Executor>::from_url(smtp).is_err() {
+            return wrong("smtp must be an address such as smtps://name:password@mail.example.org");
+        }
+        if from.parse::<Mailbox>().is_err() {
+            return wrong("mail_from must be an address such as Example <wayside@example.org>");
+        }
+        Ok(())
     }
 }
 
@@ -395,6 +418,18 @@ mod tests {
         assert!(flag.contains("--http") && flag.contains("nowhere"), "{flag}");
         let unsure = load("", &[("url_previews", "perhaps")]).unwrap_err().to_string();
         assert!(unsure.contains("--url-previews") && unsure.contains("perhaps"), "{unsure}");
+        for (file, why) in [
+            ("smtp = \"smtp://a.test\"\n", "smtp and mail_from"),
+            ("mail_from = \"a@a.test\"\n", "smtp and mail_from"),
+            ("smtp = \"http://a.test\"\nmail_from = \"a@a.test\"\n", "smtp must"),
+            ("smtp = \"a.test\"\nmail_from = \"a@a.test\"\n", "smtp must"),
+            ("smtp = \"smtp://a.test\"\nmail_from = \"nobody\"\n", "mail_from must"),
+        ] {
+            let wrong = load(file, &[]).unwrap_err().to_string();
+            assert!(wrong.starts_with(why), "{file}: {wrong}");
+        }
+        let both = "smtp = \"smtps://a:b@a.test:465\"\nmail_from = \"A <a@a.test>\"\n";
+        assert!(load(both, &[]).is_ok());
         let half = load("tls_cert = \"x.pem\"\n", &[]).unwrap_err().to_string();
         assert!(half.contains("tls_key"), "{half}");
         for wrong in ["example.org", "https://", "https:///x", "https://a b", "https://a.test/?x"] {

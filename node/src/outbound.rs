@@ -311,7 +311,7 @@ fn trusting(client: ClientBuilder, trust: Option<&Path>) -> anyhow::Result<Clien
 async fn send(request: RequestBuilder) -> Result<Response, CallError> {
     request.send().await.map_err(|error| {
         let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
-        if causes.any(|cause| cause.is::<NameBanned>()) {
+        if causes.any(<dyn StdError + 'static>::is::<NameBanned>) {
             return CallError::Banned;
         }
         CallError::Failed(chain(&error))

@@ -41,6 +41,10 @@ pub const BACKUP_KEYS: i64 = 500_000;
 pub const PUSH_RULES: usize = 1_000;
 /// Largest set of push rules of one account, in bytes of JSON.
 pub const PUSH_RULES_BYTES: usize = 256 * 1024;
+/// Most addresses of e-mail of one account.
+pub const EMAILS_PER_USER: i64 = 10;
+/// Longest address of e-mail in bytes (RFC 5321).
+pub const EMAIL_BYTES: usize = 254;
 /// Longest address of a page that is previewed, in bytes.
 pub const URL_BYTES: usize = 2_048;
 /// Most pushers of one account.

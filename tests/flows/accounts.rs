@@ -294,7 +294,7 @@ async fn a_login_names_its_person_in_many_ways(stage: &mut Stage) -> Result<()> 
         (json!({"type": "org.example.magic"}), "M_UNKNOWN"),
         (
             with(
-                json!({"identifier": {"type": "m.id.thirdparty", "medium": "email", "address": "a@b.c"}}),
+                json!({"identifier": {"type": "m.id.phone", "country": "GB", "phone": "1"}}),
                 PASSWORD,
             ),
             "M_UNKNOWN",

@@ -15,6 +15,7 @@ mod crash;
 mod cross_signing;
 mod damage;
 mod disk;
+mod emails;
 mod encryption;
 mod ending;
 mod files;

@@ -114,6 +114,15 @@ pub enum Error {
     /// A file of that name is there already.
     #[error("this file has been uploaded already, and files never change")]
     AlreadyUploaded,
+    /// This node has nothing to do with such addresses.
+    #[error("this node knows people by e-mail at most, and only where it can send some")]
+    MediumUnsupported,
+    /// The address is an account's already.
+    #[error("this address belongs to an account already")]
+    EmailTaken,
+    /// Nobody has proven that they read what is sent to the address, or what they proved is used up.
+    #[error("the address has not been confirmed: open the link in the mail first")]
+    EmailUnproven,
     /// Somebody elsewhere, whom the node was asked to call, gave no answer that helps.
     #[error("{0}")]
     NoAnswer(String),

@@ -8,6 +8,7 @@ pub mod affairs;
 pub mod app_services;
 pub mod bodies;
 pub mod content;
+pub mod emails;
 pub mod encryption;
 mod error;
 pub mod filter;
@@ -27,9 +28,9 @@ use std::sync::Arc;
 
 use self::{
     accounts::Accounts, affairs::Affairs, app_services::AppServices, bodies::Bodies,
-    content::Content, encryption::Encryption, live::Live, oauth::OAuth, previews::Previews,
-    push::Push, reports::Reports, rooms::Rooms, search::Search, social::Social, sync::Sync,
-    worlds::Worlds,
+    content::Content, emails::Emails, encryption::Encryption, live::Live, oauth::OAuth,
+    previews::Previews, push::Push, reports::Reports, rooms::Rooms, search::Search, social::Social,
+    sync::Sync, worlds::Worlds,
 };
 pub use self::{error::Error, ground::Ground};
 use crate::instances::Instances;
@@ -54,6 +55,8 @@ pub struct Services {
     pub affairs: Affairs,
     /// Bridges and bots.
     pub app_services: Arc<AppServices>,
+    /// Addresses of e-mail.
+    pub emails: Arc<Emails>,
     /// What clients need to encrypt.
     pub encryption: Encryption,
     /// What people want to be told of.

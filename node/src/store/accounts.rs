@@ -393,6 +393,7 @@ impl Tx {
         let ended = self.query(sql).bind(user_id.as_str()).bind(now_ms).run().await? > 0;
         self.remove_devices(user_id, None).await?;
         self.forget_person_keys(user_id).await?;
+        self.forget_emails(user_id).await?;
         Ok(ended)
     }
 

@@ -13,6 +13,7 @@ pub mod blob;
 pub mod bus;
 mod db;
 mod dialect;
+pub mod emails;
 pub mod events;
 mod facts;
 mod group;

@@ -35,6 +35,7 @@ pub(crate) fn rows() -> Vec<Row> {
     let matrix = [coming_in(), rooms(), reading(), people(), finding(), media()];
     let others = [
         letting_in(),
+        mailing(),
         encrypting(),
         backing_up(),
         pushing(),
@@ -91,6 +92,10 @@ fn page(path: &'static str, arguments: &'static str) -> Row {
 impl Row {
     fn nobody(self) -> Self {
         Self { who: "", ..self }
+    }
+
+    fn at(self, path: &'static str) -> Self {
+        Self { path, ..self }
     }
 
     fn guest(self) -> Self {
@@ -174,6 +179,33 @@ fn coming_in() -> Vec<Row> {
             r#"{"devices":["<device>"],
                "auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>"}}"#,
         ),
+    ]
+}
+
+/// Without a server to hand mail to, nobody is known by an address.
+fn mailing() -> Vec<Row> {
+    let ask = r#"{"client_secret":"s","email":"a@example.org","send_attempt":1,"next_link":"https://example.org/"}"#;
+    let refused = |row: Row| Row { status: Some(400), ..row };
+    let over = |row: Row| Row { status: Some(404), page: true, ..row };
+    vec![
+        refused(post("/account/3pid/email/requestToken", "", ask).nobody()),
+        refused(post("/register/email/requestToken", "", ask).nobody()),
+        refused(post("/account/password/email/requestToken", "", ask).nobody()),
+        get("/account/3pid", "").anyones(),
+        refused(post(
+            "/account/3pid/add",
+            "",
+            r#"{"client_secret":"s","sid":"s",
+               "auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>"}}"#,
+        )),
+        post(
+            "/account/3pid/delete",
+            "",
+            r#"{"medium":"email","address":"a@example.org","id_server":"example.org"}"#,
+        )
+        .anyones(),
+        over(page("/confirm/{sid}/{token}", "none none")),
+        over(post("/_/confirm", "none none", "").nobody()).at("/confirm/{sid}/{token}"),
     ]
 }
 

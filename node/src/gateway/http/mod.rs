@@ -2,6 +2,7 @@
 
 mod bodies;
 mod client;
+mod confirm;
 mod plain;
 mod worlds;
 
@@ -37,6 +38,7 @@ pub fn routes() -> Vec<Route> {
         Route::own(Method::POST, "/_wayside/v1/account/keep", Access::Account, Rate::Guess, keep),
     ];
     all.extend(client::routes());
+    all.extend(confirm::routes());
     all.extend(worlds::routes());
     all.extend(bodies::routes());
     all

@@ -130,7 +130,7 @@ impl Accounts {
             .await
     }
 
-    pub(super) async fn hash(&self, password: String) -> Result<String, Error> {
+    pub(in crate::services) async fn hash(&self, password: String) -> Result<String, Error> {
         password::acceptable(&password).map_err(|flaw| Error::WeakPassword(flaw.to_string()))?;
         let salt = self.ground.clock.random();
         self.in_turn(move || password::hash(&password, salt))

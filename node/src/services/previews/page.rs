@@ -70,7 +70,7 @@ fn label_in(text: &str) -> Option<&'static Encoding> {
     let (_, rest) = lower.split_once("charset")?;
     let rest = rest.trim_start().strip_prefix('=')?.trim_start_matches([' ', '"', '\'']);
     let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"-_:.".contains(c));
-    Encoding::for_label(rest[..end.unwrap_or(rest.len())].as_bytes())
+    Encoding::for_label(&rest.as_bytes()[..end.unwrap_or(rest.len())])
 }
 
 #[derive(Default)]
@@ -174,6 +174,8 @@ fn tidied(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::*;
 
     fn told(html: &str) -> Vec<(String, String)> {
@@ -258,7 +260,8 @@ mod tests {
     fn nothing_that_a_page_says_is_without_bound() {
         let mut html = format!("<title>{}</title>", "x".repeat(100_000));
         for n in 0..100 {
-            html += &format!("<meta property=og:p{n} content='{}'>", "y ".repeat(5_000));
+            let content = "y ".repeat(5_000);
+            write!(html, "<meta property=og:p{n} content='{content}'>").unwrap();
         }
         let page = read(html.as_bytes(), None);
         assert!(page.properties.len() <= PROPERTIES + 2, "{}", page.properties.len());

@@ -62,7 +62,8 @@ pub(super) struct Woken {
     with_pushers: HashSet<OwnedUserId>,
     /// Those for whom something was counted that is not yet told to be.
     staged: HashSet<OwnedUserId>,
-    woken: HashSet<OwnedUserId>,
+    /// Those for whom the duty is to look.
+    due: HashSet<OwnedUserId>,
 }
 
 impl Default for Wakes {
@@ -77,7 +78,7 @@ impl Wakes {
     pub(super) fn add(&self, user_id: &UserId) {
         let mut state = self.lock();
         state.with_pushers.insert(user_id.to_owned());
-        state.woken.insert(user_id.to_owned());
+        state.due.insert(user_id.to_owned());
         drop(state);
         self.bell.notify_one();
     }
@@ -94,13 +95,13 @@ impl Wakes {
             return;
         }
         let staged = std::mem::take(&mut state.staged);
-        state.woken.extend(staged);
+        state.due.extend(staged);
         drop(state);
         self.bell.notify_one();
     }
 
     fn take(&self) -> HashSet<OwnedUserId> {
-        std::mem::take(&mut self.lock().woken)
+        std::mem::take(&mut self.lock().due)
     }
 }
 
@@ -145,7 +146,7 @@ struct Job {
 /// Pushers that have something to do, by the hosts of their gateways.
 #[derive(Default)]
 struct Jobs {
-    jobs: HashMap<PusherKey, Job>,
+    known: HashMap<PusherKey, Job>,
     hosts: HashMap<String, Host>,
     /// Hosts with pushers that are ready, and fewer calls under way than they may have.
     turns: VecDeque<String>,
@@ -162,18 +163,18 @@ struct Host {
 
 impl Jobs {
     fn wake(&mut self, key: PusherKey, host: String) {
-        if let Some(job) = self.jobs.get_mut(&key) {
+        if let Some(job) = self.known.get_mut(&key) {
             // One that rests looks for all that is new when it wakes.
             job.again = true;
             return;
         }
         let job = Job { host, failures: 0, rests: None, again: false };
-        self.jobs.insert(key.clone(), job);
+        self.known.insert(key.clone(), job);
         self.ready(key);
     }
 
     fn ready(&mut self, key: PusherKey) {
-        let Some(job) = self.jobs.get_mut(&key) else { return };
+        let Some(job) = self.known.get_mut(&key) else { return };
         (job.rests, job.again) = (None, false);
         let name = job.host.clone();
         self.hosts.entry(name.clone()).or_default().ready.push_back(key);
@@ -204,7 +205,7 @@ impl Jobs {
     }
 
     fn ended(&mut self, key: PusherKey, ended: &Ended, now: Instant) {
-        let Some(name) = self.jobs.get(&key).map(|job| job.host.clone()) else { return };
+        let Some(name) = self.known.get(&key).map(|job| job.host.clone()) else { return };
         if let Some(host) = self.hosts.get_mut(&name) {
             host.running -= 1;
             if host.running == 0 && host.ready.is_empty() {
@@ -213,10 +214,10 @@ impl Jobs {
                 self.stand(name);
             }
         }
-        let Some(job) = self.jobs.get_mut(&key) else { return };
+        let Some(job) = self.known.get_mut(&key) else { return };
         let rest = match ended {
             Ended::Told if !job.again => {
-                self.jobs.remove(&key);
+                self.known.remove(&key);
                 return;
             }
             Ended::Told | Ended::More => {
@@ -241,7 +242,7 @@ impl Jobs {
                 return;
             }
             let Some((until, key)) = self.resting.pop_first() else { return };
-            if self.jobs.get(&key).is_some_and(|job| job.rests == Some(until)) {
+            if self.known.get(&key).is_some_and(|job| job.rests == Some(until)) {
                 self.ready(key);
             }
         }
@@ -273,7 +274,7 @@ impl Push {
         drop(snapshot);
         self.wakes.lock().with_pushers.extend(people);
         self.reach(now).await;
-        self.wakes.lock().woken.extend(left);
+        self.wakes.lock().due.extend(left);
         self.wakes.bell.notify_one();
         Ok(())
     }
@@ -542,6 +543,6 @@ mod tests {
         jobs.rested(now + LONG_REST);
         assert_eq!(next(&mut jobs).as_deref(), Some("a"));
         jobs.ended(key("a"), &Ended::Told, now);
-        assert!(jobs.jobs.is_empty() && jobs.hosts.is_empty() && jobs.resting.is_empty());
+        assert!(jobs.known.is_empty() && jobs.hosts.is_empty() && jobs.resting.is_empty());
     }
 }

@@ -26,3 +26,27 @@ CREATE TABLE previewed_media (
     kept_ms BIGINT NOT NULL
 );
 CREATE INDEX previewed_media_age ON previewed_media (kept_ms, media_id);
+
+-- The addresses of accounts: each is one account's.
+CREATE TABLE emails (
+    address TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    validated_ms BIGINT NOT NULL,
+    added_ms BIGINT NOT NULL
+);
+CREATE INDEX emails_owner ON emails (user_id, added_ms);
+
+-- Proofs that somebody reads what is sent to an address: asked for, given, used once.
+CREATE TABLE email_proofs (
+    sid TEXT PRIMARY KEY,
+    purpose TEXT NOT NULL,
+    address TEXT NOT NULL,
+    secret_hash {bytes} NOT NULL,
+    token_hash {bytes} NOT NULL,
+    attempt BIGINT NOT NULL,
+    mails BIGINT NOT NULL,
+    validated_ms BIGINT,
+    expires_ms BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX email_proofs_client ON email_proofs (address, purpose, secret_hash);
+CREATE INDEX email_proofs_expiry ON email_proofs (expires_ms);

@@ -16,6 +16,7 @@ use ruma::{
 use serde_json::{Map, Value, json};
 use wayside_specs::Role;
 
+use super::emails;
 use crate::{
     config::Registration,
     gateway::{
@@ -25,6 +26,7 @@ use crate::{
     services::{
         Error,
         accounts::{Confirmed, Device, DeviceWish, LOGIN_TOKEN_MS, Registering, SignedIn, Tokens},
+        emails::Purpose,
     },
 };
 
@@ -40,7 +42,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::matrix(Access::Account, Rate::Write, logout).for_locked(),
         Route::matrix(Access::Account, Rate::Write, logout_all).for_locked(),
         Route::matrix(Access::Account, Rate::Read, whoami),
-        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, change_password),
+        Route::matrix(Access::Perhaps, Rate::Guess, change_password),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, deactivate).for_suspended(),
         Route::matrix(Access::Account, Rate::Read, devices),
         Route::matrix(Access::Account, Rate::Read, device),
@@ -54,7 +56,7 @@ async fn register(asked: Asked<register::v3::Request>) -> Result<Reply, Fault> {
     if asked.body.login_type == Some(register::LoginType::ApplicationService) {
         return register_for_service(asked).await;
     }
-    let accounts = &asked.app.services.accounts;
+    let (accounts, emails) = (&asked.app.services.accounts, &asked.app.services.emails);
     let body = asked.body;
     let guest = match body.kind {
         register::RegistrationKind::Guest => true,
@@ -66,9 +68,21 @@ async fn register(asked: Asked<register::v3::Request>) -> Result<Reply, Fault> {
         let token = open != Registration::Open;
         let stage = if token { "m.login.registration_token" } else { "m.login.dummy" };
         let session = asked.app.services.ground.clock.random_name(16);
-        interactive(&session, stage, error)
+        // On an open node, whoever reads what is sent to an address may show that instead.
+        let by_mail = !token && !guest && emails.are_sent();
+        let stages = [stage, BY_MAIL];
+        interactive_by(&session, &stages[..=usize::from(by_mail)], error)
     };
+    let mut proof = None;
     let invitation = match body.auth {
+        Some(AuthData::EmailIdentity(shown)) if !guest && open == Registration::Open => {
+            let shown = emails::shown(&shown.thirdparty_id_creds);
+            if let Err(error) = emails.check(Purpose::Register, &shown).await {
+                return Err(ask(Some(&error.to_string())));
+            }
+            proof = Some(shown);
+            None
+        }
         Some(AuthData::RegistrationToken(shown)) => {
             if !accounts.invitation_is_good(&shown.token).await? {
                 return Err(ask(Some("the invitation is unknown, used up or over")));
@@ -101,6 +115,13 @@ async fn register(asked: Asked<register::v3::Request>) -> Result<Reply, Fault> {
         Registering { name: body.username, password: body.password, invitation, guest, device }
     };
     let signed_in = accounts.register(wish).await?;
+    if let Some(proof) = proof {
+        // The account is made: somebody else who took the address meanwhile does not undo that.
+        let added = emails.add(&signed_in.user_id, Purpose::Register, proof).await;
+        if let Err(error) = added {
+            tracing::warn!(%error, "a new account did not get the address that was proven for it");
+        }
+    }
     Ok(reply(&signed_in_json(signed_in, &asked.app.places.public)))
 }
 
@@ -151,7 +172,7 @@ async fn login(asked: Asked<login::v3::Request>) -> Result<Reply, Fault> {
     let body = &asked.body;
     let shown = match &body.login_info {
         login::v3::LoginInfo::ApplicationService(shown) => {
-            let named = named(&asked, shown.identifier.as_ref())?;
+            let named = named(&asked, shown.identifier.as_ref()).await?;
             return login_for_service(asked, &named).await;
         }
         login::v3::LoginInfo::Token(shown) => {
@@ -165,7 +186,7 @@ async fn login(asked: Asked<login::v3::Request>) -> Result<Reply, Fault> {
             return Err(Fault::Unknown(why.to_owned()));
         }
     };
-    let name = named(&asked, shown.identifier.as_ref())?;
+    let name = named(&asked, shown.identifier.as_ref()).await?;
     let accounts = &asked.app.services.accounts;
     let user_id = accounts.named(&name)?;
     asked.app.guessed(&user_id)?;
@@ -194,15 +215,21 @@ fn device_wish(body: &login::v3::Request) -> DeviceWish {
 
 /// Whom somebody names who signs in. Clients of before 2018 name the person beside the proof instead
 /// of inside it.
-fn named(
+async fn named(
     asked: &Asked<login::v3::Request>,
     identifier: Option<&UserIdentifier>,
 ) -> Result<String, Fault> {
     let older = || asked.json.get("user").and_then(Value::as_str).map(str::to_owned);
     let name = match identifier {
         Some(UserIdentifier::Matrix(named)) => Some(named.user.clone()),
+        Some(UserIdentifier::Email(named)) => {
+            let owner = asked.app.services.emails.owner(&named.address).await?;
+            // Whose it is not costs as long, and is told alike.
+            Some(owner.map_or_else(|| NOBODY.to_owned(), |owner| owner.to_string()))
+        }
         Some(_) => {
-            return Err(Fault::Unknown("people are known by their names here".to_owned()));
+            let why = "people are known by their names and addresses of e-mail here";
+            return Err(Fault::Unknown(why.to_owned()));
         }
         None => older(),
     };
@@ -247,12 +274,35 @@ async fn whoami(asked: Asked<whoami::v3::Request>) -> Result<Reply, Fault> {
 }
 
 async fn change_password(asked: Asked<change_password::v3::Request>) -> Result<Reply, Fault> {
+    let Ok(session) = asked.session() else { return reset_password(&asked).await };
+    if session.role < Role::Member {
+        return Err(Error::Guest.into());
+    }
     let confirmed = confirm(&asked, asked.body.auth.as_ref()).await?;
     let session = asked.session()?;
     let (password, others) = (asked.body.new_password.clone(), asked.body.logout_devices);
     let accounts = &asked.app.services.accounts;
     accounts.change_password(session, confirmed, password, others).await?;
     Ok(done())
+}
+
+/// Sets a new password for whoever reads what is sent to the account's address.
+async fn reset_password(asked: &Asked<change_password::v3::Request>) -> Result<Reply, Fault> {
+    let emails = &asked.app.services.emails;
+    if !emails.are_sent() {
+        return Err(Fault::MissingToken);
+    }
+    let ask = |error| {
+        let session = asked.app.services.ground.clock.random_name(16);
+        interactive_by(&session, &[BY_MAIL], error)
+    };
+    let Some(AuthData::EmailIdentity(shown)) = &asked.body.auth else { return Err(ask(None)) };
+    let shown = emails::shown(&shown.thirdparty_id_creds);
+    let (password, sign_out) = (asked.body.new_password.clone(), asked.body.logout_devices);
+    match emails.reset_password(shown, password, sign_out).await {
+        Err(error @ Error::EmailUnproven) => Err(ask(Some(&error.to_string()))),
+        other => other.map(|()| done()).map_err(Fault::from),
+    }
 }
 
 async fn deactivate(asked: Asked<deactivate::v3::Request>) -> Result<Reply, Fault> {
@@ -336,9 +386,20 @@ pub(super) async fn confirm<T>(
     confirmed.ok_or_else(|| ask(Some("the password is wrong")))
 }
 
+/// The stage of showing that one reads what is sent to an address.
+const BY_MAIL: &str = "m.login.email.identity";
+/// A name that nobody here has: it is of no server.
+const NOBODY: &str = "@nobody:nobody.invalid";
+
 /// The reply that asks for a proof (client-server API, user-interactive authentication).
 fn interactive(session: &str, stage: &str, error: Option<&str>) -> Fault {
-    let mut body = json!({ "session": session, "flows": [{ "stages": [stage] }], "params": {} });
+    interactive_by(session, &[stage], error)
+}
+
+/// The same where one of several proofs is enough.
+fn interactive_by(session: &str, stages: &[&str], error: Option<&str>) -> Fault {
+    let flows: Vec<Value> = stages.iter().map(|stage| json!({ "stages": [stage] })).collect();
+    let mut body = json!({ "session": session, "flows": flows, "params": {} });
     if let Some(error) = error {
         body["errcode"] = "M_FORBIDDEN".into();
         body["error"] = error.into();

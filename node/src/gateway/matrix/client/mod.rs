@@ -6,6 +6,7 @@ mod backups;
 mod beyond;
 mod bridges;
 mod directory;
+mod emails;
 mod keys;
 mod media;
 mod near;
@@ -26,6 +27,7 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
     [
         node::routes(),
         account::routes(),
+        emails::routes(),
         rooms::routes(),
         read::routes(),
         relations::routes(),

@@ -39,7 +39,7 @@ async fn capabilities(asked: Asked<get_capabilities::v3::Request>) -> Result<Rep
         "m.set_displayname": { "enabled": true },
         "m.set_avatar_url": { "enabled": true },
         "m.profile_fields": { "enabled": true },
-        "m.3pid_changes": { "enabled": false },
+        "m.3pid_changes": { "enabled": asked.app.services.emails.are_sent() },
         "m.get_login_token": { "enabled": true },
     });
     if asked.session()?.role == Role::Operator {
