@@ -24,6 +24,7 @@
 //! ```
 
 pub mod password;
+pub mod shared_secret;
 pub mod tag;
 pub mod token;
 pub mod turn;

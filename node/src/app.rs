@@ -45,6 +45,7 @@ use crate::{
         encryption::Encryption,
         live::{Live, Moment},
         oauth::OAuth,
+        oversight::Oversight,
         previews::Previews,
         push::Push,
         reports::Reports,
@@ -160,10 +161,13 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     let push = Arc::new(Push::new(ground.clone()));
     let app_services = AppServices::new(ground.clone(), rooms.clone(), live.clone())?;
     let emails = Emails::new(ground.clone(), accounts.clone()).context("preparing for mail")?;
+    let affairs = Affairs::new(ground.clone(), accounts.clone(), rooms.clone(), social.clone());
+    let affairs = Arc::new(affairs);
     let services = Services {
         emails: Arc::new(emails),
-        affairs: Affairs::new(ground.clone(), accounts.clone(), rooms.clone(), social.clone()),
         oauth: OAuth::new(ground.clone(), accounts.clone()),
+        oversight: Oversight::new(ground.clone(), accounts.clone(), rooms.clone(), affairs.clone()),
+        affairs,
         accounts,
         app_services: Arc::new(app_services),
         reports: Reports::new(ground.clone(), rooms.clone()),
@@ -385,6 +389,9 @@ fn hall(app: &App, cut: &CancellationToken) -> Hall {
 async fn resume(app: Arc<App>) {
     if let Err(error) = app.services.affairs.finish_ended().await {
         tracing::warn!(%error, "not everybody whose account has ended could leave their rooms");
+    }
+    if let Err(error) = app.services.oversight.resume().await {
+        tracing::warn!(%error, "not all rooms are deleted that were to be; it goes on at the next start");
     }
     if let Err(error) = app.services.rooms.catch_up().await {
         tracing::warn!(%error, "not all that was there before is looked through; it goes on at the next start");

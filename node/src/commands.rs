@@ -185,7 +185,7 @@ pub(crate) async fn user(config: Config, arguments: &ArgMatches) -> anyhow::Resu
         }
         Some(("password", given)) => {
             let user_id = named(services, text(given, "name"))?;
-            services.accounts.replace_password(&user_id, read_password()?).await?;
+            services.accounts.replace_password(&user_id, read_password()?, true).await?;
             println!("{user_id} has a new password and is signed out everywhere.");
             Ok(())
         }

@@ -165,6 +165,8 @@ settings! {
     support_matrix_id: Option<OwnedUserId> = None, Text "\"@admin:example.org\"";
     /// A page that helps people with this node.
     support_page: Option<String> = None, Text "\"https://example.org/help\"";
+    /// The secret in common with tools that make accounts by Synapse's admin API; none may without it.
+    registration_shared_secret: Option<String> = None, Text "\"a long secret of your own\"";
     /// Registration files of application services, such as bridges.
     app_services: Vec<PathBuf> = Vec::new(), List "[]";
     /// What to log, for example `info` or `wayside=debug,info`.
@@ -273,6 +275,11 @@ impl Config {
         if !self.turn_uris.iter().all(is_turn) {
             let message =
                 "turn_uris begin with turn: or turns:, as turn:turn.example.org:3478 does";
+            return Err(ConfigError::Contradiction(message.to_owned()));
+        }
+        if self.registration_shared_secret.as_ref().is_some_and(|it| it.chars().count() < 16) {
+            let message = "registration_shared_secret has at least 16 characters: whoever guesses it \
+                           makes operators; leave it out to let no tool make accounts";
             return Err(ConfigError::Contradiction(message.to_owned()));
         }
         let counts = [
@@ -440,6 +447,9 @@ mod tests {
         assert!(lone.contains("turn_secret"), "{lone}");
         let wrong = load("turn_uris = [\"a.test\"]\nturn_secret = \"s\"\n", &[]).unwrap_err();
         assert!(wrong.to_string().contains("turns:"), "{wrong}");
+        let short =
+            load("registration_shared_secret = \"guessed\"\n", &[]).unwrap_err().to_string();
+        assert!(short.starts_with("registration_shared_secret has"), "{short}");
         for right in ["https://a.test", "http://a.test:8008/", "https://[::1]:8443/below"] {
             assert!(load("", &[("public_url", right)]).is_ok(), "{right}");
         }

@@ -33,6 +33,7 @@ mod meeting;
 mod moderation;
 mod naming;
 mod near;
+mod oversight;
 mod people;
 mod pictures;
 mod previews;

@@ -14,6 +14,7 @@ mod limit;
 pub mod listen;
 pub mod matrix;
 mod oauth;
+mod synapse;
 pub mod table;
 mod ws;
 
@@ -101,6 +102,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(oauth::routes());
     all.extend(assets::routes());
     all.extend(ws::routes());
+    all.extend(synapse::routes());
     all
 }
 

@@ -15,6 +15,7 @@ pub mod filter;
 mod ground;
 pub mod live;
 pub mod oauth;
+pub mod oversight;
 pub mod previews;
 pub mod push;
 pub mod reports;
@@ -29,8 +30,8 @@ use std::sync::Arc;
 use self::{
     accounts::Accounts, affairs::Affairs, app_services::AppServices, bodies::Bodies,
     content::Content, emails::Emails, encryption::Encryption, live::Live, oauth::OAuth,
-    previews::Previews, push::Push, reports::Reports, rooms::Rooms, search::Search, social::Social,
-    sync::Sync, worlds::Worlds,
+    oversight::Oversight, previews::Previews, push::Push, reports::Reports, rooms::Rooms,
+    search::Search, social::Social, sync::Sync, worlds::Worlds,
 };
 pub use self::{error::Error, ground::Ground};
 use crate::instances::Instances;
@@ -52,7 +53,9 @@ pub struct Services {
     /// People.
     pub social: Arc<Social>,
     /// What concerns a person everywhere.
-    pub affairs: Affairs,
+    pub affairs: Arc<Affairs>,
+    /// What those who run the node do with accounts and rooms.
+    pub oversight: Oversight,
     /// Bridges and bots.
     pub app_services: Arc<AppServices>,
     /// Addresses of e-mail.

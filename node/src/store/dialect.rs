@@ -61,6 +61,102 @@ pub(super) const fn drop_words(postgres: bool) -> &'static str {
     }
 }
 
+/// What is counted of a room.
+macro_rules! room_columns {
+    () => {
+        "SELECT r.room_id, (SELECT count(*) FROM memberships m JOIN accounts a ON a.user_id = m.user_id \
+         WHERE m.room_no = r.room_no AND m.membership = 'join'), \
+         (SELECT count(*) FROM room_state s WHERE s.room_no = r.room_no), \
+         (SELECT e.sender FROM room_state s JOIN events e ON e.event_no = s.event_no \
+         WHERE s.room_no = r.room_no AND s.kind = 'm.room.create' AND s.state_key = '') "
+    };
+}
+pub(super) use room_columns;
+
+/// A text in the content of the event that holds a state; for PostgreSQL, which takes no NUL out of
+/// JSON, nothing where there is one.
+macro_rules! state_text {
+    (sqlite, $kind:literal, $name:literal) => {
+        concat!(
+            "coalesce((SELECT CAST(json_extract(e.pdu, '$.content.",
+            $name,
+            "') AS TEXT) FROM room_state s JOIN events e ON e.event_no = s.event_no \
+             WHERE s.room_no = r.room_no AND s.kind = '",
+            $kind,
+            "' AND s.state_key = ''), '')"
+        )
+    };
+    (postgres, $kind:literal, $name:literal) => {
+        concat!(
+            "coalesce((SELECT CASE WHEN strpos(e.pdu, '\\u0000') > 0 THEN '' \
+             ELSE CAST(e.pdu AS JSON) -> 'content' ->> '",
+            $name,
+            "' END FROM room_state s JOIN events e ON e.event_no = s.event_no \
+             WHERE s.room_no = r.room_no AND s.kind = '",
+            $kind,
+            "' AND s.state_key = ''), '')"
+        )
+    };
+}
+
+macro_rules! rooms_with {
+    ($engine:ident) => {
+        concat!(
+            "FROM rooms r WHERE ($1 = '' OR lower(r.room_id) LIKE $1 ESCAPE '!' OR lower(",
+            state_text!($engine, "m.room.name", "name"),
+            ") LIKE $1 ESCAPE '!' OR lower(",
+            state_text!($engine, "m.room.canonical_alias", "alias"),
+            ") LIKE $1 ESCAPE '!')"
+        )
+    };
+}
+
+macro_rules! rooms_by {
+    ($engine:ident, $numbers:literal, $texts:literal) => {
+        concat!(
+            room_columns!(),
+            rooms_with!($engine),
+            " ORDER BY CASE $2 WHEN 'joined_members' THEN r.joined WHEN 'size' THEN r.joined \
+             WHEN 'joined_local_members' THEN (SELECT count(*) FROM memberships m \
+             JOIN accounts a ON a.user_id = m.user_id WHERE m.room_no = r.room_no AND m.membership = 'join') \
+             WHEN 'state_events' THEN (SELECT count(*) FROM room_state s WHERE s.room_no = r.room_no) \
+             WHEN 'version' THEN CAST(r.version AS BIGINT) WHEN 'public' THEN r.published ELSE 0 END ",
+            $numbers,
+            ", CASE $2 WHEN 'canonical_alias' THEN lower(",
+            state_text!($engine, "m.room.canonical_alias", "alias"),
+            ") WHEN 'creator' THEN (SELECT e.sender FROM room_state s JOIN events e ON e.event_no = s.event_no \
+             WHERE s.room_no = r.room_no AND s.kind = 'm.room.create' AND s.state_key = '') \
+             WHEN 'name' THEN lower(",
+            state_text!($engine, "m.room.name", "name"),
+            ") WHEN 'alphabetical' THEN lower(",
+            state_text!($engine, "m.room.name", "name"),
+            ") ELSE '' END ",
+            $texts,
+            ", r.room_no LIMIT $3 OFFSET $4"
+        )
+    };
+}
+
+/// Rooms for those who run the node: numbers from the largest on and texts from the first on, or the
+/// other way round.
+pub(super) const fn rooms_in_order(postgres: bool, back: bool) -> &'static str {
+    match (postgres, back) {
+        (false, false) => rooms_by!(sqlite, "DESC", "ASC"),
+        (false, true) => rooms_by!(sqlite, "ASC", "DESC"),
+        (true, false) => rooms_by!(postgres, "DESC", "ASC"),
+        (true, true) => rooms_by!(postgres, "ASC", "DESC"),
+    }
+}
+
+/// How many of them there are.
+pub(super) const fn rooms_counted(postgres: bool) -> &'static str {
+    if postgres {
+        concat!("SELECT count(*) ", rooms_with!(postgres))
+    } else {
+        concat!("SELECT count(*) ", rooms_with!(sqlite))
+    }
+}
+
 /// What begins a group of writes on each engine.
 pub(super) const fn begin(postgres: bool) -> &'static str {
     if postgres { "BEGIN" } else { "BEGIN IMMEDIATE" }

@@ -91,6 +91,8 @@ impl Tx {
         let numbers: Vec<i64> = events.iter().map(|it| it.0).collect();
         let sql = "DELETE FROM relations WHERE event_no IN (LIST)";
         self.query(sql).list(&numbers).run().await?;
+        let sql = "DELETE FROM app_service_events WHERE event_no IN (LIST)";
+        self.query(sql).list(&numbers).run().await?;
         let sql = dialect::drop_words(self.conn.is_postgres());
         self.query(sql).list(&numbers).run().await.map(drop)
     }

@@ -633,6 +633,12 @@ impl Tx {
         self.query(sql).bind(from).bind(to).run().await.map(drop)
     }
 
+    /// Takes all names of a room away.
+    pub async fn remove_aliases(&mut self, room_no: i64) -> Result<(), StoreError> {
+        let sql = "DELETE FROM aliases WHERE room_no = $1";
+        self.query(sql).bind(room_no).run().await.map(drop)
+    }
+
     /// Takes a name away; false where nothing has it.
     pub async fn remove_alias(&mut self, alias: &RoomAliasId) -> Result<bool, StoreError> {
         let sql = "DELETE FROM aliases WHERE alias = $1";

@@ -46,6 +46,14 @@ pub async fn difference(
     walk(from, |nodes| state::diff(left, right, nodes)).await
 }
 
+/// One node of a tree, as it is stored now.
+pub(super) async fn node(
+    from: &mut impl Reads,
+    id: NodeId,
+) -> Result<Option<Arc<Node>>, StoreError> {
+    Ok(load(from, &[id]).await?.pop().map(|(_, node)| node))
+}
+
 impl Tx {
     /// The state that follows from `root` by these changes; writes the few nodes that are new.
     ///

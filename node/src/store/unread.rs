@@ -131,7 +131,7 @@ impl Tx {
         self.query(sql).bind(user_id.as_str()).bind(room_no).run().await?;
         for (thread, count) in threads {
             let sql = "INSERT INTO unread (user_id, room_no, thread, notified, highlighted) \
-                       VALUES ($1, $2, $3, $4, $5)";
+                       SELECT $1, room_no, $3, $4, $5 FROM rooms WHERE room_no = $2";
             let query = self.query(sql).bind(user_id.as_str()).bind(room_no);
             let query = query.bind(thread.as_str()).bind(count.notified).bind(count.highlighted);
             query.run().await?;

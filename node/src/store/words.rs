@@ -157,12 +157,14 @@ impl Tx {
     /// Puts an event into the index.
     pub async fn add_words(&mut self, entry: &Entry) -> Result<(), StoreError> {
         if self.conn.is_postgres() {
-            let sql = "INSERT INTO words (event_no, words) VALUES ($1, CAST($2 AS TSVECTOR)) \
+            let sql = "INSERT INTO words (event_no, words) \
+                       SELECT event_no, CAST($2 AS TSVECTOR) FROM events WHERE event_no = $1 \
                        ON CONFLICT (event_no) DO NOTHING";
             let vector = postgres_vector(entry);
             return self.query(sql).bind(entry.event_no).bind(vector).run().await.map(drop);
         }
-        let sql = "INSERT INTO words (rowid, body, name, topic, room) VALUES ($1, $2, $3, $4, $5)";
+        let sql = "INSERT INTO words (rowid, body, name, topic, room) \
+                   SELECT event_no, $2, $3, $4, $5 FROM events WHERE event_no = $1";
         let [body, name, topic] = entry.words.each_ref().map(|words| words.join(" "));
         let room = format!("r{}", entry.room_no);
         let query = self.query(sql).bind(entry.event_no).bind(body).bind(name).bind(topic);

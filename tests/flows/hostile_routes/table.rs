@@ -43,6 +43,7 @@ pub(crate) fn rows() -> Vec<Row> {
         worlds(),
         running(),
         bridging(),
+        overseeing(),
     ];
     [matrix.concat(), others.concat(), vec![sliding()]].concat()
 }
@@ -577,6 +578,53 @@ fn own() -> Vec<Row> {
         get("/_wayside/v1/invitations/{invitation}", "<invitation>").nobody(),
         get("/_matrix/federation/v1/version", "").nobody(),
         get("/_matrix/key/v2/server", "").nobody(),
+    ]
+}
+
+fn overseeing() -> Vec<Row> {
+    let user = "/_synapse/admin/v2/users/{user_id}";
+    let room = "/_synapse/admin/v1/rooms/{room_id}";
+    let unknown = |row: Row| Row { status: Some(404), ..row };
+    vec![
+        get("/_synapse/admin/v1/server_version", "").nobody(),
+        // The node of the story shares no secret with tools.
+        unknown(get("/_synapse/admin/v1/register", "").nobody()),
+        unknown(
+            post(
+                "/_synapse/admin/v1/register",
+                "",
+                r#"{"nonce":"n","username":"u<new>","password":"<password>","admin":false,"mac":"00",
+                   "displayname":"d","user_type":"t"}"#,
+            )
+            .nobody(),
+        ),
+        get("/_synapse/admin/v2/users", "")
+            .query("from=0&limit=5&name=a&guests=true&deactivated=true&locked=true&admins=false&order_by=name&dir=f")
+            .root(),
+        get(user, "<alice>").root(),
+        put(
+            user,
+            "<alice>",
+            r#"{"password":"<password>","logout_devices":false,"displayname":"d","avatar_url":"mxc://a.test/a",
+               "admin":false,"deactivated":false,"locked":false,"threepids":[],"external_ids":[]}"#,
+        )
+        .root()
+        .ends(),
+        post("/_synapse/admin/v1/deactivate/{user_id}", "<alice>", r#"{"erase":false}"#).root().ends(),
+        get("/_synapse/admin/v1/rooms", "")
+            .query("from=0&limit=5&search_term=s&order_by=name&dir=f")
+            .root(),
+        get(room, "<room>").root(),
+        get("/_synapse/admin/v1/rooms/{room_id}/members", "<room>").root(),
+        delete(
+            room,
+            "<room>",
+            r#"{"new_room_user_id":"<bob>","room_name":"n","message":"m","block":false,"purge":true,"force_purge":false}"#,
+        )
+        .root(),
+        delete("/_synapse/admin/v2/rooms/{room_id}", "<room>", r#"{"block":false,"purge":true}"#).root(),
+        unknown(get("/_synapse/admin/v2/rooms/{room_id}/delete_status", "<room>").root()),
+        unknown(get("/_synapse/admin/v2/rooms/delete_status/{delete_id}", "none").root()),
     ]
 }
 

@@ -18,6 +18,7 @@ pub use self::{
     password::Confirmed,
     tokens::{LOGIN_TOKEN_MS, Tokens},
 };
+pub(super) use self::tokens::may_come;
 use super::{Error, Ground};
 pub use crate::store::accounts::{Account, Device, Held, Hold, Invitation, Session};
 use crate::{

@@ -110,9 +110,14 @@ impl Accounts {
             .await
     }
 
-    /// Gives a person a new password and signs them out everywhere; for operators. A guest becomes
+    /// Gives a person a new password and, if wished, signs them out everywhere; for operators. A guest becomes
     /// a member by it, for it is by having a password that the two differ.
-    pub async fn replace_password(&self, user_id: &UserId, password: String) -> Result<(), Error> {
+    pub async fn replace_password(
+        &self,
+        user_id: &UserId,
+        password: String,
+        sign_out: bool,
+    ) -> Result<(), Error> {
         let hash = self.hash(password).await?;
         let user_id = user_id.to_owned();
         self.ground
@@ -124,7 +129,10 @@ impl Accounts {
                     {
                         return Err(gone(&user_id));
                     }
-                    Ok(tx.remove_devices(&user_id, None).await?)
+                    if sign_out {
+                        tx.remove_devices(&user_id, None).await?;
+                    }
+                    Ok(())
                 })
             })
             .await

@@ -69,7 +69,7 @@ async fn a_password_changed_while_an_older_one_was_checked_lets_the_older_do_not
         confirmed(accounts, &ann.user_id, OLD).await,
     );
     let to_end = confirmed(accounts, &ann.user_id, OLD).await;
-    accounts.replace_password(&ann.user_id, NEW.to_owned()).await.unwrap();
+    accounts.replace_password(&ann.user_id, NEW.to_owned(), true).await.unwrap();
     let came_in = accounts.admit(to_come_in, DeviceWish::default()).await;
     assert!(matches!(came_in, Err(Error::Forbidden(_))));
     let ended = accounts.end(&ann.user_id, Some(to_end)).await;
@@ -93,7 +93,7 @@ async fn a_guest_is_kept_once_and_nobody_else_is() {
     assert_eq!(role(accounts, &guest.user_id).await, Role::Moderator);
 
     let other = comes(accounts, "", None).await;
-    accounts.replace_password(&other.user_id, OLD.to_owned()).await.unwrap();
+    accounts.replace_password(&other.user_id, OLD.to_owned(), true).await.unwrap();
     assert_eq!(role(accounts, &other.user_id).await, Role::Member);
     let kept = accounts.keep_guest(&other, NEW.to_owned(), None).await;
     assert!(matches!(kept, Err(Error::Invalid(_))), "{kept:?}");
@@ -120,7 +120,7 @@ async fn an_ended_account_stays_as_it_is() {
     assert!(matches!(changed, Err(Error::AccountEnded)), "{changed:?}");
     let set = accounts.set_role(&ann.user_id, Role::Operator).await;
     assert!(matches!(set, Err(Error::NotFound(_))), "{set:?}");
-    let replaced = accounts.replace_password(&ann.user_id, NEW.to_owned()).await;
+    let replaced = accounts.replace_password(&ann.user_id, NEW.to_owned(), true).await;
     assert!(matches!(replaced, Err(Error::NotFound(_))), "{replaced:?}");
     let kept = accounts.keep_guest(&guest, OLD.to_owned(), None).await;
     assert!(matches!(kept, Err(Error::Invalid(_))), "{kept:?}");

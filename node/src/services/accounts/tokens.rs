@@ -58,7 +58,12 @@ impl Accounts {
         let (tokens, made) = self.mint(true);
         let client_id = client_id.map(str::to_owned);
         let write = self.ground.store.write::<_, Error>(move |tx| {
-            Box::pin(async move { Ok(tx.renew(&hash, client_id.as_deref(), &made).await?) })
+            Box::pin(async move {
+                if let Some(known) = tokens::renewable(tx, &hash).await? {
+                    may_come(accounts::account(tx, &known.user_id).await?)?;
+                }
+                Ok(tx.renew(&hash, client_id.as_deref(), &made).await?)
+            })
         });
         match write.await? {
             Renewed::Done => Ok(tokens),
@@ -103,6 +108,7 @@ impl Accounts {
             Box::pin(async move {
                 // Looked up again where nothing comes in between.
                 let grant = tokens::grant(tx, &hash, now_ms).await?.ok_or_else(over)?;
+                may_come(accounts::account(tx, &grant.user_id).await?)?;
                 if !tx.use_grant(&hash, device.device_id.as_str()).await? {
                     return Err(over());
                 }
@@ -191,6 +197,15 @@ impl Accounts {
                 tracing::warn!(%error, "noting when a device was seen failed");
             }
         });
+    }
+}
+
+/// Refuses those whose account has ended or is locked.
+pub(in crate::services) fn may_come(account: Option<accounts::Account>) -> Result<(), Error> {
+    match account {
+        Some(account) if account.held.locked => Err(Error::Locked),
+        Some(account) if account.ended_ms.is_none() => Ok(()),
+        _ => Err(Error::AccountEnded),
     }
 }
 

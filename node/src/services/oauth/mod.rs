@@ -21,7 +21,7 @@ use self::client::{CODE, REFRESH};
 pub use self::{client::Metadata, device::Begun, redirect::Authorization};
 use super::{
     Error, Ground,
-    accounts::{Accounts, Confirmed, DeviceWish, SignedIn, Tokens},
+    accounts::{Accounts, Confirmed, DeviceWish, SignedIn, Tokens, may_come},
 };
 use crate::store::{accounts, oauth, tokens};
 
@@ -275,10 +275,7 @@ impl OAuth {
         let write = self.ground.store.write::<_, Error>(move |tx| {
             Box::pin(async move {
                 let Some(device) = device else { return Ok(false) };
-                let account = accounts::account(tx, &user_id).await?;
-                if account.is_none_or(|account| account.ended_ms.is_some()) {
-                    return Ok(false);
-                }
+                may_come(accounts::account(tx, &user_id).await?)?;
                 if let Some(hash) = grant {
                     let Some(grant) = tokens::grant(tx, &hash, now_ms).await? else {
                         return Ok(false);

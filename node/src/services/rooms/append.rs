@@ -20,6 +20,7 @@ use super::{
 use crate::store::{
     Reads, Tx, accounts,
     bus::Change,
+    deletions,
     events::{self, Roots, StoredEvent, Verdict},
     rooms::{MemberRow, Membership, RoomRow},
     state,
@@ -90,7 +91,7 @@ pub(super) async fn append(
         return Err(Error::Invalid("a type or state key holds no character NUL".to_owned()));
     }
     if *kind == TimelineEventType::RoomMember {
-        still_lives(tx, sender, &saying).await?;
+        may_come(tx, room, sender, &saying).await?;
     }
     let cited = auth::auth_keys(version, kind, sender, key, &saying.content)?;
     let mut keys = auth::needed_state(version, kind, sender, key, &saying.content)?;
@@ -258,14 +259,22 @@ async fn move_member(
 }
 
 /// Whoever's account has ended comes in nowhere any more, also not by a request that was under way
-/// then: they have left their rooms, or are about to.
-async fn still_lives(tx: &mut Tx, sender: &UserId, saying: &Saying) -> Result<(), Error> {
+/// then: they have left their rooms, or are about to. And nobody comes into a room that is blocked.
+async fn may_come(
+    tx: &mut Tx,
+    room: &RoomRow,
+    sender: &UserId,
+    saying: &Saying,
+) -> Result<(), Error> {
     let target = saying.state_key.as_deref().and_then(|key| UserId::parse(key).ok());
     let comes = matches!(
         membership_in(&saying.content),
         Some(Membership::Join | Membership::Invite | Membership::Knock)
     );
     let Some(target) = target.filter(|_| comes) else { return Ok(()) };
+    if deletions::is_blocked(tx, &room.room_id).await? {
+        return Err(Error::Forbidden("those who run this node have closed the room".to_owned()));
+    }
     let account = accounts::account(tx, &target).await?;
     if account.is_none_or(|account| account.ended_ms.is_none()) {
         return Ok(());

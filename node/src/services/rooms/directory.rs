@@ -192,6 +192,15 @@ impl Rooms {
         Ok(Some((listed(&mut snapshot, room).await?, published)))
     }
 
+    /// Who reads what was said in a room, as its state says.
+    pub async fn history_visibility(&self, room_id: &RoomId) -> Result<Option<String>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let Some(room) = rooms::room(&mut snapshot, room_id).await? else { return Ok(None) };
+        let key = StateKey::new(StateEventType::RoomHistoryVisibility, "");
+        let held = needed(&mut snapshot, &room, vec![key.clone()]).await?;
+        Ok(held.get(&key).and_then(|it| text_of(it.event.content(), "history_visibility")))
+    }
+
     /// How somebody stands to a room.
     pub async fn standing(
         &self,

@@ -30,3 +30,24 @@ CREATE TABLE network_rooms (
     PRIMARY KEY (service, network, room_no)
 ) {compact};
 CREATE INDEX network_rooms_room ON network_rooms (room_no);
+
+-- The work of deleting rooms, from which it goes on after a restart, and what became of it.
+CREATE TABLE room_deletions (
+    delete_id TEXT PRIMARY KEY,
+    room_id TEXT NOT NULL,
+    room_no BIGINT NOT NULL,
+    wish TEXT NOT NULL,
+    status TEXT NOT NULL,
+    error TEXT,
+    result TEXT NOT NULL,
+    purged BIGINT NOT NULL,
+    begun_ms BIGINT NOT NULL
+);
+CREATE INDEX room_deletions_room ON room_deletions (room_id);
+
+-- Rooms into which nobody comes any more.
+CREATE TABLE blocked_rooms (
+    room_id TEXT PRIMARY KEY,
+    blocked_by TEXT NOT NULL,
+    blocked_ms BIGINT NOT NULL
+);
