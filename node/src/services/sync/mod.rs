@@ -118,17 +118,18 @@ impl Sync {
             match self.build(asker, asked, since).await {
                 Ok(answer) if at_once || !answer.is_empty() => break Ok(answer),
                 Ok(answer) => {
+                    self.still_in(asker).await?;
                     if !self.rings_before(rung, until).await {
                         break Ok(answer);
                     }
-                    self.still_in(asker).await?;
                 }
                 Err(error) => break Err(error),
             }
         }
     }
 
-    /// Refuses those who were signed out or locked while they waited.
+    /// Refuses those who were signed out or locked since they asked: looked for while they listen
+    /// already, so that no wait begins behind it.
     async fn still_in(&self, asker: &Asker) -> Result<(), Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         still_in(&mut snapshot, &asker.user_id, asker.device_id.as_str()).await

@@ -107,9 +107,8 @@ impl Sync {
                     return Ok(answer);
                 }
             }
-            if self.rings_before(rung.as_mut(), until).await {
-                self.still_in(asker).await?;
-            }
+            self.still_in(asker).await?;
+            self.rings_before(rung.as_mut(), until).await;
         }
     }
 
