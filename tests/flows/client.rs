@@ -1,5 +1,4 @@
-//! The browser client, part by part: making a world, a gamepad, thumbs, installing it, a headset, keys alone, encryption, and
-//! the page on which programs are let in.
+//! The browser client, part by part: worlds, gamepads, thumbs, installing, headsets, keys, encryption, letting programs in.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -61,7 +61,12 @@ impl Site {
     }
 
     fn asked(&self, path: &str) -> usize {
-        self.asked.lock().unwrap().get(path).copied().unwrap_or_default()
+        self.asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(path)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -72,7 +77,11 @@ impl Drop for Site {
 }
 
 async fn answer(State(asked): State<Arc<Mutex<HashMap<String, usize>>>>, uri: Uri) -> Response {
-    *asked.lock().unwrap().entry(uri.path().to_owned()).or_default() += 1;
+    *asked
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .entry(uri.path().to_owned())
+        .or_default() += 1;
     let html = "text/html; charset=utf-8";
     let page = |body: &str| ([(header::CONTENT_TYPE, html)], body.to_owned()).into_response();
     match uri.path() {

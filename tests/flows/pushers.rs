@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -77,7 +77,7 @@ impl Gateway {
     }
 
     fn turns(&self, mood: Mood) {
-        *self.inside.mood.lock().unwrap() = mood;
+        *self.inside.mood.lock().unwrap_or_else(PoisonError::into_inner) = mood;
     }
 
     /// What it is told next.
@@ -130,7 +130,7 @@ async fn notify(
 ) -> (StatusCode, Json<Value>) {
     let _under_way = UnderWay::begin(&inside);
     let key = body["notification"]["devices"][0]["pushkey"].clone();
-    let mood = *inside.mood.lock().unwrap();
+    let mood = *inside.mood.lock().unwrap_or_else(PoisonError::into_inner);
     // A story that has ended listens no more.
     let _heard = inside.told.send(body);
     let answer = match mood {

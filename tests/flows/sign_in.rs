@@ -1,7 +1,5 @@
 //! What opens devices: tokens that are renewed, and programs and devices that people let in.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{StatusCode, Url, header, redirect::Policy};
@@ -29,8 +27,6 @@ const LOOK: &str = "/_wayside/v1/sign-in/look";
 const SIGN_IN: &str = "/_wayside/v1/sign-in";
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const VERIFIER: &str = "a-verifier-of-at-least-forty-three-letters-and-digits";
-/// How long a device keeps still before it asks again, by the node's own word.
-const INTERVAL: Duration = Duration::from_millis(5_100);
 const BACK: &str = "https://app.example.com/back";
 
 /// Whoever shows a token.
@@ -428,10 +424,8 @@ async fn a_device_is_let_in_by_its_code(stage: &mut Stage) -> Result<()> {
     ensure!(status == 200 && begun["interval"] == 5 && begun["expires_in"] == 900, "{begun}");
     let code = text(&begun, "user_code")?.to_owned();
     ensure!(text(&begun, "verification_uri_complete")?.ends_with(&format!("/link?code={code}")));
-    // Asked at once, and so too early.
-    oauth_refused(poll(&begun).await?, "slow_down")?;
-    tokio::time::sleep(INTERVAL).await;
     oauth_refused(poll(&begun).await?, "authorization_pending")?;
+    oauth_refused(poll(&begun).await?, "slow_down").context("it asks again at once")?;
 
     let what = json!({ "device": code.to_lowercase().replace('-', " ") });
     let shown = app.client.post(LOOK, &json!({ "what": what })).await?;

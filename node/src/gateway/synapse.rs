@@ -99,7 +99,7 @@ async fn make(call: Call<Bytes>) -> Result<Reply, Fault> {
     });
     if let Some((device_id, token)) = made.device {
         told["device_id"] = device_id.as_str().into();
-        told["access_token"] = token.into();
+        told["access_token"] = token.access.into();
     }
     Ok(reply(&told))
 }

@@ -1,9 +1,9 @@
 //! Rooms that are deleted: the work of it, from which it goes on after a restart, and what is blocked.
 
 use ruma::{OwnedRoomId, RoomId, UserId};
-use wayside_federation::state::{Node, NodeId};
+use wayside_federation::state::{EventNo, Node, NodeId};
 
-use super::{Reads, StoreError, Tx, db::Row, dialect, state};
+use super::{Reads, StoreError, Tx, db::Row, state};
 
 /// A room that is being deleted, or was.
 #[derive(Clone, Debug)]

@@ -13,12 +13,12 @@ use tokio::sync::Semaphore;
 use wayside_identity::token::{Kind, Secret};
 use wayside_specs::{Role, limits};
 
+pub(super) use self::tokens::may_come;
 pub use self::{
     openid::OPENID_SECONDS,
     password::Confirmed,
     tokens::{LOGIN_TOKEN_MS, Tokens},
 };
-pub(super) use self::tokens::may_come;
 use super::{Error, Ground};
 pub use crate::store::accounts::{Account, Device, Held, Hold, Invitation, Session};
 use crate::{

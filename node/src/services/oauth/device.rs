@@ -54,7 +54,8 @@ impl OAuth {
             scope: serde_json::to_string(&scope).map_err(Error::internal)?,
             allowed: None,
             user_id: None,
-            asked_ms: now_ms,
+            // It may ask at once.
+            asked_ms: now_ms - ASK_MS,
             expires_ms: now_ms + WAIT_MS,
         };
         for _ in 0..TRIES {

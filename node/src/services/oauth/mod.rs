@@ -1,5 +1,4 @@
-//! Letting programs in without showing them a password: the OAuth 2.0 API of Matrix, and sign-in by
-//! the node's own page.
+//! Letting programs in without showing them a password, on the node's own page (OAuth 2.0 as Matrix has it).
 //!
 //! A program introduces itself, sends its person to the sign-in page, and is sent back with a code
 //! that it exchanges for tokens of one device. All that lasts is in the store.
