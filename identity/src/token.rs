@@ -32,11 +32,13 @@ pub enum Kind {
     Code,
     /// `wdev_`: by it a device asks whether it was let in (RFC 8628, device code).
     Device,
+    /// `wres_`: lets somebody choose a new password.
+    Reset,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Access,
         Self::Refresh,
         Self::Invitation,
@@ -46,6 +48,7 @@ impl Kind {
         Self::Login,
         Self::Code,
         Self::Device,
+        Self::Reset,
     ];
 
     /// How its tokens begin.
@@ -61,6 +64,7 @@ impl Kind {
             Self::Login => "wlog_",
             Self::Code => "wcod_",
             Self::Device => "wdev_",
+            Self::Reset => "wres_",
         }
     }
 }

@@ -172,6 +172,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
 
 /// Looks after accounts.
 pub(crate) async fn user(config: Config, arguments: &ArgMatches) -> anyhow::Result<()> {
+    let public = public_url(&config);
     let inside = app::open(config, Purpose::Command).await?;
     let services = &inside.services;
     let done = match arguments.subcommand() {
@@ -187,6 +188,12 @@ pub(crate) async fn user(config: Config, arguments: &ArgMatches) -> anyhow::Resu
             let user_id = named(services, text(given, "name"))?;
             services.accounts.replace_password(&user_id, read_password()?, true).await?;
             println!("{user_id} has a new password and is signed out everywhere.");
+            Ok(())
+        }
+        Some(("reset", given)) => {
+            let user_id = named(services, text(given, "name"))?;
+            let link = services.accounts.reset_link(&user_id).await?;
+            print_link(public.as_deref(), "reset", &link);
             Ok(())
         }
         Some(("end", given)) => {
@@ -279,18 +286,28 @@ pub(crate) async fn invite(config: Config, arguments: &ArgMatches) -> anyhow::Re
     let role: Role = text(arguments, "role").parse()?;
     let uses = arguments.get_one::<i64>("uses").copied().unwrap_or(1);
     let days = arguments.get_one::<i64>("days").copied().unwrap_or(7);
-    let noted = fs::read_to_string(config.data.join(ADDRESS_FILE)).ok();
-    let public = config.public_url.clone().or(noted);
+    let public = public_url(&config);
     let inside = app::open(config, Purpose::Command).await?;
     let services = &inside.services;
     let link = services.accounts.invite(role, uses, Some(days * DAY_MS), None).await;
     services.ground.store.close().await;
-    let link = link?;
-    match public {
-        Some(url) => println!("{}/join/{link}", url.trim_end_matches('/')),
-        None => println!("/join/{link} below the node's address, which its first start will tell"),
-    }
+    print_link(public.as_deref(), "join", &link?);
     Ok(())
+}
+
+/// The address of the node as far as a command beside it can know.
+fn public_url(config: &Config) -> Option<String> {
+    let noted = fs::read_to_string(config.data.join(ADDRESS_FILE)).ok();
+    config.public_url.clone().or(noted)
+}
+
+fn print_link(public: Option<&str>, page: &str, link: &str) {
+    match public {
+        Some(url) => println!("{}/{page}/{link}", url.trim_end_matches('/')),
+        None => {
+            println!("/{page}/{link} below the node's address, which its first start will tell");
+        }
+    }
 }
 
 /// Looks at the rooms.

@@ -206,6 +206,11 @@ fn user_command() -> Command {
         .subcommand(
             Command::new("password").about("Set a password, read from standard input").arg(name()),
         )
+        .subcommand(
+            Command::new("reset")
+                .about("Print a link by which somebody chooses a new password, within a day")
+                .arg(name()),
+        )
         .subcommand(Command::new("end").about("End an account for ever").arg(name()))
         .subcommand(
             Command::new("lock").about("Keep somebody out, until they are unlocked").arg(name()),

@@ -169,6 +169,21 @@ async function goByOldWays() {
   ensure(status === 200 && body.user_id === "@ann:a.test", body);
 }
 
+/** Whoever has forgotten a password chooses a new one, by a link that the operator gives. */
+async function forget({ link }) {
+  await ann.page.goto(link);
+  const words = await (await ann.sees("main.card form")).innerText();
+  ensure(words.includes("Choose a password"), words);
+  ensure((await (await ann.sees("main.card .lead")).innerText()).startsWith("For @ann:a.test."));
+  await ann.picture("letting-in-reset");
+  password = "a new one that she will remember";
+  await ann.page.getByLabel("Choose a password").fill(password);
+  await ann.press("Set my password");
+  await ann.page.getByText("Your new password is set.").waitFor();
+  await ann.page.goto(link);
+  ensure((await (await ann.sees("main.card")).innerText()).includes("This link does not work"));
+}
+
 /** A program that wants people sent elsewhere than it said sends nobody anywhere. */
 async function meetLiars() {
   await ann.page.goto(asking("PROGRAM004", { redirect_uri: "https://evil.example/" }).url);
@@ -184,4 +199,4 @@ async function meetLiars() {
   await ann.leave();
 }
 
-await story({ arrive, letIn, turnAway, becomeSomebody, linkDevice, goByOldWays, meetLiars });
+await story({ arrive, letIn, turnAway, becomeSomebody, linkDevice, forget, goByOldWays, meetLiars });

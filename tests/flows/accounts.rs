@@ -15,6 +15,7 @@ stories! {
     a_login_names_its_person_in_many_ways;
     devices_come_and_go;
     a_password_is_changed_by_who_knows_it;
+    a_link_of_the_operator_gives_a_new_password;
     a_role_and_a_password_changed_at_once_both_stay;
     an_account_ends_for_ever;
     a_node_says_what_it_is;
@@ -408,6 +409,31 @@ async fn a_password_is_changed_by_who_knows_it(stage: &mut Stage) -> Result<()> 
         403,
         "M_GUEST_ACCESS_FORBIDDEN",
     )
+}
+
+async fn a_link_of_the_operator_gives_a_new_password(stage: &mut Stage) -> Result<()> {
+    let ann = stage.person("ann").await?;
+    let nobody = Client::nobody(stage.node.http())?;
+    let printed = stage.node.command(&["user", "reset", "ann"]).await?.stdout;
+    let code = printed.trim().rsplit_once("/reset/").context("a link is printed")?.1.to_owned();
+    let path = format!("/_wayside/v1/resets/{code}");
+    ensure!(nobody.get(&path).await? == json!({"user_id": "@ann:a.test"}));
+    // A password that is none does not use the link up.
+    refused(nobody.post(&path, &json!({"password": "x"})).await, 400, "M_WEAK_PASSWORD")?;
+    let new = "a new one that she will remember";
+    nobody.post(&path, &json!({ "password": new })).await?;
+    refused(ann.get(WHO).await, 401, "M_UNKNOWN_TOKEN")?;
+    let login = |password: &str| json!({"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "ann"}, "password": password});
+    refused(nobody.post(LOGIN, &login(PASSWORD)).await, 403, "M_FORBIDDEN")?;
+    nobody.post(LOGIN, &login(new)).await?;
+    refused(nobody.get(&path).await, 404, "M_NOT_FOUND")?;
+    refused(nobody.post(&path, &json!({ "password": PASSWORD })).await, 404, "M_NOT_FOUND")?;
+    for code in ["wres_unknown", ann.session().token()] {
+        let path = format!("/_wayside/v1/resets/{code}");
+        refused(nobody.get(&path).await, 404, "M_NOT_FOUND")?;
+    }
+    let unknown = stage.node.command(&["user", "reset", "nobody"]).await?;
+    unknown.names("nobody")
 }
 
 async fn a_role_and_a_password_changed_at_once_both_stay(stage: &mut Stage) -> Result<()> {

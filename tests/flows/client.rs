@@ -50,7 +50,14 @@ async fn client_lets_programs_and_devices_in() -> Result<()> {
     let Some(mut pages) = Browser::open("letting-in.mjs")? else { return Ok(()) };
     let mut node = town.node("a")?.start().await?;
     pages.step("arrive", member(&node, "ann").await?).await?;
-    for step in ["letIn", "turnAway", "becomeSomebody", "linkDevice", "goByOldWays", "meetLiars"] {
+    for step in ["letIn", "turnAway", "becomeSomebody", "linkDevice"] {
+        pages.step(step, json!({})).await?;
+    }
+    let printed = node.command(&["user", "reset", "ann"]).await?.stdout;
+    let code = printed.trim().rsplit('/').next().context("a link is printed")?;
+    let link = node.http().join(&format!("/reset/{code}"))?;
+    pages.step("forget", json!({"link": link.as_str()})).await?;
+    for step in ["goByOldWays", "meetLiars"] {
         pages.step(step, json!({})).await?;
     }
     pages.close().await?;

@@ -213,6 +213,8 @@ async fn session(
     app.limits.take(table::Rate::Shown, &Who::address(address))?;
     let session = match app.services.accounts.session(&token, address).await {
         Ok(session) => session,
+        // One whose time is over is no guess.
+        Err(error @ Error::SoftLogout) => return Err(error.into()),
         Err(error) => {
             // Tokens that are guessed use up the budget of guesses.
             app.limits.take(table::Rate::Guess, &Who::address(address))?;

@@ -150,7 +150,7 @@ class Person {
     await page.locator("#homeserver").press("Tab");
     await page.locator("#username").fill(this.userId);
     await page.locator("#password").fill(PASSWORD);
-    await page.getByRole("button", { name: "Log In" }).click();
+    await page.getByRole("button", { name: "Log In", exact: true }).click();
     await this.sees(".LeftPanel");
     // The list of rooms is there before the first sync is over.
     await this.sees(".SessionStatusView.hidden, .SessionStatusView[hidden]", "attached");

@@ -521,6 +521,8 @@ fn letting_in() -> Vec<Row> {
     let answered = |status: u16, row: Row| Row { status: Some(status), ..row.nobody() };
     let form = |name: &str, body| post(&format!("{own}/{name}"), "", body);
     vec![
+        answered(404, get("/_wayside/v1/resets/{link}", "wres_unknown")),
+        answered(404, post("/_wayside/v1/resets/{link}", "wres_unknown", r#"{"password":"<password>"}"#)),
         answered(401, post("/refresh", "", r#"{"refresh_token":"wrt_unknown"}"#)),
         post("/_matrix/client/v1/login/get_token", "", AUTH),
         get("/_matrix/client/v1/auth_metadata", "").nobody(),
@@ -563,6 +565,7 @@ fn own() -> Vec<Row> {
         page("/w/{world}", "plaza"),
         page("/sign-in", ""),
         page("/link", ""),
+        page("/reset/{link}", "wres_unknown"),
         page("/web/{name}", "<script>"),
         page("/manifest.webmanifest", ""),
         page("/service-worker.js", ""),

@@ -44,6 +44,7 @@ pub(super) fn routes() -> Vec<Route> {
         page("/w/{world}"),
         sign_in("/sign-in"),
         sign_in("/link"),
+        sign_in("/reset/{link}"),
         file("/web/{name}"),
         file("/manifest.webmanifest"),
         file("/service-worker.js"),
@@ -58,7 +59,7 @@ async fn page(call: Call<Bytes>) -> Result<Reply, Fault> {
     shown("index.html", POLICY, &call)
 }
 
-/// The page on which people let programs and devices in.
+/// The page on which people let programs and devices in, and choose a new password.
 async fn sign_in(call: Call<Bytes>) -> Result<Reply, Fault> {
     shown("sign-in.html", SIGN_IN_POLICY, &call)
 }

@@ -35,6 +35,8 @@ pub fn routes() -> Vec<Route> {
         Route::own(Method::GET, node, Access::Public, Rate::Read, about),
         Route::own(Method::GET, invitation, Access::Public, Rate::Read, look_at_invitation),
         Route::own(Method::POST, "/_wayside/v1/invitations", member, Rate::Write, invite),
+        Route::own(Method::GET, RESET, Access::Public, Rate::Guess, look_at_reset),
+        Route::own(Method::POST, RESET, Access::Public, Rate::Guess, reset),
         Route::own(Method::POST, "/_wayside/v1/account/keep", Access::Account, Rate::Guess, keep),
     ];
     all.extend(client::routes());
@@ -145,6 +147,30 @@ async fn invite(call: Call<Bytes>) -> Result<Reply, Fault> {
     let text = accounts.invite(role, uses, body.lasts_ms, Some(&session.user_id)).await?;
     let link = format!("{}/join/{text}", call.app.places.public);
     Ok(reply(&json!({ "invitation": text, "link": link })))
+}
+
+/// A link by which somebody chooses a new password.
+const RESET: &str = "/_wayside/v1/resets/{link}";
+
+/// Whose password a link changes.
+async fn look_at_reset(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let link = call.path.first().map(String::as_str).unwrap_or_default();
+    let user_id = call.app.services.accounts.reset_of(link).await?;
+    Ok(reply(&json!({ "user_id": user_id })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResetBody {
+    password: String,
+}
+
+/// Sets the password that somebody chose.
+async fn reset(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let link = call.path.first().map(String::as_str).unwrap_or_default();
+    let body: ResetBody = read(call.request.body())?;
+    let user_id = call.app.services.accounts.reset(link, body.password).await?;
+    Ok(reply(&json!({ "user_id": user_id })))
 }
 
 #[derive(Deserialize)]

@@ -4,6 +4,7 @@ mod holding;
 mod openid;
 mod password;
 mod puppets;
+mod resets;
 mod tokens;
 
 use std::{collections::HashSet, sync::Arc};

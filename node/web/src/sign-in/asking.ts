@@ -43,6 +43,15 @@ export async function createAccount(proof: Proof, invitation: string | null): Pr
   await ask("POST", "/_matrix/client/v3/register", { body });
 }
 
+/** Whose password a link of the node's operator changes. */
+export async function ownerOf(link: string): Promise<string> {
+  return (await ask<{ user_id: string }>("GET", `/_wayside/v1/resets/${encodeURIComponent(link)}`)).user_id;
+}
+
+export async function choosePassword(link: string, password: string): Promise<void> {
+  await ask("POST", `/_wayside/v1/resets/${encodeURIComponent(link)}`, { body: { password } });
+}
+
 /** The host to which an address leads, or the program on this device that takes it. */
 export function hostOf(uri: string): string {
   const url = new URL(uri);

@@ -6,7 +6,7 @@ import { loadMore, loadTexts, t } from "../i18n";
 import { busy, field, h, say } from "../ui/dom";
 import { words } from "../ui/errors";
 import { brand, mount, scenery, screen } from "../ui/shell";
-import { asked, createAccount, decide, hostOf, look, type Program, type Proof, wantsAccount, type What } from "./asking";
+import { asked, choosePassword, createAccount, decide, hostOf, look, ownerOf, type Program, type Proof, wantsAccount, type What } from "./asking";
 
 const address = new URL(location.href);
 const card = h("main", { class: "card welcome-card" });
@@ -143,10 +143,26 @@ function link(node: NodeInfo): void {
   show(h("h1", { text: t("link.title") }), lead, form(t("link.next"), deed, code.row));
 }
 
+/** Lets somebody choose a new password who has a link of the node's operator. */
+async function reset(code: string): Promise<void> {
+  const owner = await ownerOf(code);
+  const secret = { type: "password", name: "password", autocomplete: "new-password", minlength: 8, maxlength: 512 };
+  const password = field(t("welcome.password_new"), { ...secret, required: true }, t("welcome.password_hint"));
+  const deed = async (): Promise<void> => {
+    await choosePassword(code, password.input.value);
+    told(t("reset.done"), t("reset.done_lead"));
+  };
+  // Password managers want to know for whom it is.
+  const name = h("input", { attrs: { type: "hidden", name: "username", autocomplete: "username", value: owner } });
+  const lead = h("p", { class: "lead", text: t("reset.lead", { name: owner }) });
+  show(h("h1", { text: t("reset.title") }), lead, form(t("reset.set"), deed, name, password.row));
+}
+
 async function begin(): Promise<void> {
   const node = await nodeInfo();
   screen("welcome", scenery(), h("div", { class: "welcome" }, brand(node.name), card));
   if (address.pathname === "/link") return link(node);
+  if (address.pathname.startsWith("/reset/")) return reset(decodeURIComponent(address.pathname.slice("/reset/".length)));
   const what = asked(address);
   if (!what) return told(t("sign_in.title"), t("sign_in.nothing"));
   const question = { what, program: await look(what), node };

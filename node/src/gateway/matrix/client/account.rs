@@ -37,7 +37,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::matrix(Access::Public, Rate::Guess, invitation_valid),
         Route::matrix(Access::Public, Rate::Read, login_types),
         Route::matrix(Access::Service, Rate::Guess, login).needing("type"),
-        Route::matrix(Access::Public, Rate::Guess, refresh),
+        Route::matrix(Access::Public, Rate::Read, refresh),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, login_token),
         Route::matrix(Access::Account, Rate::Write, logout).for_locked(),
         Route::matrix(Access::Account, Rate::Write, logout_all).for_locked(),
