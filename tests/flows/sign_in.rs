@@ -18,6 +18,7 @@ stories! {
     a_code_that_is_shown_twice_ends_what_it_gave;
     a_device_is_let_in_by_its_code;
     older_clients_are_sent_to_the_page_and_back;
+    whoever_is_locked_comes_in_by_nothing;
 }
 
 const LOGIN: &str = "/_matrix/client/v3/login";
@@ -489,5 +490,38 @@ async fn older_clients_are_sent_to_the_page_and_back(stage: &mut Stage) -> Resul
         let body = json!({ "what": { "sso": wrong }, "proof": proof });
         refused(nobody.post(SIGN_IN, &body).await, 400, "M_INVALID_PARAM")?;
     }
+    Ok(())
+}
+
+async fn whoever_is_locked_comes_in_by_nothing(stage: &mut Stage) -> Result<()> {
+    let ann = stage.person("ann").await?;
+    let app = Program::of_app(stage).await?;
+    let nobody = Client::nobody(stage.node.http())?;
+    let renewable = nobody.post(LOGIN, &log_in("ann")).await?;
+    let code = said(&app.let_in(&app.asks(json!({})), "ann").await?, "code").context("no code")?;
+    let proof = json!({ "user": "ann", "password": PASSWORD });
+    let on = json!({ "what": { "sso": "https://client.example/" }, "proof": proof });
+    let back = Url::parse(text(&nobody.post(SIGN_IN, &on).await?, "location")?)?;
+    let token = said(&back, "loginToken").context("no login token")?;
+    let lock = async |word: &str| {
+        let done = stage.node.command(&["user", word, "ann"]).await?;
+        ensure!(done.status.success(), "{done:?}");
+        anyhow::Ok(())
+    };
+    lock("lock").await?;
+    let renew = json!({ "refresh_token": renewable["refresh_token"] });
+    let by_token = json!({ "type": "m.login.token", "token": token });
+    refused(ann.get(WHO).await, 401, "M_USER_LOCKED")?;
+    refused(nobody.post(REFRESH, &renew).await, 401, "M_USER_LOCKED")?;
+    refused(nobody.post(LOGIN, &by_token).await, 401, "M_USER_LOCKED")?;
+    let body = json!({ "what": app.asks(json!({})), "proof": proof });
+    refused(nobody.post(SIGN_IN, &body).await, 401, "M_USER_LOCKED")?;
+    let (status, answer) = app.exchange(&code, &[]).await?;
+    ensure!(status == 401 && answer["errcode"] == "M_USER_LOCKED", "{status} {answer}");
+    // Nothing was used up by trying.
+    lock("unlock").await?;
+    nobody.post(REFRESH, &renew).await?;
+    nobody.post(LOGIN, &by_token).await?;
+    ensure!(app.exchange(&code, &[]).await?.0 == 200);
     Ok(())
 }

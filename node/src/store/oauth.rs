@@ -2,7 +2,7 @@
 
 use ruma::{OwnedUserId, UserId};
 
-use super::{Reads, StoreError, Tx};
+use super::{Reads, StoreError, Tx, db::Row};
 
 /// A device that waits until somebody lets it in.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub async fn coded(from: &mut impl Reads, user_code: &str) -> Result<Option<Wait
     row.map(|row| read(&row)).transpose()
 }
 
-fn read(row: &super::db::Row) -> Result<Waiting, StoreError> {
+fn read(row: &Row) -> Result<Waiting, StoreError> {
     let user_id: Option<String> = row.get(3)?;
     Ok(Waiting {
         client_id: row.get(0)?,

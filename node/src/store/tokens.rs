@@ -2,7 +2,7 @@
 
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 
-use super::{Reads, StoreError, Tx, accounts::NewTokens, bus::Change};
+use super::{Reads, StoreError, Tx, accounts::NewTokens, bus::Change, db::Row};
 
 /// A device whose refresh token was shown.
 #[derive(Clone, Debug)]
@@ -47,12 +47,7 @@ pub async fn renewable(
                JOIN accounts a ON a.user_id = t.user_id \
                WHERE t.refresh_hash = $1 AND a.ended_ms IS NULL";
     let row = from.conn().0.query(sql).bind(refresh_hash.as_slice()).one().await?;
-    row.map(|row| {
-        let device_id: String = row.get(1)?;
-        let device_id = device_id.into();
-        Ok(Renewable { user_id: row.parse(0)?, device_id, client_id: row.get(2)? })
-    })
-    .transpose()
+    row.map(|row| read_renewable(&row)).transpose()
 }
 
 /// Which device a token opens or renews, and which OAuth client was given it.
@@ -63,12 +58,12 @@ pub async fn device_of(
     let sql = "SELECT user_id, device_id, client_id FROM access_tokens \
                WHERE token_hash = $1 OR refresh_hash = $1";
     let row = from.conn().0.query(sql).bind(hash.as_slice()).one().await?;
-    row.map(|row| {
-        let device_id: String = row.get(1)?;
-        let device_id = device_id.into();
-        Ok(Renewable { user_id: row.parse(0)?, device_id, client_id: row.get(2)? })
-    })
-    .transpose()
+    row.map(|row| read_renewable(&row)).transpose()
+}
+
+fn read_renewable(row: &Row) -> Result<Renewable, StoreError> {
+    let device_id: String = row.get(1)?;
+    Ok(Renewable { user_id: row.parse(0)?, device_id: device_id.into(), client_id: row.get(2)? })
 }
 
 /// What a grant lets its holder do, used or not, if it has not ended.

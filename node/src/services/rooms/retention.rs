@@ -102,7 +102,12 @@ impl Rooms {
                     Ok(gone)
                 })
             });
-            gone += write.await? as u64;
+            let now_gone = write.await? as u64;
+            gone += now_gone;
+            // Somebody else was quicker, or all that is old is what the room stands on.
+            if now_gone == 0 {
+                break;
+            }
         }
         Ok(gone)
     }

@@ -9,9 +9,10 @@ use anyhow::{Context, Result, ensure};
 use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::sleep};
-use wayside_tests::{Client, Engine, RoomId, Town};
+use wayside_tests::{Client, Engine, RoomId};
 
 use crate::{
+    ground::{megabytes, milliseconds, resident_bytes, town},
     line::Line,
     rows::{Better, Row},
     synapse::Synapse,
@@ -312,10 +313,6 @@ pub(crate) async fn pollers() -> Result<Vec<Row>> {
     Ok(vec![row.note(format!("resident, with {POLLERS} people who wait for news"))])
 }
 
-fn town(engine: Engine) -> Result<Town> {
-    Town::found(engine)?.with_context(|| format!("{engine:?} is not to be had here"))
-}
-
 fn next_batch(answer: &[u8]) -> Result<String> {
     #[derive(serde::Deserialize)]
     struct Batch {
@@ -333,17 +330,10 @@ fn cpu_ms(pid: u32) -> Result<f64> {
 }
 
 fn resident_mb(pid: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()).context("no VmRSS")?;
-    Ok(kib.parse::<f64>()? * 1_024.0 / 1e6)
+    Ok(megabytes(resident_bytes(pid)?))
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1_000.0
 }
