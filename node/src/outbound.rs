@@ -6,6 +6,7 @@
 //! that was judged.
 
 mod address;
+mod chosen;
 
 use std::{
     error::Error as StdError,
@@ -26,6 +27,8 @@ use reqwest::{
 pub use reqwest::{Method, Url};
 use serde_json::Value;
 use tokio::time::timeout;
+
+pub use self::chosen::{Chosen, Proof, Reached, Unreached};
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -362,103 +365,6 @@ fn chain(error: &reqwest::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     let said: Vec<String> = causes.map(ToString::to_string).collect();
     if said.is_empty() { "it broke off".to_owned() } else { said.join(": ") }
-}
-
-/// Most bytes of an answer of an application service.
-const SERVICE_ANSWER_BYTES: usize = 1024 * 1024;
-/// How long a connection to one may take to come about.
-const SERVICE_CONNECT: Duration = Duration::from_secs(10);
-
-/// The line to application services. Where they are is the operator's word, so it may be a private
-/// address; but what they answer leads nowhere else, and is bounded.
-#[derive(Clone, Debug)]
-pub struct ServiceLine {
-    client: Client,
-}
-
-/// What a service answered.
-#[derive(Debug)]
-pub struct Reached {
-    /// The status of HTTP.
-    pub status: u16,
-    /// The body.
-    pub body: Bytes,
-}
-
-/// Why a service did not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Unreached {
-    /// It wants no traffic.
-    #[error("it has named no address")]
-    Nowhere,
-    /// It took too long.
-    #[error("it did not answer in time")]
-    TooLate,
-    /// It answered more than it should.
-    #[error("it answered with more than {SERVICE_ANSWER_BYTES} bytes")]
-    TooLarge,
-    /// The connection failed.
-    #[error("it could not be reached: {0}")]
-    Broken(String),
-}
-
-impl Reached {
-    /// Whether it did what it was asked.
-    #[must_use]
-    pub fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-
-    /// The body, if it is JSON.
-    #[must_use]
-    pub fn json(&self) -> Option<Value> {
-        serde_json::from_slice(&self.body).ok()
-    }
-}
-
-impl ServiceLine {
-    /// A line; `trust` names a further authority in PEM.
-    pub fn new(trust: Option<&Path>) -> anyhow::Result<Self> {
-        let client = Client::builder()
-            .connect_timeout(SERVICE_CONNECT)
-            .redirect(redirect::Policy::none())
-            .user_agent(NAME);
-        let client = trusting(client, trust)?.build();
-        let client = client.context("making the HTTP client of application services")?;
-        Ok(Self { client })
-    }
-
-    /// Sends JSON, if any, and gives what comes back.
-    pub async fn call(
-        &self,
-        method: Method,
-        url: &str,
-        token: &str,
-        json: Option<Vec<u8>>,
-        wait: Duration,
-    ) -> Result<Reached, Unreached> {
-        let mut request = self.client.request(method, url).bearer_auth(token).timeout(wait);
-        if let Some(json) = json {
-            request = request.header("content-type", "application/json").body(json);
-        }
-        let broken = |error: reqwest::Error| {
-            if error.is_timeout() {
-                return Unreached::TooLate;
-            }
-            // The address is the operator's own, and the cause below says more than the top.
-            Unreached::Broken(format!("{:#}", anyhow::Error::from(error.without_url())))
-        };
-        let mut answer = request.send().await.map_err(broken)?;
-        let status = answer.status().as_u16();
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(broken)? {
-            if body.len() + chunk.len() > SERVICE_ANSWER_BYTES {
-                return Err(Unreached::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Reached { status, body: body.into() })
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use ruma::{OwnedRoomId, RoomAliasId, RoomOrAliasId, UserId};
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
-use super::{super::Error, AppService, AppServices, Method, Reached, Unreached};
+use super::{super::Error, AppService, AppServices, Method, Proof, Reached, Unreached};
 use crate::store::accounts;
 
 /// How long a service may take to answer a question.
@@ -259,7 +259,8 @@ impl AppServices {
         wait: Duration,
     ) -> Result<Reached, Unreached> {
         let Some(base) = &service.url else { return Err(Unreached::Nowhere) };
-        self.line.call(method, &format!("{base}{path}"), service.node_token(), body, wait).await
+        let proof = Proof::Bearer(service.node_token());
+        self.line.call(method, &format!("{base}{path}"), proof, body, wait).await
     }
 
     fn misses(&self) -> std::sync::MutexGuard<'_, Misses> {

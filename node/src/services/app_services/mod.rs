@@ -29,7 +29,7 @@ pub use self::{
 use self::{ask::Misses, moments::Waiting};
 use super::{Error, Ground, live::Live, rooms::Rooms};
 use crate::{
-    outbound::{Method, Reached, ServiceLine, Unreached},
+    outbound::{Chosen, Method, Proof, Reached, Unreached},
     store::{
         StoreError,
         accounts::{self, NewDevice, NewTokens, Session},
@@ -44,7 +44,7 @@ pub struct AppServices {
     ground: Arc<Ground>,
     rooms: Arc<Rooms>,
     live: Arc<Live>,
-    line: ServiceLine,
+    line: Chosen,
     /// What of the moment waits to be told to each.
     waiting: Mutex<HashMap<Arc<str>, Waiting>>,
     /// Wakes the task that delivers to each.
@@ -58,7 +58,7 @@ pub struct AppServices {
 impl AppServices {
     /// The service on its ground and on those below it.
     pub fn new(ground: Arc<Ground>, rooms: Arc<Rooms>, live: Arc<Live>) -> anyhow::Result<Self> {
-        let line = ServiceLine::new(ground.config.trust_ca.as_deref())?;
+        let line = Chosen::new(ground.config.trust_ca.as_deref())?;
         let services = ground.app_services.all().iter();
         let bells: HashMap<Arc<str>, Arc<Notify>> =
             services.map(|service| (service.id.clone(), Arc::default())).collect();
