@@ -11,6 +11,14 @@ use subtle::ConstantTimeEq;
 /// be tried offline at leisure.
 #[must_use]
 pub fn tag(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 8] {
+    let mut tag = [0; 8];
+    tag.copy_from_slice(&seal(key, parts)[..8]);
+    tag
+}
+
+/// The same uncut, for what can be tried at leisure, and for secrets made from a key.
+#[must_use]
+pub fn seal(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
     // A key of 32 bytes stands in a block of 64, the rest zero: what RFC 2104 does with any key
     // that is shorter than a block, said so that it cannot fail.
     let mut block = [0; 64];
@@ -20,9 +28,7 @@ pub fn tag(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 8] {
         mac.update(&(part.len() as u64).to_be_bytes());
         mac.update(part);
     }
-    let mut tag = [0; 8];
-    tag.copy_from_slice(&mac.finalize().into_bytes()[..8]);
-    tag
+    mac.finalize().into_bytes().into()
 }
 
 /// Whether a tag belongs to the parts, in constant time; a tag of another length never does.

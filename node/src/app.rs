@@ -47,6 +47,7 @@ use crate::{
         oauth::OAuth,
         oversight::Oversight,
         previews::Previews,
+        providers::Providers,
         push::Push,
         reports::Reports,
         rooms::Rooms,
@@ -166,6 +167,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     let services = Services {
         emails: Arc::new(emails),
         oauth: OAuth::new(ground.clone(), accounts.clone()),
+        providers: Providers::new(ground.clone(), accounts.clone())?,
         oversight: Oversight::new(ground.clone(), accounts.clone(), rooms.clone(), affairs.clone()),
         affairs,
         accounts,

@@ -169,6 +169,8 @@ settings! {
     registration_shared_secret: Option<String> = None, Text "\"a long secret of your own\"";
     /// Registration files of application services, such as bridges.
     app_services: Vec<PathBuf> = Vec::new(), List "[]";
+    /// Files that describe where people may sign in who have an account elsewhere (`OpenID` Connect).
+    identity_providers: Vec<PathBuf> = Vec::new(), List "[]";
     /// What to log, for example `info` or `wayside=debug,info`.
     log: String = "info".to_owned(), Text "\"info\"";
     /// How to log: text or json.

@@ -206,6 +206,11 @@ export class Person {
     const folder = process.env.WAYSIDE_SHOTS;
     if (!folder) return;
     await mkdir(folder, { recursive: true });
+    // What comes in softly is in: a picture of its first moment shows nothing.
+    await this.page.evaluate(() => {
+      const ends = (it) => it.effect?.getComputedTiming().iterations !== Infinity;
+      return Promise.all(document.getAnimations().filter(ends).map((it) => it.finished.catch(() => {})));
+    });
     await this.page.screenshot({ path: join(folder, `${name}-${this.name.toLowerCase()}.png`) });
   }
 

@@ -1,4 +1,6 @@
-//! The browser client, part by part: worlds, gamepads, thumbs, installing, headsets, keys, encryption, letting programs in.
+//! The browser client, part by part: worlds, gamepads, thumbs, installing, headsets, keys, encryption, letting programs in, accounts elsewhere.
+
+use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -60,6 +62,33 @@ async fn client_lets_programs_and_devices_in() -> Result<()> {
     for step in ["goByOldWays", "meetLiars"] {
         pages.step(step, json!({})).await?;
     }
+    pages.close().await?;
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn client_signs_people_in_who_are_known_elsewhere() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(mut pages) = Browser::open("providers.mjs")? else { return Ok(()) };
+    let opened = pages.step("open", json!({})).await?;
+    let issuer = opened["issuer"].as_str().context("an issuer")?;
+    let secret = "a secret of the club";
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("club.toml");
+    let words = format!(
+        "id = \"club\"\nname = \"The Club\"\nissuer = \"{issuer}\"\nclient_id = \"wayside\"\n\
+         client_secret = \"{secret}\"\n"
+    );
+    fs::write(&file, words)?;
+    let mut node = town.node("a")?.flag("--identity-providers", file.to_str()).start().await?;
+    let place = json!({"home": node.http().as_str(), "issuer": issuer, "secret": secret});
+    pages.step("arrive", place).await?;
+    for step in ["turnBack", "becomeSomebody", "letIn", "goStraight"] {
+        pages.step(step, json!({})).await?;
+    }
+    pages.step("becomeKnown", member(&node, "bob").await?).await?;
+    pages.step("meetThieves", json!({})).await?;
     pages.close().await?;
     node.stop().await?;
     Ok(())

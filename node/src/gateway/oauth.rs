@@ -32,7 +32,8 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::own(get.clone(), "/_matrix/client/v1/auth_metadata", public, read, metadata),
         Route::own(get.clone(), "/.well-known/oauth-authorization-server", public, read, metadata),
-        Route::own(get, SSO, public, read, sso),
+        Route::own(get.clone(), SSO, public, read, sso),
+        Route::own(get, &format!("{SSO}/{{provider}}"), public, read, sso),
         Route::own(post.clone(), &below("register"), public, guess, register),
         Route::own(post.clone(), &below("token"), public, read, token).form(),
         Route::own(post.clone(), &below("revoke"), public, read, revoke).form(),
@@ -146,6 +147,10 @@ async fn sso(call: Call<Bytes>) -> Result<Reply, Fault> {
     let mut page =
         url::form_urlencoded::Serializer::new(format!("{}/sign-in?", call.app.places.public));
     page.append_pair("sso", redirect);
+    if let Some(provider) = call.path.first() {
+        let provider = call.app.services.providers.get(provider)?;
+        page.append_pair("provider", &provider.id);
+    }
     match query.get("action").map(String::as_str) {
         None | Some("login") => {}
         Some("register") => drop(page.append_pair("prompt", "create")),
@@ -196,11 +201,14 @@ struct SignInBody {
     proof: Option<Proof>,
 }
 
+/// By what somebody is known who signs in.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Proof {
-    user: String,
-    password: String,
+#[serde(untagged, deny_unknown_fields)]
+pub(super) enum Proof {
+    /// What they know.
+    Password { user: String, password: String },
+    /// That they have come in already, by another way.
+    LoginToken { login_token: String },
 }
 
 /// Lets a program or a device in, or turns it away; says where the page goes on, if anywhere.
@@ -224,11 +232,16 @@ async fn sign_in(call: Call<Bytes>) -> Result<Reply, Fault> {
     Ok(unkept(reply(&json!({ "location": location }))))
 }
 
-async fn confirm(app: &App, proof: Proof) -> Result<Confirmed, Fault> {
+pub(super) async fn confirm(app: &App, proof: Proof) -> Result<Confirmed, Fault> {
     let accounts = &app.services.accounts;
-    let user_id = accounts.named(&proof.user)?;
-    app.guessed(&user_id)?;
-    Ok(accounts.known(&user_id, proof.password).await?)
+    match proof {
+        Proof::Password { user, password } => {
+            let user_id = accounts.named(&user)?;
+            app.guessed(&user_id)?;
+            Ok(accounts.known(&user_id, password).await?)
+        }
+        Proof::LoginToken { login_token } => Ok(accounts.spend_login_token(&login_token).await?),
+    }
 }
 
 /// The parts of a form or query; none may stand twice (RFC 6749, 3.1 and 3.2).
@@ -255,7 +268,7 @@ fn refusal(code: &'static str, why: &str) -> Fault {
 }
 
 /// What holds secrets is kept by nobody on the way.
-fn unkept(mut reply: Reply) -> Reply {
+pub(super) fn unkept(mut reply: Reply) -> Reply {
     reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply
 }

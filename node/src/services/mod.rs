@@ -17,6 +17,7 @@ pub mod live;
 pub mod oauth;
 pub mod oversight;
 pub mod previews;
+pub mod providers;
 pub mod push;
 pub mod reports;
 pub mod rooms;
@@ -30,8 +31,8 @@ use std::sync::Arc;
 use self::{
     accounts::Accounts, affairs::Affairs, app_services::AppServices, bodies::Bodies,
     content::Content, emails::Emails, encryption::Encryption, live::Live, oauth::OAuth,
-    oversight::Oversight, previews::Previews, push::Push, reports::Reports, rooms::Rooms,
-    search::Search, social::Social, sync::Sync, worlds::Worlds,
+    oversight::Oversight, previews::Previews, providers::Providers, push::Push, reports::Reports,
+    rooms::Rooms, search::Search, social::Social, sync::Sync, worlds::Worlds,
 };
 pub use self::{error::Error, ground::Ground};
 use crate::instances::Instances;
@@ -44,6 +45,8 @@ pub struct Services {
     pub accounts: Arc<Accounts>,
     /// By which programs.
     pub oauth: OAuth,
+    /// By whose word.
+    pub providers: Providers,
     /// Rooms.
     pub rooms: Arc<Rooms>,
     /// What is reported to those who run the node.

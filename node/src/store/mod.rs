@@ -28,6 +28,7 @@ pub mod oversight;
 pub mod people;
 pub mod places;
 mod postgres;
+pub mod providers;
 pub mod pushers;
 pub mod relations;
 pub mod reports;

@@ -544,6 +544,32 @@ fn letting_in() -> Vec<Row> {
             "client_id=<program>&scope=urn:matrix:client:api:*+urn:matrix:client:device:HOSTILE",
         )
         .nobody(),
+        answered(
+            404,
+            get("/login/sso/redirect/{provider}", "unknown").query("redirectUrl=https%3A%2F%2Fa.test&action=login"),
+        ),
+        // The node of the story knows no provider.
+        answered(404, post("/_wayside/v1/providers/{provider}/begin", "unknown", r#"{"browser":"0123456789abcdef0123456789abcdef"}"#)),
+        answered(
+            403,
+            post(
+                "/_wayside/v1/providers/finish",
+                "",
+                r#"{"state":"club.a.1.b","code":"c","iss":"https://a.test","browser":"0123456789abcdef0123456789abcdef"}"#,
+            ),
+        ),
+        answered(
+            403,
+            post("/_wayside/v1/providers/register", "", r#"{"ticket":"a.b","browser":"0123456789abcdef0123456789abcdef","name":"ann"}"#),
+        ),
+        answered(
+            403,
+            post(
+                "/_wayside/v1/providers/link",
+                "",
+                r#"{"ticket":"a.b","browser":"0123456789abcdef0123456789abcdef","proof":{"user":"<alice>","password":"<password>"}}"#,
+            ),
+        ),
         post("/_wayside/v1/sign-in/look", "", LOOK).nobody(),
         post("/_wayside/v1/sign-in", "", SIGN_IN).nobody(),
     ]
@@ -564,6 +590,7 @@ fn own() -> Vec<Row> {
         page("/join/{invitation}", "<invitation>"),
         page("/w/{world}", "plaza"),
         page("/sign-in", ""),
+        page("/sign-in/return", ""),
         page("/link", ""),
         page("/reset/{link}", "wres_unknown"),
         page("/web/{name}", "<script>"),

@@ -43,6 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
         page("/join/{invitation}"),
         page("/w/{world}"),
         sign_in("/sign-in"),
+        sign_in("/sign-in/return"),
         sign_in("/link"),
         sign_in("/reset/{link}"),
         file("/web/{name}"),

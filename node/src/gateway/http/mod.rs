@@ -19,6 +19,7 @@ use wayside_specs::Role;
 use super::{
     Arrival,
     fault::Fault,
+    providers,
     table::{Access, Call, Rate, Reply, Route, done, json as reply},
 };
 use crate::{config::Registration, services::Error};
@@ -60,6 +61,7 @@ async fn about(call: Call<Bytes>) -> Result<Reply, Fault> {
         "version": env!("CARGO_PKG_VERSION"),
         "try_out": ground.config.server_name.is_none(),
         "registration": registration,
+        "providers": providers::offered(&call.app),
         "public_url": call.app.places.public,
         "default_world": call.app.services.worlds.first().await?,
     })))

@@ -1,6 +1,7 @@
 //! Who may come in: registration, sign-in, devices, invitations, guests.
 
 mod holding;
+mod linked;
 mod openid;
 mod password;
 mod puppets;
@@ -16,6 +17,7 @@ use wayside_specs::{Role, limits};
 
 pub(super) use self::tokens::may_come;
 pub use self::{
+    linked::Known,
     openid::OPENID_SECONDS,
     password::Confirmed,
     tokens::{LOGIN_TOKEN_MS, Tokens},

@@ -16,7 +16,7 @@ use crate::{
 /// it is therefore done only where that is still the hash of an account that lasts.
 pub struct Confirmed {
     user_id: OwnedUserId,
-    /// Nothing where an application service vouches for its own user.
+    /// Nothing where somebody vouches for them: an application service, or a provider of identities.
     hash: Option<String>,
 }
 
@@ -182,7 +182,12 @@ impl Confirmed {
     /// What an application service does for its users needs no further proof.
     #[must_use]
     pub fn by_service(session: &Session) -> Option<Self> {
-        session.service.as_ref().map(|_| Self { user_id: session.user_id.clone(), hash: None })
+        session.service.as_ref().map(|_| Self::vouched(session.user_id.clone()))
+    }
+
+    /// Somebody for whom another vouched just now.
+    pub(super) fn vouched(user_id: OwnedUserId) -> Self {
+        Self { user_id, hash: None }
     }
 
     /// The account as it is now, unless the password that was checked is its password no more.

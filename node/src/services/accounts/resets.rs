@@ -4,7 +4,7 @@ use ruma::{OwnedUserId, UserId};
 use wayside_identity::token::{Kind, Secret};
 use wayside_specs::Role;
 
-use super::{Accounts, gone, may_come};
+use super::{Accounts, gone, may_come, tokens::NO_DEVICE};
 use crate::{
     services::Error,
     store::{accounts, tokens},
@@ -12,8 +12,6 @@ use crate::{
 
 /// How long such a link is good, in milliseconds.
 const RESET_MS: i64 = 24 * 60 * 60_000;
-/// What stands where a grant that was used names the device that it made: this one makes none.
-const NO_DEVICE: &str = "";
 
 impl Accounts {
     /// The end of a link by which somebody chooses a new password, once and within a day. It is shown

@@ -22,6 +22,9 @@ const RENEWABLE_MS: i64 = 5 * 60_000;
 /// How long a token lasts that signs another device in, in milliseconds.
 pub const LOGIN_TOKEN_MS: i64 = 2 * 60_000;
 
+/// What stands where a grant that was used names the device that it made, where it made none.
+pub(super) const NO_DEVICE: &str = "";
+
 /// What opens a device.
 pub struct Tokens {
     /// The access token.
@@ -117,6 +120,24 @@ impl Accounts {
         });
         write.await?;
         Ok(signed_in)
+    }
+
+    /// Whom such a token stands for, which is worth nothing then: they let something else in by it.
+    pub async fn spend_login_token(&self, token: &str) -> Result<Confirmed, Error> {
+        let secret = Secret::parse(token).filter(|secret| secret.kind() == Kind::Login);
+        let hash = secret.ok_or_else(over)?.hash().0;
+        let now_ms = self.ground.clock.now_ms();
+        let write = self.ground.store.write::<_, Error>(move |tx| {
+            Box::pin(async move {
+                let grant = tokens::grant(tx, &hash, now_ms).await?.ok_or_else(over)?;
+                may_come(accounts::account(tx, &grant.user_id).await?)?;
+                if !tx.use_grant(&hash, NO_DEVICE).await? {
+                    return Err(over());
+                }
+                Ok(Confirmed::vouched(grant.user_id))
+            })
+        });
+        write.await
     }
 
     /// Signs a device out by one of its tokens, whoever shows it (RFC 7009). A token that is unknown is

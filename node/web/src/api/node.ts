@@ -2,12 +2,20 @@
 import { ask, upload } from "./http";
 import type { Session } from "./session";
 
+export interface Provider {
+  id: string;
+  name: string;
+  brand?: string;
+}
+
 export interface NodeInfo {
   server_name: string;
   name: string;
   version: string;
   try_out: boolean;
   registration: "open" | "token" | "closed";
+  /** Who else may vouch for people. */
+  providers: Provider[];
   public_url: string;
   default_world: string | null;
 }

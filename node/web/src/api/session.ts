@@ -105,12 +105,14 @@ export async function register(
 }
 
 export async function signIn(user: string, password: string): Promise<Session> {
-  const body = {
-    type: "m.login.password",
-    identifier: { type: "m.id.user", user: user.trim() },
-    password,
-    initial_device_display_name: deviceName(),
-  };
+  return login({ type: "m.login.password", identifier: { type: "m.id.user", user: user.trim() }, password });
+}
+
+/** Signs somebody in who has proven on the sign-in page who they are. */
+export const signInByToken = (token: string): Promise<Session> => login({ type: "m.login.token", token });
+
+async function login(proof: object): Promise<Session> {
+  const body = { ...proof, initial_device_display_name: deviceName() };
   const made = await ask<SignedIn>("POST", "/_matrix/client/v3/login", { body });
   const { user_id: userId, device_id: deviceId = null, access_token: token } = made;
   const session = { userId, deviceId, token, name: localpart(userId), guest: false };

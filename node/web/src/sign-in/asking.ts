@@ -2,23 +2,28 @@
 import { ask } from "../api/http";
 
 /** Who asks: a program with a page of its own, a device that shows a code, or a client of before OAuth. */
-export type What = { authorization: Record<string, string> } | { device: string } | { sso: string };
+export type Stranger = { authorization: Record<string, string> } | { device: string } | { sso: string };
+
+/** What somebody signs in for: a stranger, or this node's own client, at one of its pages. */
+export type What = Stranger | { home: string };
 
 export interface Program {
   name: string;
   uri?: string;
 }
 
-export interface Proof {
-  user: string;
-  password: string;
-}
+/** What somebody knows, or that they have come in already by another way. */
+export type Proof = { user: string; password: string } | { login_token: string };
 
 /** What the address asks for; nothing where somebody opened the page without a program. */
 export function asked(address: URL): What | null {
   const given = address.searchParams;
+  const code = given.get("code");
+  if (address.pathname === "/link") return code === null ? null : { device: code };
   const sso = given.get("sso");
   if (sso !== null) return { sso };
+  const home = given.get("home");
+  if (home !== null) return { home: new URL(home, location.origin).pathname };
   if (!given.has("client_id")) return null;
   // A name that stands twice means nothing (RFC 6749, 3.1): the node is shown none of both.
   const once = [...new Set(given.keys())].filter((name) => given.getAll(name).length === 1);
@@ -28,16 +33,16 @@ export function asked(address: URL): What | null {
 export const wantsAccount = (address: URL): boolean =>
   (address.searchParams.get("prompt") ?? "").split(" ").includes("create");
 
-export const look = (what: What): Promise<Program> => ask("POST", "/_wayside/v1/sign-in/look", { body: { what } });
+export const look = (what: Stranger): Promise<Program> => ask("POST", "/_wayside/v1/sign-in/look", { body: { what } });
 
 /** Lets it in, or without a proof turns it away; gives the address to go to, if there is one. */
-export async function decide(what: What, proof: Proof | null): Promise<string | null> {
+export async function decide(what: Stranger, proof: Proof | null): Promise<string | null> {
   const body = proof ? { what, proof } : { what };
   return (await ask<{ location: string | null }>("POST", "/_wayside/v1/sign-in", { body })).location;
 }
 
 /** Makes an account that nothing is signed in to yet. */
-export async function createAccount(proof: Proof, invitation: string | null): Promise<void> {
+export async function createAccount(proof: { user: string; password: string }, invitation: string | null): Promise<void> {
   const auth = invitation ? { type: "m.login.registration_token", token: invitation } : { type: "m.login.dummy" };
   const body = { auth, username: proof.user, password: proof.password, inhibit_login: true };
   await ask("POST", "/_matrix/client/v3/register", { body });

@@ -1,18 +1,20 @@
 // The page on which people let programs and devices in: the only one that ever sees their password.
 import { ApiError } from "../api/http";
 import { type NodeInfo, nodeInfo } from "../api/node";
-import { invitationOf, usernameOf } from "../api/session";
+import { invitationOf, signInByToken, usernameOf } from "../api/session";
 import { loadMore, loadTexts, t } from "../i18n";
 import { busy, field, h, say } from "../ui/dom";
 import { words } from "../ui/errors";
 import { brand, mount, scenery, screen } from "../ui/shell";
-import { asked, choosePassword, createAccount, decide, hostOf, look, ownerOf, type Program, type Proof, wantsAccount, type What } from "./asking";
+import { asked, choosePassword, createAccount, decide, hostOf, look, ownerOf, type Program, type Proof, type Stranger, wantsAccount } from "./asking";
+import { leave } from "./away";
+import { providerButtons, takeIn } from "./providers";
 
 const address = new URL(location.href);
 const card = h("main", { class: "card welcome-card" });
 
 interface Question {
-  what: What;
+  what: Stranger;
   program: Program;
   node: NodeInfo;
 }
@@ -86,6 +88,14 @@ function deny(question: Question): HTMLElement | null {
 
 const names = { name: "username", autocomplete: "username", autocapitalize: "none", spellcheck: "false", required: true };
 
+/** The page that asks this question, for those who leave it and come back. */
+function pageOf({ what }: Question): URL {
+  if (!("device" in what)) return address;
+  const page = new URL("/link", address);
+  page.searchParams.set("code", what.device);
+  return page;
+}
+
 function signIn(question: Question): void {
   const user = field(t("welcome.user"), { ...names, value: address.searchParams.get("login_hint") });
   const secret = { type: "password", name: "password", autocomplete: "current-password", maxlength: 512, required: true };
@@ -96,6 +106,7 @@ function signIn(question: Question): void {
   show(
     ...introduction(question),
     form(button, deed, user.row, password.row),
+    providerButtons(question.node.providers, pageOf(question)),
     question.node.registration !== "closed" && quiet(t("sign_in.have_none"), () => create(question)),
     deny(question),
   );
@@ -107,7 +118,7 @@ function create(question: Question): void {
   const password = field(t("welcome.password_new"), { ...secret, required: true }, t("welcome.password_hint"));
   const needs = question.node.registration === "token";
   const invitation = field(t("sign_in.invitation"), { name: "invitation", required: true }, t("sign_in.invitation_hint"));
-  let made: Proof | null = null;
+  let made: { user: string; password: string } | null = null;
   const deed = async (): Promise<void> => {
     const proof = { user: usernameOf(user.input.value), password: password.input.value };
     // An account that was made before something else failed is not made again.
@@ -122,6 +133,36 @@ function create(question: Question): void {
     form(t("sign_in.create"), deed, user.row, password.row, ...(needs ? [invitation.row] : [])),
     quiet(t("sign_in.have_one"), () => signIn(question)),
   );
+}
+
+/** Asks somebody who has proven who they are whether to let it in: they may not have come for that. */
+function confirm(question: Question, userId: string | null, token: string): void {
+  const button = "device" in question.what ? t("sign_in.let_in") : t("sign_in.go");
+  show(
+    ...introduction(question),
+    userId !== null && h("p", { text: t("sign_in.as", { name: userId }) }),
+    form(button, () => answer(question, { login_token: token })),
+    deny(question),
+  );
+}
+
+/** Goes on for somebody whom a provider vouches for, with what the page was asked that they left. */
+async function proven(page: URL, userId: string | null, token: string, node: NodeInfo): Promise<void> {
+  const what = asked(page);
+  if (!what) return told(t("sign_in.title"), t("sign_in.nothing"));
+  if ("home" in what) {
+    await signInByToken(token);
+    location.replace(what.home);
+    return;
+  }
+  confirm({ what, program: await look(what), node }, userId, token);
+}
+
+/** Goes to a provider at once, where a client has asked for that one or somebody has chosen it. */
+async function goTo(id: string, node: NodeInfo): Promise<boolean> {
+  const provider = node.providers.find((provider) => provider.id === id);
+  if (provider) await leave(provider, address);
+  return provider !== undefined;
 }
 
 /** Asks for the code that a device shows. */
@@ -163,7 +204,18 @@ async function begin(): Promise<void> {
   screen("welcome", scenery(), h("div", { class: "welcome" }, brand(node.name), card));
   if (address.pathname === "/link") return link(node);
   if (address.pathname.startsWith("/reset/")) return reset(decodeURIComponent(address.pathname.slice("/reset/".length)));
+  if (address.pathname === "/sign-in/return") {
+    return takeIn(address, { show, form, proven: (page, userId, token) => proven(page, userId, token, node) });
+  }
   const what = asked(address);
+  const chosen = address.searchParams.get("provider");
+  if (what && chosen !== null) {
+    // Whoever comes back by the back button chooses anew.
+    address.searchParams.delete("provider");
+    history.replaceState(null, "", address);
+    if (await goTo(chosen, node)) return;
+  }
+  if (what && "home" in what) return location.replace(what.home);
   if (!what) return told(t("sign_in.title"), t("sign_in.nothing"));
   const question = { what, program: await look(what), node };
   if (wantsAccount(address) && node.registration !== "closed") create(question);

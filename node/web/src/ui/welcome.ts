@@ -1,5 +1,5 @@
 // The first screen: one field and one button for a newcomer, and a way to sign in.
-import type { Invitation, NodeInfo, World } from "../api/node";
+import type { Invitation, NodeInfo, Provider, World } from "../api/node";
 import { enterAsGuest, register, type Session, signIn } from "../api/session";
 import { count, t } from "../i18n";
 import { busy, field, h, say } from "./dom";
@@ -159,9 +159,16 @@ function account(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void
     h("h1", { text: open ? t("welcome.sign_in") : title(arrival) }),
     lead === null ? null : h("p", { class: "lead", text: lead }),
     form(t("welcome.sign_in"), deed, doors, user.row, password.row),
+    ...arrival.node.providers.map(otherDoor),
     open ? textButton(t("welcome.as_guest"), () => welcome(arrival, doors)) : null,
   );
   user.input.focus();
+}
+
+/** The way in by an account elsewhere. */
+function otherDoor({ id, name }: Provider): HTMLElement {
+  const href = `/sign-in?${new URLSearchParams({ home: location.pathname, provider: id })}`;
+  return h("a", { class: "secondary", text: t("welcome.with", { name }), attrs: { href } });
 }
 
 function passwordField(

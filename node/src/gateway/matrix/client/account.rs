@@ -21,6 +21,7 @@ use crate::{
     config::Registration,
     gateway::{
         fault::Fault,
+        providers,
         table::{Access, Asked, Rate, Reply, Route, done, json as reply},
     },
     services::{
@@ -159,7 +160,7 @@ async fn invitation_valid(
 async fn login_types(asked: Asked<get_login_types::v3::Request>) -> Result<Reply, Fault> {
     let mut flows = vec![
         json!({ "type": "m.login.password" }),
-        json!({ "type": "m.login.sso" }),
+        json!({ "type": "m.login.sso", "identity_providers": providers::offered(&asked.app) }),
         json!({ "type": "m.login.token", "get_login_token": true }),
     ];
     if !asked.app.services.ground.app_services.all().is_empty() {

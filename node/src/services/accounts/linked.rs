@@ -1,0 +1,127 @@
+//! Accounts of those for whom a provider of identities vouches: they need no password of this node's.
+
+use ruma::OwnedUserId;
+use serde_json::Value;
+use wayside_specs::Role;
+
+use super::{Accounts, Confirmed, may_come};
+use crate::{
+    services::Error,
+    store::{StoreError, providers},
+};
+
+/// The name by which a provider knows somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Whose name it is.
+    pub issuer: String,
+    /// The name.
+    pub subject: String,
+}
+
+impl Accounts {
+    /// Whose name this is with a provider, who comes in by it now.
+    pub async fn vouched(&self, known: Known) -> Result<Option<(OwnedUserId, Confirmed)>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let user_id = providers::linked(&mut snapshot, &known.issuer, &known.subject).await?;
+        let Some(user_id) = user_id else { return Ok(None) };
+        let now_ms = self.ground.clock.now_ms();
+        let whose = user_id.clone();
+        let write = self.ground.store.write::<_, Error>(move |tx| {
+            Box::pin(async move {
+                may_come(crate::store::accounts::account(tx, &whose).await?)?;
+                Ok(tx.note_link(&known.issuer, &known.subject, now_ms).await?)
+            })
+        });
+        write.await?;
+        let confirmed = Confirmed::vouched(user_id.clone());
+        Ok(Some((user_id, confirmed)))
+    }
+
+    /// Makes an account for somebody whom a provider knows.
+    pub async fn register_known(
+        &self,
+        known: Known,
+        name: &str,
+        displayname: Option<String>,
+    ) -> Result<(OwnedUserId, Confirmed), Error> {
+        let user_id = self.checked_name(name)?;
+        let now_ms = self.ground.clock.now_ms();
+        let whose = user_id.clone();
+        let write = self.ground.store.write::<_, Error>(move |tx| {
+            Box::pin(async move {
+                let name = whose.localpart().to_owned();
+                let made = tx.add_account(&whose, None, Role::Member, now_ms).await;
+                made.map_err(|error| match error {
+                    StoreError::Taken => Error::NameTaken(name),
+                    other => other.into(),
+                })?;
+                if !tx.link(&known.issuer, &known.subject, &whose, now_ms).await? {
+                    return Err(twice());
+                }
+                if let Some(displayname) = displayname {
+                    let text = Value::String(displayname).to_string();
+                    tx.set_profile_field(&whose, "displayname", Some(&text)).await?;
+                }
+                Ok(())
+            })
+        });
+        write.await?;
+        let confirmed = Confirmed::vouched(user_id.clone());
+        Ok((user_id, confirmed))
+    }
+
+    /// Lets a provider vouch for somebody who has an account here, and has just proven it.
+    pub async fn link(
+        &self,
+        known: Known,
+        confirmed: Confirmed,
+    ) -> Result<(OwnedUserId, Confirmed), Error> {
+        let now_ms = self.ground.clock.now_ms();
+        let write = self.ground.store.write::<_, Error>(move |tx| {
+            Box::pin(async move {
+                let account = confirmed.still(tx).await?;
+                // What a guest has is given up with a tab of a browser.
+                if account.role == Role::Guest {
+                    return Err(Error::Guest);
+                }
+                if !tx.link(&known.issuer, &known.subject, &account.user_id, now_ms).await? {
+                    return Err(twice());
+                }
+                Ok((account.user_id, confirmed))
+            })
+        });
+        write.await
+    }
+
+    /// The providers that vouch for somebody.
+    pub async fn links(&self, user_id: &ruma::UserId) -> Result<Vec<providers::Link>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        Ok(providers::links(&mut snapshot, user_id).await?)
+    }
+
+    /// Lets a provider vouch for somebody no more, who has another way in.
+    pub async fn unlink(&self, issuer: &str, confirmed: Confirmed) -> Result<(), Error> {
+        let issuer = issuer.to_owned();
+        let write = self.ground.store.write::<_, Error>(move |tx| {
+            Box::pin(async move {
+                let account = confirmed.still(tx).await?;
+                if !tx.unlink(&issuer, &account.user_id).await? {
+                    let why = "this provider does not vouch for you".to_owned();
+                    return Err(Error::NotFound(why));
+                }
+                let others = providers::links(tx, &account.user_id).await?;
+                if account.password.is_none() && others.is_empty() {
+                    let why = "this is your only way in: choose a password first";
+                    return Err(Error::Forbidden(why.to_owned()));
+                }
+                Ok(())
+            })
+        });
+        write.await
+    }
+}
+
+fn twice() -> Error {
+    Error::Forbidden("you have an account here already: begin again to sign in to it".to_owned())
+}

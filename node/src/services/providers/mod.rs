@@ -1,0 +1,340 @@
+//! Signing in with an account elsewhere: the node asks a provider of identities whom it knows (`OpenID` Connect).
+//!
+//! Nothing is kept of those who are on their way. What they carry is sealed with a key of this node,
+//! bound to the browser that they set out with, and soon over; the provider's code is good once.
+
+mod file;
+mod openid;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ruma::OwnedUserId;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use wayside_identity::tag::seal;
+
+pub use self::file::Provider;
+use self::openid::{Exchange, Person, Talk, TalkError};
+use super::{
+    Error, Ground,
+    accounts::{Accounts, Confirmed, Known},
+};
+use crate::outbound::Chosen;
+
+/// How long somebody may be away with their provider, in milliseconds.
+const AWAY_MS: i64 = 15 * 60 * 1_000;
+/// How long a newcomer may think about a name, in milliseconds.
+const TICKET_MS: i64 = 30 * 60 * 1_000;
+/// What a browser keeps for itself while its person is away.
+const BROWSER_BYTES: std::ops::RangeInclusive<usize> = 32..=128;
+/// Longest code and longest state.
+const CODE_BYTES: usize = 4_096;
+/// Longest name that a provider may give somebody here, in bytes.
+const DISPLAYNAME_BYTES: usize = 255;
+/// Longest name of an account, without the server's.
+const LOCALPART_CHARS: usize = 64;
+
+/// The service.
+pub struct Providers {
+    ground: Arc<Ground>,
+    accounts: Arc<Accounts>,
+    all: Vec<(Provider, Talk)>,
+}
+
+/// What a provider brings somebody back with.
+pub struct Return<'r> {
+    /// What they carried.
+    pub state: &'r str,
+    /// What stands for them.
+    pub code: &'r str,
+    /// Who says so (RFC 9207).
+    pub issuer: Option<&'r str>,
+}
+
+/// Somebody who came back from their provider.
+pub enum Arrived {
+    /// They have an account here.
+    Known {
+        /// Whose.
+        user_id: OwnedUserId,
+        /// A login token.
+        login_token: String,
+    },
+    /// They have none that is known to be theirs.
+    Newcomer(Newcomer),
+}
+
+/// Somebody whom a provider knows, and this node does not.
+pub struct Newcomer {
+    /// What they show when they have decided.
+    pub ticket: String,
+    /// What their provider is called.
+    pub provider: String,
+    /// A name that their account could have.
+    pub name: Option<String>,
+    /// What people call them.
+    pub displayname: Option<String>,
+    /// Whether they may make an account.
+    pub registration: bool,
+}
+
+/// What a ticket says.
+#[derive(Serialize, Deserialize)]
+struct Ticket {
+    provider: String,
+    subject: String,
+    displayname: Option<String>,
+    expires_ms: i64,
+}
+
+impl Providers {
+    /// The service on its ground and the files that the settings name.
+    pub fn new(ground: Arc<Ground>, accounts: Arc<Accounts>) -> anyhow::Result<Self> {
+        let all = file::read(&ground.config.identity_providers);
+        let all = all.context("reading identity_providers")?;
+        let line = Chosen::new(ground.config.trust_ca.as_deref())?;
+        let talk = |provider| (provider, Talk::new(line.clone(), ground.clock));
+        let all = all.into_iter().map(talk).collect();
+        Ok(Self { ground, accounts, all })
+    }
+
+    /// All of them, in the operator's order.
+    pub fn all(&self) -> impl Iterator<Item = &Provider> {
+        self.all.iter().map(|(provider, _)| provider)
+    }
+
+    /// The one of that id.
+    pub fn get(&self, id: &str) -> Result<&Provider, Error> {
+        self.found(id).map(|(provider, _)| provider)
+    }
+
+    /// Where somebody goes to be vouched for. `browser` is a secret of the page that sends them, which
+    /// shows it again when they come back; `back` is where they come back to.
+    pub async fn begin(&self, id: &str, browser: &str, back: &str) -> Result<String, Error> {
+        let (provider, talk) = self.found(id)?;
+        let browser = hash_of(browser)?;
+        let random = URL_SAFE_NO_PAD.encode(self.ground.clock.random::<16>());
+        let expires_ms = self.ground.clock.now_ms() + AWAY_MS;
+        let body = format!("{}.{random}.{expires_ms}", provider.id);
+        let state = format!("{body}.{}", URL_SAFE_NO_PAD.encode(self.of_state(&body, &browser)));
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(self.verifier(&state)));
+        let words = [
+            ("redirect_uri", back),
+            ("state", &state),
+            ("nonce", &self.nonce(&state)),
+            ("code_challenge", &challenge),
+            ("code_challenge_method", "S256"),
+        ];
+        talk.door(provider, &words).await.map_err(|why| told(provider, &why))
+    }
+
+    /// Takes in whoever comes back.
+    pub async fn finish(
+        &self,
+        came: Return<'_>,
+        browser: &str,
+        back: &str,
+    ) -> Result<Arrived, Error> {
+        let hash = hash_of(browser)?;
+        if came.code.len() > CODE_BYTES || came.state.len() > CODE_BYTES {
+            return Err(astray());
+        }
+        let (provider, talk) = self.carried(came.state, &hash)?;
+        let (verifier, nonce) = (self.verifier(came.state), self.nonce(came.state));
+        let exchange =
+            Exchange { code: came.code, verifier: &verifier, nonce: &nonce, redirect: back };
+        let person = async {
+            talk.came_from(provider, came.issuer).await?;
+            talk.person(provider, exchange).await
+        };
+        let person = person.await.map_err(|why| told(provider, &why))?;
+        let known = Known { issuer: provider.issuer.clone(), subject: person.sub.clone() };
+        if let Some((user_id, confirmed)) = self.accounts.vouched(known).await? {
+            let login_token = self.accounts.login_token(confirmed).await?;
+            return Ok(Arrived::Known { user_id, login_token });
+        }
+        let name = suggestion(&person);
+        let displayname = person.name.map(|name| name.trim().to_owned());
+        let displayname = displayname.filter(|name| (1..=DISPLAYNAME_BYTES).contains(&name.len()));
+        let ticket = Ticket {
+            provider: provider.id.clone(),
+            subject: person.sub,
+            displayname: displayname.clone(),
+            expires_ms: self.ground.clock.now_ms() + TICKET_MS,
+        };
+        let ticket = serde_json::to_vec(&ticket).map_err(Error::internal)?;
+        let sealed = URL_SAFE_NO_PAD.encode(self.of_ticket(&ticket, &hash));
+        Ok(Arrived::Newcomer(Newcomer {
+            ticket: format!("{}.{sealed}", URL_SAFE_NO_PAD.encode(ticket)),
+            provider: provider.name.clone(),
+            name,
+            displayname,
+            registration: provider.registration,
+        }))
+    }
+
+    /// Makes an account for a newcomer, and gives a login token for it.
+    pub async fn register(
+        &self,
+        ticket: &str,
+        browser: &str,
+        name: &str,
+    ) -> Result<(OwnedUserId, String), Error> {
+        let (provider, ticket) = self.shown(ticket, browser)?;
+        if !provider.registration {
+            let why = format!("{} lets nobody make an account here", provider.name);
+            return Err(Error::Forbidden(why));
+        }
+        let known = Known { issuer: provider.issuer.clone(), subject: ticket.subject };
+        let made = self.accounts.register_known(known, name, ticket.displayname).await?;
+        Ok((made.0, self.accounts.login_token(made.1).await?))
+    }
+
+    /// Makes a newcomer known as somebody who has an account here, and has just proven it.
+    pub async fn link(
+        &self,
+        ticket: &str,
+        browser: &str,
+        confirmed: Confirmed,
+    ) -> Result<(OwnedUserId, String), Error> {
+        let (provider, ticket) = self.shown(ticket, browser)?;
+        let known = Known { issuer: provider.issuer.clone(), subject: ticket.subject };
+        let (user_id, confirmed) = self.accounts.link(known, confirmed).await?;
+        Ok((user_id, self.accounts.login_token(confirmed).await?))
+    }
+
+    /// Lets one vouch for somebody no more.
+    pub async fn unlink(&self, id: &str, confirmed: Confirmed) -> Result<(), Error> {
+        let issuer = &self.get(id)?.issuer;
+        self.accounts.unlink(issuer, confirmed).await
+    }
+
+    fn found(&self, id: &str) -> Result<&(Provider, Talk), Error> {
+        let found = self.all.iter().find(|(provider, _)| provider.id == id);
+        found.ok_or_else(|| Error::NotFound(format!("this node knows no provider {id:?}")))
+    }
+
+    /// With whom somebody was who carries this.
+    fn carried(&self, state: &str, browser: &[u8; 32]) -> Result<&(Provider, Talk), Error> {
+        let (body, sealed) = state.rsplit_once('.').ok_or_else(astray)?;
+        let sealed = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| astray())?;
+        if !bool::from(self.of_state(body, browser).ct_eq(&sealed)) {
+            return Err(astray());
+        }
+        let mut parts = body.split('.');
+        let (id, end) = (parts.next(), parts.nth(1).and_then(|end| end.parse::<i64>().ok()));
+        match (id, end) {
+            (Some(id), Some(end)) if end > self.ground.clock.now_ms() => self.found(id),
+            _ => Err(astray()),
+        }
+    }
+
+    fn shown(&self, ticket: &str, browser: &str) -> Result<(&Provider, Ticket), Error> {
+        let browser = hash_of(browser)?;
+        let (body, sealed) = ticket.rsplit_once('.').ok_or_else(astray)?;
+        let body = URL_SAFE_NO_PAD.decode(body).map_err(|_| astray())?;
+        let sealed = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| astray())?;
+        if !bool::from(self.of_ticket(&body, &browser).ct_eq(&sealed)) {
+            return Err(astray());
+        }
+        let ticket: Ticket = serde_json::from_slice(&body).map_err(Error::internal)?;
+        if ticket.expires_ms <= self.ground.clock.now_ms() {
+            return Err(astray());
+        }
+        Ok((self.get(&ticket.provider)?, ticket))
+    }
+
+    fn of_state(&self, body: &str, browser: &[u8; 32]) -> [u8; 32] {
+        seal(&self.ground.token_key, &[b"provider state", body.as_bytes(), browser])
+    }
+
+    fn of_ticket(&self, body: &[u8], browser: &[u8; 32]) -> [u8; 32] {
+        seal(&self.ground.token_key, &[b"provider ticket", body, browser])
+    }
+
+    /// What only this node can show together with the code (RFC 7636).
+    fn verifier(&self, state: &str) -> String {
+        let secret = seal(&self.ground.token_key, &[b"provider verifier", state.as_bytes()]);
+        URL_SAFE_NO_PAD.encode(secret)
+    }
+
+    /// What ties the provider's word to this one sign-in.
+    fn nonce(&self, state: &str) -> String {
+        let nonce = seal(&self.ground.token_key, &[b"provider nonce", state.as_bytes()]);
+        URL_SAFE_NO_PAD.encode(nonce)
+    }
+}
+
+fn hash_of(browser: &str) -> Result<[u8; 32], Error> {
+    if !BROWSER_BYTES.contains(&browser.len()) {
+        let why = "browser is a secret of 32 to 128 letters that the page makes";
+        return Err(Error::Invalid(why.to_owned()));
+    }
+    Ok(Sha256::digest(browser).into())
+}
+
+fn astray() -> Error {
+    Error::Forbidden(
+        "this sign-in took too long, or began in another browser: begin again".to_owned(),
+    )
+}
+
+/// What people are told when their provider vouches for nobody; the log says more.
+fn told(provider: &Provider, why: &TalkError) -> Error {
+    let (id, name) = (&provider.id, &provider.name);
+    let cause = format!("{:#}", anyhow::anyhow!(why.to_string()));
+    match why {
+        TalkError::Refused(_) => {
+            tracing::info!(provider = %id, %cause, "a sign-in was not finished");
+            Error::Forbidden(format!("{name} did not confirm who you are: begin again"))
+        }
+        TalkError::Away { .. } => {
+            tracing::warn!(provider = %id, %cause, "a provider of identities is away");
+            Error::NoAnswer(format!("{name} does not answer just now: try again in a while"))
+        }
+        TalkError::Wrong(_) => {
+            tracing::warn!(provider = %id, %cause, "a provider of identities cannot be believed");
+            let why = "whoever runs this node finds the reason in its log";
+            Error::NoAnswer(format!("{name} gave an answer that proves nothing: {why}"))
+        }
+    }
+}
+
+/// A name that an account could have, from what the provider says of somebody.
+fn suggestion(person: &Person) -> Option<String> {
+    let mail = person.email.as_deref().and_then(|it| it.split('@').next());
+    let all = [person.preferred_username.as_deref(), person.nickname.as_deref(), mail];
+    let of = |text: &str| {
+        let text = text.split('@').next().unwrap_or_default().to_lowercase();
+        let fits = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(*c);
+        let name: String = text.chars().filter(fits).take(LOCALPART_CHARS).collect();
+        name.trim_start_matches('_').to_owned()
+    };
+    all.into_iter().flatten().map(of).find(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_suggested_that_an_account_may_have() {
+        let of = |username: Option<&str>, nickname: Option<&str>, email: Option<&str>| {
+            suggestion(&Person {
+                preferred_username: username.map(str::to_owned),
+                nickname: nickname.map(str::to_owned),
+                email: email.map(str::to_owned),
+                ..Person::default()
+            })
+        };
+        assert_eq!(of(Some("Ann B."), None, None).as_deref(), Some("annb."));
+        assert_eq!(of(Some("ann@club.example"), None, None).as_deref(), Some("ann"));
+        assert_eq!(of(Some("安"), Some("_an"), None).as_deref(), Some("an"));
+        assert_eq!(of(None, None, Some("ann.b@club.example")).as_deref(), Some("ann.b"));
+        assert_eq!(of(None, None, None), None);
+        assert_eq!(of(Some(&"a".repeat(90)), None, None).map(|it| it.len()), Some(64));
+    }
+}

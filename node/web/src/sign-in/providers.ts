@@ -1,0 +1,91 @@
+// The part of the sign-in page for those whom a provider of identities knows.
+import type { Provider } from "../api/node";
+import { usernameOf } from "../api/session";
+import { t } from "../i18n";
+import { busy, field, h, say } from "../ui/dom";
+import { words } from "../ui/errors";
+import { arrive, kept, leave, makeAccount, makeKnown, type Newcomer } from "./away";
+import type { Proof } from "./asking";
+
+/** What the page does with somebody who has come back. */
+export interface Return {
+  /** Shows these on the card. */
+  show(...children: (Node | null)[]): void;
+  /** A form of the page. */
+  form(button: string, deed: () => Promise<void>, ...rows: Node[]): HTMLFormElement;
+  /** Goes on with what the page was asked, for somebody who has proven who they are. */
+  proven(page: URL, userId: string | null, token: string): Promise<void>;
+}
+
+/** A button for each provider, and a line for what went wrong on the way out. */
+export function providerButtons(providers: Provider[], page: URL): HTMLElement | null {
+  if (providers.length === 0) return null;
+  const wrong = h("p", { class: "wrong", attrs: { role: "alert", hidden: true } });
+  const buttons = providers.map((provider) => {
+    const button = h("button", { class: "secondary", text: t("welcome.with", { name: provider.name }), attrs: { type: "button" } });
+    button.addEventListener("click", () => {
+      say(wrong, null);
+      void busy(button, () => leave(provider, page).catch((error: unknown) => say(wrong, words(error))));
+    });
+    return button;
+  });
+  return h("div", { class: "providers" }, ...buttons, wrong);
+}
+
+/** Takes somebody in who comes back from a provider. */
+export async function takeIn(address: URL, page: Return): Promise<void> {
+  const away = kept();
+  const again = (from: string): HTMLElement => h("a", { class: "primary", text: t("providers.again"), attrs: { href: from } });
+  const lost = (text: string, from: string): void =>
+    page.show(h("h1", { text: t("providers.lost") }), h("p", { class: "lead", text }), again(from));
+  if (!away) return lost(t("providers.elsewhere"), "/");
+  const goal = new URL(away.page, location.origin);
+  // What stands in the address is good once: nobody loads it again.
+  history.replaceState(null, "", "/sign-in/return");
+  const arrived = await arrive(address, away).catch((error: unknown) => words(error));
+  if (typeof arrived === "string") return lost(arrived, away.page);
+  if (!arrived) return lost(t("providers.refused"), away.page);
+  if ("login_token" in arrived) return page.proven(goal, arrived.user_id, arrived.login_token);
+
+  const quiet = (text: string, deed: () => void): HTMLElement =>
+    h("button", { class: "quiet", text, attrs: { type: "button" }, on: { click: deed } });
+  const names = { name: "username", autocomplete: "username", autocapitalize: "none", spellcheck: "false", required: true };
+
+  function asNewcomer(newcomer: Newcomer): void {
+    const name = field(t("providers.name"), { ...names, maxlength: 64, value: newcomer.name }, t("providers.name_hint"));
+    const deed = async (): Promise<void> => {
+      const made = await makeAccount(newcomer, away!, usernameOf(name.input.value));
+      await page.proven(goal, null, made.login_token);
+    };
+    const hello = newcomer.displayname ? t("providers.hello", { name: newcomer.displayname }) : t("providers.hello_you");
+    const lead = t("providers.new_lead", { provider: newcomer.provider });
+    page.show(
+      h("h1", { text: hello }),
+      h("p", { class: "lead", text: lead }),
+      page.form(t("providers.create"), deed, name.row),
+      quiet(t("providers.have_one"), () => asKnown(newcomer)),
+    );
+  }
+
+  function asKnown(newcomer: Newcomer): void {
+    const user = field(t("welcome.user"), names);
+    const secret = { type: "password", name: "password", autocomplete: "current-password", maxlength: 512, required: true };
+    const password = field(t("welcome.password"), secret);
+    const deed = async (): Promise<void> => {
+      const proof: Proof = { user: user.input.value.trim(), password: password.input.value };
+      const linked = await makeKnown(newcomer, away!, proof);
+      await page.proven(goal, null, linked.login_token);
+    };
+    const lead = t("providers.link_lead", { provider: newcomer.provider });
+    const back = newcomer.registration && quiet(t("providers.have_none"), () => asNewcomer(newcomer));
+    page.show(
+      h("h1", { text: t("providers.link_title") }),
+      h("p", { class: "lead", text: lead }),
+      page.form(t("providers.link"), deed, user.row, password.row),
+      back || null,
+    );
+  }
+
+  if (arrived.registration) asNewcomer(arrived);
+  else asKnown(arrived);
+}
