@@ -133,7 +133,8 @@ impl Listener {
             let (door, router, inside) = (self.door.clone(), self.router.clone(), hall.clone());
             let staying = Staying::new(place);
             hall.tasks.spawn(async move {
-                let talk = connection(stream, peer, door, router, &inside, staying);
+                // Boxed: each layer of futures around it would hold room for it again.
+                let talk = Box::pin(connection(stream, peer, door, router, &inside, staying));
                 // Over, or cut off: either way nothing of it goes on but what it was upgraded to.
                 let _over = inside.cut.run_until_cancelled(talk).await;
             });
@@ -156,7 +157,7 @@ async fn connection(
         Door::Plain { https, proxies } => {
             let only_to = (!may_come_plainly(peer, &proxies)).then_some(https);
             let arrival = Arrival { peer, secure: false };
-            converse(stream, arrival, router, only_to, hall, Some(staying)).await;
+            Box::pin(converse(stream, arrival, router, only_to, hall, Some(staying))).await;
         }
         Door::Secure(config) => {
             let shaking = timeout(PATIENCE, TlsAcceptor::from(config).accept(stream));
@@ -164,7 +165,7 @@ async fn connection(
             match shaken {
                 Ok(Ok(stream)) => {
                     let arrival = Arrival { peer, secure: true };
-                    converse(stream, arrival, router, None, hall, Some(staying)).await;
+                    Box::pin(converse(stream, arrival, router, None, hall, Some(staying))).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                 Err(_) => tracing::debug!("a TLS handshake took too long"),

@@ -168,7 +168,8 @@ async fn pass(app: &Arc<App>, route: &Route, request: Request<Body>) -> Result<R
     let peer = arrival.map_or(IpAddr::from([0, 0, 0, 0]), |arrival| arrival.peer);
     let trusted = &app.services.ground.config.trusted_proxies;
     let address = claims::address(trusted, peer, &parts.headers);
-    let session = session(app, route, &parts.headers, &parts.uri, address).await?;
+    // Boxed, as all that is over soon: many requests wait, and each holds the room of its largest part.
+    let session = Box::pin(session(app, route, &parts.headers, &parts.uri, address)).await?;
     let params = RawPathParams::from_request_parts(&mut parts, &()).await;
     let params = params.map_err(|error| Fault::BadParameter(error.body_text()))?;
     let path = params.iter().map(|(_, value)| value.to_owned()).collect();

@@ -1,10 +1,15 @@
 //! The one table of routes: who may call each, how large and how often, and what answers.
 
-use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc};
+use std::{
+    future::{Future, ready},
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Method, Request, Response, Uri};
+use http::{Method, Request, Response};
 use ruma::api::{IncomingRequest, IncomingRequestExt, Metadata, path_builder::PathBuilder};
 use serde_json::Value;
 use wayside_specs::{Role, limits};
@@ -123,8 +128,9 @@ pub struct Asked<T> {
     pub body: T,
     /// The body as it came, for parts that are kept as they are.
     pub json: Value,
-    /// The address as it came, for parts of the query that the request's type leaves out.
-    pub uri: Uri,
+    /// The query as it came, for parts that the request's type leaves out. It is a text of its own: a
+    /// part of the request's head would hold all of it for as long as somebody waits for the answer.
+    pub query: String,
 }
 
 impl<T> Asked<T> {
@@ -173,8 +179,11 @@ impl Route {
         F: Future<Output = Result<Reply, Fault>> + Send + 'static,
     {
         let handler = move |call: Call<Bytes>| -> Answer {
-            let answer = answer.clone();
-            Box::pin(async move { answer(parse::<T>(call)?).await })
+            // Parsed before: what waits for an answer does not hold the request in two forms.
+            match parse::<T>(call) {
+                Ok(asked) => Box::pin(answer(asked)),
+                Err(fault) => Box::pin(ready(Err(fault))),
+            }
         };
         Self {
             method: T::METHOD,
@@ -301,7 +310,7 @@ fn with_aliases<'p>(paths: impl Iterator<Item = &'p str>) -> Vec<String> {
 fn parse<T: IncomingRequest>(call: Call<Bytes>) -> Result<Asked<T>, Fault> {
     let Call { app, session, address, mut path, request } = call;
     let (mut parts, body) = request.into_parts();
-    let uri = parts.uri.clone();
+    let query = parts.uri.query().unwrap_or_default().to_owned();
     let json: Value = if body.is_empty() || T::METHOD == Method::GET {
         Value::Object(serde_json::Map::new())
     } else {
@@ -316,7 +325,7 @@ fn parse<T: IncomingRequest>(call: Call<Bytes>) -> Result<Asked<T>, Fault> {
     let arguments: Vec<&str> = path.iter().map(String::as_str).collect();
     let body =
         T::try_from_http_request(request, &arguments).map_err(|error| Fault::unparsed(&error))?;
-    Ok(Asked { app, session, address, body, json, uri })
+    Ok(Asked { app, session, address, body, json, query })
 }
 
 fn wanted_arguments<T: Metadata>() -> usize {

@@ -115,10 +115,11 @@ impl Sync {
             let rung = bell.rung();
             tokio::pin!(rung);
             rung.as_mut().enable();
-            match self.build(asker, asked, since).await {
+            // Boxed, so that whoever waits holds no room for the work of looking.
+            match Box::pin(self.build(asker, asked, since)).await {
                 Ok(answer) if at_once || !answer.is_empty() => break Ok(answer),
                 Ok(answer) => {
-                    self.still_in(asker).await?;
+                    Box::pin(self.still_in(asker)).await?;
                     if !self.rings_before(rung, until).await {
                         break Ok(answer);
                     }

@@ -1,6 +1,5 @@
 //! Reading rooms.
 
-use http::Uri;
 use ruma::{
     UInt,
     api::{
@@ -16,6 +15,7 @@ use ruma::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
+use url::form_urlencoded;
 use wayside_specs::limits;
 
 use crate::{
@@ -68,7 +68,7 @@ async fn messages(asked: Asked<get_message_events::v3::Request>) -> Result<Reply
         to: read(&body.to)?,
         back: body.dir == Direction::Backward,
         limit: page_limit(body.limit).max(1),
-        filter: filter_in(&asked.uri)?,
+        filter: filter_in(&asked.query)?,
     };
     let page = rooms.page(&who, &body.room_id, wanted).await?;
     text(&PageJson {
@@ -83,7 +83,7 @@ async fn context(asked: Asked<get_context::v3::Request>) -> Result<Reply, Fault>
     let body = &asked.body;
     let limit = page_limit(body.limit);
     let who = asker(&asked)?;
-    let filter = filter_in(&asked.uri)?;
+    let filter = filter_in(&asked.query)?;
     let rooms = &asked.app.services.rooms;
     let around = rooms.around(&who, &body.room_id, &body.event_id, limit, &filter).await?;
     text(&ContextJson {
@@ -112,16 +112,13 @@ fn page_limit(wanted: UInt) -> i64 {
 }
 
 /// The filter of a query as it came, because the types of requests leave some of its keys out.
-pub(super) fn filter_in<F: DeserializeOwned + Default>(uri: &Uri) -> Result<F, Fault> {
-    #[derive(Deserialize)]
-    struct Wish {
-        filter: Option<String>,
+pub(super) fn filter_in<F: DeserializeOwned + Default>(query: &str) -> Result<F, Fault> {
+    let mut filters = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "filter");
+    let text = filters.next().map(|(_, text)| text).filter(|text| !text.is_empty());
+    if filters.next().is_some() {
+        return Err(Fault::BadParameter("filter stands twice".to_owned()));
     }
-    let wish = axum::extract::Query::<Wish>::try_from_uri(uri);
-    let wish = wish.map_err(|_| Fault::BadParameter("the query does not parse".to_owned()))?;
-    let Some(text) = wish.0.filter.filter(|text| !text.is_empty()) else {
-        return Ok(F::default());
-    };
+    let Some(text) = text else { return Ok(F::default()) };
     serde_json::from_str(&text)
         .map_err(|error| Fault::BadParameter(format!("the filter is none: {error}")))
 }

@@ -58,7 +58,7 @@ async fn sync(asked: Asked<sync_events::v3::Request>) -> Result<Reply, Fault> {
             let stored = asked.app.services.social.filter(&who.user_id, id).await?;
             serde_json::from_str(stored.get()).map_err(Error::internal)?
         }
-        Some(sync_events::v3::Filter::FilterDefinition(_)) => filter_in(&asked.uri)?,
+        Some(sync_events::v3::Filter::FilterDefinition(_)) => filter_in(&asked.query)?,
         Some(_) => {
             return Err(Fault::BadParameter("the filter is neither an id nor a filter".to_owned()));
         }
@@ -91,21 +91,24 @@ async fn slide(call: Call<Bytes>) -> Result<Reply, Fault> {
         timeout: Option<u64>,
         set_presence: PresenceState,
     }
-    let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
-    let query = axum::extract::Query::<Query>::try_from_uri(call.request.uri());
+    let Call { app, session, request, .. } = call;
+    let session = session.ok_or(Fault::MissingToken)?;
+    let query = axum::extract::Query::<Query>::try_from_uri(request.uri());
     let query = query.map_err(|error| Fault::BadParameter(error.body_text()))?.0;
-    let json = object(call.request.body())?;
+    let json = object(request.body())?;
+    // Whoever waits holds nothing of what they asked but what was read of it.
+    drop(request);
     let text = json.to_string();
     let body: Body = serde_json::from_value(json).map_err(|error| {
         Fault::BadJson(format!("the body has not the form that is wanted: {error}"))
     })?;
     let who = Asker { user_id: session.user_id.clone(), device_id: session.device_id.clone() };
     let wait = Duration::from_millis(query.timeout.unwrap_or(0));
-    let presence = shown(session, &query.set_presence);
+    let presence = shown(&session, &query.set_presence);
     let asked = Sliding { pos: query.pos, wait, presence, body, text };
-    let answer = call.app.services.sync.slide(&who, &asked).await?;
+    let answer = app.services.sync.slide(&who, &asked).await?;
     if !wait.is_zero() {
-        call.app.services.accounts.still_signed_in(session).await?;
+        app.services.accounts.still_signed_in(&session).await?;
     }
     self::text(&answer)
 }

@@ -98,8 +98,9 @@ impl Sync {
             {
                 let mut connection = connection.lock().await;
                 connection.shown(asked.pos.as_deref())?;
-                let (mut answer, delta) =
-                    self.round(asker, &asked.body, &connection.known, digest).await?;
+                // Boxed, so that whoever waits holds no room for the work of looking.
+                let round = self.round(asker, &asked.body, &connection.known, digest);
+                let (mut answer, delta) = Box::pin(round).await?;
                 let over = Instant::from_std(self.ground.clock.instant()) >= until
                     || self.ground.stop.is_cancelled();
                 if asked.pos.is_none() || !answer.is_empty() || over {
@@ -107,7 +108,7 @@ impl Sync {
                     return Ok(answer);
                 }
             }
-            self.still_in(asker).await?;
+            Box::pin(self.still_in(asker)).await?;
             self.rings_before(rung.as_mut(), until).await;
         }
     }
