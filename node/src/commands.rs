@@ -410,6 +410,7 @@ async fn add_world(services: &Services, given: &ArgMatches) -> anyhow::Result<()
         rating: text(given, "rating").to_owned(),
         alias: given.get_one::<String>("alias").cloned(),
         public: !given.get_flag("private"),
+        encrypted: false,
     };
     match services.worlds.make(new).await? {
         Made::World { room_id, alias, report } => {
@@ -446,7 +447,7 @@ async fn brought(
 }
 
 async fn list_worlds(services: &Services) -> anyhow::Result<()> {
-    for world in services.worlds.list().await? {
+    for world in services.worlds.list(None).await? {
         let alias = world.alias.as_deref().unwrap_or(world.room_id.as_str());
         println!("{alias} {} ({} people at most)", world.name, world.capacity);
     }

@@ -37,6 +37,7 @@ mod oversight;
 mod people;
 mod pictures;
 mod previews;
+mod private_worlds;
 mod providers;
 mod push;
 mod pushers;

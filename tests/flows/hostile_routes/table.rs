@@ -701,7 +701,7 @@ fn worlds() -> Vec<Row> {
         post(
             "/_wayside/v1/worlds",
             "",
-            r#"{"name":"w","description":"d","scene":"<scene>","preview":"<preview>","capacity":5,"rating":"general","public":true}"#,
+            r#"{"name":"w","description":"d","scene":"<scene>","preview":"<preview>","capacity":5,"rating":"general","public":true,"encrypted":false}"#,
         ),
         get(one, "<world>").nobody(),
         post("/_wayside/v1/worlds/{world}/visits", "<world>", "{}").anyones(),

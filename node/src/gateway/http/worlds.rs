@@ -32,11 +32,13 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// The worlds of this node. Who is in them is told to those who live here.
+/// The worlds of this node, and of those that are private the asker's. Who is in them is told to those
+/// who live here.
 async fn list(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let names = asker(&call).await?.is_some();
-    let worlds = call.app.services.worlds.list().await?;
-    let worlds: Vec<Value> = worlds.iter().map(|world| shown(world, names)).collect();
+    let asker = asker(&call).await?;
+    let asker = asker.as_ref().map(|session| &*session.user_id);
+    let worlds = call.app.services.worlds.list(asker).await?;
+    let worlds: Vec<Value> = worlds.iter().map(|world| shown(world, asker.is_some())).collect();
     Ok(reply(&json!({ "worlds": worlds })))
 }
 
@@ -58,6 +60,7 @@ struct MakeBody {
     capacity: Option<u16>,
     rating: Option<String>,
     public: Option<bool>,
+    encrypted: Option<bool>,
 }
 
 async fn make(call: Call<Bytes>) -> Result<Reply, Fault> {
@@ -73,6 +76,7 @@ async fn make(call: Call<Bytes>) -> Result<Reply, Fault> {
         rating: body.rating.unwrap_or_else(|| RATINGS[0].to_owned()),
         alias: None,
         public: body.public.unwrap_or(true),
+        encrypted: body.encrypted.unwrap_or(false),
     };
     Ok(match call.app.services.worlds.make(new).await? {
         Made::World { room_id, alias, report } => {
@@ -123,9 +127,12 @@ fn shown(world: &World, names: bool) -> Value {
         "people": world.people,
         "capacity": world.capacity,
         "rating": world.rating,
+        "public": world.public,
+        "encrypted": world.encrypted,
     });
     if names {
         value["names"] = json!(world.names);
+        value["invited"] = json!(world.invited);
     }
     value
 }

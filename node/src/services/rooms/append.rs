@@ -15,6 +15,7 @@ use wayside_federation::{
 
 use super::{
     super::{Error, Ground},
+    WORLD,
     membership::text_of,
 };
 use crate::store::{
@@ -93,6 +94,7 @@ pub(super) async fn append(
     if *kind == TimelineEventType::RoomMember {
         may_come(tx, room, sender, &saying).await?;
     }
+    stays_one_of_both(tx, room, &saying).await?;
     let cited = auth::auth_keys(version, kind, sender, key, &saying.content)?;
     let mut keys = auth::needed_state(version, kind, sender, key, &saying.content)?;
     if let Some(key) = key {
@@ -283,6 +285,34 @@ async fn may_come(
         return Err(Error::AccountEnded);
     }
     Err(Error::Forbidden(format!("the account {target} has ended")))
+}
+
+/// A world that anybody may enter is not encrypted, and one that is encrypted is not opened to
+/// everybody: whoever comes in could neither read what was said nor be kept from what will be.
+async fn stays_one_of_both(tx: &mut Tx, room: &RoomRow, saying: &Saying) -> Result<(), Error> {
+    if room.kind.as_deref() != Some(WORLD) || saying.state_key.as_deref() != Some("") {
+        return Ok(());
+    }
+    let word = |content: &RawValue| text_of(content, "join_rule");
+    let opens = saying.kind == TimelineEventType::RoomJoinRules
+        && word(&saying.content).as_deref() == Some("public");
+    if !opens && saying.kind != TimelineEventType::RoomEncryption {
+        return Ok(());
+    }
+    let rules = StateKey::new(StateEventType::RoomJoinRules, "");
+    let encryption = StateKey::new(StateEventType::RoomEncryption, "");
+    let held = needed(tx, room, vec![rules.clone(), encryption.clone()]).await?;
+    if opens && held.contains_key(&encryption) {
+        let why = "this world is encrypted, which is for ever, and so not for everybody";
+        return Err(Error::Forbidden(why.to_owned()));
+    }
+    let open = held.get(&rules).and_then(|it| word(it.event.content()));
+    if !opens && open.as_deref() == Some("public") {
+        let why =
+            "a world that anybody may enter is not encrypted: let in only who is invited first";
+        return Err(Error::Forbidden(why.to_owned()));
+    }
+    Ok(())
 }
 
 /// What an `m.room.member` event says.

@@ -201,6 +201,26 @@ impl Rooms {
         Ok(held.get(&key).and_then(|it| text_of(it.event.content(), "history_visibility")))
     }
 
+    /// The rooms of a type to which somebody stands in that way, as the directory would show them.
+    pub async fn of_kind(
+        &self,
+        kind: &str,
+        user_id: &UserId,
+        membership: Membership,
+    ) -> Result<Vec<Listed>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let mine = rooms::memberships_of(&mut snapshot, user_id).await?;
+        let wanted = mine.iter().filter(|row| row.membership == membership);
+        let numbers: Vec<i64> = wanted.map(|row| row.room_no).collect();
+        let mut found = Vec::new();
+        for room in rooms::by_numbers(&mut snapshot, &numbers).await? {
+            if room.kind.as_deref() == Some(kind) {
+                found.push(listed(&mut snapshot, room).await?);
+            }
+        }
+        Ok(found)
+    }
+
     /// How somebody stands to a room.
     pub async fn standing(
         &self,

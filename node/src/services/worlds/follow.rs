@@ -151,6 +151,7 @@ impl Worlds {
     ) -> Result<(), Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         for stored in events::timeline(&mut snapshot, room_no, stretch, MISSED).await? {
+            // What is encrypted goes in as it is: the node has no key of it, and needs none.
             let told = matches!(
                 stored.event.kind(),
                 TimelineEventType::RoomMessage

@@ -1,6 +1,8 @@
 //! Making worlds: their files, their room, their place in the space of worlds, and the first of all.
 
-use ruma::{MxcUri, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomAliasId, UserId};
+use ruma::{
+    EventEncryptionAlgorithm, MxcUri, OwnedMxcUri, OwnedRoomId, OwnedUserId, RoomAliasId, UserId,
+};
 use serde_json::{Value, json, value::to_raw_value};
 use tokio::task::spawn_blocking;
 use wayside_specs::limits;
@@ -50,6 +52,8 @@ pub struct NewWorld {
     pub alias: Option<String>,
     /// Whether everybody may come and finds it in the directory.
     pub public: bool,
+    /// Whether what is said there is encrypted; never where everybody may come.
+    pub encrypted: bool,
 }
 
 /// A new world was looked into.
@@ -112,6 +116,7 @@ impl Worlds {
                 rating: RATINGS[0].to_owned(),
                 alias: Some("plaza".to_owned()),
                 public: true,
+                encrypted: false,
             })
             .await?;
         let Made::World { room_id, .. } = made else {
@@ -164,14 +169,15 @@ impl Worlds {
             state["spawn"] = spawn;
         }
         let raw = |value: &Value| to_raw_value(value).map_err(Error::internal);
-        let mut initial_state = vec![
-            (WORLD.to_owned(), String::new(), raw(&state)?),
-            (
-                "m.room.guest_access".into(),
-                String::new(),
-                raw(&json!({ "guest_access": "can_join" }))?,
-            ),
-        ];
+        let mut initial_state = vec![(WORLD.to_owned(), String::new(), raw(&state)?)];
+        // Guests have no device that could read what is encrypted.
+        let guests =
+            json!({ "guest_access": if new.encrypted { "forbidden" } else { "can_join" } });
+        initial_state.push(("m.room.guest_access".into(), String::new(), raw(&guests)?));
+        if new.encrypted {
+            let content = json!({ "algorithm": EventEncryptionAlgorithm::MegolmV1AesSha2 });
+            initial_state.push(("m.room.encryption".into(), String::new(), raw(&content)?));
+        }
         if let Some(preview) = &new.preview {
             let avatar = json!({ "url": preview });
             initial_state.push(("m.room.avatar".into(), String::new(), raw(&avatar)?));
@@ -316,6 +322,10 @@ fn check(new: &NewWorld) -> Result<(), Error> {
     }
     if !RATINGS.contains(&new.rating.as_str()) {
         return Err(Error::Invalid("rating is general, teen or mature".to_owned()));
+    }
+    if new.public && new.encrypted {
+        let why = "a world that anybody may enter is not encrypted: make it private";
+        return Err(Error::Invalid(why.to_owned()));
     }
     if !(1..=limits::INSTANCE_PEOPLE).contains(&new.capacity) {
         let most = limits::INSTANCE_PEOPLE;

@@ -9,7 +9,10 @@ mod found;
 mod spawn;
 mod visits;
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Weak},
+};
 
 use quick_cache::sync::Cache;
 use ruma::{MxcUri, OwnedRoomId, OwnedUserId, RoomId, RoomOrAliasId, UserId};
@@ -81,6 +84,12 @@ pub struct World {
     pub rating: String,
     /// What some of those inside are called.
     pub names: Vec<String>,
+    /// Whether anybody may come.
+    pub public: bool,
+    /// Whether what is said there is encrypted.
+    pub encrypted: bool,
+    /// Whether whoever asks has been invited and has not come yet.
+    pub invited: bool,
 }
 
 impl Worlds {
@@ -99,17 +108,22 @@ impl Worlds {
         Self { ground, rooms, social, content, bodies, instances, scenes, recent, tickets }
     }
 
-    /// The worlds of the public directory, those with most people inside first.
-    pub async fn list(&self) -> Result<Vec<World>, Error> {
+    /// The worlds of the public directory and those that are only for some and for the asker, those
+    /// with most people inside first.
+    pub async fn list(&self, asker: Option<&UserId>) -> Result<Vec<World>, Error> {
         let mut query = DirectoryQuery {
             limit: LISTED,
             kinds: Some(vec![Some(WORLD.to_owned())]),
             ..DirectoryQuery::default()
         };
-        let mut worlds = Vec::new();
+        let mut worlds = match asker {
+            Some(asker) => self.of_member(asker).await?,
+            None => Vec::new(),
+        };
+        let known: HashSet<OwnedRoomId> = worlds.iter().map(|it| it.room_id.clone()).collect();
         loop {
             let page = self.rooms.directory(&query).await?;
-            for listed in page.rooms {
+            for listed in page.rooms.into_iter().filter(|it| !known.contains(&it.room_id)) {
                 // A room whose state shows no scene of this node is no world that can be entered.
                 worlds.extend(self.shown(listed).await?);
             }
@@ -124,6 +138,23 @@ impl Worlds {
         Ok(worlds)
     }
 
+    /// The worlds that somebody is in or was invited to.
+    async fn of_member(&self, user_id: &UserId) -> Result<Vec<World>, Error> {
+        let mut worlds = Vec::new();
+        for membership in [Membership::Invite, Membership::Join] {
+            let rooms = self.rooms.of_kind(WORLD, user_id, membership).await?;
+            for listed in rooms {
+                if worlds.len() == LISTED {
+                    return Ok(worlds);
+                }
+                let invited = membership == Membership::Invite;
+                let shown = self.shown(listed).await?;
+                worlds.extend(shown.map(|world| World { invited, ..world }));
+            }
+        }
+        Ok(worlds)
+    }
+
     /// One world, for those who may come to it.
     pub async fn get(&self, name: &RoomOrAliasId, asker: Option<&UserId>) -> Result<World, Error> {
         let unknown = || Error::NotFound(format!("there is no world {name}, or it is not for you"));
@@ -135,18 +166,17 @@ impl Worlds {
         if listed.kind.as_deref() != Some(WORLD) {
             return Err(unknown());
         }
-        if !published && listed.join_rule.as_deref() != Some("public") {
-            let standing = match asker {
-                Some(asker) => self.rooms.standing(&room_id, asker).await?,
-                None => None,
-            };
-            if !matches!(standing, Some(Membership::Join | Membership::Invite)) {
-                return Err(unknown());
-            }
+        let standing = match asker {
+            Some(asker) => self.rooms.standing(&room_id, asker).await?,
+            None => None,
+        };
+        let is_open = published || listed.join_rule.as_deref() == Some("public");
+        if !is_open && !matches!(standing, Some(Membership::Join | Membership::Invite)) {
+            return Err(unknown());
         }
-        self.shown(listed).await?.ok_or_else(|| {
-            Error::NotFound(format!("the scene of the world {name} is gone: tell its makers"))
-        })
+        let gone = format!("the scene of the world {name} is gone: tell its makers");
+        let world = self.shown(listed).await?.ok_or(Error::NotFound(gone))?;
+        Ok(World { invited: standing == Some(Membership::Invite), ..world })
     }
 
     /// Where somebody goes who has no wish: the alias of the node's own first world, as long as it
@@ -187,6 +217,9 @@ impl Worlds {
             spawn: spawn::named(said),
             rating: said["rating"].as_str().unwrap_or(RATINGS[0]).to_owned(),
             names: crowd.map(|crowd| crowd.names(NAMES)).unwrap_or_default(),
+            public: listed.join_rule.as_deref() == Some("public"),
+            encrypted: listed.encryption.is_some(),
+            invited: false,
             alias: listed.alias,
             room_id: listed.room_id,
         }))
