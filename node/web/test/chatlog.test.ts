@@ -49,6 +49,17 @@ describe("the log", () => {
     expect(shown(log)).toEqual(["mine sent"]);
   });
 
+  it("keeps what a device has read or said of a line, when the page hears of it without one", () => {
+    const log = new ChatLog(OWN);
+    const sealed = (eventId: string, why: "no_device" | "withheld") =>
+      ({ kind: "unreadable", eventId, sender: "@bob:a.test", timeMs: 0, why }) as const;
+    log.before([said("$1", "@bob:a.test", "words"), sealed("$2", "withheld")]);
+    log.before([sealed("$1", "no_device"), sealed("$2", "no_device"), sealed("$3", "no_device")]);
+    log.take(sealed("$2", "no_device"));
+    expect(shown(log)[0]).toBe("words sent");
+    expect(log.lines.map(({ unreadable }) => unreadable)).toEqual([null, "withheld", "no_device"]);
+  });
+
   it("puts older lines before what is there", () => {
     const log = new ChatLog(OWN);
     log.take(said("$2", "@bob:a.test", "later"));

@@ -12,8 +12,9 @@ import { Recovery } from "./recovery";
 import { Room } from "./rooms";
 import { Sender } from "./sending";
 import { type Answer, listen, type RawEvent } from "./sync";
-import { isTalk, Verifying } from "./verifying";
-import { vaultOf } from "./vault";
+import { isTalk } from "./questions";
+import { Verifying } from "./verifying";
+import { keepQuestions, questionsOf, vaultOf } from "./vault";
 
 /** Changes that come together are told together. */
 const GATHER_MS = 60;
@@ -52,10 +53,15 @@ export class Device {
   ) {
     this.recovery = new Recovery(machine, () => this.changed());
     this.reader = new Reader(machine, this.recovery);
-    this.sender = new Sender(machine);
+    this.sender = new Sender(machine, async (room) => {
+      await this.keepEncrypted(room);
+      setTimeout(() => void this.meet(room).catch(console.warn));
+    });
     this.people = new People(machine);
     this.verifying = new Verifying(machine, {
       ask: (userId, content) => this.askInRoom(userId, content),
+      say: (roomId, type, content) => this.sender.send(this.room(roomId), type, content, crypto.randomUUID()),
+      keep: (letters) => keepQuestions(machine.identity.userId, machine.identity.deviceId, letters),
       nameOf: (userId) => this.nameOf(userId),
       changed: () => this.changed(),
       verified: (userId) => void this.verified(userId).catch(console.warn),
@@ -71,6 +77,7 @@ export class Device {
     const vault = await vaultOf(identity.userId, identity.deviceId);
     const device = new Device(await Machine.open(identity, vault), tell);
     await device.register();
+    await device.verifying.resume(await questionsOf(identity.userId, identity.deviceId)).catch(console.warn);
     return device;
   }
 
@@ -129,7 +136,7 @@ export class Device {
     }
     // What could not be sent is sent with the next news: these are here all the same.
     await this.machine.pump().catch(console.warn);
-    for (const letter of letters) this.verifying.hearLetter(letter);
+    for (const letter of letters) await this.verifying.hearLetter(letter).catch(console.warn);
     for (const { room, events, gap } of fresh) await this.readNews(room, events, gap && !isFirst, !isFirst);
     await this.recovery.upload().catch(console.warn);
     this.changed();
@@ -229,17 +236,21 @@ export class Device {
     for (const { roomId } of this.rooms.values()) await this.readAgain(roomId);
   }
 
-  /** Reads what is new; comparisons that are told of when the page opens are those of another time. */
+  /** Reads what is new; of comparisons that the page hears of when it opens, those that stand are taken up. */
   private async readNews(room: Room, events: readonly RawEvent[], gap: boolean, live: boolean): Promise<void> {
     const said: Said[] = [];
+    const clear: RawEvent[] = [];
     let talk = events.length > 0 && live;
     for (const event of events) {
       const reading = await this.reader.read(room, event);
       if (reading.said) said.push(reading.said);
+      clear.push(reading.clear);
       talk &&= isTalk(reading.clear);
       if (reading.said?.kind === "redacted") this.reader.redact(reading.said.eventId);
       if (live) await this.verifying.hearEvent(room, reading.clear).catch(console.warn);
     }
+    // The news go on meanwhile: what is to be said of them may need keys that come with the next ones.
+    if (!live) void this.verifying.hearPast(room, clear).catch(console.warn);
     if (said.length > 0 || gap) this.tell({ kind: "said", roomId: room.roomId, said, reset: gap });
     // The node counts what devices say to each other as messages.
     if (talk && !room.hadUnread) await this.read(room.roomId).catch(console.warn);
@@ -337,8 +348,11 @@ export class Device {
     hello: () => this.overview(),
     open: (roomId) => this.open(roomId),
     older: (roomId) => this.older(roomId),
-    send: (roomId, body, transaction) =>
-      this.sender.send(this.room(roomId), "m.room.message", { msgtype: "m.text", body }, transaction),
+    send: async (roomId, body, transaction) => {
+      // Whoever has just come in waits until it is known how the room is kept.
+      await this.arrival(roomId);
+      return this.sender.send(this.room(roomId), "m.room.message", { msgtype: "m.text", body }, transaction);
+    },
     read: (roomId) => this.read(roomId),
     direct: (userId) => this.directWith(userId),
     answer: (roomId, accept) => this.answer(roomId, accept),

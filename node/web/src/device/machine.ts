@@ -102,6 +102,11 @@ export class Machine {
     return taken.map(({ rawEvent }) => JSON.parse(rawEvent) as RawEvent);
   }
 
+  /** Takes letters in once more that could not be understood before something else was known. */
+  async hearAgain(letters: readonly RawEvent[]): Promise<void> {
+    await this.olm.receiveSyncChanges(JSON.stringify(letters), new DeviceLists(), new Map(), undefined, readAll());
+  }
+
   decrypt(event: RawEvent, roomId: string): Promise<DecryptedRoomEvent> {
     return this.olm.decryptRoomEvent(JSON.stringify(event), new RoomId(roomId), readAll());
   }

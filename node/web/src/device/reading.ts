@@ -110,7 +110,8 @@ export function isSealed(event: RawEvent): boolean {
 /** In an encrypted room everything that is not is suspicious: the node could have written it. */
 function plain(room: Room, event: RawEvent): Reading {
   const said = readEvent(event);
-  if (said?.kind === "message" && room.isEncrypted) said.doubt = "unprotected";
+  const isLate = room.isEncrypted && !room.isBeforeEncryption(event);
+  if (said?.kind === "message" && isLate) said.doubt = "unprotected";
   return { clear: event, said };
 }
 

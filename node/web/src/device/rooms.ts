@@ -34,6 +34,8 @@ export class Room {
   readonly members = new Map<string, Member>();
   /** Whether those are all, and not just those who speak. */
   membersKnown = false;
+  /** The event by which it became encrypted, as far as that is known. */
+  private sealedBy: string | null = null;
   private readonly state = new Map<string, RawEvent>();
   private heroes: string[] = [];
   private invitation: RawEvent | null = null;
@@ -80,6 +82,7 @@ export class Room {
       const name = typeof content.displayname === "string" ? content.displayname : localpart(key);
       this.members.set(key, { membership: String(content.membership), name });
     } else if (key === "" && KEPT.has(type)) {
+      if (type === "m.room.encryption") this.sealedBy ??= event.event_id ?? null;
       // What is encrypted stays so, whatever a node says later.
       if (type !== "m.room.encryption" || !this.isEncrypted) this.state.set(type, event);
     }
@@ -91,6 +94,12 @@ export class Room {
 
   get isEncrypted(): boolean {
     return this.state.has("m.room.encryption");
+  }
+
+  /** Whether an event stands before the one by which the room became encrypted: it could not be otherwise. */
+  isBeforeEncryption(event: RawEvent): boolean {
+    const place = this.events.findIndex(({ event_id: id }) => id !== undefined && id === this.sealedBy);
+    return place >= 0 && this.events.slice(0, place).some(({ event_id: id }) => id === event.event_id);
   }
 
   get encryption(): Record<string, unknown> {

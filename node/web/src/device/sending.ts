@@ -24,7 +24,11 @@ export class Sender {
   /** The last thing on its way to each room: the next one waits for it. */
   private readonly lines = new Map<string, Promise<unknown>>();
 
-  constructor(private readonly machine: Machine) {}
+  constructor(
+    private readonly machine: Machine,
+    /** Told of a room that is found to be encrypted just before something is sent. */
+    private readonly sealed: (room: Room) => Promise<void>,
+  ) {}
 
   /** Sends an event and returns its id; things for one room go one after the other. */
   send(room: Room, type: string, content: object, transaction: string): Promise<string> {
@@ -57,6 +61,7 @@ export class Sender {
       const content = await ask<Record<string, unknown>>("GET", path, { token });
       const event: RawEvent = { type: "m.room.encryption", state_key: "", content };
       room.apply(event);
+      await this.sealed(room);
     } catch (error) {
       if (!(error instanceof ApiError && error.status === 404)) throw error;
     }

@@ -1,5 +1,6 @@
 // Where the keys of devices lie in this browser, and how they are taken away for good.
 import { channelOf } from "./protocol";
+import type { RawEvent } from "./sync";
 
 /** The store of a device and what it is locked with. */
 export interface Vault {
@@ -10,6 +11,8 @@ export interface Vault {
 interface Kept extends Vault {
   /** The name of the device's channel. */
   id: string;
+  /** What other devices of the person's have asked and nobody has answered. */
+  questions?: RawEvent[];
 }
 
 const DATABASE = "wayside-devices";
@@ -28,6 +31,19 @@ export async function vaultOf(userId: string, deviceId: string): Promise<Vault> 
   const fresh: Kept = { id, store: storeOf(id), key };
   await table("readwrite", (kept) => kept.put(fresh));
   return fresh;
+}
+
+/** What was asked of a device and not answered when its last page closed. */
+export async function questionsOf(userId: string, deviceId: string): Promise<RawEvent[]> {
+  const id = channelOf({ userId, deviceId });
+  return (await table("readonly", (kept) => kept.get(id) as IDBRequest<Kept | undefined>))?.questions ?? [];
+}
+
+/** Keeps that; a vault that is gone by now does not come back. */
+export async function keepQuestions(userId: string, deviceId: string, questions: RawEvent[]): Promise<void> {
+  const id = channelOf({ userId, deviceId });
+  const known = await table("readonly", (kept) => kept.get(id) as IDBRequest<Kept | undefined>);
+  if (known) await table("readwrite", (kept) => kept.put({ ...known, questions }));
 }
 
 /** Takes the key of a device away: what its store holds is of no use to anybody from then on. */

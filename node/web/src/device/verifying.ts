@@ -15,13 +15,18 @@ import {
 import { DeviceError } from "./errors";
 import type { AnyRequest, Machine } from "./machine";
 import type { Flow } from "./protocol";
+import { isFresh, isTalk, LATEST_MS, shownUntil, standing } from "./questions";
 import type { Room } from "./rooms";
 import type { RawEvent } from "./sync";
 
 export interface VerifyingDoors {
   /** Sends the question of a comparison to a direct conversation, and returns the id of its event. */
   ask(userId: string, content: object): Promise<{ roomId: string; eventId: string }>;
+  /** Says something about a comparison in a room. */
+  say(roomId: string, type: string, content: object): Promise<string>;
   nameOf(userId: string): string;
+  /** Keeps the questions of other devices of the person's beyond this page. */
+  keep(letters: RawEvent[]): Promise<void>;
   changed(): void;
   /** Somebody, or another device of one's own, is verified now. */
   verified(userId: string): void;
@@ -31,11 +36,11 @@ interface Held {
   request: VerificationRequest;
   sas: Sas | null;
   stage: Flow["stage"];
+  /** Hides the question when nobody has answered for long. */
+  timer: ReturnType<typeof setTimeout> | null;
 }
 
 const METHODS = [VerificationMethod.SasV1];
-/** A question that is older than this was meant for another day. */
-const LATEST_MS = 10 * 60_000;
 /** Whoever asks again and again is not heard beyond that. */
 const MOST_FLOWS = 20;
 const MISMATCH = "m.mismatched_sas";
@@ -44,6 +49,8 @@ const OVER = new Set<Flow["stage"]>(["done", "cancelled"]);
 
 export class Verifying {
   private readonly held = new Map<string, Held>();
+  /** Questions of the person's other devices that are not over, by their ids: a page that opens hears of them once. */
+  private letters = new Map<string, RawEvent>();
 
   constructor(
     private readonly machine: Machine,
@@ -74,10 +81,49 @@ export class Verifying {
   }
 
   /** Takes in what another device says to this one about a comparison. */
-  hearLetter(event: RawEvent): void {
-    if (event.type !== "m.key.verification.request") return;
-    const transaction = event.content.transaction_id;
-    if (typeof transaction === "string" && event.sender) this.hold(event.sender, transaction);
+  async hearLetter(event: RawEvent): Promise<void> {
+    const { type, sender } = event;
+    if (type !== "m.key.verification.request" || !sender) return;
+    const { transaction_id: id, from_device: device, timestamp } = event.content;
+    if (typeof id !== "string" || !isFresh(Number(timestamp), Date.now())) return;
+    // A device that has just come may not be known yet: the library leaves its question aside then.
+    if (!this.machine.olm.getVerificationRequest(new UserId(sender), id)) {
+      await this.know(sender, device);
+      await this.machine.hearAgain([event]);
+    }
+    if (!this.hold(sender, id, Number(timestamp))) return;
+    this.letters.set(id, event);
+    await this.keepLetters();
+  }
+
+  /** Takes up what was kept when the last page closed, before any news: one of them may end it. */
+  async resume(letters: readonly RawEvent[]): Promise<void> {
+    for (const letter of letters) await this.hearLetter(letter);
+    if (this.letters.size !== letters.length) await this.keepLetters();
+  }
+
+  private async keepLetters(): Promise<void> {
+    await this.doors.keep([...this.letters.values()]).catch(console.warn);
+  }
+
+  /** Fetches the keys of somebody whose device is not known. */
+  private async know(userId: string, device: unknown): Promise<void> {
+    const { olm } = this.machine;
+    if (typeof device !== "string") return;
+    if (await olm.getDevice(new UserId(userId), new DeviceId(device))) return;
+    await this.machine.send(olm.queryKeysForUsers([new UserId(userId)]));
+  }
+
+  /** Takes up what was asked in a room while no page was open, from its events, opened. */
+  async hearPast(room: Room, events: readonly RawEvent[]): Promise<void> {
+    const { open, brokenOff } = standing(events, this.machine.identity, Date.now());
+    for (const question of open) await this.hearEvent(room, question);
+    for (const id of brokenOff) {
+      // What was compared went with the page; whoever waits for an answer need not any more.
+      const relation = { rel_type: "m.reference", event_id: id };
+      const content = { code: "m.user", reason: "the page was closed", "m.relates_to": relation };
+      await this.doors.say(room.roomId, "m.key.verification.cancel", content);
+    }
   }
 
   /** Takes in what is said in a room about a comparison. */
@@ -86,20 +132,30 @@ export class Verifying {
     if (Date.now() - (event.origin_server_ts ?? 0) > LATEST_MS) return;
     const { event_id: id, sender } = event;
     if (!id || !sender) return;
+    const asks = event.type === "m.room.message" && sender !== this.machine.identity.userId;
+    if (asks) await this.know(sender, event.content.from_device);
     await this.machine.olm.receiveVerificationEvent(JSON.stringify(event), new RoomId(room.roomId));
-    if (event.type === "m.room.message" && sender !== this.machine.identity.userId) this.hold(sender, id);
+    if (asks) this.hold(sender, id, event.origin_server_ts ?? 0);
     await this.machine.pump();
   }
 
-  private hold(userId: string, id: string): void {
+  /** Shows a question that stands, for as long as it does; true where it is one. */
+  private hold(userId: string, id: string, askedMs: number): boolean {
     const request = this.machine.olm.getVerificationRequest(new UserId(userId), id);
-    if (!request || this.held.size >= MOST_FLOWS || this.held.has(id) || request.isCancelled() || request.isDone()) return;
+    if (!request || this.held.size >= MOST_FLOWS || this.held.has(id)) return false;
+    if (request.isPassive() || request.phase() !== VerificationRequestPhase.Requested) return false;
     this.keep(request);
+    const held = this.one(id);
+    const now = Date.now();
+    held.timer = setTimeout(() => {
+      if (held.stage === "asked") this.dismiss(id);
+    }, Math.max(0, shownUntil(askedMs, now) - now));
+    return true;
   }
 
   private keep(request: VerificationRequest): string {
     const id = request.flowId;
-    const held: Held = { request, sas: null, stage: request.weStarted() ? "waiting" : "asked" };
+    const held: Held = { request, sas: null, stage: request.weStarted() ? "waiting" : "asked", timer: null };
     this.held.set(id, held);
     // The library is still at work when it tells of a change: what it knows is asked for after that.
     request.registerChangesCallback(async () => void setTimeout(() => void this.look(id)));
@@ -177,8 +233,19 @@ export class Verifying {
 
   /** What is over is shown until somebody has seen it. */
   dismiss(id: string): void {
-    this.held.delete(id);
+    this.drop(id);
     this.doors.changed();
+  }
+
+  private drop(id: string): void {
+    const timer = this.held.get(id)?.timer;
+    if (timer) clearTimeout(timer);
+    this.held.delete(id);
+    this.forgetLetter(id);
+  }
+
+  private forgetLetter(id: string): void {
+    if (this.letters.delete(id)) void this.keepLetters();
   }
 
   private async say(letter: OutgoingRequest | undefined | object): Promise<void> {
@@ -211,6 +278,8 @@ export class Verifying {
     const before = held.stage;
     held.stage = stageOf(held);
     if (held.stage === before) return;
+    // Whoever has answered here is not asked again by the next page.
+    this.forgetLetter(request.flowId);
     // Who asked goes on by themselves; who was asked waits for that, or begins.
     if (held.stage === "ready" && request.weStarted()) await this.compare(request.flowId);
     if (held.stage === "done") {
@@ -218,18 +287,13 @@ export class Verifying {
       this.doors.verified(request.otherUserId.toString());
     }
     const neverSeen = before === "asked" && held.stage === "cancelled";
-    if (neverSeen) this.held.delete(request.flowId);
+    if (neverSeen) this.drop(request.flowId);
   }
 }
 
-/** Whether an event of a room is part of a comparison. */
-export function isTalk({ type, content }: RawEvent): boolean {
-  const isRequest = type === "m.room.message" && content.msgtype === "m.key.verification.request";
-  return isRequest || type.startsWith("m.key.verification.");
-}
-
 function stageOf({ request, sas, stage }: Held): Flow["stage"] {
-  if (request.isCancelled() || sas?.isCancelled()) return "cancelled";
+  // What another device of the person's has taken up is over here.
+  if (request.isCancelled() || request.isPassive() || sas?.isCancelled()) return "cancelled";
   if (request.isDone() || sas?.isDone()) return "done";
   if (sas?.haveWeConfirmed()) return "confirmed";
   if (sas?.canBePresented()) return "comparing";

@@ -49,9 +49,10 @@ export class ChatLog {
     const [news] = [this.lines.splice(0)];
     for (const said of history) this.take(said);
     for (const line of news) {
-      if (!line.eventId || !this.lines.some((other) => other.eventId === line.eventId)) {
-        this.lines.push(line);
-      }
+      const place = line.eventId ? this.lines.findIndex((other) => other.eventId === line.eventId) : -1;
+      if (place < 0) this.lines.push(line);
+      // What is read by now stays read, whoever tells of it once more and cannot.
+      else if (this.lines[place]?.unreadable) this.lines[place] = line;
     }
   }
 
@@ -82,7 +83,8 @@ export class ChatLog {
       case "unreadable": {
         const { eventId, sender, timeMs, why } = said;
         const known = this.lines.find((line) => line.eventId === eventId);
-        if (known?.unreadable) known.unreadable = why;
+        // Where a device has said why, that is why.
+        if (known?.unreadable && why !== "no_device") known.unreadable = why;
         if (known) return null;
         const fields = { eventId, transaction: null, sender, body: "", emote: false, timeMs };
         return this.push({ ...fields, state: "sent", sealed: true, unreadable: why });

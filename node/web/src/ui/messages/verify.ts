@@ -42,12 +42,15 @@ function flowDialog(messages: Messages, id: string, whom: Whom, closed: () => vo
   let last: Flow | null = null;
   let print = "";
   const draw = (): void => {
-    const flow = messages.overview?.flows.find((one) => one.id === id) ?? null;
+    const now = messages.overview?.flows.find((one) => one.id === id) ?? null;
+    // One that went with the page that held the device is over.
+    const lost = last !== null && !isOver(last) && messages.overview?.phase === "ready";
+    const flow = now ?? (last !== null && lost ? { ...last, stage: "cancelled" as const, reason: "", cancelledByUs: true } : null);
     if (!flow) return;
     last = flow;
-    const now = JSON.stringify(flow);
-    if (now === print) return;
-    print = now;
+    const shown = JSON.stringify(flow);
+    if (shown === print) return;
+    print = shown;
     body.replaceChildren(...stage(messages, flow, whom, closed));
     body.querySelector<HTMLElement>("[data-first]")?.focus();
   };
@@ -57,12 +60,16 @@ function flowDialog(messages: Messages, id: string, whom: Whom, closed: () => vo
     closed: () => {
       unwatch();
       // Whoever closes the dialog in the middle does not want to go on.
-      const over = last === null || last.stage === "done" || last.stage === "cancelled";
+      const over = last === null || isOver(last);
       void messages.call(over ? "dismissFlow" : "cancelFlow", id).catch(console.warn);
       closed();
     },
   });
   draw();
+}
+
+function isOver({ stage: now }: Flow): boolean {
+  return now === "done" || now === "cancelled";
 }
 
 function stage(messages: Messages, flow: Flow, whom: Whom, closed: () => void): Node[] {
