@@ -41,6 +41,7 @@ const everybody = [];
 /** Somebody on a page of their own, who keeps nothing from any other. */
 export class Person {
   #troubles = [];
+  #browser = null;
 
   static async open(name, options = {}) {
     browser ??= await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
@@ -61,6 +62,24 @@ export class Person {
 
   constructor(name, page) {
     this.name = name;
+    this.#sit(page);
+  }
+
+  /** Closes the page; what the browser remembers stays. */
+  async close() {
+    await this.check();
+    this.#browser = this.page.context();
+    await this.page.close();
+  }
+
+  /** Opens another page in the same browser. */
+  async reopen(url) {
+    this.#sit(await this.#browser.newPage());
+    await this.page.goto(url);
+  }
+
+  #sit(page) {
+    const { name } = this;
     this.page = page;
     page.setDefaultTimeout(SOON_MS);
     page.on("pageerror", (error) => this.#troubles.push(error.stack ?? String(error)));

@@ -139,6 +139,65 @@ async fn client_is_worked_by_keys_alone() -> Result<()> {
     Ok(())
 }
 
+/// Everything that was said in a room as the node has it, and that it holds none of these words.
+async fn said(who: &Client, room: &str, words: &[&str]) -> Result<(usize, usize)> {
+    let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=b&limit=100");
+    let page = who.get(&path).await?;
+    for text in words {
+        ensure!(!page.to_string().contains(text), "the node can read {text}: {page}");
+    }
+    let events = page["chunk"].as_array().context("events")?;
+    let count = |kind: &str| events.iter().filter(|it| it["type"] == kind).count();
+    Ok((count("m.room.encrypted"), count("m.room.message")))
+}
+
+#[tokio::test]
+async fn client_keeps_a_private_world_to_those_in_it() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(mut pages) = Browser::open("private.mjs")? else { return Ok(()) };
+    let mut node = town.node("a")?.with_first_world().start().await?;
+    let ann = Client::register(node.http(), "ann").await?;
+    let bob = Client::register(node.http(), "bob").await?;
+    Client::register(node.http(), "eve").await?;
+    let asked = json!({"home": node.http().as_str(), "password": PASSWORD});
+    let den = pages.step("make", asked.clone()).await?;
+    let den = den.as_str().context("a room")?;
+    let world = ann.get(&format!("/_wayside/v1/worlds/{den}")).await?;
+    let place = world["alias"].as_str().context("an alias")?.trim_start_matches('#').to_owned();
+    let mut asked = asked;
+    asked["link"] = json!(node.http().join(&format!("/w/{place}"))?.as_str());
+    asked["room"] = json!(den);
+    for step in ["refuse", "invite", "enter"] {
+        pages.step(step, asked.clone()).await?;
+    }
+    let (sealed, plain) = said(&ann, den, &["before", "for us two", "and back"]).await?;
+    ensure!(sealed == 3 && plain == 0, "{sealed} sealed, {plain} not");
+    pages.step("leave", asked.clone()).await?;
+    let (_, plain) = said(&ann, den, &["without", "together"]).await?;
+    ensure!(plain == 0, "{plain} in the clear");
+    // Another one is not encrypted, until both are in it and Ann has it encrypted.
+    let scene = ann.upload("model/gltf-binary", crate::worlds::floor()).await?;
+    let wish =
+        json!({"name": "Shed", "scene": format!("mxc://{}", scene.place()), "public": false});
+    let made = ann.post("/_wayside/v1/worlds", &wish).await?;
+    let shed = made["room_id"].as_str().context("a room")?;
+    ann.post(&format!("/_matrix/client/v3/join/{shed}"), &json!({})).await?;
+    let who = json!({"user_id": bob.session().user_id});
+    ann.post(&format!("/_matrix/client/v3/rooms/{shed}/invite"), &who).await?;
+    asked["link"] = json!(node.http().join(&format!("/w/{shed}"))?.as_str());
+    pages.step("speak", asked.clone()).await?;
+    ensure!(said(&ann, shed, &[]).await? == (0, 2));
+    pages.step("seal", asked.clone()).await?;
+    let (sealed, plain) = said(&ann, shed, &["under the seal", "so be it"]).await?;
+    ensure!(sealed == 2 && plain == 2, "{sealed} sealed, {plain} not");
+    for step in ["write", "ask", "answer", "forget"] {
+        pages.step(step, asked.clone()).await?;
+    }
+    pages.close().await?;
+    node.stop().await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn client_writes_so_that_no_node_reads_along() -> Result<()> {
     let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };

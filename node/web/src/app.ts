@@ -1,21 +1,25 @@
 // Leads a person from the address they came by, over name and world, into a visit.
 import { ApiError } from "./api/http";
+import { leave } from "./api/inviting";
 import { fullAlias, invitationInfo, nodeInfo, type NodeInfo, shortAlias, type World, world, worlds } from "./api/node";
 import { confirmed, forget, remembered, type Session, signOut } from "./api/session";
 import { report } from "./hook";
 import { t } from "./i18n";
 import { endMembership, membershipOf, onMembershipEnd } from "./membership";
+import { closedPage } from "./ui/closed";
 import { h } from "./ui/dom";
 import { words } from "./ui/errors";
 import { settingsDialog, keepDialog } from "./ui/settings";
 import { brand, notice, scenery, screen } from "./ui/shell";
 import { type Arrival, welcome } from "./ui/welcome";
-import { worldsScreen } from "./ui/worlds";
+import { redrawWorlds, type WorldsDoors, worldsScreen } from "./ui/worlds";
 import { isSoftware } from "./world/quality";
 
 let node: NodeInfo | null = null;
 let session: Session | null = null;
 let arrival: Arrival | null = null;
+/** The world that the address names, where it is not known to whoever opens it. */
+let unknownPlace: string | null = null;
 /** Shows the present screen anew, as after a change of language. */
 let again: () => void = () => {};
 
@@ -47,12 +51,15 @@ export async function start(): Promise<void> {
       world: asked,
       first,
     };
-    if (place !== null && !arrival.world) notice(t("error.not_found"), "bad");
+    unknownPlace = place !== null && !asked ? fullAlias(decodeURIComponent(place), info.server_name) : null;
+    // What is not there for a stranger may be there for whoever they are.
+    if (unknownPlace !== null && !known) notice(t("closed.perhaps"), "bad");
   } catch (error) {
     failure(error, () => void start());
     return;
   }
-  if (session && location.pathname === "/") await list();
+  if (session && node && unknownPlace !== null) closedDoor(node, session, unknownPlace);
+  else if (session && location.pathname === "/") await list();
   else arrive();
   requestIdleCallbackOrSoon(() => void makeReady());
 }
@@ -105,6 +112,10 @@ function isFrugal(): boolean {
 
 /** Where a person wants to go who has just come in. */
 async function goOn(from: Arrival): Promise<void> {
+  if (unknownPlace !== null) {
+    await enterRoom(unknownPlace);
+    return;
+  }
   const target = from.world ?? (session?.guest ? (from.first ?? (await defaultWorld(from.node))) : null);
   if (target) await visitWorld(target);
   else await list();
@@ -120,6 +131,7 @@ async function list(): Promise<void> {
     arrive();
     return;
   }
+  unknownPlace = null;
   if (location.pathname !== "/") history.pushState(null, "", "/");
   document.title = t("app.name");
   again = () => void list();
@@ -139,25 +151,48 @@ function showWorlds(info: NodeInfo, who: Session, all: World[]): void {
       session = member;
       void list();
     });
-  worldsScreen(info, who, all, {
+  const doors: WorldsDoors = {
     enter: (target) => void visitWorld(target),
     look: () => void import("./ui/avatar").then(({ avatarDialog }) => avatarDialog(who, keep)),
     settings: () => settingsDialog(() => again()),
     create: () => void create(),
     keep,
     signOut: leaveAccount,
-  });
-  requestIdleCallbackOrSoon(() => void offerMessages(info, who));
+    decline: async ({ room_id: roomId }) => {
+      try {
+        await leave(roomId, who);
+      } catch (error) {
+        notice(words(error), "bad");
+      }
+      await lookAgain(who, doors);
+    },
+  };
+  worldsScreen(info, who, all, doors);
+  requestIdleCallbackOrSoon(() => void offerMessages(info, who, doors));
+}
+
+/** Shows the worlds of now in place of those that are listed. */
+async function lookAgain(who: Session, doors: WorldsDoors): Promise<void> {
+  try {
+    redrawWorlds(who, await worlds(who), doors);
+  } catch (error) {
+    console.warn("the worlds cannot be listed anew", error);
+  }
 }
 
 /** Shows what waits for a member, as soon as it is there. */
-async function offerMessages(info: NodeInfo, who: Session): Promise<void> {
+async function offerMessages(info: NodeInfo, who: Session, doors: WorldsDoors): Promise<void> {
   const opened = membershipOf(who);
   if (!opened) return;
   try {
     const { messages, parts } = await opened;
     const place = document.querySelector<HTMLElement>(".worlds");
-    if (place) parts.besideWorlds(messages, place, info.server_name);
+    if (!place) return;
+    parts.besideWorlds(messages, place, {
+      serverName: info.server_name,
+      enter: (roomId) => void enterRoom(roomId),
+      worldsChanged: () => void lookAgain(who, doors),
+    });
   } catch (error) {
     // Worlds can be entered without.
     console.warn("messages cannot be opened", error);
@@ -193,6 +228,36 @@ async function create(): Promise<void> {
   });
 }
 
+/** Goes to a world by its room or its alias, or to the page that says that it is not open. */
+async function enterRoom(name: string): Promise<void> {
+  if (!session || !node) return;
+  const [who, info] = [session, node];
+  try {
+    const found = await optional(world(name, who));
+    if (found) await visitWorld(found);
+    else closedDoor(info, who, name);
+  } catch (error) {
+    failure(error, () => void enterRoom(name));
+  }
+}
+
+/** Says that a place is not there, or not for this person, until it is. */
+function closedDoor(info: NodeInfo, who: Session, name: string): void {
+  report({ phase: "closed" });
+  again = () => closedDoor(info, who, name);
+  closedPage(info, who, {
+    again: async () => {
+      try {
+        const found = await optional(world(name, who));
+        if (found) await visitWorld(found);
+      } catch (error) {
+        notice(words(error), "bad");
+      }
+    },
+    list: () => void list(),
+  });
+}
+
 async function visitWorld(target: World): Promise<void> {
   if (!session || !node) return;
   const short = target.alias ? shortAlias(target.alias, node.server_name) : target.room_id;
@@ -210,6 +275,7 @@ async function visitWorld(target: World): Promise<void> {
         session = member;
       },
       again: (where) => void visitWorld(where),
+      enter: (roomId) => void enterRoom(roomId),
     });
   } catch (error) {
     console.error(error);

@@ -26,6 +26,8 @@ export interface WalkDoors {
   signedOut(): void;
   session(member: Session): void;
   again(world: World): void;
+  /** Goes into another world. */
+  enter(roomId: string): void;
 }
 
 /** Begins a visit; the returned function draws what lies over the world anew. */
@@ -149,6 +151,10 @@ class Walk implements Audience {
     if (!opened || !visit || this.membership) return;
     const speaks = opened.then(({ messages }) => messages);
     visit.speaker = {
+      knowsSealed: (roomId) => {
+        const { shield } = this.membership?.messages.conversation(roomId) ?? {};
+        return shield !== undefined && shield !== "open" && shield !== "plain";
+      },
       send: async (roomId, body, transaction) => (await speaks).call("send", roomId, body, transaction),
       words: (error) => this.membership?.parts.words(error) ?? words(error),
     };
@@ -194,6 +200,10 @@ class Walk implements Audience {
       leave: () => hud.focusWorld(),
       serverName: this.node.server_name,
       worldId: roomId,
+      enter: (other: string) => {
+        this.stop();
+        this.doors.enter(other);
+      },
     };
     const panel = new parts.MessagesPanel(messages, doors);
     this.panel = panel;
@@ -212,6 +222,10 @@ class Walk implements Audience {
       },
       (name) => t("messages.write_to", { name }),
     );
+    const about = (): void => {
+      doors.opens();
+      parts.detailsDialog(messages, roomId, doors.closed);
+    };
     let kept: string | undefined;
     const count = (): void => {
       const { newest } = messages;
@@ -219,7 +233,9 @@ class Walk implements Audience {
       const world = messages.conversation(roomId);
       if (world?.shield === kept) return;
       kept = world?.shield;
-      hud.chat.keptAs(world && kept !== "open" ? parts.shieldButton(messages, world, doors) : null);
+      const isPrivate = world !== null && kept !== "open";
+      hud.chat.keptAs(isPrivate ? parts.shieldButton(messages, world, doors) : null);
+      hud.offerAbout(isPrivate ? about : null);
     };
     this.uncount();
     this.uncount = messages.watch(count);
@@ -276,6 +292,10 @@ class Walk implements Audience {
       const short = alias ? shortAlias(alias, this.node.server_name) : room_id;
       // The address by which others reach the node: whoever runs it may be at "localhost".
       const page = `${this.node.public_url}/w/${encodeURI(short)}`;
+      if (!this.target.public && !this.who.guest) {
+        await this.inviteByName(page);
+        return;
+      }
       const open = this.node.registration === "open";
       const about = open ? "hud.invite_page" : this.who.guest ? "hud.invite_guest" : "hud.invite_done";
       const brings = about === "hud.invite_done";
@@ -285,6 +305,14 @@ class Walk implements Audience {
     } catch (error) {
       notice(words(error), "bad");
     }
+  }
+
+  /** Into a private world comes who is invited by name. */
+  private async inviteByName(link: string): Promise<void> {
+    const { inviteDialog } = await import("./ui/invite");
+    const serverName = this.node.server_name;
+    inviteDialog(this.target, this.who, { serverName, link, closed: () => this.pause(false) });
+    this.pause(true);
   }
 
   state(state: State): void {
@@ -305,6 +333,10 @@ class Walk implements Audience {
     const status = (error as { status?: number }).status;
     if (status === 401) {
       this.signedOut();
+      return;
+    }
+    if (status === 403 || status === 404) {
+      this.end(t("closed.title"), t("closed.about"), true);
       return;
     }
     const why = error instanceof SceneError ? t(`error.scene_${error.why}`) : words(error);

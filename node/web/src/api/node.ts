@@ -36,7 +36,12 @@ export interface World {
   people: number;
   capacity: number;
   rating: Rating;
+  /** Whether anybody may come. */
+  public: boolean;
+  encrypted: boolean;
   names?: string[];
+  /** Whether the person was invited and has not come yet. */
+  invited?: boolean;
 }
 
 export interface Visit {
@@ -60,6 +65,8 @@ export interface WorldWish {
   preview: string | null;
   capacity: number;
   rating: Rating;
+  public: boolean;
+  encrypted: boolean;
 }
 
 export const nodeInfo = (): Promise<NodeInfo> => ask("GET", "/_wayside/v1/node");

@@ -162,6 +162,12 @@ export function usernameOf(name: string): string {
   return plain.trim().replace(/\s+/g, "_").replace(/[^a-z0-9._=/+-]/g, "");
 }
 
+/** A whole Matrix id of what somebody typed; one without a node is of this one. */
+export function fullAddress(typed: string, serverName: string): string {
+  const bare = typed.trim().replace(/^@/, "");
+  return bare.includes(":") ? `@${bare}` : `@${bare}:${serverName}`;
+}
+
 export function localpart(userId: string): string {
   return userId.replace(/^@/, "").split(":")[0] ?? userId;
 }

@@ -3,6 +3,7 @@ import { ApiError } from "../api/http";
 import { createWorld, type Issue, type NodeInfo, type Rating, uploadMedia } from "../api/node";
 import type { Session } from "../api/session";
 import { megabytes, t } from "../i18n";
+import { AccessChoice } from "./access";
 import { busy, field, freshId, h, say } from "./dom";
 import { words } from "./errors";
 import { Easel } from "./easel";
@@ -46,6 +47,7 @@ class CreatePage {
     inputmode: "numeric",
   });
   private readonly rating: HTMLSelectElement;
+  private readonly access = new AccessChoice();
   private easel: Easel | null = null;
   private file: File | null = null;
   private picture: Blob | null = null;
@@ -83,6 +85,7 @@ class CreatePage {
         this.capacity.row,
         h("div", { class: "field" }, h("label", { text: t("create.rating"), attrs: { for: ratingId } }), this.rating),
       ),
+      this.access.element,
       this.progress,
       this.status,
       this.wrong,
@@ -215,6 +218,7 @@ class CreatePage {
           preview,
           capacity: Number(this.capacity.input.value) || CAPACITY,
           rating: this.rating.value as Rating,
+          ...this.access.value,
         },
         session,
       );

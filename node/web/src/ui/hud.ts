@@ -34,6 +34,7 @@ export class Hud {
   private readonly banner: HTMLElement;
   private readonly help: HTMLElement;
   private readonly menu: HTMLElement;
+  private about: (() => void) | null = null;
   private write: { deed: Write; label: (name: string) => string } | null = null;
   private bannerTimer: ReturnType<typeof setInterval> | null = null;
 
@@ -47,6 +48,7 @@ export class Hud {
     this.pill = h(
       "button",
       { class: "panel here", attrs: { type: "button", "aria-expanded": "false", "aria-controls": "here-list" } },
+      !world.public && lockMark(),
       h("span", { class: "here-world", text: world.name }),
       h("span", { class: "here-people" }, icon("people"), this.count, icon("more")),
     );
@@ -99,6 +101,12 @@ export class Hud {
   /** Lets the person write to everybody here who can answer. */
   offerWriting(deed: Write, label: (name: string) => string): void {
     this.write = { deed, label };
+    this.people();
+  }
+
+  /** Lets the person see how this world is kept, where there is something to say of that. */
+  offerAbout(deed: (() => void) | null): void {
+    this.about = deed;
     this.people();
   }
 
@@ -200,10 +208,16 @@ export class Hud {
     ];
     const keep = h("button", { class: "secondary", attrs: { type: "button" } }, icon("check"), t("hud.keep"));
     keep.addEventListener("click", this.doors.keep);
+    const about = h("button", { class: "secondary", attrs: { type: "button" } }, icon("shield"), t("hud.about"));
+    about.addEventListener("click", () => {
+      this.closeList();
+      this.about?.();
+    });
     this.list.replaceChildren(
       h("h2", { text: t("hud.here") }),
       h("ul", {}, ...rows),
       ...(this.session.guest ? [h("div", { class: "row" }, keep)] : []),
+      ...(this.about ? [h("div", { class: "row" }, about)] : []),
     );
   }
 
@@ -263,4 +277,10 @@ export class Hud {
     if (this.bannerTimer) clearInterval(this.bannerTimer);
     this.element.remove();
   }
+}
+
+/** That a world is private, as a picture and in words. */
+function lockMark(): HTMLElement {
+  const text = t("worlds.private");
+  return h("span", { class: "here-private", attrs: { title: text } }, icon("lock"), h("span", { class: "unseen", text }));
 }

@@ -2,7 +2,7 @@
 import type { NodeInfo, World } from "../api/node";
 import type { Session } from "../api/session";
 import { count, list, t } from "../i18n";
-import { h } from "./dom";
+import { busy, h } from "./dom";
 import { icon, type Icon } from "./icons";
 import { brand, scenery, screen } from "./shell";
 
@@ -13,6 +13,8 @@ export interface WorldsDoors {
   create(): void;
   keep(): void;
   signOut(): void;
+  /** Declines to come. */
+  decline(world: World): Promise<void>;
 }
 
 const NAMES_SHOWN = 3;
@@ -48,16 +50,28 @@ export function worldsScreen(
     ),
     !session.guest && createButton(doors),
   );
-  const cards = [...worlds]
-    .sort((a, b) => b.people - a.people || a.name.localeCompare(b.name))
-    .map((world) => card(world, doors));
-  const empty = h("p", {
-    class: "lead empty",
-    text: session.guest ? t("worlds.empty") : t("worlds.empty_member"),
-  });
-  const grid = h("ul", { class: "worlds-grid" }, ...cards);
-  const main = h("main", { class: "worlds" }, bar, heading, worlds.length > 0 ? grid : empty);
+  const main = h("main", { class: "worlds" }, bar, heading, grid(session, worlds, doors));
   screen("worlds", scenery(), main);
+}
+
+/** Shows the worlds as they are now; whoever is on one of them stays there. */
+export function redrawWorlds(session: Session, worlds: readonly World[], doors: WorldsDoors): void {
+  const old = document.querySelector(".worlds > .worlds-grid, .worlds > .empty");
+  if (!old) return;
+  const focused = document.activeElement?.closest<HTMLElement>("[data-world]")?.dataset.world;
+  old.replaceWith(grid(session, worlds, doors));
+  if (focused) document.querySelector<HTMLElement>(`.worlds [data-world="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function grid(session: Session, worlds: readonly World[], doors: WorldsDoors): HTMLElement {
+  if (worlds.length === 0) {
+    const text = session.guest ? t("worlds.empty") : t("worlds.empty_member");
+    return h("p", { class: "lead empty", text });
+  }
+  const cards = [...worlds]
+    .sort((a, b) => Number(b.invited ?? false) - Number(a.invited ?? false) || b.people - a.people || a.name.localeCompare(b.name))
+    .map((world) => card(world, doors));
+  return h("ul", { class: "worlds-grid" }, ...cards);
 }
 
 function barButton(name: Icon, text: string, deed: () => void): HTMLElement {
@@ -91,15 +105,32 @@ function card(world: World, doors: WorldsDoors): HTMLElement {
         h("span", { class: "dot", attrs: { "aria-hidden": "true" } }),
         full ? `${t("worlds.full")} · ${who(world)}` : who(world),
       ),
-      world.rating !== "general" &&
-        h("span", { class: "chip", text: t(`worlds.rating.${world.rating}`) }),
+      chips(world),
     ),
   );
   button.addEventListener("click", () => {
     performance.mark("wayside:click");
     doors.enter(world);
   });
-  return h("li", {}, button);
+  return h("li", {}, button, world.invited === true && declineButton(world, doors));
+}
+
+/** Who may come, and for whom it is. */
+function chips(world: World): HTMLElement | null {
+  const { public: open, encrypted, invited, rating } = world;
+  const all = [
+    invited && h("span", { class: "chip new", text: t("worlds.invited") }),
+    !open && h("span", { class: "chip" }, icon(encrypted ? "shield" : "lock"), t(encrypted ? "worlds.encrypted" : "worlds.private")),
+    rating !== "general" && h("span", { class: "chip", text: t(`worlds.rating.${rating}`) }),
+  ].filter((chip) => chip instanceof HTMLElement);
+  return all.length > 0 ? h("span", { class: "chips" }, ...all) : null;
+}
+
+function declineButton(world: World, doors: WorldsDoors): HTMLElement {
+  const label = t("worlds.decline_name", { world: world.name });
+  const button = h("button", { class: "ghost decline", text: t("worlds.decline"), attrs: { type: "button", "aria-label": label } });
+  button.addEventListener("click", () => void busy(button, () => doors.decline(world)));
+  return button;
 }
 
 function who(world: World): string {

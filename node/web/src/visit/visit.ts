@@ -40,6 +40,8 @@ export interface Audience {
 
 /** Sends what is encrypted, for those whose device can. */
 export interface Speaker {
+  /** Whether it is known, whatever the node says now, that a room is encrypted. */
+  knowsSealed(roomId: string): boolean;
   send(roomId: string, body: string, transaction: string): Promise<string>;
   /** Why something was not sent, in words. */
   words(error: unknown): string;
@@ -400,8 +402,12 @@ export class Visit {
 
   /** Sends a line as the chat is: in the clear only where it is known not to be encrypted. */
   private async post(line: Line): Promise<string> {
-    const { room_id: roomId } = this.world;
+    const { room_id: roomId, public: open } = this.world;
     const { body, transaction } = line;
+    // In a private world the device decides, which remembers what was encrypted once; it is waited for.
+    if (this.speaker && (!open || this.speaker.knowsSealed(roomId))) {
+      return this.speaker.send(roomId, body, transaction ?? "");
+    }
     // Encryption is for ever, but may have been switched on a moment ago: that is asked before each line.
     if (!this.sealed) {
       this.sealed = null;
@@ -413,8 +419,10 @@ export class Visit {
   }
 
   private why(error: unknown): string | null {
-    if (error instanceof SealedError) return t("chat.sealed");
-    if (this.sealed === null) return t("chat.unknown");
+    if (error instanceof SealedError) return t(this.session.guest ? "chat.sealed" : "chat.sealed_here");
+    const byDevice = this.speaker !== null && !this.world.public;
+    if (this.sealed === null && !byDevice) return t("chat.unknown");
+    if (byDevice) return this.speaker?.words(error) ?? null;
     return this.sealed ? (this.speaker?.words(error) ?? null) : null;
   }
 

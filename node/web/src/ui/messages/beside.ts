@@ -7,9 +7,17 @@ import { cards } from "./cards";
 import type { Messages } from "./model";
 import { MessagesPanel } from "./panel";
 
+export interface BesideDoors {
+  serverName: string;
+  /** Goes into a world. */
+  enter(roomId: string): void;
+  /** The person was invited to a world, or one is otherwise than it was. */
+  worldsChanged(): void;
+}
+
 /** Puts both into the screen of worlds, for as long as that is shown. */
-export function besideWorlds(messages: Messages, place: HTMLElement, serverName: string): void {
-  const { open, dispose } = messagesDialog(messages, serverName);
+export function besideWorlds(messages: Messages, place: HTMLElement, doors: BesideDoors): void {
+  const { open, dispose } = messagesDialog(messages, doors);
   const badge = h("span", { class: "badge", attrs: { hidden: true } });
   const attrs = { type: "button" };
   const button = h("button", { class: "ghost worlds-messages", attrs }, icon("chat"), h("span", { text: t("messages.title") }), badge);
@@ -17,6 +25,7 @@ export function besideWorlds(messages: Messages, place: HTMLElement, serverName:
   place.querySelector(".bar-buttons")?.prepend(button);
   const notes = cards(messages, { opens: () => {}, closed: () => {} });
   place.querySelector(".worlds-head")?.after(notes.element);
+  let print: string | null = null;
   const update = (): void => {
     if (!place.isConnected) {
       unwatch();
@@ -27,15 +36,19 @@ export function besideWorlds(messages: Messages, place: HTMLElement, serverName:
     badge.hidden = waiting === 0;
     badge.textContent = `${waiting}`;
     notes.update();
+    const now = messages.worldsPrint;
+    if (print !== null && now !== null && now !== print) doors.worldsChanged();
+    print = now;
   };
   const unwatch = messages.watch(update);
   update();
 }
 
 /** Opens conversations in a dialog, which comes back after those that it opens itself. */
-function messagesDialog(messages: Messages, serverName: string): { open(): void; dispose(): void } {
+function messagesDialog(messages: Messages, { serverName, enter }: BesideDoors): { open(): void; dispose(): void } {
   let beneath = false;
   const doors = {
+    enter,
     opens: () => {
       beneath = true;
     },

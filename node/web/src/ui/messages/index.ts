@@ -4,5 +4,5 @@ import "./messages.css";
 export { besideWorlds } from "./beside";
 export { Messages } from "./model";
 export { MessagesPanel } from "./panel";
-export { shieldButton } from "./shield";
+export { detailsDialog, shieldButton } from "./shield";
 export { words } from "./words";

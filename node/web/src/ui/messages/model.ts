@@ -166,6 +166,14 @@ export class Messages {
     return all.filter(({ kind, shield, membership }) => kind !== "world" || membership === "invite" || shield !== "open");
   }
 
+  /** Which worlds the person is in or invited to, and how those are kept; null until that is known. */
+  get worldsPrint(): string | null {
+    if (this.overview?.phase !== "ready") return null;
+    const worlds = this.overview.conversations.filter(({ kind }) => kind === "world");
+    const prints = worlds.map(({ roomId, membership, shield }) => [roomId, membership, shield === "open", shield === "plain"].join());
+    return prints.sort().join(" ");
+  }
+
   conversation(roomId: string): Conversation | null {
     return this.overview?.conversations.find((one) => one.roomId === roomId) ?? null;
   }

@@ -1,4 +1,5 @@
 // Conversations in a panel: the list of all, and one of them at a time.
+import { fullAddress } from "../../api/session";
 import type { Conversation } from "../../device/protocol";
 import { locale, t } from "../../i18n";
 import { busy, field, h } from "../dom";
@@ -19,6 +20,8 @@ export interface PanelDoors extends DialogDoors {
   serverName: string;
   /** The room of the world that is around, whose chat has a place of its own. */
   worldId: string | null;
+  /** Goes into a world. */
+  enter(roomId: string): void;
 }
 
 const MOST_LETTERS = 4000;
@@ -145,12 +148,19 @@ export class MessagesPanel {
     const direct = one.kind === "direct";
     const by = one.other === null ? name : nameOf(one.other);
     const text = direct ? t("messages.invited", { name }) : t("messages.invited_room", { name: by, room: one.name });
+    const isWorld = one.kind === "world";
     const answer = (accept: boolean): HTMLButtonElement => {
       const kind = accept ? "secondary" : "quiet";
-      const button = h("button", { class: kind, text: t(accept ? "messages.accept" : "messages.decline"), attrs: { type: "button" } });
+      const yes = t(isWorld ? "messages.enter" : "messages.accept");
+      const button = h("button", { class: kind, text: accept ? yes : t("messages.decline"), attrs: { type: "button" } });
       button.addEventListener("click", () =>
         void busy(button, async () => {
           try {
+            // Whoever walks into a world has accepted.
+            if (accept && isWorld) {
+              this.doors.enter(one.roomId);
+              return;
+            }
             await messages.call("answer", one.roomId, accept);
             if (accept) this.openRoom(one.roomId);
           } catch (error) {
@@ -202,19 +212,13 @@ export class MessagesPanel {
     const lead = h("p", { class: "lead", text: t("messages.new_lead") });
     let roomId = "";
     const deed = async (value: string): Promise<void> => {
-      const userId = addressOf(value, doors.serverName);
+      const userId = fullAddress(value, doors.serverName);
       roomId = await messages.call("direct", userId);
     };
     doors.opens();
     const closed = (): void => doors.closed();
     asking(t("messages.new"), [lead], address, t("messages.start"), deed, () => this.openRoom(roomId), closed);
   }
-}
-
-/** A whole Matrix id of what somebody typed. */
-function addressOf(typed: string, serverName: string): string {
-  const bare = typed.trim().replace(/^@/, "");
-  return bare.includes(":") ? `@${bare}` : `@${bare}:${serverName}`;
 }
 
 function nameOf(userId: string): string {

@@ -41,7 +41,7 @@ export function shieldButton(messages: Messages, conversation: Conversation, doo
 }
 
 /** Everything about how a conversation is kept, and what can be done about it. */
-function detailsDialog(messages: Messages, roomId: string, closed: () => void): void {
+export function detailsDialog(messages: Messages, roomId: string, closed: () => void): void {
   const body = h("div", { class: "details" });
   let print = "";
   const draw = (): void => {
@@ -54,7 +54,8 @@ function detailsDialog(messages: Messages, roomId: string, closed: () => void): 
   };
   draw();
   const unwatch = messages.watch(draw);
-  openDialog(t("details.title"), [body], {
+  const isWorld = messages.conversation(roomId)?.kind === "world";
+  openDialog(t(isWorld ? "hud.about" : "details.title"), [body], {
     closed: () => {
       unwatch();
       closed();
@@ -63,7 +64,7 @@ function detailsDialog(messages: Messages, roomId: string, closed: () => void): 
 }
 
 function details(messages: Messages, conversation: Conversation, closed: () => void): Node[] {
-  const { shield, people, kind, mayEncrypt, roomId } = conversation;
+  const { shield, people, kind, mayEncrypt } = conversation;
   const parts: Node[] = [
     h("h3", { class: `shield-title ${shield}` }, icon(ICONS[shield]), h("span", { text: t(`shield.${shield}`) })),
     h("p", { class: "lead", text: t(`shield.${shield}_about`) }),
@@ -74,8 +75,8 @@ function details(messages: Messages, conversation: Conversation, closed: () => v
     const rows = readers.map((person) => personRow(messages, person, closed));
     parts.push(h("h4", { text: t("details.people") }), h("ul", { class: "rows" }, ...rows));
   }
-  if (mayEncrypt && shield === "plain") parts.push(encryption(messages, roomId));
-  if (kind !== "world") parts.push(leaving(messages, roomId));
+  if (mayEncrypt && shield === "plain") parts.push(encryption(messages, conversation));
+  parts.push(leaving(messages, conversation));
   return parts;
 }
 
@@ -101,7 +102,7 @@ function personRow(messages: Messages, { userId, name, trust }: Person, closed: 
   return h("li", { class: trust, attrs: { title: userId } }, markOf(userId, name), text, trust === "changed" && goOn, offers && ask);
 }
 
-function encryption(messages: Messages, roomId: string): HTMLElement {
+function encryption(messages: Messages, { roomId, kind }: Conversation): HTMLElement {
   const wrong = h("p", { class: "wrong", attrs: { role: "alert", hidden: true } });
   const go = h("button", { class: "secondary", attrs: { type: "button" } }, icon("shield"), t("details.encrypt_do"));
   go.addEventListener("click", () =>
@@ -115,14 +116,16 @@ function encryption(messages: Messages, roomId: string): HTMLElement {
     }),
   );
   const about = h("p", { class: "hint", text: t("details.encrypt_about") });
-  return h("section", { class: "warned" }, h("h4", { text: t("details.encrypt") }), about, wrong, go);
+  return h("section", { class: "warned" }, h("h4", { text: t(kind === "world" ? "details.encrypt_world" : "details.encrypt") }), about, wrong, go);
 }
 
-function leaving(messages: Messages, roomId: string): HTMLElement {
-  const leave = h("button", { class: "quiet", text: t("messages.leave"), attrs: { type: "button" } });
+function leaving(messages: Messages, { roomId, kind }: Conversation): HTMLElement {
+  const isWorld = kind === "world";
+  const text = t(isWorld ? "details.leave_world" : "messages.leave");
+  const leave = h("button", { class: "quiet", text, attrs: { type: "button" } });
   leave.addEventListener("click", () =>
     void busy(leave, async () => {
-      if (!confirm(t("messages.leave_sure"))) return;
+      if (!confirm(t(isWorld ? "details.leave_world_sure" : "messages.leave_sure"))) return;
       try {
         await messages.call("leave", roomId);
         closeDialog();
