@@ -496,7 +496,11 @@ async fn an_account_ends_for_ever(stage: &mut Stage) -> Result<()> {
 async fn a_node_says_what_it_is(stage: &mut Stage) -> Result<()> {
     let nobody = Client::nobody(stage.node.http())?;
     let versions = nobody.get("/_matrix/client/versions").await?;
-    ensure!(list(&versions["versions"]).contains(&json!("v1.12")), "{versions}");
+    let said = list(&versions["versions"]);
+    ensure!(said.contains(&json!("v1.12")) && said.contains(&json!("v1.16")), "{versions}");
+    // Of what later versions demand, people cannot refuse to be invited at all yet (v1.18).
+    ensure!(!said.contains(&json!("v1.18")), "{versions}");
+    ensure!(versions["unstable_features"]["org.matrix.simplified_msc3575"] == true, "{versions}");
     let known = nobody.get("/.well-known/matrix/client").await?;
     ensure!(
         known["m.homeserver"]["base_url"].as_str().is_some_and(|it| it.starts_with("http")),
