@@ -46,7 +46,10 @@ async function make({ home, password }) {
   await ann.press("Make this world");
   const { world } = await ann.walking();
   ensure(!world.public && world.encrypted, world);
-  // Said before the device is ready: it waits, and goes encrypted.
+  // On a new page, said before the device is ready: it waits, and goes encrypted.
+  await ann.page.goto(ann.page.url());
+  await ann.press("Walk in");
+  await ann.walking();
   await ann.say("before");
   await ann.hears("before");
   await ann.until("it arrive", ({ chat }) => chat[0].state === "sent", 60_000);
