@@ -16,7 +16,7 @@ pub fn tag(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 8] {
     tag
 }
 
-/// The same uncut, for what can be tried at leisure, and for secrets made from a key.
+/// The same uncut: a seal of 32 bytes, which also suits what can be tried offline.
 #[must_use]
 pub fn seal(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
     // A key of 32 bytes stands in a block of 64, the rest zero: what RFC 2104 does with any key
@@ -35,6 +35,12 @@ pub fn seal(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
 #[must_use]
 pub fn matches(key: &[u8; 32], parts: &[&[u8]], claimed: &[u8]) -> bool {
     tag(key, parts).ct_eq(claimed).into()
+}
+
+/// Whether a seal belongs to the parts, in constant time; one of another length never does.
+#[must_use]
+pub fn is_sealed(key: &[u8; 32], parts: &[&[u8]], claimed: &[u8]) -> bool {
+    seal(key, parts).ct_eq(claimed).into()
 }
 
 #[cfg(test)]
@@ -58,6 +64,17 @@ mod tests {
         assert!(!matches(&[2; 32], &[b"sync", b"42"], &mine));
         assert!(!matches(&key, &[b"sync", b"42"], &mine[..7]));
         assert!(!matches(&key, &[b"sync", b"42"], &[]));
+    }
+
+    #[test]
+    fn a_seal_is_a_tag_uncut() {
+        let (key, parts): ([u8; 32], [&[u8]; 2]) = ([1; 32], [b"sync", b"42"]);
+        let whole = super::seal(&key, &parts);
+        let sealed = |key, parts: [&[u8]; 2], seal: &[u8]| super::is_sealed(key, &parts, seal);
+        assert!(sealed(&key, parts, &whole) && whole.starts_with(&super::tag(&key, &parts)));
+        assert!(!sealed(&key, [b"sync", b"43"], &whole));
+        assert!(!sealed(&[2; 32], parts, &whole));
+        assert!(!sealed(&key, parts, &whole[..8]));
     }
 
     /// Computed with Python's `hmac`: databases and clients hold such tags.
