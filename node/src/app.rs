@@ -306,6 +306,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let lan_url = lan.map(|address| url("https", SocketAddr::new(address, https_at.port())));
     let public = public_url(config, lan_url.as_deref(), &http_url, &https_url);
     let meter = services.instances.meter();
+    services.accounts.offer_passkeys(&public);
     let metrics = Metrics::new(ground.clock, ground.store.clone(), certificates.clone(), meter);
     let places = Places { public, https: https_url.clone() };
     let app = Arc::new(App::new(services, metrics, places));
@@ -426,6 +427,7 @@ async fn forget(app: Arc<App>, stop: CancellationToken) {
         app.services.worlds.forget_places().await;
         app.services.encryption.forget_letters().await;
         app.services.oauth.forget().await;
+        app.services.accounts.sweep().await;
         app.services.previews.sweep().await;
         app.services.emails.sweep().await;
     }

@@ -41,6 +41,12 @@ pub const BACKUP_KEYS: i64 = 500_000;
 pub const PUSH_RULES: usize = 1_000;
 /// Largest set of push rules of one account, in bytes of JSON.
 pub const PUSH_RULES_BYTES: usize = 256 * 1024;
+/// Most passkeys of one account.
+pub const PASSKEYS_PER_USER: i64 = 20;
+/// Longest id of a credential in bytes (Web Authentication, credential id).
+pub const CREDENTIAL_ID_BYTES: usize = 1_023;
+/// Largest public key of a passkey in bytes, with all that is remembered of it.
+pub const CREDENTIAL_BYTES: usize = 16 * 1024;
 /// Most addresses of e-mail of one account.
 pub const EMAILS_PER_USER: i64 = 10;
 /// Longest address of e-mail in bytes (RFC 5321).

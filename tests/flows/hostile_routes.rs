@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use wayside::gateway::{federation_routes, routes, table::Route};
 use wayside_tests::{Answer, Client, Engine, Town, Wire};
 
-use crate::serve::authority_of;
+use crate::{passkeys::PUBLIC, serve::authority_of};
 
 use self::{
     stage::Stage,
@@ -58,7 +58,8 @@ async fn every_route(engine: Engine) -> Result<()> {
     let Some(town) = Town::found(engine)? else {
         return Ok(());
     };
-    let mut node = town.node("a")?.start().await?;
+    // Of an address with a name, so that it has passkeys.
+    let mut node = town.node("a")?.flag("--public-url", Some(PUBLIC)).start().await?;
     let root = Client::register(node.http(), "root").await?;
     let done = node.command(&["user", "role", "root", "--role", "operator"]).await?;
     ensure!(done.status.success(), "{done:?}");

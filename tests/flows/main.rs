@@ -3,6 +3,7 @@
 mod accounts;
 mod affairs;
 mod api;
+mod authenticator;
 mod backups;
 mod beyond;
 mod bounds;
@@ -34,6 +35,7 @@ mod moderation;
 mod naming;
 mod near;
 mod oversight;
+mod passkeys;
 mod people;
 mod pictures;
 mod previews;

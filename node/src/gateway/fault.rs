@@ -192,7 +192,7 @@ impl Fault {
 fn service(error: &Error) -> (StatusCode, &'static str) {
     match error {
         Error::Forbidden(_) => (StatusCode::FORBIDDEN, "M_FORBIDDEN"),
-        Error::NotFound(_) => (StatusCode::NOT_FOUND, "M_NOT_FOUND"),
+        Error::NotFound(_) | Error::NoPasskeys => (StatusCode::NOT_FOUND, "M_NOT_FOUND"),
         Error::Invalid(_) => (StatusCode::BAD_REQUEST, "M_INVALID_PARAM"),
         Error::BadJson(_) => (StatusCode::BAD_REQUEST, "M_BAD_JSON"),
         Error::Missing(_) => (StatusCode::BAD_REQUEST, "M_MISSING_PARAM"),

@@ -14,6 +14,7 @@ mod limit;
 pub mod listen;
 pub mod matrix;
 mod oauth;
+mod passkeys;
 mod providers;
 mod synapse;
 pub mod table;
@@ -101,6 +102,7 @@ pub fn routes() -> Vec<Route> {
     let mut all = matrix::client::routes();
     all.extend(http::routes());
     all.extend(oauth::routes());
+    all.extend(passkeys::routes());
     all.extend(providers::routes());
     all.extend(assets::routes());
     all.extend(ws::routes());

@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use super::{
     App,
     fault::Fault,
-    http::read,
+    http::{read, unkept},
+    passkeys::ShownPasskey,
     table::{Access, Call, Rate, Reply, Route, done, json as reply},
 };
 use crate::services::{
     Error,
-    accounts::Confirmed,
+    accounts::{Confirmed, passkeys::Use},
     oauth::{Authorization, Given, Metadata, Refusal},
 };
 
@@ -199,6 +200,8 @@ struct SignInBody {
     what: What,
     /// Who lets it in; nobody, where it is turned away.
     proof: Option<Proof>,
+    /// The same by a passkey.
+    passkey: Option<ShownPasskey>,
 }
 
 /// By what somebody is known who signs in.
@@ -213,11 +216,14 @@ pub(super) enum Proof {
 
 /// Lets a program or a device in, or turns it away; says where the page goes on, if anywhere.
 async fn sign_in(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let SignInBody { what, proof } = read(call.request.body())?;
+    let SignInBody { what, proof, passkey } = read(call.request.body())?;
     let (oauth, issuer) = (&call.app.services.oauth, issuer(&call.app));
-    let confirmed = match proof {
-        Some(proof) => Some(confirm(&call.app, proof).await?),
-        None => None,
+    let accounts = &call.app.services.accounts;
+    let confirmed = match (proof, passkey) {
+        (Some(proof), None) => Some(confirm(&call.app, proof).await?),
+        (None, Some(shown)) => Some(accounts.known_by_passkey(Use::SignIn, shown.into()).await?),
+        (Some(_), Some(_)) => return Err(Fault::bad_json("either a proof or a passkey is shown")),
+        (None, None) => None,
     };
     let location = match (what, confirmed) {
         (What::Authorization(asked), Some(by)) => Some(oauth.allow(&asked, by, &issuer).await?),
@@ -265,12 +271,6 @@ fn part<'f>(form: &'f BTreeMap<String, String>, name: &str) -> Result<&'f str, F
 
 fn refusal(code: &'static str, why: &str) -> Fault {
     Fault::OAuth(Refusal { code, why: why.to_owned() })
-}
-
-/// What holds secrets is kept by nobody on the way.
-pub(super) fn unkept(mut reply: Reply) -> Reply {
-    reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    reply
 }
 
 #[cfg(test)]

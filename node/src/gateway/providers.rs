@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{
     App,
     fault::Fault,
-    http::read,
-    oauth::{Proof, confirm, unkept},
+    http::{read, unkept},
+    oauth::{Proof, confirm},
     table::{Access, Call, Rate, Reply, Route, json as reply},
 };
 use crate::services::providers::{Arrived, Provider, Return};

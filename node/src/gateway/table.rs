@@ -259,6 +259,13 @@ impl Route {
         self
     }
 
+    /// The same for a body of JSON where the method has none by itself.
+    #[must_use]
+    pub fn with_body(mut self) -> Self {
+        self.json = true;
+        self
+    }
+
     /// The same for suspended people too, though it is no reading.
     #[must_use]
     pub fn for_suspended(mut self) -> Self {

@@ -34,6 +34,9 @@ pub enum Error {
     /// The account has ended.
     #[error("this account has been ended")]
     AccountEnded,
+    /// Browsers keep no passkeys for this node.
+    #[error("this node has no passkeys: whoever runs it gives it an https address with a name")]
+    NoPasskeys,
     /// Those who run the node have locked the account.
     #[error("this account is locked: those who run this node can unlock it")]
     Locked,

@@ -394,6 +394,7 @@ impl Tx {
         self.remove_devices(user_id, None).await?;
         self.forget_person_keys(user_id).await?;
         self.forget_emails(user_id).await?;
+        self.forget_passkeys(user_id).await?;
         self.unlink_all(user_id).await?;
         Ok(ended)
     }

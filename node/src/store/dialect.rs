@@ -15,6 +15,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "calls", include_str!("migrations/0007_calls.sql")),
     (8, "running", include_str!("migrations/0008_running.sql")),
     (9, "tokens", include_str!("migrations/0009_tokens.sql")),
+    (10, "passkeys", include_str!("migrations/0010_passkeys.sql")),
     (11, "providers", include_str!("migrations/0011_providers.sql")),
 ];
 

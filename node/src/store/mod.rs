@@ -25,6 +25,7 @@ pub mod names;
 pub mod oauth;
 pub mod openid;
 pub mod oversight;
+pub mod passkeys;
 pub mod people;
 pub mod places;
 mod postgres;

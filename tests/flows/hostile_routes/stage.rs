@@ -10,7 +10,7 @@ use reqwest::{Method, Url};
 use serde_json::json;
 use wayside_tests::{Client, EventId, PASSWORD, RoomId};
 
-use crate::{pictures::png, worlds::floor};
+use crate::{passkeys, pictures::png, worlds::floor};
 
 /// People and things.
 pub(crate) struct Stage {
@@ -188,6 +188,7 @@ impl Stage {
                 let made = alice.post("/_wayside/v1/oauth/register", &said).await?;
                 made["client_id"].as_str().context("no client id")?.to_owned()
             }
+            "passkey" => passkeys::add(alice).await?.1,
             "own_device" => alice.session().device_id.clone(),
             "backup" => {
                 let keys = "/_matrix/client/v3/room_keys";

@@ -35,6 +35,7 @@ pub(crate) fn rows() -> Vec<Row> {
     let matrix = [coming_in(), rooms(), reading(), people(), finding(), media()];
     let others = [
         letting_in(),
+        showing_passkeys(),
         mailing(),
         encrypting(),
         backing_up(),
@@ -574,6 +575,28 @@ fn letting_in() -> Vec<Row> {
         post("/_wayside/v1/sign-in", "", SIGN_IN).nobody(),
     ]
 }
+
+/// Passkeys. Only a device could answer a ceremony: what is shown here answers none.
+fn showing_passkeys() -> Vec<Row> {
+    let own = "/_wayside/v1/passkeys";
+    let below = |name: &str, body| post(&format!("{own}/{name}"), "", body);
+    let one = "/_wayside/v1/passkeys/{passkey}";
+    vec![
+        get(own, ""),
+        below("add", AUTH),
+        Row { status: Some(403), ..post(own, "", ADD_PASSKEY) },
+        put(one, "<passkey>", r#"{"name":"secret"}"#),
+        delete(one, "<passkey>", AUTH),
+        Row { status: Some(404), who: "bob", ..below("confirm", "{}") },
+        below("show", r#"{"for":"sign_in"}"#).nobody(),
+        Row { status: Some(403), ..below("token", SHOWN).nobody() },
+        Row { status: Some(403), ..below("password", PASSKEY_PASSWORD).nobody() },
+    ]
+}
+
+const ADD_PASSKEY: &str = r#"{"ceremony":"e30.e30","name":"x","credential":{"id":"AAAA","rawId":"AAAA","type":"public-key","response":{"clientDataJSON":"e30","attestationObject":"oA"},"clientExtensionResults":{}}}"#;
+const SHOWN: &str = r#"{"ceremony":"e30.e30","credential":{"id":"AAAA","rawId":"AAAA","type":"public-key","response":{"clientDataJSON":"e30","authenticatorData":"AAAA","signature":"AAAA","userHandle":"AAAA"},"clientExtensionResults":{}}}"#;
+const PASSKEY_PASSWORD: &str = r#"{"ceremony":"e30.e30","password":"<password>","credential":{"id":"AAAA","rawId":"AAAA","type":"public-key","response":{"clientDataJSON":"e30","authenticatorData":"AAAA","signature":"AAAA","userHandle":"AAAA"},"clientExtensionResults":{}}}"#;
 
 const LOOK: &str =
     r#"{"what":{"authorization":{"client_id":"<program>","redirect_uri":"https://app.test/"}}}"#;

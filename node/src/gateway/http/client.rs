@@ -34,6 +34,9 @@ const SIGN_IN_POLICY: &str = "default-src 'none'; script-src 'self'; style-src '
 const WORKER_POLICY: &str =
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'";
 
+/// Passkeys are asked for on these pages, and by no page that they might ever show.
+const PERMISSIONS: &str = "publickey-credentials-get=(self), publickey-credentials-create=(self)";
+
 pub(super) fn routes() -> Vec<Route> {
     let page = |path: &str| Route::own(Method::GET, path, Access::Public, Rate::Free, page);
     let sign_in = |path: &str| Route::own(Method::GET, path, Access::Public, Rate::Free, sign_in);
@@ -71,6 +74,7 @@ fn shown(name: &str, policy: &'static str, call: &Call<Bytes>) -> Result<Reply, 
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert("permissions-policy", HeaderValue::from_static(PERMISSIONS));
     Ok(reply)
 }
 

@@ -61,6 +61,7 @@ async fn about(call: Call<Bytes>) -> Result<Reply, Fault> {
         "version": env!("CARGO_PKG_VERSION"),
         "try_out": ground.config.server_name.is_none(),
         "registration": registration,
+        "passkeys": call.app.services.accounts.offers_passkeys(),
         "providers": providers::offered(&call.app),
         "public_url": call.app.places.public,
         "default_world": call.app.services.worlds.first().await?,
@@ -195,4 +196,10 @@ async fn keep(call: Call<Bytes>) -> Result<Reply, Fault> {
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
     serde_json::from_value(super::json::object(body)?)
         .map_err(|error| Fault::BadJson(format!("the body is not right: {error}")))
+}
+
+/// What holds secrets is kept by nobody on the way.
+pub(super) fn unkept(mut reply: Reply) -> Reply {
+    reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
 }

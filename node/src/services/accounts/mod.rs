@@ -3,17 +3,22 @@
 mod holding;
 mod linked;
 mod openid;
+pub mod passkeys;
 mod password;
 mod puppets;
 mod resets;
 mod tokens;
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{Arc, OnceLock},
+};
 
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use tokio::sync::Semaphore;
 use wayside_identity::token::{Kind, Secret};
 use wayside_specs::{Role, limits};
+use webauthn_rs::Webauthn;
 
 pub(super) use self::tokens::may_come;
 pub use self::{
@@ -42,6 +47,8 @@ const LOCALPART_CHARS: usize = 64;
 pub struct Accounts {
     ground: Arc<Ground>,
     hashing: Arc<Semaphore>,
+    /// Where browsers keep passkeys for this node, if they can.
+    site: OnceLock<Webauthn>,
 }
 
 /// A person who came in just now.
@@ -85,7 +92,7 @@ impl Accounts {
     /// The service on its ground.
     #[must_use]
     pub fn new(ground: Arc<Ground>) -> Self {
-        Self { ground, hashing: Arc::new(Semaphore::new(HASHING)) }
+        Self { ground, hashing: Arc::new(Semaphore::new(HASHING)), site: OnceLock::new() }
     }
 
     /// Whether a name could be given to a new account now.

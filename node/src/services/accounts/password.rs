@@ -4,20 +4,29 @@ use ruma::{OwnedUserId, UserId};
 use wayside_identity::password;
 use wayside_specs::{Role, limits};
 
-use super::{Accounts, DeviceWish, Session, SignedIn, gone, wrong_proof};
+use super::{Accounts, DeviceWish, Session, SignedIn, gone, passkeys::Asserted, wrong_proof};
 use crate::{
     services::Error,
     store::{Tx, accounts},
 };
 
-/// Somebody who showed their password, and the hash that it was checked against.
+/// Somebody who showed their password or a passkey.
 ///
 /// Checking takes long, and the account may change meanwhile. Whatever is done on the strength of
-/// it is therefore done only where that is still the hash of an account that lasts.
+/// it is therefore done only where that still opens an account that lasts.
 pub struct Confirmed {
     user_id: OwnedUserId,
-    /// Nothing where somebody vouches for them: an application service, or a provider of identities.
-    hash: Option<String>,
+    by: Proof,
+}
+
+/// What was shown.
+enum Proof {
+    /// A password, and the hash that it was checked against.
+    Password(String),
+    /// A passkey, which is used when the thing is done that it was shown for.
+    Passkey(Asserted),
+    /// Somebody vouches for them: an application service for its own user, or a provider of identities.
+    Vouched,
 }
 
 impl Accounts {
@@ -53,7 +62,16 @@ impl Accounts {
         let hash = account.and_then(|account| account.password);
         let right = self.verify(password, hash.clone()).await?;
         let user_id = user_id.to_owned();
-        Ok(hash.filter(|_| right).map(|hash| Confirmed { user_id, hash: Some(hash) }))
+        let confirmed = |hash| Confirmed { user_id, by: Proof::Password(hash) };
+        Ok(hash.filter(|_| right).map(confirmed))
+    }
+
+    /// Uses what somebody showed for a thing that is done elsewhere.
+    pub async fn spend(&self, confirmed: Confirmed) -> Result<(), Error> {
+        let write = self.ground.store.write::<_, Error>(move |tx| {
+            Box::pin(async move { confirmed.still(tx).await.map(drop) })
+        });
+        write.await
     }
 
     pub(super) async fn admit(
@@ -187,10 +205,15 @@ impl Confirmed {
 
     /// Somebody for whom another vouched just now.
     pub(super) fn vouched(user_id: OwnedUserId) -> Self {
-        Self { user_id, hash: None }
+        Self { user_id, by: Proof::Vouched }
     }
 
-    /// The account as it is now, unless the password that was checked is its password no more.
+    pub(super) fn by_passkey(user_id: OwnedUserId, shown: Asserted) -> Self {
+        Self { user_id, by: Proof::Passkey(shown) }
+    }
+
+    /// The account as it is now, unless what was shown does not open it any more. A passkey is used
+    /// by this: what it was shown for is done in the same transaction, or neither.
     pub(in crate::services) async fn still(&self, tx: &mut Tx) -> Result<accounts::Account, Error> {
         let account = accounts::account(tx, &self.user_id).await?.ok_or_else(wrong_proof)?;
         if account.ended_ms.is_some() {
@@ -199,10 +222,11 @@ impl Confirmed {
         if account.held.locked {
             return Err(Error::Locked);
         }
-        // Both are hashes that this store held: how long it takes to compare them tells nothing.
-        if self.hash.is_some() && account.password != self.hash {
-            return Err(wrong_proof());
+        match &self.by {
+            // Both are hashes that this store held: how long it takes to compare them tells nothing.
+            Proof::Password(hash) if account.password.as_ref() != Some(hash) => Err(wrong_proof()),
+            Proof::Passkey(shown) => shown.spend(tx).await.map(|()| account),
+            Proof::Password(_) | Proof::Vouched => Ok(account),
         }
-        Ok(account)
     }
 }

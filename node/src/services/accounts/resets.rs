@@ -1,13 +1,13 @@
-//! Links that whoever runs the node gives to somebody who has forgotten their password.
+//! New passwords for those who have forgotten theirs: by a link of whoever runs the node, or by a passkey.
 
 use ruma::{OwnedUserId, UserId};
 use wayside_identity::token::{Kind, Secret};
 use wayside_specs::Role;
 
-use super::{Accounts, gone, may_come, tokens::NO_DEVICE};
+use super::{Accounts, Confirmed, gone, may_come, tokens::NO_DEVICE};
 use crate::{
     services::Error,
-    store::{accounts, tokens},
+    store::{Tx, accounts, tokens},
 };
 
 /// How long such a link is good, in milliseconds.
@@ -55,16 +55,39 @@ impl Accounts {
                     return Err(over());
                 }
                 may_come(accounts::account(tx, &whose).await?)?;
-                // A guest becomes a member by having a password.
-                if !tx.keep_guest(&whose, &password, Role::Member).await? {
-                    tx.set_password(&whose, &password).await?;
-                }
-                Ok(tx.remove_devices(&whose, None).await?)
+                replace(tx, &whose, &password).await
             })
         });
         write.await?;
         Ok(user_id)
     }
+
+    /// The same for somebody who showed a passkey for it.
+    pub async fn reset_by(
+        &self,
+        confirmed: Confirmed,
+        password: String,
+    ) -> Result<OwnedUserId, Error> {
+        let password = self.hash(password).await?;
+        let write = self.ground.store.write::<_, Error>(move |tx| {
+            Box::pin(async move {
+                let account = confirmed.still(tx).await?;
+                replace(tx, &account.user_id, &password).await?;
+                Ok(account.user_id)
+            })
+        });
+        write.await
+    }
+}
+
+/// Sets a password that was forgotten, and signs its owner out everywhere. Passkeys stay: they are
+/// what nobody could have come by who learnt the old one.
+async fn replace(tx: &mut Tx, user_id: &UserId, password: &str) -> Result<(), Error> {
+    // A guest becomes a member by having a password.
+    if !tx.keep_guest(user_id, password, Role::Member).await? {
+        tx.set_password(user_id, password).await?;
+    }
+    Ok(tx.remove_devices(user_id, None).await?)
 }
 
 fn hash_of(link: &str) -> Result<[u8; 32], Error> {

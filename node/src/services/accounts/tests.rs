@@ -12,7 +12,7 @@ use crate::{
         Services,
         rooms::{Membership, NewRoom, Preset, Step},
     },
-    store::Purpose,
+    store::{Purpose, passkeys::PasskeyRow},
 };
 
 const OLD: &str = "correct horse battery staple";
@@ -172,4 +172,37 @@ async fn a_token_for_other_services_says_who_somebody_is_and_opens_nothing() {
     assert!(accounts.openid_person(newest.reveal()).await.unwrap().is_some());
     accounts.end(&ann.user_id, None).await.unwrap();
     assert_eq!(accounts.openid_person(newest.reveal()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_last_passkey_of_an_account_without_a_password_stays() {
+    let (services, _folder) = node().await;
+    let accounts = &services.accounts;
+    let ann = comes(accounts, "", None).await;
+    accounts.set_role(&ann.user_id, Role::Member).await.unwrap();
+    for id in ["one", "two"] {
+        let passkey = PasskeyRow {
+            passkey_id: id.to_owned(),
+            user_id: ann.user_id.clone(),
+            name: id.to_owned(),
+            credential: "{}".to_owned(),
+            created_ms: 1,
+            used_ms: None,
+        };
+        let write = services.ground.store.write::<(), StoreError>(move |tx| {
+            Box::pin(async move { tx.add_passkey(passkey.name.as_bytes(), &passkey).await })
+        });
+        write.await.unwrap();
+    }
+    let vouched = || {
+        let session = Session { service: Some("bridge".into()), ..ann.clone() };
+        Confirmed::by_service(&session).unwrap()
+    };
+    accounts.remove_passkey(&ann.user_id, "one", vouched()).await.unwrap();
+    let last = accounts.remove_passkey(&ann.user_id, "two", vouched()).await;
+    assert!(matches!(last, Err(Error::Forbidden(_))), "{last:?}");
+    assert_eq!(accounts.passkeys(&ann.user_id).await.unwrap().len(), 1);
+    accounts.replace_password(&ann.user_id, NEW.to_owned(), false).await.unwrap();
+    accounts.remove_passkey(&ann.user_id, "two", vouched()).await.unwrap();
+    assert!(accounts.passkeys(&ann.user_id).await.unwrap().is_empty());
 }

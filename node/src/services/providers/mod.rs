@@ -13,8 +13,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ruma::OwnedUserId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
-use wayside_identity::tag::seal;
+use wayside_identity::tag::{is_sealed, seal};
 
 pub use self::file::Provider;
 use self::openid::{Exchange, Person, Talk, TalkError};
@@ -119,7 +118,7 @@ impl Providers {
         let random = URL_SAFE_NO_PAD.encode(self.ground.clock.random::<16>());
         let expires_ms = self.ground.clock.now_ms() + AWAY_MS;
         let body = format!("{}.{random}.{expires_ms}", provider.id);
-        let state = format!("{body}.{}", URL_SAFE_NO_PAD.encode(self.of_state(&body, &browser)));
+        let state = format!("{body}.{}", self.sealed(&of_state(&body, &browser)));
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(self.verifier(&state)));
         let words = [
             ("redirect_uri", back),
@@ -166,7 +165,7 @@ impl Providers {
             expires_ms: self.ground.clock.now_ms() + TICKET_MS,
         };
         let ticket = serde_json::to_vec(&ticket).map_err(Error::internal)?;
-        let sealed = URL_SAFE_NO_PAD.encode(self.of_ticket(&ticket, &hash));
+        let sealed = self.sealed(&of_ticket(&ticket, &hash));
         Ok(Arrived::Newcomer(Newcomer {
             ticket: format!("{}.{sealed}", URL_SAFE_NO_PAD.encode(ticket)),
             provider: provider.name.clone(),
@@ -221,7 +220,7 @@ impl Providers {
     fn carried(&self, state: &str, browser: &[u8; 32]) -> Result<&(Provider, Talk), Error> {
         let (body, sealed) = state.rsplit_once('.').ok_or_else(astray)?;
         let sealed = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| astray())?;
-        if !bool::from(self.of_state(body, browser).ct_eq(&sealed)) {
+        if !is_sealed(&self.ground.token_key, &of_state(body, browser), &sealed) {
             return Err(astray());
         }
         let mut parts = body.split('.');
@@ -237,7 +236,7 @@ impl Providers {
         let (body, sealed) = ticket.rsplit_once('.').ok_or_else(astray)?;
         let body = URL_SAFE_NO_PAD.decode(body).map_err(|_| astray())?;
         let sealed = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| astray())?;
-        if !bool::from(self.of_ticket(&body, &browser).ct_eq(&sealed)) {
+        if !is_sealed(&self.ground.token_key, &of_ticket(&body, &browser), &sealed) {
             return Err(astray());
         }
         let ticket: Ticket = serde_json::from_slice(&body).map_err(Error::internal)?;
@@ -247,25 +246,27 @@ impl Providers {
         Ok((self.get(&ticket.provider)?, ticket))
     }
 
-    fn of_state(&self, body: &str, browser: &[u8; 32]) -> [u8; 32] {
-        seal(&self.ground.token_key, &[b"provider state", body.as_bytes(), browser])
-    }
-
-    fn of_ticket(&self, body: &[u8], browser: &[u8; 32]) -> [u8; 32] {
-        seal(&self.ground.token_key, &[b"provider ticket", body, browser])
+    fn sealed(&self, parts: &[&[u8]]) -> String {
+        URL_SAFE_NO_PAD.encode(seal(&self.ground.token_key, parts))
     }
 
     /// What only this node can show together with the code (RFC 7636).
     fn verifier(&self, state: &str) -> String {
-        let secret = seal(&self.ground.token_key, &[b"provider verifier", state.as_bytes()]);
-        URL_SAFE_NO_PAD.encode(secret)
+        self.sealed(&[b"provider verifier", state.as_bytes()])
     }
 
     /// What ties the provider's word to this one sign-in.
     fn nonce(&self, state: &str) -> String {
-        let nonce = seal(&self.ground.token_key, &[b"provider nonce", state.as_bytes()]);
-        URL_SAFE_NO_PAD.encode(nonce)
+        self.sealed(&[b"provider nonce", state.as_bytes()])
     }
+}
+
+fn of_state<'s>(body: &'s str, browser: &'s [u8; 32]) -> [&'s [u8]; 3] {
+    [b"provider state", body.as_bytes(), browser]
+}
+
+fn of_ticket<'t>(body: &'t [u8], browser: &'t [u8; 32]) -> [&'t [u8]; 3] {
+    [b"provider ticket", body, browser]
 }
 
 fn hash_of(browser: &str) -> Result<[u8; 32], Error> {

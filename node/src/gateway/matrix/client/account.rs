@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use ruma::{
-    OwnedDeviceId,
+    OwnedDeviceId, UserId,
     api::client::{
         account::{
             change_password, check_registration_token_validity, deactivate,
@@ -20,13 +20,18 @@ use super::emails;
 use crate::{
     config::Registration,
     gateway::{
+        App,
         fault::Fault,
+        passkeys,
         providers,
         table::{Access, Asked, Rate, Reply, Route, done, json as reply},
     },
     services::{
         Error,
-        accounts::{Confirmed, Device, DeviceWish, LOGIN_TOKEN_MS, Registering, SignedIn, Tokens},
+        accounts::{
+            Confirmed, Device, DeviceWish, LOGIN_TOKEN_MS, Registering, SignedIn, Tokens,
+            passkeys::Ways,
+        },
         emails::Purpose,
     },
 };
@@ -363,41 +368,63 @@ async fn confirm_person<T>(asked: &Asked<T>, shown: Option<&AuthData>) -> Result
     if asked.session()?.service.is_some() {
         return Ok(());
     }
-    confirm(asked, shown).await.map(drop)
+    let confirmed = confirm(asked, shown).await?;
+    Ok(asked.app.services.accounts.spend(confirmed).await?)
 }
 
-/// Lets only those on who show their password again.
+/// Lets only those on who show their password again, or a passkey.
 pub(super) async fn confirm<T>(
     asked: &Asked<T>,
     shown: Option<&AuthData>,
 ) -> Result<Confirmed, Fault> {
+    prove(&asked.app, &asked.session()?.user_id, shown).await
+}
+
+/// The same for somebody whose request has a form of our own.
+pub(in crate::gateway) async fn prove(
+    app: &App,
+    user_id: &UserId,
+    shown: Option<&AuthData>,
+) -> Result<Confirmed, Fault> {
+    let accounts = &app.services.accounts;
+    let ways = accounts.ways_to_confirm(user_id).await?;
     let ask = |error| {
-        let session = asked.app.services.ground.clock.random_name(16);
-        interactive(&session, "m.login.password", error)
+        let session = app.services.ground.clock.random_name(16);
+        let stages: &[&str] = match ways {
+            Ways::Password => &["m.login.password"],
+            Ways::Passkey => &[BY_PASSKEY],
+            Ways::Either => &["m.login.password", BY_PASSKEY],
+        };
+        interactive_by(&session, stages, error)
     };
+    if let Some(shown) = shown.and_then(passkeys::shown) {
+        return match accounts.confirm_by_passkey(user_id, shown?).await {
+            Err(error @ (Error::Forbidden(_) | Error::NotFound(_))) => {
+                Err(ask(Some(&error.to_string())))
+            }
+            confirmed => Ok(confirmed?),
+        };
+    }
     let Some(AuthData::Password(shown)) = shown else { return Err(ask(None)) };
-    let user_id = &asked.session()?.user_id;
     if let UserIdentifier::Matrix(named) = &shown.identifier
         && named.user != user_id.as_str()
         && named.user != user_id.localpart()
     {
         return Err(ask(Some("that is somebody else's name")));
     }
-    let confirmed = asked.app.services.accounts.confirm(user_id, shown.password.clone()).await?;
+    let confirmed = accounts.confirm(user_id, shown.password.clone()).await?;
     confirmed.ok_or_else(|| ask(Some("the password is wrong")))
 }
 
 /// The stage of showing that one reads what is sent to an address.
 const BY_MAIL: &str = "m.login.email.identity";
+/// The stage of showing a passkey.
+pub(in crate::gateway) const BY_PASSKEY: &str = "org.wayside.passkey";
 /// A name that nobody here has: it is of no server.
 const NOBODY: &str = "@nobody:nobody.invalid";
 
-/// The reply that asks for a proof (client-server API, user-interactive authentication).
-fn interactive(session: &str, stage: &str, error: Option<&str>) -> Fault {
-    interactive_by(session, &[stage], error)
-}
-
-/// The same where one of several proofs is enough.
+/// The reply that asks for one of several proofs (client-server API, user-interactive
+/// authentication).
 fn interactive_by(session: &str, stages: &[&str], error: Option<&str>) -> Fault {
     let flows: Vec<Value> = stages.iter().map(|stage| json!({ "stages": [stage] })).collect();
     let mut body = json!({ "session": session, "flows": flows, "params": {} });

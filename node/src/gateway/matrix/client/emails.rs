@@ -91,7 +91,8 @@ async fn list(asked: Asked<get_3pids::v3::Request>) -> Result<Reply, Fault> {
 }
 
 async fn add(asked: Asked<add_3pid::v3::Request>) -> Result<Reply, Fault> {
-    confirm(&asked, asked.body.auth.as_ref()).await?;
+    let confirmed = confirm(&asked, asked.body.auth.as_ref()).await?;
+    asked.app.services.accounts.spend(confirmed).await?;
     let (sid, client_secret) = (asked.body.sid.to_string(), asked.body.client_secret.to_string());
     let shown = Shown { sid, client_secret };
     let user_id = &asked.session()?.user_id;
