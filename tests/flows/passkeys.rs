@@ -91,6 +91,14 @@ async fn a_passkey_signs_in_until_it_is_removed(stage: &mut Stage) -> Result<()>
     let ann = Client::register(node.http(), "ann").await?;
     let nobody = Client::nobody(node.http())?;
     ensure!(nobody.get("/_wayside/v1/node").await?["passkeys"] == true);
+    // The pages may ask for passkeys, and no page within them may.
+    for page in ["/", "/sign-in"] {
+        let page = reqwest::get(node.http().join(page)?).await?;
+        let may = page.headers().get("permissions-policy").context("no policy")?.to_str()?;
+        for deed in ["get", "create"] {
+            ensure!(may.contains(&format!("publickey-credentials-{deed}=(self)")), "{may}");
+        }
+    }
     // Whoever only holds a token adds nothing.
     let bare = ann.post(&format!("{PASSKEYS}/add"), &json!({})).await;
     ensure!(offered(&bare)? == ["m.login.password"]);

@@ -335,6 +335,39 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_answer_of_a_stranger_breaks_the_reading_of_keys() {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+        let site = site("https://way.example", "a.test").unwrap();
+        let (asked, state) =
+            site.start_passkey_registration(Uuid::nil(), "ann", "ann", None).unwrap();
+        // All but the key is right, so that the key is read at all.
+        let client_data = json!({
+            "type": "webauthn.create", "origin": "https://way.example",
+            "challenge": URL_SAFE_NO_PAD.encode(asked.public_key.challenge),
+        });
+        let client_data = URL_SAFE_NO_PAD.encode(client_data.to_string());
+        bolero::check!().with_type::<(Vec<u8>, bool)>().for_each(|(bytes, whole)| {
+            let mut object = b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData".to_vec();
+            if *whole {
+                object.clone_from(bytes);
+            } else {
+                object.extend([0x58, u8::try_from(bytes.len() % 256).unwrap()]);
+                object.extend(bytes);
+            }
+            let given = json!({
+                "id": "AAAA", "rawId": "AAAA", "type": "public-key",
+                "response": {
+                    "clientDataJSON": client_data,
+                    "attestationObject": URL_SAFE_NO_PAD.encode(object),
+                },
+            });
+            let Value::Object(given) = given else { unreachable!("it is written so") };
+            let given = credential::<RegisterPublicKeyCredential>(given).unwrap();
+            assert!(site.finish_passkey_registration(&given, &state).is_err());
+        });
+    }
+
+    #[test]
     fn passkeys_are_kept_for_names_that_nobody_can_pretend_to_be() {
         for right in [
             "https://example.org",
