@@ -27,7 +27,7 @@ let again: () => void = () => {};
 const walking = (): Promise<typeof import("./walking")> => import("./walking");
 
 export async function start(): Promise<void> {
-  onMembershipEnd({ gone: () => isWalking() || lostSession(), signOut: leaveAccount });
+  onMembershipEnd((who) => ({ gone: () => lostBy(who), signOut: leaveAccount }));
   try {
     const path = location.pathname;
     const join = /^\/join\/([^/]+)\/?$/.exec(path)?.[1] ?? null;
@@ -168,7 +168,9 @@ function showWorlds(info: NodeInfo, who: Session, all: World[]): void {
     },
   };
   worldsScreen(info, who, all, doors);
-  requestIdleCallbackOrSoon(() => void offerMessages(info, who, doors));
+  requestIdleCallbackOrSoon(() => {
+    if (session === who) void offerMessages(info, who, doors);
+  });
 }
 
 /** Shows the worlds of now in place of those that are listed. */
@@ -281,6 +283,11 @@ async function visitWorld(target: World): Promise<void> {
     console.error(error);
     failure(error, () => void visitWorld(target));
   }
+}
+
+/** A device that hears late that it was left ends nobody else's stay. */
+function lostBy(who: Session): void {
+  if (session?.token === who.token && !isWalking()) lostSession();
 }
 
 function lostSession(): void {

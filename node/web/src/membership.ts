@@ -11,17 +11,17 @@ export interface Membership {
 }
 
 export interface MembershipDoors {
-  /** The account was signed out elsewhere. */
+  /** The account was signed out elsewhere, or here, and its device is late to hear of it. */
   gone(): void;
   /** The person signs out, to sign in again. */
   signOut(): void;
 }
 
-let doors: MembershipDoors = { gone: () => {}, signOut: () => {} };
+let doorsOf: (session: Session) => MembershipDoors = () => ({ gone: () => {}, signOut: () => {} });
 let current: { key: string; opened: Promise<Membership> } | null = null;
 
-export function onMembershipEnd(told: MembershipDoors): void {
-  doors = told;
+export function onMembershipEnd(told: typeof doorsOf): void {
+  doorsOf = told;
 }
 
 /** The conversations of a member; null for guests, and where a browser has no locks and no keys. */
@@ -42,7 +42,7 @@ export function membershipOf(session: Session): Promise<Membership> | null {
 
 async function open(session: Session, deviceId: string): Promise<Membership> {
   const [parts] = await Promise.all([import("./ui/messages"), loadMore("members")]);
-  return { messages: new parts.Messages(session, deviceId, doors), parts };
+  return { messages: new parts.Messages(session, deviceId, doorsOf(session)), parts };
 }
 
 /** Deletes the keys of a member who signs out. */
