@@ -67,6 +67,38 @@ async fn client_lets_programs_and_devices_in() -> Result<()> {
     Ok(())
 }
 
+/// A node whose address is a name, which it has to know before it runs; and its pages.
+async fn passkeys(engine: Engine, steps: &[&str]) -> Result<()> {
+    let Some(town) = Town::found(engine)? else { return Ok(()) };
+    let Some(mut pages) = Browser::open("passkeys.mjs")? else { return Ok(()) };
+    let mut first = town.node("first")?.start().await?;
+    let port = first.http().port().context("a port")?;
+    first.stop().await?;
+    let (door, home) = (format!("127.0.0.1:{port}"), format!("http://localhost:{port}"));
+    let options = town.node("a")?.flag("--http", Some(&door)).flag("--public-url", Some(&home));
+    let mut node = options.start().await?;
+    let mut ann = member(&node, "ann").await?;
+    ann["home"] = json!(home);
+    pages.step("arrive", ann).await?;
+    for step in steps {
+        pages.step(step, json!({})).await?;
+    }
+    pages.close().await?;
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn client_comes_in_by_passkeys() -> Result<()> {
+    let before = ["add", "comeIn", "comeInByAutofill", "letProgramIn"];
+    passkeys(Engine::Sqlite, &[&before[..], &["forget", "speakGerman", "remove"]].concat()).await
+}
+
+#[tokio::test]
+async fn client_comes_in_by_passkeys_on_postgres() -> Result<()> {
+    passkeys(Engine::Postgres, &["add", "comeIn", "remove"]).await
+}
+
 #[tokio::test]
 async fn client_signs_people_in_who_are_known_elsewhere() -> Result<()> {
     let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };

@@ -154,7 +154,7 @@ function showWorlds(info: NodeInfo, who: Session, all: World[]): void {
   const doors: WorldsDoors = {
     enter: (target) => void visitWorld(target),
     look: () => void import("./ui/avatar").then(({ avatarDialog }) => avatarDialog(who, keep)),
-    settings: () => settingsDialog(() => again()),
+    settings: () => settingsDialog({ node: info, session: who }, () => again()),
     create: () => void create(),
     keep,
     signOut: leaveAccount,

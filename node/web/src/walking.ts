@@ -131,7 +131,7 @@ class Walk implements Audience {
       look: () => void this.look(),
       settings: () => {
         this.pause(true);
-        settingsDialog(this.redraw, () => this.pause(false));
+        settingsDialog({ node: this.node, session: this.who }, this.redraw, () => this.pause(false));
       },
       leave: () => this.leave(),
       keep: () => this.keep(),

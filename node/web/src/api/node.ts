@@ -17,6 +17,7 @@ export interface NodeInfo {
   /** Who else may vouch for people. */
   providers: Provider[];
   public_url: string;
+  passkeys: boolean;
   default_world: string | null;
 }
 
@@ -70,6 +71,11 @@ export interface WorldWish {
 }
 
 export const nodeInfo = (): Promise<NodeInfo> => ask("GET", "/_wayside/v1/node");
+
+/** Whether people can use passkeys here: browsers keep them for one address of a node alone. */
+export function hasPasskeys(node: NodeInfo): boolean {
+  return node.passkeys && location.origin === new URL(node.public_url).origin && "PublicKeyCredential" in window;
+}
 
 export const invitationInfo = (invitation: string): Promise<Invitation> =>
   ask("GET", `/_wayside/v1/invitations/${encodeURIComponent(invitation)}`);

@@ -121,10 +121,15 @@ async function login(proof: object): Promise<Session> {
 
 /** What this device is called in the list of those where somebody is signed in. */
 function deviceName(): string {
+  return `Wayside in ${browserName()}`;
+}
+
+/** The browser and what it runs on. */
+export function browserName(): string {
   const find = (names: Record<string, string>): string | undefined =>
     Object.keys(names).find((name) => navigator.userAgent.includes(names[name] ?? name));
   const system = find(SYSTEMS);
-  return `Wayside in ${find(BROWSERS) ?? "a browser"}${system ? ` on ${system}` : ""}`;
+  return `${find(BROWSERS) ?? "a browser"}${system ? ` on ${system}` : ""}`;
 }
 
 /** Makes a guest a member under the same name, without leaving. */

@@ -2,9 +2,10 @@
 import { settings } from "../settings";
 import en from "./en.json";
 import type members from "./members.en.json";
+import type passkeys from "./passkeys.en.json";
 import type signIn from "./sign-in.en.json";
 
-export type Key = (keyof typeof en | keyof typeof members | keyof typeof signIn) & string;
+export type Key = (keyof typeof en | keyof typeof members | keyof typeof passkeys | keyof typeof signIn) & string;
 type Texts = Partial<Record<Key, string>>;
 
 /** Each by its own name; all but English are fetched when they are wanted. */
@@ -13,11 +14,15 @@ const FILES: Record<string, () => Promise<{ default: Texts }>> = {
   de: () => import("./de.json"),
 };
 
-/** What not everybody reads, and nobody else fetches: of conversations and keys, and of letting programs in. */
+/** What not everybody reads, and nobody else fetches: of conversations and keys, of passkeys, and of letting programs in. */
 const MORE = {
   members: {
     en: () => import("./members.en.json"),
     de: () => import("./members.de.json"),
+  },
+  passkeys: {
+    en: () => import("./passkeys.en.json"),
+    de: () => import("./passkeys.de.json"),
   },
   "sign-in": {
     en: () => import("./sign-in.en.json"),

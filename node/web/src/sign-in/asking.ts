@@ -1,5 +1,6 @@
 // What a program or device asks of whoever signs in, as the address says it and the node knows it.
 import { ask } from "../api/http";
+import type { Shown } from "../api/passkeys";
 
 /** Who asks: a program with a page of its own, a device that shows a code, or a client of before OAuth. */
 export type Stranger = { authorization: Record<string, string> } | { device: string } | { sso: string };
@@ -36,8 +37,8 @@ export const wantsAccount = (address: URL): boolean =>
 export const look = (what: Stranger): Promise<Program> => ask("POST", "/_wayside/v1/sign-in/look", { body: { what } });
 
 /** Lets it in, or without a proof turns it away; gives the address to go to, if there is one. */
-export async function decide(what: Stranger, proof: Proof | null): Promise<string | null> {
-  const body = proof ? { what, proof } : { what };
+export async function decide(what: Stranger, proof: Proof | Shown | null): Promise<string | null> {
+  const body = proof === null ? { what } : "ceremony" in proof ? { what, passkey: proof } : { what, proof };
   return (await ask<{ location: string | null }>("POST", "/_wayside/v1/sign-in", { body })).location;
 }
 

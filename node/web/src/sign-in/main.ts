@@ -1,10 +1,12 @@
 // The page on which people let programs and devices in: the only one that ever sees their password.
 import { ApiError } from "../api/http";
 import { type NodeInfo, nodeInfo } from "../api/node";
+import type { Shown } from "../api/passkeys";
 import { invitationOf, signInByToken, usernameOf } from "../api/session";
 import { loadMore, loadTexts, t } from "../i18n";
 import { busy, field, h, say } from "../ui/dom";
 import { words } from "../ui/errors";
+import { newPassword, passkeyDoor } from "../ui/passkey";
 import { brand, mount, scenery, screen } from "../ui/shell";
 import { asked, choosePassword, createAccount, decide, hostOf, look, ownerOf, type Program, type Proof, type Stranger, wantsAccount } from "./asking";
 import { leave } from "./away";
@@ -73,7 +75,7 @@ function end({ what, program }: Question, goal: string | null, allowed: boolean)
   if ("authorization" in what || "sso" in what) location.replace(goal);
 }
 
-function answer(question: Question, proof: Proof | null): Promise<void> {
+function answer(question: Question, proof: Proof | Shown | null): Promise<void> {
   return decide(question.what, proof).then((goal) => end(question, goal, proof !== null));
 }
 
@@ -97,19 +99,26 @@ function pageOf({ what }: Question): URL {
 }
 
 function signIn(question: Question): void {
-  const user = field(t("welcome.user"), { ...names, value: address.searchParams.get("login_hint") });
+  const asks = { ...names, autocomplete: "username webauthn" };
+  const user = field(t("welcome.user"), { ...asks, value: address.searchParams.get("login_hint") });
   const secret = { type: "password", name: "password", autocomplete: "current-password", maxlength: 512, required: true };
   const password = field(t("welcome.password"), secret);
   const button = "device" in question.what ? t("link.allow") : t("sign_in.allow");
   const deed = (): Promise<void> =>
     answer(question, { user: user.input.value.trim(), password: password.input.value });
+  const passkey = h("div", { class: "by-passkey" });
   show(
     ...introduction(question),
     form(button, deed, user.row, password.row),
+    passkey,
     providerButtons(question.node.providers, pageOf(question)),
     question.node.registration !== "closed" && quiet(t("sign_in.have_none"), () => create(question)),
     deny(question),
   );
+  void passkeyDoor(passkey, question.node, {
+    enter: (shown) => answer(question, shown),
+    forgotten: () => newPassword(show, (name, chosen) => answer(question, { user: name, password: chosen }), () => signIn(question)),
+  });
 }
 
 function create(question: Question): void {

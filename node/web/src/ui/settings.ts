@@ -1,5 +1,5 @@
 // The dialogs of settings, and of keeping a guest's account.
-import type { NodeInfo } from "../api/node";
+import { hasPasskeys, type NodeInfo } from "../api/node";
 import { invitationOf, keep, type Session } from "../api/session";
 import { currentLanguage, isKey, LANGUAGES, loadTexts, t } from "../i18n";
 import { change, settings, type Settings } from "../settings";
@@ -7,7 +7,13 @@ import { busy, field, freshId, h, say } from "./dom";
 import { words } from "./errors";
 import { closeDialog, notice, openDialog } from "./shell";
 
-export function settingsDialog(languageChanged: () => void, closed: () => void = () => {}): void {
+/** Whose settings they are. */
+export interface Owner {
+  node: NodeInfo;
+  session: Session;
+}
+
+export function settingsDialog(owner: Owner, languageChanged: () => void, closed: () => void = () => {}): void {
   const language = select(
     t("settings.language"),
     Object.entries(LANGUAGES),
@@ -29,10 +35,19 @@ export function settingsDialog(languageChanged: () => void, closed: () => void =
       choice("names", "settings.names", ["always", "near", "never"]),
       choice("textSize", "settings.text", ["small", "normal", "large", "huge"]),
       language,
+      passkeysOf(owner),
       done,
     ],
     { closed },
   );
+}
+
+/** The part of a member's settings that holds their passkeys, where there are such. */
+function passkeysOf({ node, session }: Owner): HTMLElement {
+  const place = h("div", { class: "settings-part" });
+  if (session.guest || !hasPasskeys(node)) return place;
+  void import("./passkeys").then(({ passkeysPart }) => passkeysPart(place, session)).catch(console.warn);
+  return place;
 }
 
 type Choice = "quality" | "names" | "textSize";

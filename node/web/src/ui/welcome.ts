@@ -1,6 +1,6 @@
 // The first screen: one field and one button for a newcomer, and a way to sign in.
-import type { Invitation, NodeInfo, Provider, World } from "../api/node";
-import { enterAsGuest, register, type Session, signIn } from "../api/session";
+import { hasPasskeys, type Invitation, type NodeInfo, type Provider, type World } from "../api/node";
+import { enterAsGuest, register, type Session, signIn, signInByToken } from "../api/session";
 import { count, t } from "../i18n";
 import { busy, field, h, say } from "./dom";
 import { words } from "./errors";
@@ -141,7 +141,7 @@ function newMember(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): vo
 function account(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void {
   const user = field(t("welcome.user"), {
     name: "username",
-    autocomplete: "username",
+    autocomplete: "username webauthn",
     autocapitalize: "none",
     spellcheck: "false",
     required: true,
@@ -154,15 +154,28 @@ function account(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void
     : open
       ? null
       : t("welcome.by_invitation");
+  const passkey = h("div", { class: "by-passkey" });
   fill(
     card,
     h("h1", { text: open ? t("welcome.sign_in") : title(arrival) }),
     lead === null ? null : h("p", { class: "lead", text: lead }),
     form(t("welcome.sign_in"), deed, doors, user.row, password.row),
+    passkey,
     ...arrival.node.providers.map(otherDoor),
     open ? textButton(t("welcome.as_guest"), () => welcome(arrival, doors)) : null,
   );
   user.input.focus();
+  if (!hasPasskeys(arrival.node)) return;
+  // What everybody loads first is kept small: few have a passkey.
+  const parts = Promise.all([import("./passkey"), import("../api/passkeys")]);
+  void parts.then(([{ newPassword, passkeyDoor }, { loginToken }]) => {
+    const enter = async (session: Promise<Session>): Promise<void> => doors.entered(await session);
+    return passkeyDoor(passkey, arrival.node, {
+      enter: (shown) => enter(loginToken(shown).then(signInByToken)),
+      forgotten: () =>
+        newPassword((...children) => fill(card, ...children), (name, chosen) => enter(signIn(name, chosen)), () => account(card, arrival, doors)),
+    });
+  });
 }
 
 /** The way in by an account elsewhere. */
