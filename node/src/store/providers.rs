@@ -4,17 +4,6 @@ use ruma::{OwnedUserId, UserId};
 
 use super::{Reads, StoreError, Tx};
 
-/// A provider that vouches for somebody.
-#[derive(Clone, Debug)]
-pub struct Link {
-    /// Which.
-    pub issuer: String,
-    /// When they were made known to each other, in milliseconds since the epoch.
-    pub linked_ms: i64,
-    /// When it last vouched.
-    pub used_ms: i64,
-}
-
 /// Whom a provider means by a name.
 pub async fn linked(
     from: &mut impl Reads,
@@ -24,16 +13,6 @@ pub async fn linked(
     let sql = "SELECT user_id FROM provider_links WHERE issuer = $1 AND subject = $2";
     let row = from.conn().0.query(sql).bind(issuer).bind(subject).one().await?;
     row.map(|row| row.parse(0)).transpose()
-}
-
-/// The providers that vouch for somebody.
-pub async fn links(from: &mut impl Reads, user_id: &UserId) -> Result<Vec<Link>, StoreError> {
-    let sql = "SELECT issuer, linked_ms, used_ms FROM provider_links WHERE user_id = $1 \
-               ORDER BY linked_ms, issuer";
-    let rows = from.conn().0.query(sql).bind(user_id.as_str()).all().await?;
-    rows.iter()
-        .map(|row| Ok(Link { issuer: row.get(0)?, linked_ms: row.get(1)?, used_ms: row.get(2)? }))
-        .collect()
 }
 
 impl Tx {
@@ -60,12 +39,6 @@ impl Tx {
     ) -> Result<(), StoreError> {
         let sql = "UPDATE provider_links SET used_ms = $3 WHERE issuer = $1 AND subject = $2";
         self.query(sql).bind(issuer).bind(subject).bind(now_ms).run().await.map(drop)
-    }
-
-    /// Lets a provider vouch for somebody no more; false where it did not.
-    pub async fn unlink(&mut self, issuer: &str, user_id: &UserId) -> Result<bool, StoreError> {
-        let sql = "DELETE FROM provider_links WHERE issuer = $1 AND user_id = $2";
-        Ok(self.query(sql).bind(issuer).bind(user_id.as_str()).run().await? > 0)
     }
 
     /// Lets none vouch for somebody whose account ends.

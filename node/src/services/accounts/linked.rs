@@ -88,34 +88,9 @@ impl Accounts {
                 if !tx.link(&known.issuer, &known.subject, &account.user_id, now_ms).await? {
                     return Err(twice());
                 }
-                Ok((account.user_id, confirmed))
-            })
-        });
-        write.await
-    }
-
-    /// The providers that vouch for somebody.
-    pub async fn links(&self, user_id: &ruma::UserId) -> Result<Vec<providers::Link>, Error> {
-        let mut snapshot = self.ground.store.snapshot().await?;
-        Ok(providers::links(&mut snapshot, user_id).await?)
-    }
-
-    /// Lets a provider vouch for somebody no more, who has another way in.
-    pub async fn unlink(&self, issuer: &str, confirmed: Confirmed) -> Result<(), Error> {
-        let issuer = issuer.to_owned();
-        let write = self.ground.store.write::<_, Error>(move |tx| {
-            Box::pin(async move {
-                let account = confirmed.still(tx).await?;
-                if !tx.unlink(&issuer, &account.user_id).await? {
-                    let why = "this provider does not vouch for you".to_owned();
-                    return Err(Error::NotFound(why));
-                }
-                let others = providers::links(tx, &account.user_id).await?;
-                if account.password.is_none() && others.is_empty() {
-                    let why = "this is your only way in: choose a password first";
-                    return Err(Error::Forbidden(why.to_owned()));
-                }
-                Ok(())
+                // What they showed is used; what they did by it speaks for them.
+                let known = Confirmed::vouched(account.user_id.clone());
+                Ok((account.user_id, known))
             })
         });
         write.await

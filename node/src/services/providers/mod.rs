@@ -205,12 +205,6 @@ impl Providers {
         Ok((user_id, self.accounts.login_token(confirmed).await?))
     }
 
-    /// Lets one vouch for somebody no more.
-    pub async fn unlink(&self, id: &str, confirmed: Confirmed) -> Result<(), Error> {
-        let issuer = &self.get(id)?.issuer;
-        self.accounts.unlink(issuer, confirmed).await
-    }
-
     fn found(&self, id: &str) -> Result<&(Provider, Talk), Error> {
         let found = self.all.iter().find(|(provider, _)| provider.id == id);
         found.ok_or_else(|| Error::NotFound(format!("this node knows no provider {id:?}")))

@@ -22,8 +22,7 @@ use crate::{
     gateway::{
         App,
         fault::Fault,
-        passkeys,
-        providers,
+        passkeys, providers,
         table::{Access, Asked, Rate, Reply, Route, done, json as reply},
     },
     services::{
