@@ -71,7 +71,7 @@ async fn disk_that_fails_is_not_called_full() -> Result<()> {
     let Some(town) = Town::found(Engine::Sqlite)? else {
         return Ok(());
     };
-    let mut node = town.node("a")?.file_limit(1_024).start().await?;
+    let mut node = town.node("a")?.file_limit(2_048).start().await?;
     let alice = Client::register(node.http(), "alice").await?;
     let room = alice.create_room(&json!({"preset": "public_chat"})).await?;
     let mut said = Said { alice, room, events: Vec::new() };
