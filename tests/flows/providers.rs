@@ -25,13 +25,14 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use url::Url;
 use wayside_tests::{CallError, Client, PASSWORD};
 
-use crate::stage::{Deeds, Stage, refused, stories};
+use crate::stage::{Deeds, Stage, comes_true, refused, stories};
 
 stories! {
     a_newcomer_makes_an_account_and_comes_again;
     an_account_of_the_node_is_made_known;
     a_provider_that_lies_vouches_for_nobody;
     what_people_carry_is_theirs_and_of_now;
+    one_that_is_away_is_told_as_away;
 }
 
 const API: &str = "/_wayside/v1/providers";
@@ -74,6 +75,8 @@ struct Inside {
     other_key: KeyPair,
     lie: Mutex<Lie>,
     visitors: Mutex<HashMap<String, Visitor>>,
+    /// How often it was asked who it is.
+    asked: Mutex<u32>,
 }
 
 /// A provider of identities of the story's own: only such a one lies.
@@ -104,6 +107,7 @@ impl Club {
             other_key: KeyPair::generate()?,
             lie: Mutex::new(Lie::None),
             visitors: Mutex::default(),
+            asked: Mutex::default(),
         });
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(configuration))
@@ -162,7 +166,11 @@ impl Club {
     }
 }
 
-async fn configuration(State(club): State<Arc<Inside>>) -> Json<Value> {
+async fn configuration(State(club): State<Arc<Inside>>) -> Response {
+    *held(&club.asked) += 1;
+    if *held(&club.lie) == Lie::Fails {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
     let at = |path: &str| format!("{}/{path}", club.base);
     Json(json!({
         "issuer": club.base,
@@ -172,6 +180,7 @@ async fn configuration(State(club): State<Arc<Inside>>) -> Json<Value> {
         "userinfo_endpoint": at("me"),
         "authorization_response_iss_parameter_supported": true,
     }))
+    .into_response()
 }
 
 async fn keys(State(club): State<Arc<Inside>>) -> Json<Value> {
@@ -436,4 +445,19 @@ async fn what_people_carry_is_theirs_and_of_now(stage: &mut Stage) -> Result<()>
     refused(nobody.get(&asked).await, 404, "M_NOT_FOUND")?;
     drop(club);
     Ok(())
+}
+
+async fn one_that_is_away_is_told_as_away(stage: &mut Stage) -> Result<()> {
+    let club = Club::open(stage, "").await?;
+    club.lies(Lie::Fails);
+    let nobody = Client::nobody(stage.node.http())?;
+    let begin = format!("{API}/club/begin");
+    let body = json!({ "browser": BROWSER });
+    refused(nobody.post(&begin, &body).await, 502, "M_UNKNOWN")?;
+    // It is left alone for a while, and asked again then.
+    let asked = held(&club.inside.asked).clone();
+    refused(nobody.post(&begin, &body).await, 502, "M_UNKNOWN")?;
+    ensure!(*held(&club.inside.asked) == asked, "it is asked again at once");
+    club.lies(Lie::None);
+    comes_true("it is asked again", async || Ok(nobody.post(&begin, &body).await.is_ok())).await
 }

@@ -280,13 +280,13 @@ fn astray() -> Error {
 /// What people are told when their provider vouches for nobody; the log says more.
 fn told(provider: &Provider, why: &TalkError) -> Error {
     let (id, name) = (&provider.id, &provider.name);
-    let cause = format!("{:#}", anyhow::anyhow!(why.to_string()));
+    let cause = why.to_string();
     match why {
         TalkError::Refused(_) => {
             tracing::info!(provider = %id, %cause, "a sign-in was not finished");
             Error::Forbidden(format!("{name} did not confirm who you are: begin again"))
         }
-        TalkError::Away { .. } => {
+        TalkError::Away { .. } | TalkError::Rests => {
             tracing::warn!(provider = %id, %cause, "a provider of identities is away");
             Error::NoAnswer(format!("{name} does not answer just now: try again in a while"))
         }

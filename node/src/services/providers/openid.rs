@@ -24,6 +24,9 @@ const WAIT: Duration = Duration::from_secs(10);
 const FRESH_MS: i64 = 60 * 60 * 1_000;
 /// Keys that are not known are asked for at most this often, in milliseconds.
 const KEYS_EVERY_MS: i64 = 30 * 1_000;
+/// How long one that did not answer is left alone, in milliseconds: whoever comes meanwhile is told so at
+/// once, and does not wait behind all who came before.
+const RESTS_MS: i64 = 5_000;
 /// How far the clocks of two machines may be apart, in seconds.
 const SKEW_S: f64 = 60.0;
 /// Longest name by which a provider knows somebody, in bytes (`OpenID` Connect Core 1.0, 2).
@@ -52,6 +55,9 @@ pub(super) enum TalkError {
         /// Why it was not answered.
         source: Unreached,
     },
+    /// It did not answer a moment ago.
+    #[error("it did not answer a moment ago")]
+    Rests,
     /// It does not speak as it should.
     #[error("{0}")]
     Wrong(String),
@@ -122,11 +128,18 @@ pub(super) struct Exchange<'e> {
     pub redirect: &'e str,
 }
 
+/// What a provider said of itself, when, and until when it is not asked again.
+#[derive(Default)]
+struct Said {
+    last: Option<(i64, Arc<Metadata>)>,
+    rests_until_ms: i64,
+}
+
 /// The talk with one provider, and what is remembered of it.
 pub(super) struct Talk {
     line: Chosen,
     clock: Clock,
-    said: Mutex<Option<(i64, Arc<Metadata>)>>,
+    said: Mutex<Said>,
     keys: Mutex<Option<(i64, Arc<Vec<Jwk>>)>>,
 }
 
@@ -255,13 +268,30 @@ impl Talk {
         // One asks, and those who come meanwhile wait for the answer.
         let mut said = self.said.lock().await;
         let now_ms = self.clock.now_ms();
-        if let Some((when_ms, known)) = &*said
+        if let Some((when_ms, known)) = &said.last
             && now_ms - when_ms < FRESH_MS
         {
             return Ok(known.clone());
         }
-        let at =
-            format!("{}/.well-known/openid-configuration", provider.issuer.trim_end_matches('/'));
+        if now_ms < said.rests_until_ms {
+            return Err(TalkError::Rests);
+        }
+        match self.ask(provider).await {
+            Ok(metadata) => {
+                let metadata = Arc::new(metadata);
+                said.last = Some((now_ms, metadata.clone()));
+                Ok(metadata)
+            }
+            Err(why) => {
+                said.rests_until_ms = self.clock.now_ms() + RESTS_MS;
+                Err(why)
+            }
+        }
+    }
+
+    async fn ask(&self, provider: &Provider) -> Result<Metadata, TalkError> {
+        let issuer = provider.issuer.trim_end_matches('/');
+        let at = format!("{issuer}/.well-known/openid-configuration");
         let metadata: Metadata = read("its configuration", self.get(&at).await)?;
         if metadata.issuer != provider.issuer {
             return Err(TalkError::Wrong(format!(
@@ -269,8 +299,6 @@ impl Talk {
                 metadata.issuer
             )));
         }
-        let metadata = Arc::new(metadata);
-        *said = Some((now_ms, metadata.clone()));
         Ok(metadata)
     }
 
