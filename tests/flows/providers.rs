@@ -455,7 +455,7 @@ async fn one_that_is_away_is_told_as_away(stage: &mut Stage) -> Result<()> {
     let body = json!({ "browser": BROWSER });
     refused(nobody.post(&begin, &body).await, 502, "M_UNKNOWN")?;
     // It is left alone for a while, and asked again then.
-    let asked = held(&club.inside.asked).clone();
+    let asked = *held(&club.inside.asked);
     refused(nobody.post(&begin, &body).await, 502, "M_UNKNOWN")?;
     ensure!(*held(&club.inside.asked) == asked, "it is asked again at once");
     club.lies(Lie::None);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::Method;
+use ruma::OwnedUserId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -97,9 +98,7 @@ struct RegisterBody {
 /// Makes an account for a newcomer.
 async fn register(call: Call<Bytes>) -> Result<Reply, Fault> {
     let RegisterBody { ticket, browser, name } = read(call.request.body())?;
-    let (user_id, login_token) =
-        call.app.services.providers.register(&ticket, &browser, &name).await?;
-    Ok(unkept(reply(&json!({ "user_id": user_id, "login_token": login_token }))))
+    Ok(proven(call.app.services.providers.register(&ticket, &browser, &name).await?))
 }
 
 #[derive(Deserialize)]
@@ -114,7 +113,9 @@ struct LinkBody {
 async fn link(call: Call<Bytes>) -> Result<Reply, Fault> {
     let LinkBody { ticket, browser, proof } = read(call.request.body())?;
     let confirmed = confirm(&call.app, proof).await?;
-    let providers = &call.app.services.providers;
-    let (user_id, login_token) = providers.link(&ticket, &browser, confirmed).await?;
-    Ok(unkept(reply(&json!({ "user_id": user_id, "login_token": login_token }))))
+    Ok(proven(call.app.services.providers.link(&ticket, &browser, confirmed).await?))
+}
+
+fn proven((user_id, login_token): (OwnedUserId, String)) -> Reply {
+    unkept(reply(&json!({ "user_id": user_id, "login_token": login_token })))
 }

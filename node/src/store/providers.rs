@@ -24,21 +24,10 @@ impl Tx {
         user_id: &UserId,
         now_ms: i64,
     ) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO provider_links (issuer, subject, user_id, linked_ms, used_ms) \
-                   VALUES ($1, $2, $3, $4, $4) ON CONFLICT (issuer, subject) DO NOTHING";
+        let sql = "INSERT INTO provider_links (issuer, subject, user_id, linked_ms) \
+                   VALUES ($1, $2, $3, $4) ON CONFLICT (issuer, subject) DO NOTHING";
         let query = self.query(sql).bind(issuer).bind(subject).bind(user_id.as_str());
         Ok(query.bind(now_ms).run().await? > 0)
-    }
-
-    /// Notes that a provider vouched for somebody.
-    pub async fn note_link(
-        &mut self,
-        issuer: &str,
-        subject: &str,
-        now_ms: i64,
-    ) -> Result<(), StoreError> {
-        let sql = "UPDATE provider_links SET used_ms = $3 WHERE issuer = $1 AND subject = $2";
-        self.query(sql).bind(issuer).bind(subject).bind(now_ms).run().await.map(drop)
     }
 
     /// Lets none vouch for somebody whose account ends.

@@ -4,7 +4,7 @@ use ruma::OwnedUserId;
 use serde_json::Value;
 use wayside_specs::Role;
 
-use super::{Accounts, Confirmed, may_come};
+use super::{Accounts, Confirmed};
 use crate::{
     services::Error,
     store::{StoreError, providers},
@@ -20,22 +20,11 @@ pub struct Known {
 }
 
 impl Accounts {
-    /// Whose name this is with a provider, who comes in by it now.
-    pub async fn vouched(&self, known: Known) -> Result<Option<(OwnedUserId, Confirmed)>, Error> {
+    /// Whose name this is with a provider, who vouches for them just now.
+    pub async fn vouched(&self, known: &Known) -> Result<Option<(OwnedUserId, Confirmed)>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let user_id = providers::linked(&mut snapshot, &known.issuer, &known.subject).await?;
-        let Some(user_id) = user_id else { return Ok(None) };
-        let now_ms = self.ground.clock.now_ms();
-        let whose = user_id.clone();
-        let write = self.ground.store.write::<_, Error>(move |tx| {
-            Box::pin(async move {
-                may_come(crate::store::accounts::account(tx, &whose).await?)?;
-                Ok(tx.note_link(&known.issuer, &known.subject, now_ms).await?)
-            })
-        });
-        write.await?;
-        let confirmed = Confirmed::vouched(user_id.clone());
-        Ok(Some((user_id, confirmed)))
+        Ok(user_id.map(|user_id| (user_id.clone(), Confirmed::vouched(user_id))))
     }
 
     /// Makes an account for somebody whom a provider knows.

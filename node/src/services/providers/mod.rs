@@ -151,7 +151,7 @@ impl Providers {
         };
         let person = person.await.map_err(|why| told(provider, &why))?;
         let known = Known { issuer: provider.issuer.clone(), subject: person.sub.clone() };
-        if let Some((user_id, confirmed)) = self.accounts.vouched(known).await? {
+        if let Some((user_id, confirmed)) = self.accounts.vouched(&known).await? {
             let login_token = self.accounts.login_token(confirmed).await?;
             return Ok(Arrived::Known { user_id, login_token });
         }

@@ -5,7 +5,6 @@ CREATE TABLE provider_links (
     subject TEXT NOT NULL,
     user_id TEXT NOT NULL,
     linked_ms BIGINT NOT NULL,
-    used_ms BIGINT NOT NULL,
     PRIMARY KEY (issuer, subject)
 );
 CREATE INDEX provider_links_user ON provider_links (user_id);
