@@ -11,6 +11,7 @@ stories! {
     a_name_spreads_into_rooms;
     own_data_is_ones_own;
     presence_is_shown_and_ends;
+    who_wants_no_invitations_gets_none;
 }
 
 fn profile(who: &Client, field: &str) -> String {
@@ -221,4 +222,50 @@ async fn presence_is_shown_and_ends(stage: &mut Stage) -> Result<()> {
     // After the last common room they are strangers.
     bob.deed(&room, "leave", None).await?;
     refused(bob.get(&status(&ann)).await, 403, "M_FORBIDDEN")
+}
+
+/// Client-server API, invite permission.
+async fn who_wants_no_invitations_gets_none(stage: &mut Stage) -> Result<()> {
+    let (ann, bob, eve) =
+        (stage.person("ann").await?, stage.person("bob").await?, stage.person("eve").await?);
+    let early = ann.create_room(&json!({"preset": "private_chat", "invite": [bob.id()]})).await?;
+    let room = ann.create_room(&json!({"preset": "private_chat"})).await?;
+    let mut ear = Ear::of(&bob).await?;
+    let permission = format!(
+        "/_matrix/client/v3/user/{}/account_data/m.invite_permission_config",
+        escaped(bob.id())
+    );
+    bob.put(&permission, &json!({"default_action": "block"})).await?;
+    ear.now().await?;
+
+    let invite = format!("/_matrix/client/v3/rooms/{room}/invite");
+    let wish = json!({"user_id": bob.id()});
+    refused(ann.post(&invite, &wish).await, 403, "M_INVITE_BLOCKED")?;
+    let member =
+        format!("/_matrix/client/v3/rooms/{room}/state/m.room.member/{}", escaped(bob.id()));
+    let invited = json!({"membership": "invite"});
+    refused(ann.put(&member, &invited).await, 403, "M_INVITE_BLOCKED")?;
+    let with_bob = json!({"preset": "private_chat", "invite": [bob.id()]});
+    refused(ann.post("/_matrix/client/v3/createRoom", &with_bob).await, 403, "M_INVITE_BLOCKED")?;
+    // Whoever could not invite them anyway learns nothing of it.
+    refused(eve.post(&invite, &wish).await, 403, "M_FORBIDDEN")?;
+    refused(ann.state(&room, "m.room.member", bob.id()).await, 404, "M_NOT_FOUND")?;
+    ensure!(is_quiet(&ear.now().await?), "somebody who wants no invitations heard of one");
+
+    // What came before is not shown either, in either kind of sync; and everybody else's is.
+    let (_, first) = Ear::begin(&bob, "").await?;
+    ensure!(part(&first, &early, "invite").is_null(), "{first}");
+    let lists = json!({"lists": {"all": {"ranges": [[0, 9]], "timeline_limit": 1,
+        "required_state": []}}});
+    let sliding = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
+    let slid = bob.post(sliding, &lists).await?;
+    ensure!(slid["rooms"].get(early.as_str()).is_none(), "{slid}");
+    ann.post(&invite, &json!({"user_id": eve.id()})).await?;
+
+    // They come to rooms that let everybody in, and can be invited again when they want to.
+    bob.put(&permission, &json!({"default_action": "whatever"})).await?;
+    ann.post(&invite, &wish).await?;
+    let told = ear.now().await?;
+    ensure!(!part(&told, &room, "invite").is_null(), "{told}");
+    bob.join(&room).await
 }

@@ -1,5 +1,6 @@
 //! Why a service refuses; every door turns these into its own protocol's words.
 
+use ruma::OwnedUserId;
 use wayside_federation::{auth::Refusal, device::RecordError, event::EventError};
 
 use crate::store::{StoreError, blob::WriteError};
@@ -93,6 +94,9 @@ pub enum Error {
     /// This node does not know the room version.
     #[error("the room version {0} is not one of 10, 11 and 12")]
     RoomVersion(String),
+    /// The person wants no invitations.
+    #[error("{0} takes no invitations")]
+    InviteBlocked(OwnedUserId),
     /// They are in the room, or at its door.
     #[error("leave the room before you forget it")]
     NotLeft,

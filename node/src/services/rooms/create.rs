@@ -16,6 +16,7 @@ use super::{
     append::{self, Saying},
     content,
     directory::claimed_aliases,
+    invitations,
     membership::person,
 };
 use crate::store::{StoreError, Tx, rooms::RoomRow};
@@ -91,11 +92,12 @@ impl Rooms {
                             .map_err(own_rules)?;
                     }
                     for invited in &new.invite {
-                        super::membership::reachable(&ground, invited)?;
+                        invitations::reachable(&ground, invited)?;
                         let saying = invitation(tx, invited, new.is_direct).await?;
                         append::append(&ground, tx, &mut room, &creator, saying)
                             .await
                             .map_err(own_rules)?;
+                        invitations::accepted(tx, invited).await?;
                     }
                     tx.move_room(&room).await?;
                     if let Some(alias) = &alias {

@@ -12,7 +12,7 @@ use super::{
     super::{Error, Ground},
     Rooms,
     append::{self, Saying, needed},
-    content,
+    content, invitations,
 };
 use crate::store::{
     Reads, Tx, accounts, people,
@@ -64,7 +64,7 @@ impl Rooms {
         step: Step,
     ) -> Result<(), Error> {
         if step.to == Membership::Invite {
-            reachable(&self.ground, target)?;
+            invitations::reachable(&self.ground, target)?;
         }
         let ground = self.ground.clone();
         let (room_id, sender, target) = (room_id.to_owned(), sender.to_owned(), target.to_owned());
@@ -82,6 +82,9 @@ impl Rooms {
                     let value = member_content(&ground, tx, &room, &target, &step).await?;
                     let saying = Saying::state(StateEventType::RoomMember, target.as_str(), value);
                     append::append(&ground, tx, &mut room, &sender, saying).await?;
+                    if step.to == Membership::Invite {
+                        invitations::accepted(tx, &target).await?;
+                    }
                     Ok(tx.move_room(&room).await?)
                 })
             })
@@ -127,7 +130,7 @@ impl Rooms {
             Error::BadJson("membership is invite, join, knock, leave or ban".to_owned())
         })?;
         if to == Membership::Invite {
-            reachable(&self.ground, &target)?;
+            invitations::reachable(&self.ground, &target)?;
         }
         let ground = self.ground.clone();
         let (room_id, sender) = (room_id.to_owned(), sender.to_owned());
@@ -152,6 +155,9 @@ impl Rooms {
                         Saying::state(StateEventType::RoomMember, target.as_str(), value);
                     saying.sent = sent;
                     let stored = append::append(&ground, tx, &mut room, &sender, saying).await?;
+                    if to == Membership::Invite {
+                        invitations::accepted(tx, &target).await?;
+                    }
                     tx.move_room(&room).await?;
                     Ok(stored.event.id().to_owned())
                 })
@@ -238,14 +244,6 @@ async fn shown_in(
         serde_json::from_str(now.event.content().get()).map_err(Error::internal)?;
     value.remove(VOUCHER);
     Ok(Some(value))
-}
-
-/// Only those who live here can be told of an invitation.
-pub(super) fn reachable(ground: &Ground, target: &UserId) -> Result<(), Error> {
-    if ground.is_local(target) {
-        return Ok(());
-    }
-    Err(Error::Invalid(format!("{target} lives on a server that cannot be reached from here")))
 }
 
 /// A room that exists here.

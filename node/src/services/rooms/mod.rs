@@ -10,6 +10,7 @@ mod create;
 mod directory;
 pub mod format;
 mod ignored;
+mod invitations;
 mod membership;
 mod near;
 mod networks;
@@ -35,6 +36,7 @@ pub use self::{
     create::{NewRoom, Preset},
     directory::{DirectoryPage, DirectoryPlace, DirectoryQuery, Listed, WORLD},
     ignored::Ignored,
+    invitations::blocks_invitations,
     membership::Step,
     near::Shared,
     networks::Network,

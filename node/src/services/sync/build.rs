@@ -20,9 +20,10 @@ use super::{
         filter::EventFormat,
         push::Threads,
         rooms::{
-            Asker, Ignored,
+            Asker, Ignored, blocks_invitations,
             format::{self, Form},
-            related, view,
+            related,
+            view::{self, Reach},
         },
     },
     Asked, Events, Sync,
@@ -576,7 +577,7 @@ impl Building<'_> {
     }
 
     /// What is shown to somebody who is invited or knocks, and the event that says so; nothing where
-    /// somebody invites whom they ignore.
+    /// somebody invites whom they ignore, or who wants no invitations.
     pub(super) async fn at_the_door(
         &mut self,
         member: &MemberRow,
@@ -584,6 +585,10 @@ impl Building<'_> {
         let own = events::by_numbers(&mut self.snapshot, &[member.event_no]).await?;
         let Some(own) = own.into_values().next() else { return Ok(Some(Events::default())) };
         if self.ignored.has(own.event.sender()) {
+            return Ok(None);
+        }
+        let invited = member.membership == Membership::Invite;
+        if invited && blocks_invitations(&mut self.snapshot, &self.asker.user_id).await? {
             return Ok(None);
         }
         let Some(roots) = own.roots else { return Ok(Some(Events::default())) };
