@@ -145,14 +145,36 @@ pub async fn by_numbers(
     numbers: &[EventNo],
 ) -> Result<HashMap<EventNo, StoredEvent>, StoreError> {
     let mut found = HashMap::with_capacity(numbers.len());
-    for chunk in numbers.chunks(LIST_MOST) {
-        let list: Vec<i64> = chunk.iter().map(|number| number.0).collect();
-        for row in from.conn().0.query(COLUMNS_BY_NO).list(&list).all().await? {
+    let mut asked: Vec<i64> = Vec::new();
+    let seen = from.seen();
+    for number in numbers {
+        if let Some(stored) = seen.as_ref().and_then(|seen| seen.0.get(number)) {
+            found.insert(*number, stored.clone());
+        } else {
+            asked.push(number.0);
+        }
+    }
+    for chunk in asked.chunks(LIST_MOST) {
+        for row in from.conn().0.query(COLUMNS_BY_NO).list(chunk).all().await? {
             let stored = read(&row)?;
+            remember(from, &stored);
             found.insert(stored.event_no, stored);
         }
     }
     Ok(found)
+}
+
+/// Events that a snapshot has shown, by their numbers: one answer looks at many of them more than once.
+#[derive(Default)]
+pub struct Seen(HashMap<EventNo, StoredEvent>);
+
+/// Events that one snapshot remembers; of what comes behind them it asks again.
+const SEEN: usize = 20_000;
+
+pub(super) fn remember(from: &mut impl Reads, stored: &StoredEvent) {
+    if let Some(seen) = from.seen().filter(|seen| seen.0.len() < SEEN) {
+        seen.0.insert(stored.event_no, stored.clone());
+    }
 }
 
 /// The event of that id.
@@ -238,7 +260,11 @@ pub async fn timeline(
         Stretch::Forth { after, upto } => (COLUMNS_FORTH, after, upto),
     };
     let query = from.conn().0.query(sql).bind(room_no).bind(after).bind(upto).bind(limit);
-    query.all().await?.iter().map(read).collect()
+    let found: Vec<StoredEvent> = query.all().await?.iter().map(read).collect::<Result<_, _>>()?;
+    for stored in &found {
+        remember(from, stored);
+    }
+    Ok(found)
 }
 
 /// Events of the timelines of all rooms whose numbers come behind `after`, in their order.
@@ -471,7 +497,7 @@ impl Tx {
     }
 }
 
-fn read(row: &Row) -> Result<StoredEvent, StoreError> {
+pub(super) fn read(row: &Row) -> Result<StoredEvent, StoreError> {
     let verdict = match row.get::<i64>(4)? {
         0 => Verdict::Accepted,
         1 => Verdict::SoftFailed,

@@ -6,6 +6,7 @@
 //! fails is undone alone, and nobody hears of a success before it is on disk.
 
 pub mod accounts;
+pub mod ahead;
 pub mod app_services;
 pub mod assets;
 pub mod backups;
@@ -58,6 +59,7 @@ use self::{
     bus::Bus,
     db::{Conn, Link},
     dialect::Trouble,
+    events::Seen,
     postgres::Line,
     state::NodeCache,
     wal::Wal,
@@ -200,6 +202,8 @@ pub struct Store {
 pub struct Snapshot {
     conn: Conn,
     nodes: NodeCache,
+    /// The events that it was asked for: it would show each of them again as it did.
+    seen: Seen,
 }
 
 /// Connections that read at the same time from SQLite: more would only wait for the two or so cores.
@@ -271,7 +275,7 @@ impl Store {
                 Conn::new(Link::PostgresSnapshot(postgres::snapshot(pool).await?))
             }
         };
-        Ok(Snapshot { conn, nodes: self.nodes.clone() })
+        Ok(Snapshot { conn, nodes: self.nodes.clone(), seen: Seen::default() })
     }
 
     /// How many use cases and how many commits the writer has done since the start.
@@ -323,6 +327,9 @@ pub trait Reads: Send {
     fn conn(&mut self) -> ConnRef<'_>;
     #[doc(hidden)]
     fn nodes(&self) -> &NodeCache;
+    /// What was read before and cannot have changed since.
+    #[doc(hidden)]
+    fn seen(&mut self) -> Option<&mut Seen>;
 }
 
 /// A borrowed connection; only the store can look inside.
@@ -335,6 +342,10 @@ impl Reads for Snapshot {
 
     fn nodes(&self) -> &NodeCache {
         &self.nodes
+    }
+
+    fn seen(&mut self) -> Option<&mut Seen> {
+        Some(&mut self.seen)
     }
 }
 
@@ -355,6 +366,8 @@ async fn open_sqlite(folder: &Path) -> Result<(Db, Conn), StoreError> {
     let pool = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
         .acquire_timeout(READER_WAIT)
+        // A file does not hang up, so nobody asks it before every view whether it is there.
+        .test_before_acquire(false)
         .connect_lazy_with(options);
     let folder: Arc<Path> = folder.into();
     Ok((Db::Sqlite(pool, folder.clone()), Conn::on_disk(Link::Sqlite(conn), folder)))

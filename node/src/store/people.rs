@@ -47,7 +47,7 @@ pub struct Receipt {
 }
 
 /// Most receipts of one room in one answer: older ones of others are not told.
-const RECEIPTS: i64 = 2_000;
+pub(super) const RECEIPTS: i64 = 2_000;
 
 /// All profile fields of a person: name and JSON value.
 pub async fn profile(
@@ -201,7 +201,7 @@ pub async fn data_of_people(
     Ok(found)
 }
 
-fn read_receipt(row: &Row) -> Result<Receipt, StoreError> {
+pub(super) fn read_receipt(row: &Row) -> Result<Receipt, StoreError> {
     let thread: String = row.get(2)?;
     Ok(Receipt {
         user_id: row.parse(0)?,

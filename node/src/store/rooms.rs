@@ -284,21 +284,42 @@ pub async fn own_people_until(
     query.bind(behind).bind(limit).all().await?.iter().map(|row| row.parse(0)).collect()
 }
 
-/// The current state's events of a room: all of them, or those of one type.
+/// A part of a room's state.
+#[derive(Clone, Copy, Debug)]
+pub enum StateOf<'a> {
+    /// All of it.
+    All,
+    /// Only that of one type.
+    Kind(&'a str),
+    /// What does not say who is in the room.
+    BesideMembers,
+}
+
+impl StateOf<'_> {
+    /// All of it, with or without members.
+    #[must_use]
+    pub fn all(members: bool) -> Self {
+        if members { Self::All } else { Self::BesideMembers }
+    }
+}
+
+/// The events of a part of a room's current state.
 pub async fn state_events(
     from: &mut impl Reads,
     room_no: i64,
-    kind: Option<&str>,
+    part: StateOf<'_>,
 ) -> Result<Vec<EventNo>, StoreError> {
-    let sql = "SELECT kind, state_key, event_no FROM room_state WHERE room_no = $1 AND ($2 = '' OR kind = $2) \
-               AND (kind > $3 OR (kind = $3 AND state_key > $4)) ORDER BY kind, state_key LIMIT $5";
-    let only = escape(kind.unwrap_or_default());
+    let sql = "SELECT kind, state_key, event_no FROM room_state \
+               WHERE room_no = $1 AND ($2 = '' OR kind = $2) AND kind <> $3 \
+               AND (kind > $4 OR (kind = $4 AND state_key > $5)) ORDER BY kind, state_key LIMIT $6";
+    let only = if let StateOf::Kind(kind) = part { escape(kind) } else { "".into() };
+    let but = if let StateOf::BesideMembers = part { "m.room.member" } else { "" };
     let mut found = Vec::new();
     let mut behind: Option<(String, String)> = None;
     loop {
         let (kind, key) = behind.as_ref().map_or(("", ""), |(kind, key)| (kind, key));
-        let query = from.conn().0.query(sql).bind(room_no).bind(&*only).bind(kind).bind(key);
-        let rows = query.bind(PAGE).all().await?;
+        let query = from.conn().0.query(sql).bind(room_no).bind(&*only).bind(but);
+        let rows = query.bind(kind).bind(key).bind(PAGE).all().await?;
         for row in &rows {
             found.push(EventNo(row.get(2)?));
         }

@@ -391,9 +391,9 @@ async fn events_come_back(fresh: Fresh) {
         assert_eq!((found.position, found.roots), (one.position, one.roots));
         assert_eq!(found.event.json(), one.event.json());
     }
-    let held = rooms::state_events(&mut snapshot, 7, Some("a\0b")).await.unwrap();
+    let held = rooms::state_events(&mut snapshot, 7, rooms::StateOf::Kind("a\0b")).await.unwrap();
     assert_eq!(held, [EventNo(100)]);
-    assert_eq!(rooms::state_events(&mut snapshot, 7, None).await.unwrap().len(), 4);
+    assert_eq!(rooms::state_events(&mut snapshot, 7, rooms::StateOf::All).await.unwrap().len(), 4);
     let positions = async |snapshot: &mut Snapshot, stretch| {
         let found = events::timeline(snapshot, 7, stretch, 10).await.unwrap();
         found.into_iter().filter_map(|it| it.position).collect::<Vec<_>>()

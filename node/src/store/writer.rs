@@ -21,6 +21,7 @@ use super::{
     ConnRef, Reads, StoreError,
     bus::{Bus, Change},
     db::Conn,
+    events::Seen,
     group::Groups,
     postgres::Line,
     state::NodeCache,
@@ -128,6 +129,11 @@ impl Reads for Tx {
 
     fn nodes(&self) -> &NodeCache {
         &self.nodes
+    }
+
+    /// Nothing: a use case changes what it reads.
+    fn seen(&mut self) -> Option<&mut Seen> {
+        None
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
 use crate::store::{
     Snapshot,
     events::{self, StoredEvent, Stretch},
-    rooms::{self, Membership, RoomRow},
+    rooms::{self, Membership, RoomRow, StateOf},
     state,
 };
 
@@ -405,7 +405,8 @@ async fn state_of(
     kind: Option<&str>,
 ) -> Result<Vec<StoredEvent>, Error> {
     let numbers = if root == room.state_root {
-        rooms::state_events(snapshot, room.room_no, kind).await?
+        let part = kind.map_or(StateOf::All, StateOf::Kind);
+        rooms::state_events(snapshot, room.room_no, part).await?
     } else {
         state::entries(snapshot, root).await?.into_iter().map(|(_, number)| number).collect()
     };

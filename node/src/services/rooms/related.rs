@@ -10,7 +10,7 @@ use super::{
     Rooms,
     format::{Bundle, Form, Thread},
     ignored::Ignored,
-    view::{self, Asker, Reach, Rendered},
+    view::{self, Asker, Known, Reach, Rendered},
 };
 use crate::store::{
     Reads, Snapshot,
@@ -287,7 +287,7 @@ impl<R: Reads> Summing<'_, R> {
             self.asker,
             &newest,
             self.form.whole(),
-            bundles.collect(),
+            (bundles.collect(), &Known::default(), None),
         )
         .await?;
         let shown: HashMap<i64, Box<RawValue>> =
@@ -320,7 +320,7 @@ impl<R: Reads> Summing<'_, R> {
         let newest: Vec<StoredEvent> =
             events::by_numbers(self.from, &numbers).await?.into_values().collect();
         let newest = view::visible(self.from, self.asker, self.reach, newest).await?;
-        let none = HashMap::new();
+        let none = (HashMap::new(), &Known::default(), None);
         let form = self.form.whole();
         let shown = view::dress(self.ground, self.from, self.asker, &newest, form, none).await?;
         let shown: HashMap<_, _> =

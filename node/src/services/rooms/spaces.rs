@@ -15,7 +15,7 @@ use super::{
 use crate::store::{
     Snapshot,
     events::{self, StoredEvent},
-    rooms::{self, Membership, RoomRow},
+    rooms::{self, Membership, RoomRow, StateOf},
 };
 
 /// A room in sum.
@@ -226,7 +226,8 @@ async fn children(
     if room.kind.as_deref() != Some("m.space") {
         return Ok(Vec::new());
     }
-    let numbers = rooms::state_events(snapshot, room.room_no, Some("m.space.child")).await?;
+    let numbers =
+        rooms::state_events(snapshot, room.room_no, StateOf::Kind("m.space.child")).await?;
     let found = events::by_numbers(snapshot, &numbers).await?.into_values();
     let mut children: Vec<_> = found.filter_map(|it| child(&it, suggested_only)).collect();
     children.sort_by(|one, other| one.0.cmp(&other.0));

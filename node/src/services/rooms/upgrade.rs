@@ -22,7 +22,7 @@ use super::{
 use crate::store::{
     Tx,
     events::{self, StoredEvent},
-    rooms::{self, Membership, RoomRow},
+    rooms::{self, Membership, RoomRow, StateOf},
 };
 
 /// What is asked of the new room.
@@ -175,7 +175,8 @@ impl Moving<'_> {
         let mut carried: Vec<Saying> =
             keys.iter().filter_map(|key| held.remove(key)).map(|it| repeated(&it)).collect();
         if old.kind.as_deref() == Some("m.space") {
-            let children = rooms::state_events(self.tx, old.room_no, Some("m.space.child")).await?;
+            let children =
+                rooms::state_events(self.tx, old.room_no, StateOf::Kind("m.space.child")).await?;
             let children = self.events(&children).await?;
             let there = children.iter().filter(|it| it.event.content().get() != "{}");
             carried.extend(there.take(MOST).map(repeated));

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ruma::{
-    OwnedDeviceId, OwnedEventId, OwnedUserId,
+    EventId, OwnedDeviceId, OwnedEventId, OwnedUserId,
     events::{StateEventType, TimelineEventType},
 };
 use serde_json::value::RawValue;
@@ -20,9 +20,9 @@ use super::{
     related,
 };
 use crate::store::{
-    Reads,
+    Reads, ahead,
     events::{self, StoredEvent, Stretch},
-    rooms::{self, Membership, RoomRow},
+    rooms::{self, MemberRow, Membership, RoomRow},
     state,
 };
 
@@ -85,16 +85,22 @@ impl Sight {
     }
 }
 
+impl Reach {
+    /// How far whoever stands so to a room reaches into it.
+    #[must_use]
+    pub fn of(row: &MemberRow) -> Self {
+        match (row.membership, row.left) {
+            (Membership::Join, _) => Self::Now,
+            (_, Some(left)) => Self::Until(left),
+            (_, None) => Self::Never,
+        }
+    }
+}
+
 /// How far somebody reaches into a room.
 pub async fn reach(from: &mut impl Reads, room: &RoomRow, asker: &Asker) -> Result<Reach, Error> {
-    let Some(row) = rooms::membership(from, room.room_no, &asker.user_id).await? else {
-        return Ok(Reach::Never);
-    };
-    Ok(match (row.membership, row.left) {
-        (Membership::Join, _) => Reach::Now,
-        (_, Some(left)) => Reach::Until(left),
-        (_, None) => Reach::Never,
-    })
+    let row = rooms::membership(from, room.room_no, &asker.user_id).await?;
+    Ok(row.map_or(Reach::Never, |row| Reach::of(&row)))
 }
 
 /// Keeps the events that the asker may see (client-server API, room history visibility).
@@ -234,6 +240,43 @@ pub fn has_field(event: &Event, name: &str) -> bool {
     content.is_ok_and(|content| content.contains_key(name))
 }
 
+/// What is known of events beforehand, where those of many rooms were looked up together.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Those that were looked up.
+    looked: HashSet<OwnedEventId>,
+    /// Those of them to which something relates.
+    related: HashSet<OwnedEventId>,
+    /// The names that the asker's device gave to those that it sent.
+    sent_as: HashMap<OwnedEventId, String>,
+}
+
+impl Known {
+    /// Looks these events up for somebody.
+    pub async fn of(
+        from: &mut impl Reads,
+        asker: &Asker,
+        events: impl Iterator<Item = &StoredEvent> + Send,
+    ) -> Result<Self, Error> {
+        let (mut ids, mut own) = (Vec::new(), Vec::new());
+        for stored in events {
+            let id = stored.event.id().to_owned();
+            if stored.event.sender() == asker.user_id {
+                own.push(id.clone());
+            }
+            ids.push(id);
+        }
+        let related = ahead::related(from, &ids).await?;
+        let sent_as = events::txn_ids(from, &asker.user_id, &asker.device_id, &own).await?;
+        Ok(Self { looked: ids.into_iter().collect(), related, sent_as })
+    }
+
+    /// Whether nothing relates to an event, as far as that is known.
+    pub(super) fn is_alone(&self, id: &EventId) -> bool {
+        self.looked.contains(id) && !self.related.contains(id)
+    }
+}
+
 /// Makes a page of events of one room ready for a client, with what belongs beside each of them and
 /// what relates to it.
 pub async fn render(
@@ -243,8 +286,26 @@ pub async fn render(
     page: &[StoredEvent],
     form: Form<'_>,
 ) -> Result<Vec<Rendered>, Error> {
-    let bundles = related::bundles(ground, from, asker, page, form).await?;
-    dress(ground, from, asker, page, form, bundles).await
+    render_known(ground, from, asker, page, form, (&Known::default(), None)).await
+}
+
+/// The same where something is known beforehand, perhaps also how the asker stands to the room.
+pub async fn render_known(
+    ground: &Ground,
+    from: &mut impl Reads,
+    asker: &Asker,
+    page: &[StoredEvent],
+    form: Form<'_>,
+    (known, member): (&Known, Option<&MemberRow>),
+) -> Result<Vec<Rendered>, Error> {
+    let unsure: Vec<&EventId> =
+        page.iter().map(|it| it.event.id()).filter(|id| !known.is_alone(id)).collect();
+    let bundles = if unsure.is_empty() {
+        HashMap::new()
+    } else {
+        related::bundles(ground, from, asker, page, form).await?
+    };
+    dress(ground, from, asker, page, form, (bundles, known, member)).await
 }
 
 /// The same where it is known what is told of what relates to them.
@@ -254,24 +315,25 @@ pub(super) async fn dress(
     asker: &Asker,
     page: &[StoredEvent],
     form: Form<'_>,
-    bundles: HashMap<OwnedEventId, Bundle>,
+    (bundles, known, member): (HashMap<OwnedEventId, Bundle>, &Known, Option<&MemberRow>),
 ) -> Result<Vec<Rendered>, Error> {
     let own: Vec<OwnedEventId> = page
         .iter()
-        .filter(|it| it.event.sender() == asker.user_id)
+        .filter(|it| it.event.sender() == asker.user_id && !known.looked.contains(it.event.id()))
         .map(|it| it.event.id().to_owned())
         .collect();
     let sent_as = events::txn_ids(from, &asker.user_id, &asker.device_id, &own).await?;
     let before = previous(from, page).await?;
     let because = redactions(from, page).await?;
-    let standings = standings(from, asker, page).await?;
+    let standings = standings(from, asker, page, member).await?;
+    let txn_id = |id: &EventId| sent_as.get(id).or_else(|| known.sent_as.get(id));
     let now_ms = ground.clock.now_ms();
     Ok(page
         .iter()
         .map(|stored| {
             let unsigned = Unsigned {
                 replaces_state: before.get(&stored.event_no).map(|it| it.event.id()),
-                transaction_id: sent_as.get(stored.event.id()).map(String::as_str),
+                transaction_id: txn_id(stored.event.id()).map(String::as_str),
                 age_ms: Some(now_ms - stored.sent_ms()),
                 membership: standings.get(&stored.event_no).map(|it| it.as_str()),
                 prev_content: before.get(&stored.event_no).map(|it| it.event.content()),
@@ -293,9 +355,13 @@ async fn standings(
     from: &mut impl Reads,
     asker: &Asker,
     page: &[StoredEvent],
+    member: Option<&MemberRow>,
 ) -> Result<HashMap<EventNo, Membership>, Error> {
     let Some(first) = page.first() else { return Ok(HashMap::new()) };
-    let now = rooms::membership(from, first.room_no, &asker.user_id).await?;
+    let now = match member {
+        Some(member) => Some(member.clone()),
+        None => rooms::membership(from, first.room_no, &asker.user_id).await?,
+    };
     let Some(now) = now else {
         return Ok(page.iter().map(|it| (it.event_no, Membership::Leave)).collect());
     };

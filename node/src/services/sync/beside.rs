@@ -33,8 +33,12 @@ impl Building<'_> {
         if moved && filter.takes_type("m.receipt") {
             let since = if new { 0 } else { self.since };
             let own = &self.asker.user_id;
-            let receipts = people::receipts_since(&mut self.snapshot, room.room_no, own, since);
-            let receipts = receipts.await?;
+            let receipts = match self.ahead.receipts.remove(&room.room_no) {
+                Some(receipts) => receipts,
+                None => {
+                    people::receipts_since(&mut self.snapshot, room.room_no, own, since).await?
+                }
+            };
             list.extend(self.receipts(receipts));
         }
         if filter.takes_type("m.typing")

@@ -27,6 +27,7 @@ use super::{
         },
     },
     Asked, Events, Sync,
+    ahead::{self, Ahead},
     answer::{Answer, InvitePart, JoinedPart, KnockPart, LeftPart, StatefulTimeline, TimelinePart},
     beside::shown_data,
     news::Changed,
@@ -37,7 +38,7 @@ use crate::store::{
     Snapshot,
     events::{self, StoredEvent, Stretch},
     people,
-    rooms::{self, MemberRow, Membership, RoomRow},
+    rooms::{self, MemberRow, Membership, RoomRow, StateOf},
     state,
 };
 
@@ -91,6 +92,8 @@ pub(super) struct Building<'a> {
     pub(super) unread: HashMap<i64, Threads>,
     /// Up to where messages to the device are told in it.
     letters_told: Option<i64>,
+    /// What was read for the next rooms.
+    pub(super) ahead: Ahead,
 }
 
 impl Sync {
@@ -160,6 +163,7 @@ impl Sync {
             rest: None,
             letters_told: None,
             unread: HashMap::new(),
+            ahead: Ahead::default(),
         })
     }
 
@@ -192,21 +196,21 @@ impl Building<'_> {
         let (mut bytes, mut last) = (0, None);
         let members = self.memberships(&own, &typing).await?;
         self.load_unread(&members).await?;
-        for member in members {
+        for (at, member) in members.iter().enumerate() {
             if let Some(beyond) = last.filter(|_| bytes >= limits::SYNC_BYTES) {
                 self.rest = Some(Rest { beyond, position: self.rest_from() });
                 break;
             }
-            let Some(room) = rooms::by_numbers(&mut self.snapshot, &[member.room_no]).await?.pop()
-            else {
-                continue;
-            };
+            if at % ahead::ROOMS == 0 {
+                self.look_ahead(&members[at..members.len().min(at + ahead::ROOMS)]).await?;
+            }
+            let Some(room) = self.ahead.rooms.remove(&member.room_no) else { continue };
             if !self.asked.filter.room.takes(room.room_id.as_str()) {
                 continue;
             }
             self.since = self.told.map_or(0, |token| token.position_of(room.room_no));
             let data = own.remove(&member.room_no).unwrap_or_default();
-            bytes += self.room(&mut answer, &room, &member, data).await?;
+            bytes += self.room(&mut answer, &room, member, data).await?;
             last = Some(room.room_no);
         }
         self.since = self.told.map_or(0, |token| token.position);
@@ -327,7 +331,8 @@ impl Building<'_> {
         let end = room.state_root;
         let start = page.first().and_then(|it| it.roots).map_or(end, |roots| roots.room_before);
         let heroes = summary.heroes.as_deref().unwrap_or_default();
-        let timeline = self.stateful(room, known, (start, end), &page, limited, heroes).await?;
+        let timeline =
+            self.stateful(room, member, known, (start, end), (&page, limited), heroes).await?;
         // A room of which the filter leaves nothing is nothing to wake anybody for.
         if timeline.is_empty() && !told && !new && !self.asked.full_state {
             return Ok(None);
@@ -378,7 +383,7 @@ impl Building<'_> {
             // that says so.
             let ending = events::by_numbers(&mut self.snapshot, &[member.event_no]).await?;
             let page: Vec<StoredEvent> = ending.into_values().collect();
-            let timeline = self.rendered(&page, false, member.position).await?;
+            let timeline = self.rendered(member, &page, false, member.position).await?;
             let state = Some(Events::default());
             return Ok(if self.asked.state_after {
                 StatefulTimeline { state: None, state_after: state, timeline }
@@ -393,7 +398,7 @@ impl Building<'_> {
         // Of a ban after leaving, the event is told, but not the state that it came upon.
         let first = page.iter().find(|it| it.position.is_some_and(|position| position <= left));
         let start = first.and_then(|it| it.roots).map_or(end, |roots| roots.room_before);
-        self.stateful(room, known, (start, end), &page, limited, &[]).await
+        self.stateful(room, member, known, (start, end), (&page, limited), &[]).await
     }
 
     /// The state that the client knows; nothing where it was not in the room then.
@@ -427,8 +432,8 @@ impl Building<'_> {
         upto: i64,
     ) -> Result<(Vec<StoredEvent>, bool), Error> {
         let filter = &self.asked.filter.room.timeline;
-        let limit = filter.limit.unwrap_or(TIMELINE).min(limits::SYNC_TIMELINE_EVENTS);
-        let (wanted, limit) = (i64::from(limit) + 1, limit as usize);
+        let wanted = self.page_and_one();
+        let limit = usize::try_from(wanted - 1).unwrap_or(0);
         let after = if new { i64::MIN } else { self.since };
         let mut kept: Vec<StoredEvent> = Vec::new();
         let mut upto = upto;
@@ -437,7 +442,11 @@ impl Building<'_> {
         let pages = if takes_all { 1 } else { FILTER_PAGES };
         for _ in 0..pages {
             let stretch = Stretch::Back { upto, after };
-            let found = events::timeline(&mut self.snapshot, room.room_no, stretch, wanted).await?;
+            // A room of which the client knows something was not read ahead.
+            let found = match self.ahead.pages.remove(&room.room_no) {
+                Some(found) => found,
+                None => events::timeline(&mut self.snapshot, room.room_no, stretch, wanted).await?,
+            };
             more = found.len() > limit;
             if let Some(last) = found.last().and_then(|it| it.position) {
                 upto = last - 1;
@@ -452,20 +461,26 @@ impl Building<'_> {
         kept.truncate(limit);
         // Whoever was in the room all the time since then may see all of it.
         if new || member.position > self.since {
-            let reach = view::reach(&mut self.snapshot, room, self.asker).await?;
+            let reach = Reach::of(member);
             kept = view::visible(&mut self.snapshot, self.asker, reach, kept).await?;
         }
         kept.reverse();
         Ok((kept, limited))
     }
 
+    /// How many events of a room are read, so that it is known whether there are more than wanted.
+    pub(super) fn page_and_one(&self) -> i64 {
+        let limit = self.asked.filter.room.timeline.limit.unwrap_or(TIMELINE);
+        i64::from(limit.min(limits::SYNC_TIMELINE_EVENTS)) + 1
+    }
+
     async fn stateful(
         &mut self,
         room: &RoomRow,
+        member: &MemberRow,
         known: Option<NodeId>,
         (start, end): (NodeId, NodeId),
-        page: &[StoredEvent],
-        limited: bool,
+        (page, limited): (&[StoredEvent], bool),
         heroes: &[OwnedUserId],
     ) -> Result<StatefulTimeline, Error> {
         let known = known.filter(|_| !self.asked.full_state);
@@ -473,20 +488,23 @@ impl Building<'_> {
         let stretch = if after { (end, end) } else { (start, end) };
         let state = self.state(room, known, stretch, page, heroes).await?;
         let newest = room.last_position.min(self.now);
-        let timeline = self.rendered(page, limited, newest).await?;
+        let timeline = self.rendered(member, page, limited, newest).await?;
         let (state, state_after) = if after { (None, Some(state)) } else { (Some(state), None) };
         Ok(StatefulTimeline { state, state_after, timeline })
     }
 
     async fn rendered(
         &mut self,
+        member: &MemberRow,
         page: &[StoredEvent],
         limited: bool,
         newest: i64,
     ) -> Result<TimelinePart, Error> {
         let ground = &self.sync.ground;
         let form = form(self.asked);
-        let rendered = view::render(ground, &mut self.snapshot, self.asker, page, form).await?;
+        let known = (&self.ahead.known, Some(member));
+        let rendered =
+            view::render_known(ground, &mut self.snapshot, self.asker, page, form, known).await?;
         let before = page.first().and_then(|it| it.position).map_or(newest, |first| first - 1);
         Ok(TimelinePart {
             events: rendered.into_iter().map(|it| it.json).collect(),
@@ -508,9 +526,7 @@ impl Building<'_> {
         let filter = &self.asked.filter.room.state;
         let mut numbers = match known {
             Some(known) => self.changes(known, start).await?,
-            None if start == room.state_root && !filter.lazy_load_members => {
-                rooms::state_events(&mut self.snapshot, room.room_no, None).await?
-            }
+            None if end == room.state_root => self.whole_state(room, start).await?,
             None => state::entries(&mut self.snapshot, start)
                 .await?
                 .into_iter()
@@ -531,6 +547,28 @@ impl Building<'_> {
         found.sort_by_key(|it| it.event_no);
         let form = form(self.asked);
         Ok(Events { events: view::plain(&mut self.snapshot, &found, form).await? })
+    }
+
+    /// The whole state of a room at one of its last roots: as it is now, but for what changed since.
+    /// Where members come one by one, only those that changed since are among it.
+    async fn whole_state(&mut self, room: &RoomRow, root: NodeId) -> Result<Vec<EventNo>, Error> {
+        let lazy = self.asked.filter.room.state.lazy_load_members;
+        let now = match self.ahead.states.remove(&room.room_no) {
+            Some(numbers) => numbers,
+            None => {
+                rooms::state_events(&mut self.snapshot, room.room_no, StateOf::all(!lazy)).await?
+            }
+        };
+        let mut numbers: HashSet<EventNo> = now.into_iter().collect();
+        if root != room.state_root {
+            for change in state::difference(&mut self.snapshot, root, room.state_root).await? {
+                if let Some(now) = change.right {
+                    numbers.remove(&now);
+                }
+                numbers.extend(change.left);
+            }
+        }
+        Ok(numbers.into_iter().collect())
     }
 
     /// The entries of one state that another does not hold.

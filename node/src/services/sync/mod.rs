@@ -1,5 +1,6 @@
 //! News for clients: what changed since they last asked, and waiting until something does.
 
+mod ahead;
 mod answer;
 mod beside;
 mod build;
@@ -117,7 +118,7 @@ impl Sync {
             rung.as_mut().enable();
             // Boxed, so that whoever waits holds no room for the work of looking.
             match Box::pin(self.build(asker, asked, since)).await {
-                Ok(answer) if at_once || !answer.is_empty() => break Ok(answer),
+                Ok(answer) if at_once || wait.is_zero() || !answer.is_empty() => break Ok(answer),
                 Ok(answer) => {
                     Box::pin(self.still_in(asker)).await?;
                     if !self.rings_before(rung, until).await {

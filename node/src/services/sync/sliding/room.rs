@@ -26,7 +26,7 @@ use crate::{
     },
     store::{
         events::{self, StoredEvent, Stretch},
-        rooms::{self, Membership, RoomRow},
+        rooms::{self, Membership, RoomRow, StateOf},
         state,
     },
 };
@@ -240,7 +240,7 @@ impl Round<'_> {
             let found = state::lookup(snapshot, room.state_root, &keys).await?;
             found.into_iter().flatten().collect()
         } else {
-            rooms::state_events(snapshot, room.room_no, None).await?
+            rooms::state_events(snapshot, room.room_no, StateOf::All).await?
         };
         let mut found = events::by_numbers(snapshot, &numbers).await?;
         found.retain(|_, it| {

@@ -12,7 +12,7 @@ use crate::{
     services::{Error, rooms::view},
     store::{
         events, people,
-        rooms::{self, MemberRow, Membership, RoomRow},
+        rooms::{self, MemberRow, Membership, RoomRow, StateOf},
     },
 };
 
@@ -173,8 +173,8 @@ impl Round<'_> {
                 continue;
             }
             let snapshot = &mut self.building.snapshot;
-            let kind = Some("m.space.child");
-            let numbers = rooms::state_events(snapshot, space.room.room_no, kind).await?;
+            let part = StateOf::Kind("m.space.child");
+            let numbers = rooms::state_events(snapshot, space.room.room_no, part).await?;
             let children = events::by_numbers(snapshot, &numbers).await?;
             for child in children.values() {
                 // A child without servers to ask was taken out of the space.
