@@ -8,6 +8,7 @@ use std::{
 };
 
 fn main() {
+    fold_what_is_the_same();
     let dist = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("cargo says it")).join("web/dist");
     println!("cargo::rerun-if-changed={}", dist.display());
     assert!(
@@ -18,33 +19,40 @@ fn main() {
     gather(&dist, &mut files);
     files.sort();
     let mut build = DefaultHasher::new();
+    let mut count = 0;
     let mut table = String::new();
     for file in &files {
         println!("cargo::rerun-if-changed={}", file.display());
         let path = file.strip_prefix(&dist).expect("it was found there").display().to_string();
         fs::read(file).expect("a file that was just listed").hash(&mut build);
         path.hash(&mut build);
-        if file.extension().is_some_and(|kind| kind == "br") {
+        // Of what is there compressed too, only that is embedded.
+        if Path::new(&format!("{}.br", file.display())).exists() {
             continue;
         }
-        let packed = PathBuf::from(format!("{}.br", file.display()));
-        let brotli = if packed.exists() {
-            format!("Some(include_bytes!({:?}))", packed.display().to_string())
-        } else {
-            "None".to_owned()
-        };
-        let file = file.display().to_string();
-        let page = "Page { path: PATH, bytes: include_bytes!(FILE), brotli: BROTLI },";
-        let page = page.replace("PATH", &format!("{path:?}")).replace("FILE", &format!("{file:?}"));
-        table.push_str(&page.replace("BROTLI", &brotli));
+        count += 1;
+        let name = path.strip_suffix(".br");
+        let kind = if name.is_some() { "brotli" } else { "plain" };
+        let (name, file) = (name.unwrap_or(&path), file.display());
+        let page = format!("Page::{kind}({name:?}, include_bytes!(\"{file}\")),");
+        table.push_str(&page);
     }
     let code = format!(
-        "/// All files of the client, by path.\nstatic PAGES: &[Page] = &[{table}];\n\
+        "/// All files of the client, by path.\nstatic PAGES: [Page; {count}] = [{table}];\n\
          /// What tells this build of the client from others.\nconst BUILD: &str = \"{:016x}\";\n",
         build.finish()
     );
     let out = Path::new(&env::var("OUT_DIR").expect("cargo says it")).join("client.rs");
     fs::write(out, code).expect("writing into cargo's own folder");
+}
+
+/// Has the linker keep functions once that came out the same, where it is one that can.
+fn fold_what_is_the_same() {
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    if release && flags.contains("lld") {
+        println!("cargo::rustc-link-arg-bins=-Wl,--icf=all");
+    }
 }
 
 fn gather(folder: &Path, files: &mut Vec<PathBuf>) {

@@ -1,21 +1,55 @@
 //! The browser client, as it was built beside the node and embedded in it.
 
+use std::{io::Read, sync::OnceLock};
+
+use brotli_decompressor::Decompressor;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 
-use crate::gateway::{
-    fault::Fault,
-    table::{Access, Call, Rate, Reply, Route},
+use crate::{
+    gateway::{
+        fault::Fault,
+        table::{Access, Call, Rate, Reply, Route},
+    },
+    services::Error,
 };
 
 /// One file of the client.
 struct Page {
     /// Its path below the root.
     path: &'static str,
+    /// As it was built: compressed with brotli, where that is smaller.
     bytes: &'static [u8],
-    /// The same compressed with brotli, where that is smaller.
-    brotli: Option<&'static [u8]>,
+    brotli: bool,
+    /// The same as it is, once somebody has asked for it who takes no brotli; most browsers do.
+    unpacked: OnceLock<Result<Bytes, String>>,
 }
+
+impl Page {
+    const fn plain(path: &'static str, bytes: &'static [u8]) -> Self {
+        Self { path, bytes, brotli: false, unpacked: OnceLock::new() }
+    }
+
+    const fn brotli(path: &'static str, bytes: &'static [u8]) -> Self {
+        Self { path, bytes, brotli: true, unpacked: OnceLock::new() }
+    }
+
+    /// The file as it is.
+    fn whole(&self) -> Result<Bytes, Error> {
+        if !self.brotli {
+            return Ok(Bytes::from_static(self.bytes));
+        }
+        let unpacked = self.unpacked.get_or_init(|| {
+            let mut whole = Vec::new();
+            let done = Decompressor::new(self.bytes, UNPACKING_BYTES).read_to_end(&mut whole);
+            done.map(|_| whole.into()).map_err(|error| format!("{}: {error}", self.path))
+        });
+        unpacked.clone().map_err(|why| Error::Internal(anyhow::Error::msg(why)))
+    }
+}
+
+/// Bytes that are unpacked in one step.
+const UNPACKING_BYTES: usize = 64 * 1024;
 
 include!(concat!(env!("OUT_DIR"), "/client.rs"));
 
@@ -102,16 +136,20 @@ fn found(path: &str, asked: &HeaderMap) -> Result<Reply, Fault> {
     let takes_brotli = takes_brotli.is_some_and(|it| {
         it.split(',').any(|it| it.split(';').next().map(str::trim) == Some("br"))
     });
-    let compressed = page.brotli.filter(|_| takes_brotli);
-    let body = if not_modified { &[][..] } else { compressed.unwrap_or(page.bytes) };
-    let mut reply = Reply::new(Bytes::from_static(body).into());
+    let packed = page.brotli && takes_brotli;
+    let body = match (not_modified, packed) {
+        (true, _) => Bytes::new(),
+        (_, true) => Bytes::from_static(page.bytes),
+        (_, false) => page.whole()?,
+    };
+    let mut reply = Reply::new(body.into());
     if not_modified {
         *reply.status_mut() = http::StatusCode::NOT_MODIFIED;
     }
     let headers = reply.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind_of(path)));
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    if compressed.is_some() && !not_modified {
+    if packed && !not_modified {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("br"));
     }
     if let Ok(etag) = HeaderValue::try_from(etag) {
@@ -149,12 +187,22 @@ mod tests {
         }
         assert!(found("../Cargo.toml", &HeaderMap::new()).is_err());
         for name in ["index.html", "sign-in.html"] {
-            let html = PAGES.iter().find(|page| page.path == name).unwrap().bytes;
-            let html = std::str::from_utf8(html).unwrap();
+            let html = PAGES.iter().find(|page| page.path == name).unwrap().whole().unwrap();
+            let html = std::str::from_utf8(&html).unwrap();
             for part in html.split('"').filter(|part| part.starts_with("/web/")) {
                 let path = part.trim_start_matches('/');
                 assert!(found(path, &HeaderMap::new()).is_ok(), "{name} names {path}");
             }
+        }
+    }
+
+    #[test]
+    fn every_file_unpacks() {
+        let packed = PAGES.iter().filter(|page| page.brotli).count();
+        assert!(packed > 3, "{packed} files are compressed");
+        for page in &PAGES {
+            let whole = page.whole().unwrap();
+            assert!(!page.brotli || whole.len() > page.bytes.len(), "{}", page.path);
         }
     }
 
