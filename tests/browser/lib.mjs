@@ -62,6 +62,13 @@ export class Person {
 
   constructor(name, page) {
     this.name = name;
+  /** The same person in another tab of their browser. */
+  async tab(name) {
+    const other = new Person(name, await this.page.context().newPage());
+    everybody.push(other);
+    return other;
+  }
+
     this.#sit(page);
   }
 
@@ -274,7 +281,8 @@ export async function story(steps) {
     }
     process.stdout.write(`${JSON.stringify(answer)}\n`);
   }
-  for (const person of everybody) await person.check();
+  // Who has closed the page has looked at it before.
+  for (const person of everybody.filter(({ page }) => !page.isClosed())) await person.check();
   for (const person of everybody) await person.page.context().close();
   await browser?.close();
 }

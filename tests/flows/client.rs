@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use wayside_tests::{Browser, Client, Engine, Node, PASSWORD, Town};
+use wayside_tests::{Browser, Client, Engine, Node, PASSWORD, Script, Town};
 
 /// Where somebody signs in, and as whom.
 async fn member(node: &Node, name: &str) -> Result<Value> {
@@ -228,6 +228,45 @@ async fn client_keeps_a_private_world_to_those_in_it() -> Result<()> {
     pages.close().await?;
     node.stop().await?;
     Ok(())
+}
+
+/// Somebody on several devices of theirs, one of which runs a client of others.
+async fn devices(engine: Engine) -> Result<()> {
+    let Some(town) = Town::found(engine)? else { return Ok(()) };
+    let Some(_) = Script::of_client("sdk/device.mjs", &["WAYSIDE_SDK"])? else { return Ok(()) };
+    let Some(mut pages) = Browser::open("devices.mjs")? else { return Ok(()) };
+    let mut node = town.node("a")?.start().await?;
+    let mut users = json!({});
+    for name in ["ann", "bob"] {
+        users[name] = json!(Client::register(node.http(), name).await?.session().user_id);
+    }
+    let asked = json!({"home": node.http().as_str(), "users": users, "password": PASSWORD});
+    for step in [
+        "arrive",
+        "share",
+        "decline",
+        "answerInOne",
+        "goOn",
+        "reload",
+        "askAndGo",
+        "recover",
+        "end",
+    ] {
+        pages.step(step, asked.clone()).await?;
+    }
+    pages.close().await?;
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn client_is_one_device_in_all_tabs_and_knows_its_person_on_others() -> Result<()> {
+    devices(Engine::Sqlite).await
+}
+
+#[tokio::test]
+async fn client_is_one_device_in_all_tabs_on_postgres() -> Result<()> {
+    devices(Engine::Postgres).await
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ import { Sender } from "./sending";
 import { type Answer, listen, type RawEvent } from "./sync";
 import { isTalk } from "./questions";
 import { Verifying } from "./verifying";
-import { keepQuestions, questionsOf, vaultOf } from "./vault";
+import { comparisonsOf, keepComparisons, vaultOf } from "./vault";
 
 /** Changes that come together are told together. */
 const GATHER_MS = 60;
@@ -61,7 +61,7 @@ export class Device {
     this.verifying = new Verifying(machine, {
       ask: (userId, content) => this.askInRoom(userId, content),
       say: (roomId, type, content) => this.sender.send(this.room(roomId), type, content, crypto.randomUUID()),
-      keep: (letters) => keepQuestions(machine.identity.userId, machine.identity.deviceId, letters),
+      keep: (comparisons) => keepComparisons(machine.identity.userId, machine.identity.deviceId, comparisons),
       nameOf: (userId) => this.nameOf(userId),
       changed: () => this.changed(),
       verified: (userId) => void this.verified(userId).catch(console.warn),
@@ -77,7 +77,7 @@ export class Device {
     const vault = await vaultOf(identity.userId, identity.deviceId);
     const device = new Device(await Machine.open(identity, vault), tell);
     await device.register();
-    await device.verifying.resume(await questionsOf(identity.userId, identity.deviceId)).catch(console.warn);
+    await device.verifying.resume(await comparisonsOf(identity.userId, identity.deviceId)).catch(console.warn);
     return device;
   }
 

@@ -145,6 +145,13 @@ export class Machine {
     if (request.id !== undefined) await this.olm.markRequestAsSent(request.id, request.type, JSON.stringify(answer));
   }
 
+  /** Says something to a device of somebody, or to all of them, in the clear. */
+  async tell(type: string, userId: string, deviceId: string | null, content: object): Promise<void> {
+    const path = `${CLIENT}/sendToDevice/${encodeURIComponent(type)}/${crypto.randomUUID()}`;
+    const body = { messages: { [userId]: { [deviceId ?? "*"]: content } } };
+    await ask("PUT", path, { body, token: this.identity.token });
+  }
+
   private carry(request: AnyRequest): Promise<object> {
     const { token } = this.identity;
     const put = (method: string, path: string): Promise<object> =>

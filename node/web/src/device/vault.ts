@@ -11,8 +11,23 @@ export interface Vault {
 interface Kept extends Vault {
   /** The name of the device's channel. */
   id: string;
-  /** What other devices of the person's have asked and nobody has answered. */
-  questions?: RawEvent[];
+  comparisons?: Comparisons;
+}
+
+/** Comparisons from device to device that were not over when the last page closed. */
+export interface Comparisons {
+  /** What other devices have asked and nobody has answered. */
+  questions: RawEvent[];
+  /** What was asked or taken up here: it ends with the page. */
+  begun: Begun[];
+}
+
+export interface Begun {
+  id: string;
+  userId: string;
+  /** The other device, or null where all of them were asked. */
+  deviceId: string | null;
+  sinceMs: number;
 }
 
 const DATABASE = "wayside-devices";
@@ -33,17 +48,17 @@ export async function vaultOf(userId: string, deviceId: string): Promise<Vault> 
   return fresh;
 }
 
-/** What was asked of a device and not answered when its last page closed. */
-export async function questionsOf(userId: string, deviceId: string): Promise<RawEvent[]> {
-  const id = channelOf({ userId, deviceId });
-  return (await table("readonly", (kept) => kept.get(id) as IDBRequest<Kept | undefined>))?.questions ?? [];
-}
-
-/** Keeps that; a vault that is gone by now does not come back. */
-export async function keepQuestions(userId: string, deviceId: string, questions: RawEvent[]): Promise<void> {
+export async function comparisonsOf(userId: string, deviceId: string): Promise<Comparisons> {
   const id = channelOf({ userId, deviceId });
   const known = await table("readonly", (kept) => kept.get(id) as IDBRequest<Kept | undefined>);
-  if (known) await table("readwrite", (kept) => kept.put({ ...known, questions }));
+  return known?.comparisons ?? { questions: [], begun: [] };
+}
+
+/** Keeps them; a vault that is gone by now does not come back. */
+export async function keepComparisons(userId: string, deviceId: string, comparisons: Comparisons): Promise<void> {
+  const id = channelOf({ userId, deviceId });
+  const known = await table("readonly", (kept) => kept.get(id) as IDBRequest<Kept | undefined>);
+  if (known) await table("readwrite", (kept) => kept.put({ ...known, comparisons }));
 }
 
 /** Takes the key of a device away: what its store holds is of no use to anybody from then on. */

@@ -18,6 +18,7 @@ import type { Flow } from "./protocol";
 import { isFresh, isTalk, LATEST_MS, shownUntil, standing } from "./questions";
 import type { Room } from "./rooms";
 import type { RawEvent } from "./sync";
+import type { Begun, Comparisons } from "./vault";
 
 export interface VerifyingDoors {
   /** Sends the question of a comparison to a direct conversation, and returns the id of its event. */
@@ -25,8 +26,8 @@ export interface VerifyingDoors {
   /** Says something about a comparison in a room. */
   say(roomId: string, type: string, content: object): Promise<string>;
   nameOf(userId: string): string;
-  /** Keeps the questions of other devices of the person's beyond this page. */
-  keep(letters: RawEvent[]): Promise<void>;
+  /** Keeps what goes from device to device and is not over beyond this page. */
+  keep(comparisons: Comparisons): Promise<void>;
   changed(): void;
   /** Somebody, or another device of one's own, is verified now. */
   verified(userId: string): void;
@@ -44,13 +45,17 @@ const METHODS = [VerificationMethod.SasV1];
 /** Whoever asks again and again is not heard beyond that. */
 const MOST_FLOWS = 20;
 const MISMATCH = "m.mismatched_sas";
+const BROKEN_OFF = { code: "m.user", reason: "the page was closed" };
 /** After these nothing more happens. */
 const OVER = new Set<Flow["stage"]>(["done", "cancelled"]);
 
 export class Verifying {
   private readonly held = new Map<string, Held>();
-  /** Questions of the person's other devices that are not over, by their ids: a page that opens hears of them once. */
-  private letters = new Map<string, RawEvent>();
+  /** Questions of other devices that nobody has answered, by their ids: a page that opens hears of them once. */
+  private readonly letters = new Map<string, RawEvent>();
+  /** What goes on between this device and another one: nobody else can end it when the page closes. */
+  private readonly begun = new Map<string, Begun>();
+  private keeping: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly machine: Machine,
@@ -93,17 +98,27 @@ export class Verifying {
     }
     if (!this.hold(sender, id, Number(timestamp))) return;
     this.letters.set(id, event);
-    await this.keepLetters();
+    await this.keepOpen();
   }
 
   /** Takes up what was kept when the last page closed, before any news: one of them may end it. */
-  async resume(letters: readonly RawEvent[]): Promise<void> {
-    for (const letter of letters) await this.hearLetter(letter);
-    if (this.letters.size !== letters.length) await this.keepLetters();
+  async resume({ questions, begun }: Comparisons): Promise<void> {
+    for (const one of begun) await this.breakOff(one).catch(console.warn);
+    for (const letter of questions) await this.hearLetter(letter);
+    if (begun.length > 0 || this.letters.size !== questions.length) await this.keepOpen();
   }
 
-  private async keepLetters(): Promise<void> {
-    await this.doors.keep([...this.letters.values()]).catch(console.warn);
+  /** What was compared went with the page; whoever waits for an answer need not any more. */
+  private async breakOff({ id, userId, deviceId, sinceMs }: Begun): Promise<void> {
+    if (!isFresh(sinceMs, Date.now())) return;
+    await this.machine.tell("m.key.verification.cancel", userId, deviceId, { ...BROKEN_OFF, transaction_id: id });
+  }
+
+  /** One after the other: what is kept is what was so last. */
+  private keepOpen(): Promise<void> {
+    const open = { questions: [...this.letters.values()], begun: [...this.begun.values()] };
+    this.keeping = this.keeping.then(() => this.doors.keep(open)).catch(console.warn);
+    return this.keeping;
   }
 
   /** Fetches the keys of somebody whose device is not known. */
@@ -119,10 +134,8 @@ export class Verifying {
     const { open, brokenOff } = standing(events, this.machine.identity, Date.now());
     for (const question of open) await this.hearEvent(room, question);
     for (const id of brokenOff) {
-      // What was compared went with the page; whoever waits for an answer need not any more.
       const relation = { rel_type: "m.reference", event_id: id };
-      const content = { code: "m.user", reason: "the page was closed", "m.relates_to": relation };
-      await this.doors.say(room.roomId, "m.key.verification.cancel", content);
+      await this.doors.say(room.roomId, "m.key.verification.cancel", { ...BROKEN_OFF, "m.relates_to": relation });
     }
   }
 
@@ -157,6 +170,7 @@ export class Verifying {
     const id = request.flowId;
     const held: Held = { request, sas: null, stage: request.weStarted() ? "waiting" : "asked", timer: null };
     this.held.set(id, held);
+    if (request.weStarted()) this.noteBegun(held);
     // The library is still at work when it tells of a change: what it knows is asked for after that.
     request.registerChangesCallback(async () => void setTimeout(() => void this.look(id)));
     this.doors.changed();
@@ -241,11 +255,24 @@ export class Verifying {
     const timer = this.held.get(id)?.timer;
     if (timer) clearTimeout(timer);
     this.held.delete(id);
-    this.forgetLetter(id);
+    this.forget(id);
   }
 
-  private forgetLetter(id: string): void {
-    if (this.letters.delete(id)) void this.keepLetters();
+  private forget(id: string): void {
+    const letter = this.letters.delete(id);
+    if (this.begun.delete(id) || letter) void this.keepOpen();
+  }
+
+  /** Whoever has answered here is not asked again by the next page, which calls off what this one leaves behind. */
+  private noteBegun({ request }: Held): void {
+    const id = request.flowId;
+    this.letters.delete(id);
+    // In a room, its events say what was begun.
+    if (!request.roomId) {
+      const deviceId = request.otherDeviceId?.toString() ?? null;
+      this.begun.set(id, { id, userId: request.otherUserId.toString(), deviceId, sinceMs: Date.now() });
+    }
+    void this.keepOpen();
   }
 
   private async say(letter: OutgoingRequest | undefined | object): Promise<void> {
@@ -278,8 +305,8 @@ export class Verifying {
     const before = held.stage;
     held.stage = stageOf(held);
     if (held.stage === before) return;
-    // Whoever has answered here is not asked again by the next page.
-    this.forgetLetter(request.flowId);
+    if (OVER.has(held.stage)) this.forget(request.flowId);
+    else this.noteBegun(held);
     // Who asked goes on by themselves; who was asked waits for that, or begins.
     if (held.stage === "ready" && request.weStarted()) await this.compare(request.flowId);
     if (held.stage === "done") {
