@@ -129,6 +129,57 @@ async function comeInByAutofill() {
   await autofill(false);
 }
 
+/** A card that says what is to be done about keys. */
+const card = (name, state) => ann.sees(`.note-card.${name}`, state);
+
+const dialog = () => ann.page.locator("dialog");
+
+/** Ann begins anew with her encryption, which she confirms by a passkey; trying in vain costs her nothing. */
+async function beginAnew() {
+  const masterKey = async () => {
+    const token = await ann.page.evaluate(() => JSON.parse(localStorage.getItem("wayside.session")).access_token);
+    const { body } = await api("/_matrix/client/v3/keys/query", { json: { device_keys: { "@ann:a.test": [] } }, token });
+    return Object.keys(body.master_keys["@ann:a.test"].keys)[0];
+  };
+  // Her first sign-in is over, and so are the keys that it made.
+  await card("unverified");
+  const first = await masterKey();
+  await ann.press("I have none");
+  await ann.sees("dialog .form");
+  await ann.picture("passkeys-begin-anew");
+  await ann.press("Use a passkey");
+  await ann.sees("dialog", "detached");
+  await card("unverified", "detached");
+  const second = await masterKey();
+  ensure(second !== first, "the keys are the old ones");
+  await ann.press("Save it now");
+  const recoveryKey = await (await ann.sees("dialog textarea")).inputValue();
+  await ann.press("I have saved it");
+  await card("recovery", "detached");
+
+  await signOut();
+  await ann.press("Sign in with a passkey");
+  await inside();
+  await card("unverified");
+  await ann.press("I have neither");
+  await dialog().getByLabel("Your password").fill("not the password");
+  await ann.press("Begin anew");
+  ensure((await words("dialog .wrong")) === "That is not your password.", await words("dialog .wrong"));
+  await browser.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified: false });
+  await ann.press("Use a passkey");
+  await ann.finds("that no passkey was used", () => document.querySelector("dialog .wrong").textContent.startsWith("No passkey was used"));
+  await browser.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified: true });
+  await ann.page.keyboard.press("Escape");
+  await ann.sees("dialog", "detached");
+  // The keys of before still count, also here.
+  await ann.press("Use the recovery key");
+  await ann.page.getByRole("textbox", { name: "Recovery key" }).fill(recoveryKey);
+  await ann.press("Confirm this sign-in");
+  await card("unverified", "detached");
+  await ann.sees("dialog", "detached");
+  ensure((await masterKey()) === second, "the keys changed by being confirmed");
+}
+
 async function letProgramIn() {
   let came = null;
   const door = createServer((request, response) => {
@@ -219,4 +270,4 @@ async function remove() {
   await ann.leave();
 }
 
-await story({ arrive, add, comeIn, comeInByAutofill, letProgramIn, forget, speakGerman, remove });
+await story({ arrive, add, comeIn, comeInByAutofill, beginAnew, letProgramIn, forget, speakGerman, remove });

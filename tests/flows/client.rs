@@ -90,13 +90,13 @@ async fn passkeys(engine: Engine, steps: &[&str]) -> Result<()> {
 
 #[tokio::test]
 async fn client_comes_in_by_passkeys() -> Result<()> {
-    let before = ["add", "comeIn", "comeInByAutofill", "letProgramIn"];
+    let before = ["add", "comeIn", "comeInByAutofill", "beginAnew", "letProgramIn"];
     passkeys(Engine::Sqlite, &[&before[..], &["forget", "speakGerman", "remove"]].concat()).await
 }
 
 #[tokio::test]
 async fn client_comes_in_by_passkeys_on_postgres() -> Result<()> {
-    passkeys(Engine::Postgres, &["add", "comeIn", "remove"]).await
+    passkeys(Engine::Postgres, &["add", "comeIn", "beginAnew", "remove"]).await
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 // A member's own Matrix device: hears the news, opens and sends what is encrypted, knows whom it may trust.
 import { RoomSettings, EncryptionAlgorithm, RoomId, UserId } from "@matrix-org/matrix-sdk-crypto-wasm";
 import type { Said } from "../api/chat";
-import { ask } from "../api/http";
+import { ApiError, ask } from "../api/http";
+import type { Proof } from "../api/proof";
 import { localpart } from "../api/session";
 import { DeviceError } from "./errors";
 import { CLIENT, Machine } from "./machine";
@@ -369,9 +370,9 @@ export class Device {
     newRecoveryKey: async () => this.recovery.draft(),
     saveRecovery: (key) => this.recovery.save(key),
     restore: (key) => this.restore(key),
-    reset: (password) => this.reset(password),
+    reset: (proof) => this.reset(proof),
     devices: () => this.people.ownDevices(),
-    removeDevice: (deviceId, password) => this.removeDevice(deviceId, password),
+    removeDevice: (deviceId, proof) => this.removeDevice(deviceId, proof),
   };
 
   private async open(roomId: string): Promise<Page> {
@@ -510,15 +511,15 @@ export class Device {
     await this.verified(this.own);
   }
 
-  private async reset(password: string): Promise<void> {
-    await this.recovery.reset(password);
+  private async reset(proof: Proof): Promise<void> {
+    await this.recovery.reset(proof);
     await this.keysChanged([this.own]);
   }
 
-  private async removeDevice(deviceId: string, password: string): Promise<void> {
+  private async removeDevice(deviceId: string, proof: Proof): Promise<void> {
     const path = `${CLIENT}/devices/${encodeURIComponent(deviceId)}`;
     const { token } = this.machine.identity;
-    await this.recovery.prove(password, (body) => ask("DELETE", path, { body, token }));
+    await this.recovery.prove(proof, (body) => ask("DELETE", path, { body, token }));
     await this.machine.olm.markAllTrackedUsersAsDirty();
     await this.machine.pump();
     await this.lookAtSignIns();

@@ -1,5 +1,6 @@
 // What pages and the device say to each other over their channel: questions, answers and news.
 import type { Said } from "../api/chat";
+import type { Proof } from "../api/proof";
 
 /** Whose device it is, and by which token it speaks for them. */
 export interface Identity {
@@ -119,9 +120,9 @@ export interface Calls {
   newRecoveryKey(): string;
   saveRecovery(key: string): void;
   restore(key: string): void;
-  reset(password: string): void;
+  reset(proof: Proof): void;
   devices(): OwnDevice[];
-  removeDevice(deviceId: string, password: string): void;
+  removeDevice(deviceId: string, proof: Proof): void;
   erase(): void;
 }
 
@@ -138,7 +139,7 @@ export type FaultCode =
   | "no_recovery"
   | "stale_recovery"
   | "no_identity"
-  | "no_password"
+  | "no_proof"
   | "moved"
   | "silent";
 

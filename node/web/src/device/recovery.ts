@@ -8,7 +8,7 @@ import {
   UserId,
 } from "@matrix-org/matrix-sdk-crypto-wasm";
 import { ApiError, ask } from "../api/http";
-import { passwordProof } from "../api/session";
+import { asksForProof, type Proof, proven } from "../api/proof";
 import { DeviceError } from "./errors";
 import { type AnyRequest, CLIENT, type Machine } from "./machine";
 import type { Own } from "./protocol";
@@ -92,20 +92,32 @@ export class Recovery {
     await this.openBackup();
   }
 
-  /** Makes the person's keys and shows the public ones to the node, with a password where it asks for one. */
-  private async makeIdentity(password: string | null): Promise<void> {
+  /** Makes the person's keys and shows the public ones to the node, with a proof where it asks for one. */
+  private async makeIdentity(proof: Proof): Promise<void> {
     const { machine } = this;
     const requests = await machine.olm.bootstrapCrossSigning(true);
     if (requests.uploadKeysRequest) await machine.send(requests.uploadKeysRequest as AnyRequest);
     const body = JSON.parse(requests.uploadSigningKeysRequest.body) as object;
-    await this.prove(password, (auth) =>
-      ask("POST", `${CLIENT}/keys/device_signing/upload`, { body: { ...body, ...auth }, token: machine.identity.token }),
-    );
+    const { token } = machine.identity;
+    try {
+      await this.prove(proof, (auth) =>
+        ask("POST", `${CLIENT}/keys/device_signing/upload`, { body: { ...body, ...auth }, token }),
+      );
+    } catch (error) {
+      // The library goes by the new keys already, which nobody has been shown: those that the node knows count.
+      await this.learnAnew();
+      throw error;
+    }
     await machine.send(requests.uploadSignaturesRequest);
-    await machine.olm.markAllTrackedUsersAsDirty();
-    await machine.pump();
-    await this.look();
+    await this.learnAnew();
     await this.makeBackup();
+  }
+
+  /** Asks the node anew whose keys are which. */
+  private async learnAnew(): Promise<void> {
+    await this.machine.olm.markAllTrackedUsersAsDirty();
+    await this.machine.pump();
+    await this.look();
   }
 
   private async makeBackup(): Promise<void> {
@@ -266,9 +278,7 @@ export class Recovery {
     const device = await olm.getDevice(this.me(), new DeviceId(this.machine.identity.deviceId));
     if (!device) throw new DeviceError("stale_recovery");
     await this.machine.send(await device.verify());
-    await olm.markAllTrackedUsersAsDirty();
-    await this.machine.pump();
-    await this.look();
+    await this.learnAnew();
     await this.restoreBackup(await secret(BACKUP));
   }
 
@@ -281,21 +291,21 @@ export class Recovery {
   }
 
   /** Makes new keys in place of those that are lost: whoever verified the person has to do it again. */
-  async reset(password: string): Promise<void> {
-    await this.makeIdentity(password);
+  async reset(proof: Proof): Promise<void> {
+    await this.makeIdentity(proof);
     await this.keep(DEFAULT_KEY, {});
     this.own.recovery = "missing";
     this.changed();
   }
 
-  /** Does what the node wants a password for. */
-  async prove<T>(password: string | null, deed: (auth: object) => Promise<T>): Promise<T> {
+  /** Does what the node wants a proof for. */
+  async prove<T>(proof: Proof, deed: (auth: object) => Promise<T>): Promise<T> {
     try {
       return await deed({});
     } catch (error) {
-      if (!(error instanceof ApiError && error.status === 401 && error.body.flows)) throw error;
-      if (password === null) throw new DeviceError("no_password");
-      return deed(passwordProof(this.machine.identity.userId, password, error));
+      if (!asksForProof(error)) throw error;
+      if (proof === null) throw new DeviceError("no_proof");
+      return deed(proven(this.machine.identity.userId, proof, error));
     }
   }
 

@@ -24,10 +24,10 @@ function tell(place: HTMLElement, error: unknown): void {
 }
 
 /** What went wrong with a passkey, and what can be done about it. */
-export function passkeyWords(error: unknown): string {
+export function passkeyWords(error: unknown, otherwise: (error: unknown) => string = words): string {
   if (error instanceof PasskeyError) return t(`passkey.${error.why}`);
   if (error instanceof ApiError && error.code === "M_NOT_FOUND") return t("passkey.unknown");
-  return words(error);
+  return otherwise(error);
 }
 
 /** Puts the ways in by a passkey into a place beside a form, where there are such. */

@@ -121,7 +121,7 @@ function unverified(messages: Messages, hasKey: boolean): Card {
     deeds: [
       ...withKey,
       [t("card.with_device"), (closed) => verify(messages, { kind: "device", deviceId: null }, closed)],
-      [t("card.with_nothing"), (closed) => resetDialog(messages, closed)],
+      [t(hasKey ? "card.with_nothing" : "card.with_no_device"), (closed) => resetDialog(messages, closed)],
     ],
   };
 }

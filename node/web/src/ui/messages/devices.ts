@@ -1,10 +1,11 @@
 // The dialog of the person's own devices and of the recovery key.
+import type { Proof } from "../../api/proof";
 import type { OwnDevice } from "../../device/protocol";
 import { locale, t } from "../../i18n";
 import { h } from "../dom";
 import { notice, openDialog } from "../shell";
 import type { Messages } from "./model";
-import { asking, passwordField, recoveryDialog } from "./recovery";
+import { proving, recoveryDialog } from "./recovery";
 import { verify } from "./verify";
 import { words } from "./words";
 
@@ -52,7 +53,7 @@ function row(messages: Messages, device: OwnDevice, closed: () => void): HTMLEle
   ask.addEventListener("click", () => void verify(messages, { kind: "device", deviceId }, closed));
   const label = t("devices.sign_out_name", { device: name });
   const out = h("button", { class: "quiet", text: t("devices.sign_out"), attrs: { type: "button", "aria-label": label } });
-  out.addEventListener("click", () => signOutDialog(messages, device, closed));
+  out.addEventListener("click", () => void signOutDialog(messages, device, closed));
   const text = h(
     "span",
     { class: "row-text" },
@@ -62,10 +63,14 @@ function row(messages: Messages, device: OwnDevice, closed: () => void): HTMLEle
   return h("li", { attrs: { title: deviceId } }, text, !isThis && out, !isThis && hasKeys && !verified && ask);
 }
 
-/** Signs another device of the person out, for which the node wants the password. */
-export function signOutDialog(messages: Messages, { deviceId, name }: OwnDevice, closed: () => void = () => {}): void {
-  const about = h("p", { class: "lead", text: t("devices.sign_out_about") });
-  const deed = (password: string): Promise<void> => messages.call("removeDevice", deviceId, password);
-  const done = (): void => notice(t("devices.signed_out"));
-  asking(t("devices.sign_out_title", { device: name }), [about], passwordField(), t("devices.sign_out"), deed, done, closed);
+/** Signs another device of the person out, for which the node wants a proof. */
+export function signOutDialog(messages: Messages, { deviceId, name }: OwnDevice, closed: () => void = () => {}): Promise<void> {
+  const deed = {
+    title: t("devices.sign_out_title", { device: name }),
+    about: t("devices.sign_out_about"),
+    label: t("devices.sign_out"),
+    run: (proof: Proof) => messages.call("removeDevice", deviceId, proof),
+    done: t("devices.signed_out"),
+  };
+  return proving(messages, deed, closed);
 }

@@ -1,6 +1,10 @@
 // The dialogs of the recovery key: showing it once, using it, and beginning anew without it.
-import { t } from "../../i18n";
+import { type Proof, type Ways, waysToProve } from "../../api/proof";
+import { confirmByPasskey } from "../../api/passkeys";
+import { loadMore, t } from "../../i18n";
 import { busy, field, freshId, h, say } from "../dom";
+import { icon } from "../icons";
+import { passkeyWords } from "../passkey";
 import { closeDialog, notice, openDialog } from "../shell";
 import type { Messages } from "./model";
 import { words } from "./words";
@@ -73,16 +77,82 @@ export function restoreDialog(messages: Messages, closed: () => void = () => {})
 }
 
 /** Makes new keys, where both the recovery key and every other device are gone. */
-export function resetDialog(messages: Messages, closed: () => void = () => {}): void {
-  const about = h("p", { class: "lead", text: t("reset.about") });
-  const done = (): void => notice(t("reset.done"));
-  const deed = (value: string): Promise<void> => messages.call("reset", value);
-  asking(t("reset.title"), [about], passwordField(), t("reset.do"), deed, done, closed);
+export function resetDialog(messages: Messages, closed: () => void = () => {}): Promise<void> {
+  const deed = {
+    title: t("reset.title"),
+    about: t("reset.about"),
+    label: t("reset.do"),
+    run: (proof: Proof) => messages.call("reset", proof),
+    done: t("reset.done"),
+  };
+  return proving(messages, deed, closed);
 }
 
-export function passwordField(): ReturnType<typeof field> {
-  const attrs = { type: "password", autocomplete: "current-password", maxlength: 512, required: true };
-  return field(t("reset.password"), attrs);
+/** What is done once its doer has shown who they are. */
+export interface Deed {
+  title: string;
+  about: string;
+  label: string;
+  run: (proof: Proof) => Promise<unknown>;
+  done: string;
+}
+
+/** A dialog that does something for which the node wants a proof, by whichever it takes of the person. */
+export async function proving(messages: Messages, deed: Deed, closed: () => void = () => {}): Promise<void> {
+  const { session } = messages;
+  let ways: Ways;
+  try {
+    ways = await waysToProve(session.token);
+    if (ways.passkey) await loadMore("passkeys");
+  } catch (error) {
+    notice(words(error), "bad");
+    return;
+  }
+  const wrong = h("p", { class: "wrong", attrs: { role: "alert", hidden: true } });
+  const run = (button: HTMLButtonElement, proof: () => Promise<Proof>, refused: () => string): void => {
+    say(wrong, null);
+    void busy(button, async () => {
+      try {
+        await deed.run(await proof());
+        closeDialog();
+        notice(deed.done);
+      } catch (error) {
+        say(wrong, isRefusal(error) ? refused() : passkeyWords(error, words));
+        wrong.scrollIntoView({ block: "nearest" });
+      }
+    });
+  };
+  const secret = { type: "password", name: "password", autocomplete: "current-password", maxlength: 512, required: true };
+  const password = field(t("reset.password"), secret);
+  // For the browser's own list of passwords.
+  const user = h("input", { attrs: { autocomplete: "username", value: session.userId, hidden: true } });
+  const byPassword = ways.password || !ways.passkey;
+  const go = h("button", { class: "primary", text: deed.label, attrs: { type: "submit" } });
+  const key = h("button", { class: byPassword ? "secondary" : "primary", attrs: { type: "button" } }, icon("key"), t("passkey.use"));
+  key.addEventListener("click", () => run(key, () => confirmByPasskey(session), () => t("passkey.unproven")));
+  const form = h(
+    "form",
+    { class: "form" },
+    h("p", { class: "lead", text: deed.about }),
+    ways.password && user,
+    ways.password && password.row,
+    wrong,
+    byPassword && go,
+    ways.passkey && key,
+  );
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const proof = ways.password ? { password: password.input.value } : null;
+    run(go, async () => proof, () => t("error.password"));
+  });
+  openDialog(deed.title, [form], { closed });
+  (ways.password ? password.input : byPassword ? go : key).focus();
+}
+
+/** What was shown was not enough, or was wrong. */
+function isRefusal(error: unknown): boolean {
+  const { status, code } = error as { status?: number; code?: string };
+  return status === 401 || code === "M_FORBIDDEN";
 }
 
 /** A dialog of one field and one button. */
@@ -107,9 +177,7 @@ export function asking(
         closeDialog();
         done();
       } catch (error) {
-        const { status, code } = error as { status?: number; code?: string };
-        const badPassword = asked.input.type === "password" && (status === 401 || code === "M_FORBIDDEN");
-        say(wrong, badPassword ? t("error.password") : words(error));
+        say(wrong, words(error));
         asked.input.focus();
       }
     });
