@@ -126,6 +126,12 @@ async fn file(call: Call<Bytes>) -> Result<Reply, Fault> {
     Ok(reply)
 }
 
+/// The path of the one file of the client whose name begins and ends so: between them is a hash.
+pub(super) fn built(start: &str, end: &str) -> Option<&'static str> {
+    let mut paths = PAGES.iter().map(|page| page.path);
+    paths.find(|path| path.starts_with(start) && path.ends_with(end))
+}
+
 fn found(path: &str, asked: &HeaderMap) -> Result<Reply, Fault> {
     let at = PAGES.binary_search_by_key(&path, |page| page.path);
     let page = at.map(|at| &PAGES[at]).map_err(|_| Fault::Unrecognized)?;
@@ -186,6 +192,8 @@ mod tests {
             assert!(found(path, &HeaderMap::new()).is_ok(), "{path}");
         }
         assert!(found("../Cargo.toml", &HeaderMap::new()).is_err());
+        // What pages of the node's own share with it.
+        assert!(built("web/shell-", ".css").is_some() && built("web/evening-", ".webp").is_some());
         for name in ["index.html", "sign-in.html"] {
             let html = PAGES.iter().find(|page| page.path == name).unwrap().whole().unwrap();
             let html = std::str::from_utf8(&html).unwrap();
