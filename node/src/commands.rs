@@ -410,7 +410,7 @@ async fn add_world(services: &Services, given: &ArgMatches) -> anyhow::Result<()
         rating: text(given, "rating").to_owned(),
         alias: given.get_one::<String>("alias").cloned(),
         public: !given.get_flag("private"),
-        encrypted: false,
+        encrypted: given.get_flag("encrypted"),
     };
     match services.worlds.make(new).await? {
         Made::World { room_id, alias, report } => {

@@ -185,6 +185,13 @@ fn world_command() -> Command {
                 .action(ArgAction::SetTrue)
                 .requires("owner")
                 .help("Only for those who are invited, and in no directory"),
+        )
+        .arg(
+            Arg::new("encrypted")
+                .long("encrypted")
+                .action(ArgAction::SetTrue)
+                .requires("private")
+                .help("What is said there is encrypted, for ever"),
         );
     Command::new("world")
         .about("Look after worlds")

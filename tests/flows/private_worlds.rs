@@ -1,5 +1,7 @@
 //! Private worlds: whom they are shown to, who comes in, and which of them are encrypted.
 
+use std::fs;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use wayside_tests::{CallError, Client, RoomId};
@@ -13,6 +15,7 @@ stories! {
     a_world_is_open_or_encrypted;
     a_private_world_is_for_who_is_invited;
     what_is_encrypted_is_shown_inside_as_it_is;
+    whoever_runs_the_node_makes_one_for_somebody;
 }
 
 const KIND: &str = "org.matrix.msc3815.world";
@@ -151,5 +154,36 @@ async fn what_is_encrypted_is_shown_inside_as_it_is(stage: &mut Stage) -> Result
     let event = visit.next(0x49).await?;
     let event: Value = serde_json::from_slice(&event[5..])?;
     ensure!(event["type"] == "m.room.encrypted" && event["content"] == sealed, "{event}");
+    Ok(())
+}
+
+async fn whoever_runs_the_node_makes_one_for_somebody(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let folder = tempfile::tempdir()?;
+    let scene = folder.path().join("den.glb");
+    fs::write(&scene, floor())?;
+    let scene = scene.to_str().context("a path of letters")?;
+    let add = ["world", "add", scene, "--name", "Den", "--owner", "ann"];
+    // What anybody may enter is not encrypted, and what nobody owns is not private.
+    let open = stage.node.command(&[&add[..], &["--encrypted"]].concat()).await?;
+    open.names("--private")?;
+    let nobodys = [&add[..5], &["--private", "--encrypted"]].concat();
+    stage.node.command(&nobodys).await?.names("--owner")?;
+    ensure!(worlds(&ann).await?.is_empty(), "what was refused is there");
+    for (more, encrypted) in [(&["--private"][..], false), (&["--private", "--encrypted"], true)] {
+        let alias = if encrypted { "sealed" } else { "plain" };
+        let made = stage.node.command(&[&add[..], &["--alias", alias], more].concat()).await?;
+        ensure!(made.status.success(), "{made:?}");
+        let here = worlds(&ann).await?;
+        let world = here.iter().find(|it| it["alias"] == format!("#{alias}:a.test"));
+        let world = world.with_context(|| format!("{alias} in {here:?}"))?;
+        ensure!(world["public"] == false && world["invited"] == true, "{world}");
+        ensure!(world["encrypted"] == encrypted, "{world}");
+        let room = room_of(world)?;
+        ann.join(&room).await?;
+        let state = ann.state(&room, "m.room.encryption", "").await;
+        ensure!(state.is_ok_and(|it| it["algorithm"] == MEGOLM) == encrypted, "{world}");
+    }
+    ensure!(worlds(&bob).await?.is_empty(), "they are shown to others");
     Ok(())
 }
