@@ -105,7 +105,13 @@ export async function register(
 }
 
 export async function signIn(user: string, password: string): Promise<Session> {
-  return login({ type: "m.login.password", identifier: { type: "m.id.user", user: user.trim() }, password });
+  try {
+    return await login({ type: "m.login.password", identifier: { type: "m.id.user", user: user.trim() }, password });
+  } catch (error) {
+    // The code says no more than that it may not be; here it can mean but one thing.
+    if (!(error instanceof ApiError && error.code === "M_FORBIDDEN")) throw error;
+    throw new ApiError(error.status, "M_WAYSIDE_CREDENTIALS", error.message, null, error.body);
+  }
 }
 
 /** Signs somebody in who has proven on the sign-in page who they are. */

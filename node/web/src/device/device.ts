@@ -20,7 +20,7 @@ import { comparisonsOf, keepComparisons, vaultOf } from "./vault";
 /** Changes that come together are told together. */
 const GATHER_MS = 60;
 const PAGE = 40;
-const ADDRESS = /^@[^:\s]+:[^\s]+$/;
+const ADDRESS = /^@[^:\s]+:[\w.-]+(:\d+)?$|^@[^:\s]+:\[[\da-f:.]+\](:\d+)?$/i;
 const MEGOLM = "m.megolm.v1.aes-sha2";
 /** Beyond that it is looked who is in a room when it is opened. */
 const MOST_ROOMS = 200;
@@ -437,16 +437,26 @@ export class Device {
       return roomId;
     }
     const encryption = { type: "m.room.encryption", state_key: "", content: { algorithm: MEGOLM } };
-    const made = await this.post("/createRoom", {
-      preset: "trusted_private_chat",
-      is_direct: true,
-      invite: [userId],
-      initial_state: [encryption],
+    const made = await this.met(userId, async () => {
+      // Whoever has mistyped an address would talk to nobody.
+      await ask("GET", `${CLIENT}/profile/${encodeURIComponent(userId)}`, { token: this.machine.identity.token });
+      const invite = [userId];
+      return this.post("/createRoom", { preset: "trusted_private_chat", is_direct: true, invite, initial_state: [encryption] });
     });
     const roomId = String(made.room_id);
     await this.noteDirect(roomId, userId);
     await this.arrival(roomId);
     return roomId;
+  }
+
+  /** What the node says of an address that leads to nobody is not for whoever typed it. */
+  private async met<T>(userId: string, deed: () => Promise<T>): Promise<T> {
+    try {
+      return await deed();
+    } catch (error) {
+      const isNobody = error instanceof ApiError && ["M_BAD_JSON", "M_INVALID_PARAM", "M_NOT_FOUND"].includes(error.code);
+      throw isNobody ? new DeviceError("nobody", userId) : error;
+    }
   }
 
   /** Notes for all of the person's devices whom a conversation is with. */

@@ -131,6 +131,7 @@ export type CallName = keyof Calls;
 /** What is wrong with what was asked, where no answer of the node says it. */
 export type FaultCode =
   | "no_address"
+  | "nobody"
   | "unknown_room"
   | "identity_changed"
   | "unverified"

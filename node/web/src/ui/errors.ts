@@ -13,6 +13,7 @@ export function words(error: unknown): string {
   const known: Record<string, string> = {
     M_WAYSIDE_UNREACHABLE: t("error.unreachable"),
     M_LIMIT_EXCEEDED: t("error.often", { seconds: Math.ceil((error.retryAfterMs ?? 5000) / 1000) }),
+    M_WAYSIDE_CREDENTIALS: t("error.credentials"),
     M_UNKNOWN_TOKEN: t("error.session"),
     M_USER_IN_USE: t("error.name_taken"),
     M_INVALID_USERNAME: t("error.name_letters"),

@@ -191,7 +191,7 @@ export class MessagesPanel {
     try {
       this.openRoom(await this.messages.call("direct", userId));
     } catch (error) {
-      notice(t("messages.no_such_person"), "bad");
+      notice(words(error), "bad");
       console.warn("a conversation could not be begun", error);
     }
   }
