@@ -1,5 +1,5 @@
 // Real browsers for the stories: people on pages, and the steps that a story asks of them.
-import { mkdir } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -36,6 +36,8 @@ const COURSE_M = 0.8;
 const LONGEST_WAY = 60;
 
 let browser = null;
+/** The text of the program that looks for hindrances. */
+let axe = null;
 const everybody = [];
 
 /** Somebody on a page of their own, who keeps nothing from any other. */
@@ -60,8 +62,6 @@ export class Person {
     return person;
   }
 
-  constructor(name, page) {
-    this.name = name;
   /** The same person in another tab of their browser. */
   async tab(name) {
     const other = new Person(name, await this.page.context().newPage());
@@ -69,6 +69,8 @@ export class Person {
     return other;
   }
 
+  constructor(name, page) {
+    this.name = name;
     this.#sit(page);
   }
 
@@ -227,16 +229,71 @@ export class Person {
     return this.until(`the line ${text}`, (now) => now.chat.some((line) => line.body === text));
   }
 
+  /** Everything on the page that keeps somebody from using it, as far as a machine can tell. */
+  async hindrances() {
+    await this.#settled();
+    if (!(await this.page.evaluate(() => "axe" in window))) {
+      // The page runs no code from elsewhere; whoever has its tools may all the same.
+      axe ??= await readFile(packages.resolve("axe-core/axe.min.js"), "utf8");
+      const wire = await this.page.context().newCDPSession(this.page);
+      await wire.send("Runtime.evaluate", { expression: axe });
+      await wire.detach();
+    }
+    return this.page.evaluate(async (tags) => {
+      const { violations } = await window.axe.run(document, { runOnly: tags, resultTypes: ["violations"] });
+      const found = violations.flatMap(({ id, nodes }) =>
+        nodes.map(({ target, failureSummary }) => `${id}: ${target.join(" ")}: ${failureSummary.replace(/\s+/g, " ")}`),
+      );
+      const boxes = [];
+      // A dialog is before all else.
+      const top = document.querySelector("dialog[open]") ?? document.body;
+      const shown = [...top.querySelectorAll("*")].filter((it) => it.checkVisibility({ opacityProperty: true, visibilityProperty: true }));
+      const says = (it) => `${it.tagName.toLowerCase()}.${it.className} "${(it.innerText ?? "").slice(0, 40)}"`;
+      for (const element of shown.filter((it) => it.matches("button, a, input, select, textarea, h1, h2, h3, h4, p, li, b, .brand, .dialog-body, .welcome, .worlds, .create"))) {
+        const box = element.getBoundingClientRect();
+        const { left, right, width, height } = box;
+        const style = getComputedStyle(element);
+        // What only a reader of the screen is told is a dot in size.
+        if (width <= 1 || height <= 1 || style.clipPath !== "none") continue;
+        if (left < -1 || right > innerWidth + 1) found.push(`beyond the edge: ${says(element)}`);
+        // What lies over a world is looked at where nothing is to lie over anything.
+        if (element.matches("button, a, input, select, textarea, h1, h2, .brand") && !element.closest(".hud")) boxes.push({ element, left, right, top: box.top, bottom: box.bottom });
+        const isCut = element.scrollWidth > element.clientWidth + 1 && style.overflowX !== "visible" && style.textOverflow !== "ellipsis";
+        if (isCut && !element.matches("input, textarea, select")) found.push(`cut off: ${says(element)}`);
+        if (!element.matches("button, a, h1, h2")) continue;
+        for (const text of [...element.childNodes].filter(({ nodeType }) => nodeType === Node.TEXT_NODE)) {
+          const range = document.createRange();
+          range.selectNodeContents(text);
+          const words = range.getBoundingClientRect();
+          if (words.left < left - 1 || words.right > right + 1) found.push(`too wide: ${says(element)}`);
+        }
+      }
+      boxes.forEach((one, place) => {
+        for (const other of boxes.slice(place + 1)) {
+          if (one.element.contains(other.element) || other.element.contains(one.element)) continue;
+          const wide = Math.min(one.right, other.right) - Math.max(one.left, other.left);
+          const high = Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top);
+          if (wide > 1 && high > 1) found.push(`lies over another: ${says(one.element)}, ${says(other.element)}`);
+        }
+      });
+      return found;
+    }, ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]);
+  }
+
+  /** What comes in softly is in: its first moment shows nothing. */
+  #settled() {
+    return this.page.evaluate(() => {
+      const ends = (it) => it.effect?.getComputedTiming().iterations !== Infinity;
+      return Promise.all(document.getAnimations().filter(ends).map((it) => it.finished.catch(() => {})));
+    });
+  }
+
   /** Keeps a picture of the page for whoever looks at it. */
   async picture(name) {
     const folder = process.env.WAYSIDE_SHOTS;
     if (!folder) return;
     await mkdir(folder, { recursive: true });
-    // What comes in softly is in: a picture of its first moment shows nothing.
-    await this.page.evaluate(() => {
-      const ends = (it) => it.effect?.getComputedTiming().iterations !== Infinity;
-      return Promise.all(document.getAnimations().filter(ends).map((it) => it.finished.catch(() => {})));
-    });
+    await this.#settled();
     await this.page.screenshot({ path: join(folder, `${name}-${this.name.toLowerCase()}.png`) });
   }
 

@@ -269,6 +269,59 @@ async fn client_is_one_device_in_all_tabs_on_postgres() -> Result<()> {
     devices(Engine::Postgres).await
 }
 
+/// Every screen of what only members have, by somebody with this language and this machine.
+async fn screens(locale: &str, phone: bool) -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(_) = Script::of_client("sdk/device.mjs", &["WAYSIDE_SDK"])? else { return Ok(()) };
+    let Some(mut pages) = Browser::open("screens.mjs")? else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let mut files = Vec::new();
+    for (id, name) in [("club", "The Club"), ("uni", "Friedrich-Schiller-Universität Jena")] {
+        // Nobody goes there: it is looked at how the ways in stand on the page.
+        let words = format!(
+            "id = \"{id}\"\nname = \"{name}\"\nissuer = \"https://{id}.example/\"\n\
+             client_id = \"wayside\"\nclient_secret = \"not told\"\n"
+        );
+        let file = folder.path().join(id);
+        fs::write(&file, words)?;
+        files.push(file.display().to_string());
+    }
+    let mut first = town.node("first")?.start().await?;
+    let port = first.http().port().context("a port")?;
+    first.stop().await?;
+    let (door, home) = (format!("127.0.0.1:{port}"), format!("http://localhost:{port}/"));
+    let options = town.node("a")?.flag("--http", Some(&door)).flag("--public-url", Some(&home));
+    let options = options.flag("--identity-providers", Some(&files.join(",")));
+    let mut node = options.start().await?;
+    let mut users = json!({});
+    for name in ["ann", "bob"] {
+        users[name] = json!(Client::register(node.http(), name).await?.session().user_id);
+    }
+    let printed = node.command(&["user", "reset", "ann"]).await?.stdout;
+    let code = printed.trim().rsplit('/').next().context("a link is printed")?;
+    let reset = format!("/reset/{code}");
+    let asked = json!({
+        "home": home, "users": users, "password": PASSWORD, "locale": locale, "phone": phone,
+        "reset": reset,
+    });
+    for step in ["doors", "talk", "verify", "world", "confirm", "end"] {
+        pages.step(step, asked.clone()).await?;
+    }
+    pages.close().await?;
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn client_keeps_nobody_from_its_screens_at_a_desk() -> Result<()> {
+    screens("en-GB", false).await
+}
+
+#[tokio::test]
+async fn client_keeps_nobody_from_its_screens_on_a_telephone() -> Result<()> {
+    screens("de-DE", true).await
+}
+
 #[tokio::test]
 async fn client_writes_so_that_no_node_reads_along() -> Result<()> {
     let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };

@@ -23,7 +23,7 @@ interface Question {
 
 function show(...children: (Node | null | false)[]): void {
   card.replaceChildren(...children.filter((child) => child instanceof Node));
-  card.querySelector<HTMLElement>("input, button.primary")?.focus();
+  card.querySelector<HTMLElement>("input:not([type=hidden]), button.primary")?.focus();
 }
 
 function told(title: string, lead: string): void {

@@ -82,6 +82,7 @@ function stage(messages: Messages, flow: Flow, whom: Whom, closed: () => void): 
       return [pulse(), text(self ? t("verify.waiting_self") : t("verify.waiting", { name })), close];
     case "ready": {
       const begin = button("primary", t("verify.begin"), () => messages.call("compareFlow", flow.id));
+      begin.dataset.first = "";
       return [pulse(), text(t("verify.ready")), ...(flow.weAsked ? [] : [begin]), close];
     }
     case "comparing":
