@@ -78,6 +78,13 @@ impl Mailbox {
     }
 }
 
+/// What the page says to somebody whose browser asks for German.
+async fn german(stage: &Stage, link: &str) -> Result<String> {
+    let asked = reqwest::Client::new().get(stage.node.http().join(link)?);
+    let answer = asked.header("accept-language", "de-DE,de;q=0.9,en;q=0.8").send().await?;
+    Ok(answer.text().await?)
+}
+
 /// Opens the link as a browser does; with `confirms`, presses the button too.
 async fn visit(stage: &Stage, link: &str, confirms: bool) -> Result<(u16, String)> {
     let url = stage.node.http().join(link)?;
@@ -212,6 +219,9 @@ async fn a_forgotten_password_is_set_anew(stage: &mut Stage) -> Result<()> {
     ensure!(asks(&body).await?["errcode"] == "M_FORBIDDEN", "it is not confirmed yet");
     let (_, page) = visit(stage, &link, false).await?;
     ensure!(page.contains("set a new password"), "whoever confirms is told what: {page}");
+    let page = german(stage, &link).await?;
+    ensure!(page.contains("<html lang=\"de\">") && page.contains("ann@mail.test"), "{page}");
+    ensure!(page.contains("ein neues Passwort für dein Konto zu setzen"), "{page}");
     ensure!(visit(stage, &link, true).await?.0 == 200);
     // A proof for one thing is good for no other.
     let add = json!({ "sid": sid, "client_secret": "s", "auth": password_of(&ann) });

@@ -61,8 +61,9 @@ impl Purpose {
         }
     }
 
-    /// What the mail says that its reader is asked for.
-    fn words(self) -> &'static str {
+    /// What the mail says that its reader is asked for, and so does the page to which it leads.
+    #[must_use]
+    pub fn words(self) -> &'static str {
         match self {
             Self::Add => "to add this address to your account",
             Self::Register => "to make an account with this address",
@@ -214,18 +215,14 @@ impl Emails {
     }
 
     /// Whether a link of a mail is good: for which address, and what its reader confirms by it.
-    pub async fn link(
-        &self,
-        sid: &str,
-        token: &str,
-    ) -> Result<Option<(String, &'static str)>, Error> {
+    pub async fn link(&self, sid: &str, token: &str) -> Result<Option<(String, Purpose)>, Error> {
         let proof = emails::proof(&mut self.ground.store.snapshot().await?, sid).await?;
         let now_ms = self.ground.clock.now_ms();
         // Both are hashes of what nobody can guess: how long it takes to compare them tells nothing.
         let good = |proof: &ProofRow| proof.expires_ms > now_ms && proof.token_hash == hash(token);
         let Some(proof) = proof.filter(good) else { return Ok(None) };
         let purpose = Purpose::ALL.into_iter().find(|it| it.as_str() == proof.purpose);
-        Ok(purpose.map(|purpose| (proof.address, purpose.words())))
+        Ok(purpose.map(|purpose| (proof.address, purpose)))
     }
 
     /// Takes the proof that whoever opened a link gives; whether the link was good.
