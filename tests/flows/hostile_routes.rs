@@ -486,8 +486,10 @@ fn is_refusal(answer: &Answer) -> Result<()> {
     let body = answer.json();
     // What asks for a proof first has a form of its own (client-server API, user-interactive authentication).
     let asks = answer.status == 401 && body["flows"].is_array() && body["session"].is_string();
+    // And so has what refuses programs (RFC 6749, 5.2).
+    let of_oauth = body["error"].is_string() && body["error_description"].is_string();
     ensure!(
-        asks || (body["errcode"].is_string() && body["error"].is_string()),
+        asks || of_oauth || (body["errcode"].is_string() && body["error"].is_string()),
         "no standard error"
     );
     let code = body["errcode"].as_str().unwrap_or("M_");

@@ -252,7 +252,7 @@ fn said(url: &Url, name: &str) -> Option<String> {
 
 fn oauth_refused((status, body): (u16, Value), code: &str) -> Result<()> {
     ensure!(status == 400 && body["error"] == code, "wanted {code}, got {status} {body}");
-    ensure!(body["error_description"].is_string(), "{body}");
+    ensure!(body["error_description"].is_string() && body["errcode"].is_null(), "{body}");
     Ok(())
 }
 

@@ -120,9 +120,9 @@ impl Fault {
             body["retry_after_ms"] = retry_ms.into();
         }
         if let Self::OAuth(refusal) = &self {
-            // Beside the words of OAuth stands the code that every refusal of this node has.
-            body["error"] = refusal.code.into();
-            body["error_description"] = refusal.why.as_str().into();
+            // In the words of OAuth alone: by a code of Matrix beside them, matrix-js-sdk takes them for
+            // an error of Matrix, and goes on showing a refresh token that is worth nothing.
+            body = json!({ "error": refusal.code, "error_description": refusal.why });
         }
         if matches!(self, Self::Service(Error::Locked | Error::SoftLogout)) {
             // The client keeps what it holds: it comes back to the same device.

@@ -17,11 +17,11 @@ Promise.withResolvers ??= () => {
 
 // Packages lie outside of the checkout, where setup has put them.
 const require = createRequire(join(process.env.WAYSIDE_SDK, "package.json"));
-const load = (name) => import(pathToFileURL(require.resolve(name)));
+export const loaded = (name) => import(pathToFileURL(require.resolve(name)));
 /** The end of what the client says of itself, for a story that fails. */
 export const log = [];
 // Before all else: other parts of the client take what they log with as soon as they are loaded.
-const { logger } = await load("matrix-js-sdk/lib/logger.js");
+const { logger } = await loaded("matrix-js-sdk/lib/logger.js");
 logger.methodFactory = (level) => (...said) => {
   const words = said.map((part) => (typeof part === "string" ? part : inspect(part, { depth: 1 })).split("\n")[0]);
   log.push(`${level} ${words.join(" ").slice(0, LONGEST_LOG_LINE)}`);
@@ -29,13 +29,13 @@ logger.methodFactory = (level) => (...said) => {
 };
 logger.rebuild();
 
-export const sdk = await load("matrix-js-sdk");
-export const cryptoApi = await load("matrix-js-sdk/lib/crypto-api/index.js");
+export const sdk = await loaded("matrix-js-sdk");
+export const cryptoApi = await loaded("matrix-js-sdk/lib/crypto-api/index.js");
 // The same module as the client's own, which is not the one that `require` finds.
 const wasm = new URL("node.mjs", pathToFileURL(require.resolve("@matrix-org/matrix-sdk-crypto-wasm")));
 export const { Attachment, EncryptedAttachment } = await import(wasm);
-const { RustBackupManager } = await load("matrix-js-sdk/lib/rust-crypto/backup.js");
-const { SlidingSync } = await load("matrix-js-sdk/lib/sliding-sync.js");
+const { RustBackupManager } = await loaded("matrix-js-sdk/lib/rust-crypto/backup.js");
+const { SlidingSync } = await loaded("matrix-js-sdk/lib/sliding-sync.js");
 
 // Keys go to the backup at a moment that is left to chance, in real life: up to ten seconds later.
 RustBackupManager.maxBackupLoopStartDelayMillis = 0;

@@ -8,6 +8,7 @@
 import { randomBytes } from "node:crypto";
 import { Attachment, cryptoApi, Device, done, EncryptedAttachment, ensure, PASSWORD, same, SAS } from "./device.mjs";
 import { byPassword, refused, tell, until } from "./device.mjs";
+import { signInByOAuth } from "./oauth.mjs";
 
 const { VerificationPhase, VerifierEvent } = cryptoApi;
 const ENCRYPTION = { type: "m.room.encryption", state_key: "", content: { algorithm: "m.megolm.v1.aes-sha2" } };
@@ -400,6 +401,7 @@ async function full(url, wish) {
   await deleteDevice(alice, bob, other);
   const again = await comeBack(alice, other, room, recoveryKey, url);
   await beginAnew(again, other);
+  await signInByOAuth(url, again.userId);
   for (const each of [again, other]) await each.leave();
   done("everybody has logged out");
 }
