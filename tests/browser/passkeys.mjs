@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
+import { setTimeout as pause } from "node:timers/promises";
 import { ensure, Person, story } from "./lib.mjs";
 
 let ann = null;
@@ -225,6 +226,33 @@ async function letProgramIn() {
   await inside();
 }
 
+/** A device without a keyboard shows a code, and is let in on the page by what it cannot ask for itself. */
+async function letDeviceIn() {
+  const metadata = (await api("/_matrix/client/v1/auth_metadata")).body;
+  const grant = "urn:ietf:params:oauth:grant-type:device_code";
+  const said = { client_name: "Lamp", client_uri: "https://lamp.example/", application_type: "native", grant_types: [grant, "refresh_token"] };
+  const clientId = (await api(metadata.registration_endpoint, { json: said })).body.client_id;
+  const scope = "urn:matrix:client:api:* urn:matrix:client:device:LAMP001";
+  const asked = (await api(metadata.device_authorization_endpoint, { form: { client_id: clientId, scope } })).body;
+  const form = { grant_type: grant, client_id: clientId, device_code: asked.device_code };
+  const early = await api(metadata.token_endpoint, { form });
+  ensure(early.body.error === "authorization_pending", early);
+  await ann.page.goto(asked.verification_uri_complete);
+  await ann.press("Next");
+  await ann.sees(".by-passkey button");
+  await picture("passkeys-device");
+  await ann.press("Sign in with a passkey");
+  await ann.page.getByText("Look at the device").waitFor();
+  // It asks no more often than it may.
+  await pause(1_000 * (asked.interval ?? 5));
+  const { status, body } = await api(metadata.token_endpoint, { form });
+  ensure(status === 200, body);
+  const who = (await api("/_matrix/client/v3/account/whoami", { token: body.access_token })).body;
+  ensure(who.user_id === "@ann:a.test" && who.device_id === "LAMP001", who);
+  await ann.page.goto(home);
+  await inside();
+}
+
 async function forget() {
   await signOut();
   await ann.press("Forgot your password?");
@@ -270,4 +298,4 @@ async function remove() {
   await ann.leave();
 }
 
-await story({ arrive, add, comeIn, comeInByAutofill, beginAnew, letProgramIn, forget, speakGerman, remove });
+await story({ arrive, add, comeIn, comeInByAutofill, beginAnew, letProgramIn, letDeviceIn, forget, speakGerman, remove });

@@ -90,7 +90,7 @@ async fn passkeys(engine: Engine, steps: &[&str]) -> Result<()> {
 
 #[tokio::test]
 async fn client_comes_in_by_passkeys() -> Result<()> {
-    let before = ["add", "comeIn", "comeInByAutofill", "beginAnew", "letProgramIn"];
+    let before = ["add", "comeIn", "comeInByAutofill", "beginAnew", "letProgramIn", "letDeviceIn"];
     passkeys(Engine::Sqlite, &[&before[..], &["forget", "speakGerman", "remove"]].concat()).await
 }
 
