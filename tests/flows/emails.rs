@@ -259,6 +259,21 @@ async fn an_account_is_made_with_an_address(stage: &mut Stage) -> Result<()> {
     let ann = nobody.clone().signed_in(&nobody.post(&register, &wish).await?)?;
     ensure!(addresses(&ann).await?[0]["address"] == "ann@mail.test");
     ensure!(login(stage, "ann@mail.test", PASSWORD).await?["user_id"] == ann.id());
+    // On the page on which people let programs in, it is a name like the other.
+    let on = |user: &str| {
+        let proof = json!({ "user": user, "password": PASSWORD });
+        json!({ "what": { "sso": "https://client.example/" }, "proof": proof })
+    };
+    let page = "/_wayside/v1/sign-in";
+    let back = nobody.post(page, &on(" ann@mail.test ")).await?["location"].to_string();
+    let (_, token) = back.trim_matches('"').split_once("loginToken=").context("a token")?;
+    let opened = nobody
+        .post(&format!("{C}/login"), &json!({ "type": "m.login.token", "token": token }))
+        .await?;
+    ensure!(opened["user_id"] == ann.id(), "{opened}");
+    for nobodys in ["bob@mail.test", "ann@", "ann@mail.test@mail.test"] {
+        refused(nobody.post(page, &on(nobodys)).await, 403, "M_FORBIDDEN")?;
+    }
     // With the account goes its address, which is free for another.
     let end = json!({ "auth": password_of(&ann) });
     ann.post(&format!("{C}/account/deactivate"), &end).await?;

@@ -11,6 +11,7 @@ use super::{
     App,
     fault::Fault,
     http::{read, unkept},
+    matrix::client::NOBODY,
     passkeys::ShownPasskey,
     table::{Access, Call, Rate, Reply, Route, done, json as reply},
 };
@@ -242,12 +243,24 @@ pub(super) async fn confirm(app: &App, proof: Proof) -> Result<Confirmed, Fault>
     let accounts = &app.services.accounts;
     match proof {
         Proof::Password { user, password } => {
-            let user_id = accounts.named(&user)?;
+            let user_id = accounts.named(&named(app, user).await?)?;
             app.guessed(&user_id)?;
             Ok(accounts.known(&user_id, password).await?)
         }
         Proof::LoginToken { login_token } => Ok(accounts.spend_login_token(&login_token).await?),
     }
+}
+
+/// Whom somebody means by what they type for their name: their address of e-mail is one as well, which
+/// no name of an account could be.
+async fn named(app: &App, user: String) -> Result<String, Error> {
+    let user = user.trim();
+    if user.starts_with('@') || !user.contains('@') {
+        return Ok(user.to_owned());
+    }
+    let owner = app.services.emails.owner(user).await?;
+    // Whose it is not costs as long, and is told alike.
+    Ok(owner.map_or_else(|| NOBODY.to_owned(), |owner| owner.to_string()))
 }
 
 /// The parts of a form or query; none may stand twice (RFC 6749, 3.1 and 3.2).

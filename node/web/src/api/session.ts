@@ -105,8 +105,13 @@ export async function register(
 }
 
 export async function signIn(user: string, password: string): Promise<Session> {
+  const name = user.trim();
+  // No name of an account has this sign within it.
+  const identifier = /^[^@]+@/.test(name)
+    ? { type: "m.id.thirdparty", medium: "email", address: name }
+    : { type: "m.id.user", user: name };
   try {
-    return await login({ type: "m.login.password", identifier: { type: "m.id.user", user: user.trim() }, password });
+    return await login({ type: "m.login.password", identifier, password });
   } catch (error) {
     // The code says no more than that it may not be; here it can mean but one thing.
     if (!(error instanceof ApiError && error.code === "M_FORBIDDEN")) throw error;

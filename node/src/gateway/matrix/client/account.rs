@@ -420,7 +420,7 @@ const BY_MAIL: &str = "m.login.email.identity";
 /// The stage of showing a passkey.
 pub(in crate::gateway) const BY_PASSKEY: &str = "org.wayside.passkey";
 /// A name that nobody here has: it is of no server.
-const NOBODY: &str = "@nobody:nobody.invalid";
+pub(in crate::gateway) const NOBODY: &str = "@nobody:nobody.invalid";
 
 /// The reply that asks for one of several proofs (client-server API, user-interactive
 /// authentication).

@@ -21,7 +21,7 @@ mod search;
 mod spaces;
 mod sync;
 
-pub(in crate::gateway) use self::account::{BY_PASSKEY, prove};
+pub(in crate::gateway) use self::account::{BY_PASSKEY, NOBODY, prove};
 use crate::gateway::table::Route;
 
 pub(in crate::gateway) fn routes() -> Vec<Route> {
