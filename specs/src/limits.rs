@@ -43,6 +43,8 @@ pub const PUSH_RULES: usize = 1_000;
 pub const PUSH_RULES_BYTES: usize = 256 * 1024;
 /// Most passkeys of one account.
 pub const PASSKEYS_PER_USER: i64 = 20;
+/// Most accounts elsewhere by which one account may be known.
+pub const LINKS_PER_USER: i64 = 20;
 /// Longest id of a credential in bytes (Web Authentication, credential id).
 pub const CREDENTIAL_ID_BYTES: usize = 1_023;
 /// Largest public key of a passkey in bytes, with all that is remembered of it.

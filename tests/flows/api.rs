@@ -7,7 +7,10 @@ use wayside::gateway::routes;
 use wayside_tests::package_folder;
 
 /// Routes of the client API beside the table: the one of a proposal, and what is deprecated.
-const BESIDE: [&str; 1] = ["POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync"];
+const BESIDE: [&str; 2] = [
+    "GET /_matrix/client/v3/auth/{}/fallback/web",
+    "POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
+];
 /// Operations that share their path with another one: a route of that path does not implement them.
 const NOT_BY_THEIR_PATH: [&str; 1] = ["inviteBy3PID"];
 

@@ -20,7 +20,7 @@ stories! {
     signatures_that_are_wrong_are_not_kept;
 }
 
-const UPLOAD: &str = "/_matrix/client/v3/keys/device_signing/upload";
+pub(crate) const UPLOAD: &str = "/_matrix/client/v3/keys/device_signing/upload";
 const SIGN: &str = "/_matrix/client/v3/keys/signatures/upload";
 
 /// A key pair of Ed25519, made from a number.
@@ -56,19 +56,19 @@ impl Pair {
 }
 
 /// The three keys of somebody, the lower two signed by the first.
-struct Person {
+pub(crate) struct Person {
     master: Pair,
     devices: Pair,
     others: Pair,
 }
 
 impl Person {
-    fn of(seed: u8) -> Result<Self> {
+    pub(crate) fn of(seed: u8) -> Result<Self> {
         let [master, devices, others] = [Pair::of(seed)?, Pair::of(seed + 1)?, Pair::of(seed + 2)?];
         Ok(Self { master, devices, others })
     }
 
-    fn keys(&self, of: &Client) -> Result<Value> {
+    pub(crate) fn keys(&self, of: &Client) -> Result<Value> {
         let below = |pair: &Pair, usage: &str| {
             self.master.sign(of, &self.master.public, &pair.key(of, usage))
         };

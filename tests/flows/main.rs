@@ -11,6 +11,7 @@ mod bridges;
 mod certificates;
 mod client;
 mod clients;
+mod confirming;
 mod connections;
 mod crash;
 mod cross_signing;

@@ -41,7 +41,7 @@ fn knowing(user: &Client) -> Value {
     })
 }
 
-async fn begin_adding(person: &Client) -> Result<Value> {
+pub(crate) async fn begin_adding(person: &Client) -> Result<Value> {
     let auth = json!({ "auth": knowing(person) });
     Ok(person.post(&format!("{PASSKEYS}/add"), &auth).await?)
 }
@@ -58,11 +58,11 @@ pub(crate) async fn add(person: &Client) -> Result<(Authenticator, String)> {
 }
 
 /// Begins a ceremony.
-async fn asked(nobody: &Client, goal: &str) -> Result<Value> {
+pub(crate) async fn asked(nobody: &Client, goal: &str) -> Result<Value> {
     Ok(nobody.post(&format!("{PASSKEYS}/show"), &json!({ "for": goal })).await?)
 }
 
-fn shown(begun: &Value, device: &mut Authenticator) -> Result<Value> {
+pub(crate) fn shown(begun: &Value, device: &mut Authenticator) -> Result<Value> {
     Ok(json!({ "ceremony": begun["ceremony"], "credential": device.show(&begun["options"])? }))
 }
 
@@ -78,7 +78,7 @@ async fn come_in(nobody: &Client, device: &mut Authenticator) -> Result<Value> {
 }
 
 /// The stages that are offered where a proof is wanted.
-fn offered(answer: &Result<Value, CallError>) -> Result<Vec<String>> {
+pub(crate) fn offered(answer: &Result<Value, CallError>) -> Result<Vec<String>> {
     let Err(CallError::Refused { body, .. }) = answer else {
         anyhow::bail!("no proof is wanted: {answer:?}");
     };
@@ -101,7 +101,7 @@ async fn a_passkey_signs_in_until_it_is_removed(stage: &mut Stage) -> Result<()>
     }
     // Whoever only holds a token adds nothing.
     let bare = ann.post(&format!("{PASSKEYS}/add"), &json!({})).await;
-    ensure!(offered(&bare)? == ["m.login.password"]);
+    ensure!(offered(&bare)? == ["m.login.password", "m.login.sso"]);
     let begun = begin_adding(&ann).await?;
     let options = &begun["options"];
     ensure!(options["rp"]["id"] == "way.example" && options["user"]["name"] == ann.id(), "{begun}");
@@ -136,7 +136,7 @@ async fn a_passkey_signs_in_until_it_is_removed(stage: &mut Stage) -> Result<()>
     let rename = json!({ "name": "Bob's" });
     refused(bob.call(Method::PUT, &one, Some(&rename)).await, 404, "M_NOT_FOUND")?;
     let stages = offered(&ann.call(Method::DELETE, &one, None).await)?;
-    ensure!(stages == ["m.login.password", "org.wayside.passkey"], "{stages:?}");
+    ensure!(stages == ["m.login.password", "org.wayside.passkey", "m.login.sso"], "{stages:?}");
     ann.call(Method::DELETE, &one, Some(&json!({ "auth": knowing(&ann) }))).await?;
     ensure!(ann.get(PASSKEYS).await?["passkeys"] == json!([]));
     refused(token(&nobody, &late).await, 404, "M_NOT_FOUND")?;
@@ -279,7 +279,7 @@ async fn a_passkey_confirms_what_its_owner_does(stage: &mut Stage) -> Result<()>
     };
     let path = format!("/_matrix/client/v3/devices/{}", desk.session().device_id);
     let stages = offered(&ann.call(Method::DELETE, &path, None).await)?;
-    ensure!(stages == ["m.login.password", "org.wayside.passkey"], "{stages:?}");
+    ensure!(stages == ["m.login.password", "org.wayside.passkey", "m.login.sso"], "{stages:?}");
     // Bob's passkey says who Bob is.
     let foreign = ann.post(&confirm, &json!({})).await?;
     let allowed = foreign["options"]["allowCredentials"].as_array().map(Vec::len);

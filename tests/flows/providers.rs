@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use url::Url;
-use wayside_tests::{CallError, Client, PASSWORD};
+use wayside_tests::{CallError, Client, Options, PASSWORD};
 
 use crate::stage::{Deeds, Stage, comes_true, refused, stories};
 
@@ -38,7 +38,7 @@ stories! {
 const API: &str = "/_wayside/v1/providers";
 const LOGIN: &str = "/_matrix/client/v3/login";
 /// The key by which every page of these stories is known.
-const BROWSER: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const BROWSER: &str = "0123456789abcdef0123456789abcdef";
 const KEY: &str = "the-key";
 
 /// In what a provider lies.
@@ -80,7 +80,7 @@ struct Inside {
 }
 
 /// A provider of identities of the story's own: only such a one lies.
-struct Club {
+pub(crate) struct Club {
     inside: Arc<Inside>,
     serving: JoinHandle<()>,
     _file: TempDir,
@@ -99,6 +99,15 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Club {
     /// Opens one, and puts the stage on a node that believes it.
     async fn open(stage: &mut Stage, more: &str) -> Result<Self> {
+        Self::open_at(stage, more, None).await
+    }
+
+    /// The same for a node that is known by an address of its own.
+    pub(crate) async fn open_at(
+        stage: &mut Stage,
+        more: &str,
+        public: Option<&str>,
+    ) -> Result<Self> {
         let socket = TcpListener::bind("127.0.0.1:0").await?;
         let base = format!("http://{}", socket.local_addr()?);
         let inside = Arc::new(Inside {
@@ -127,7 +136,11 @@ impl Club {
         fs::write(&path, words)?;
         let path = path.to_str().context("a path of UTF-8")?.to_owned();
         stage.node.stop().await?;
-        stage.node = stage.other("p", |it| it.flag("--identity-providers", Some(&path))).await?;
+        let settings = |options: Options| {
+            let options = options.flag("--identity-providers", Some(&path));
+            if public.is_some() { options.flag("--public-url", public) } else { options }
+        };
+        stage.node = stage.other("p", settings).await?;
         Ok(Self { inside, serving, _file: file })
     }
 
@@ -139,6 +152,15 @@ impl Club {
     async fn visit(&self, nobody: &Client, subject: &str) -> Result<Value> {
         let body = json!({ "browser": BROWSER });
         let answer = nobody.post(&format!("{API}/club/begin"), &body).await?;
+        self.knock(&answer, subject).map(|(came, _)| came)
+    }
+
+    /// Goes where the node said; gives what its visitor is sent back with, and what was asked.
+    pub(crate) fn knock(
+        &self,
+        answer: &Value,
+        subject: &str,
+    ) -> Result<(Value, HashMap<String, String>)> {
         let door = Url::parse(answer["location"].as_str().context("a location")?)?;
         ensure!(door.as_str().starts_with(&format!("{}/door?", self.inside.base)), "{door}");
         let said: HashMap<String, String> = door.query_pairs().into_owned().collect();
@@ -154,13 +176,18 @@ impl Club {
         };
         let code = format!("code of {}", of("state")?);
         held(&self.inside.visitors).insert(code.clone(), visitor);
-        Ok(
-            json!({ "state": of("state")?, "code": code, "iss": self.inside.base, "browser": BROWSER }),
-        )
+        let came = json!({
+            "state": of("state")?, "code": code, "iss": self.inside.base, "browser": BROWSER,
+        });
+        Ok((came, said))
     }
 
     /// Comes back from there.
-    async fn arrive(&self, nobody: &Client, subject: &str) -> Result<Result<Value, CallError>> {
+    pub(crate) async fn arrive(
+        &self,
+        nobody: &Client,
+        subject: &str,
+    ) -> Result<Result<Value, CallError>> {
         let body = self.visit(nobody, subject).await?;
         Ok(nobody.post(&format!("{API}/finish"), &body).await)
     }

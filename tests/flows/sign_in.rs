@@ -31,7 +31,7 @@ const VERIFIER: &str = "a-verifier-of-at-least-forty-three-letters-and-digits";
 const BACK: &str = "https://app.example.com/back";
 
 /// Whoever shows a token.
-fn with_token(stage: &Stage, answer: &Value) -> Result<Client> {
+pub(crate) fn with_token(stage: &Stage, answer: &Value) -> Result<Client> {
     let (user, device) = (json!("@who:a.test"), json!("ANY"));
     let session =
         json!({ "user_id": user, "device_id": device, "access_token": answer["access_token"] });
@@ -124,7 +124,8 @@ async fn a_login_token_signs_one_device_in(stage: &mut Stage) -> Result<()> {
     let Err(CallError::Refused { status: StatusCode::UNAUTHORIZED, body, .. }) = asked else {
         anyhow::bail!("a login token without a password: {asked:?}");
     };
-    ensure!(body["flows"] == json!([{ "stages": ["m.login.password"] }]), "{body}");
+    let stages = json!([{ "stages": ["m.login.password"] }, { "stages": ["m.login.sso"] }]);
+    ensure!(body["flows"] == stages, "{body}");
     let proof = json!({
         "type": "m.login.password", "identifier": { "type": "m.id.user", "user": "ann" },
         "password": PASSWORD, "session": body["session"],
@@ -149,7 +150,7 @@ async fn a_login_token_signs_one_device_in(stage: &mut Stage) -> Result<()> {
 }
 
 /// A program that registered at the node.
-struct Program {
+pub(crate) struct Program {
     client: Client,
     base: Url,
     metadata: Value,
@@ -168,13 +169,13 @@ impl Program {
         Ok(Self { client, base, metadata, id })
     }
 
-    async fn of_app(stage: &Stage) -> Result<Self> {
+    pub(crate) async fn of_app(stage: &Stage) -> Result<Self> {
         let grants = ["authorization_code", "refresh_token", DEVICE_GRANT];
         Self::register(stage, &app(json!({ "grant_types": grants }))).await
     }
 
     /// What it asks of somebody, with something changed.
-    fn asks(&self, change: Value) -> Value {
+    pub(crate) fn asks(&self, change: Value) -> Value {
         let mut asked = json!({
             "client_id": self.id, "redirect_uri": BACK, "response_type": "code", "state": "of app",
             "scope": "urn:matrix:client:api:* urn:matrix:client:device:APPDEVICE1",
@@ -186,7 +187,7 @@ impl Program {
     }
 
     /// Where somebody is sent who signs in for it.
-    async fn let_in(&self, what: &Value, user: &str) -> Result<Url> {
+    pub(crate) async fn let_in(&self, what: &Value, user: &str) -> Result<Url> {
         let proof = json!({ "user": user, "password": PASSWORD });
         let answer = self.client.post(SIGN_IN, &json!({ "what": what, "proof": proof })).await?;
         Ok(Url::parse(text(&answer, "location")?)?)
@@ -205,7 +206,11 @@ impl Program {
         Ok((status, serde_json::from_str(&answer.text().await?)?))
     }
 
-    async fn exchange(&self, code: &str, change: &[(&str, &str)]) -> Result<(u16, Value)> {
+    pub(crate) async fn exchange(
+        &self,
+        code: &str,
+        change: &[(&str, &str)],
+    ) -> Result<(u16, Value)> {
         let mut parts = vec![
             ("grant_type", "authorization_code"),
             ("client_id", &self.id),
@@ -246,7 +251,7 @@ fn merge(into: &mut Value, change: Value) {
     }
 }
 
-fn said(url: &Url, name: &str) -> Option<String> {
+pub(crate) fn said(url: &Url, name: &str) -> Option<String> {
     url.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
 

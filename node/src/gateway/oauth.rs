@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
+use ruma::DeviceId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::services::{
     Error,
-    accounts::{Confirmed, passkeys::Use},
+    accounts::{Confirmed, Operation, passkeys::Use},
     oauth::{Authorization, Given, Metadata, Refusal},
 };
 
@@ -141,7 +142,7 @@ async fn device(call: Call<Bytes>) -> Result<Reply, Fault> {
 
 /// Sends people to the sign-in page (client-server API, `m.login.sso`).
 async fn sso(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let query = form(call.request.uri().query().unwrap_or_default().as_bytes())?;
+    let query = query(call.request.uri())?;
     let redirect = query.get("redirectUrl");
     let missing = || Error::Missing("redirectUrl says where to go back to".to_owned());
     let redirect = redirect.ok_or_else(missing)?;
@@ -175,6 +176,8 @@ enum What {
     Device(String),
     /// A client that wants a login token brought to this address.
     Sso(String),
+    /// A request that waits, in this session, until its person confirms it.
+    Confirm(String),
 }
 
 #[derive(Deserialize)]
@@ -192,7 +195,32 @@ async fn look(call: Call<Bytes>) -> Result<Reply, Fault> {
         What::Authorization(asked) => program(&oauth.look(&asked).await?),
         What::Device(code) => program(&oauth.look_at_device(&code).await?),
         What::Sso(redirect) => json!({ "name": oauth.sign_on_target(&redirect)? }),
+        What::Confirm(session) => waiting(&call.app, &session).await?,
     }))
+}
+
+/// What waits for its person's word, and who asks for it.
+async fn waiting(app: &App, session: &str) -> Result<Value, Fault> {
+    let waiting = app.services.accounts.waiting(session).await?;
+    let device = |id: &DeviceId, name: &Option<String>| json!({ "id": id, "name": name });
+    let mut operation = serde_json::to_value(&waiting.operation).map_err(Error::internal)?;
+    if let Operation::RemoveDevices { devices, .. } = &waiting.operation {
+        let named = devices.iter().zip(&waiting.names).map(|(id, name)| device(id, name));
+        operation["devices"] = named.collect();
+    }
+    let (id, name) = &waiting.device;
+    let ways = app.services.accounts.ways(&waiting.user_id).await?;
+    let links = app.services.providers.links(&waiting.user_id).await?;
+    let providers: Vec<String> = links.into_iter().filter_map(|it| Some(it.provider?.0)).collect();
+    let mut told = json!({
+        "user_id": waiting.user_id, "device": device(id, name), "operation": operation,
+        "ways": { "password": ways.password, "passkey": ways.passkey, "providers": providers },
+    });
+    if let Some(client_id) = &waiting.client_id {
+        let client = app.services.oauth.client(client_id).await?;
+        told["program"] = json!({ "name": client.name(), "uri": client.uri() });
+    }
+    Ok(told)
 }
 
 #[derive(Deserialize)]
@@ -213,6 +241,8 @@ pub(super) enum Proof {
     Password { user: String, password: String },
     /// That they have come in already, by another way.
     LoginToken { login_token: String },
+    /// That a provider of identities vouched for them to a page of this browser, for what they confirm.
+    Word { word: String, browser: String },
 }
 
 /// Lets a program or a device in, or turns it away; says where the page goes on, if anywhere.
@@ -221,7 +251,10 @@ async fn sign_in(call: Call<Bytes>) -> Result<Reply, Fault> {
     let (oauth, issuer) = (&call.app.services.oauth, issuer(&call.app));
     let accounts = &call.app.services.accounts;
     let confirmed = match (proof, passkey) {
-        (Some(proof), None) => Some(confirm(&call.app, proof).await?),
+        (Some(proof), None) => Some(match &what {
+            What::Confirm(session) => confirm_for(&call.app, session, proof).await?,
+            _ => confirm(&call.app, proof).await?,
+        }),
         (None, Some(shown)) => Some(accounts.known_by_passkey(Use::SignIn, shown.into()).await?),
         (Some(_), Some(_)) => return Err(Fault::bad_json("either a proof or a passkey is shown")),
         (None, None) => None,
@@ -234,7 +267,13 @@ async fn sign_in(call: Call<Bytes>) -> Result<Reply, Fault> {
             None
         }
         (What::Sso(redirect), Some(by)) => Some(oauth.sign_on(&redirect, by).await?),
-        (What::Sso(_), None) => return Err(Fault::bad_json("proof says who signs in")),
+        (What::Confirm(session), Some(by)) => {
+            accounts.confirm_waiting(&session, by).await?;
+            None
+        }
+        (What::Sso(_) | What::Confirm(_), None) => {
+            return Err(Fault::bad_json("proof says who signs in"));
+        }
     };
     Ok(unkept(reply(&json!({ "location": location }))))
 }
@@ -248,6 +287,10 @@ pub(super) async fn confirm(app: &App, proof: Proof) -> Result<Confirmed, Fault>
             Ok(accounts.known(&user_id, password).await?)
         }
         Proof::LoginToken { login_token } => Ok(accounts.spend_login_token(&login_token).await?),
+        Proof::Word { .. } => {
+            Err(Error::Forbidden("this proof confirms a request, and nothing else".to_owned())
+                .into())
+        }
     }
 }
 
@@ -261,6 +304,25 @@ async fn named(app: &App, user: String) -> Result<String, Error> {
     let owner = app.services.emails.owner(user).await?;
     // Whose it is not costs as long, and is told alike.
     Ok(owner.map_or_else(|| NOBODY.to_owned(), |owner| owner.to_string()))
+}
+
+/// The same for a request that waits. A login token says nothing there: programs hold such too.
+async fn confirm_for(app: &App, session: &str, proof: Proof) -> Result<Confirmed, Fault> {
+    match proof {
+        Proof::Password { .. } => confirm(app, proof).await,
+        Proof::Word { word, browser } => {
+            Ok(app.services.accounts.known_by_word(session, &word, &browser)?)
+        }
+        Proof::LoginToken { .. } => {
+            let why = "a login token does not confirm this: show who you are anew";
+            Err(Error::Forbidden(why.to_owned()).into())
+        }
+    }
+}
+
+/// The parts of an address behind its path.
+pub(super) fn query(uri: &Uri) -> Result<BTreeMap<String, String>, Fault> {
+    form(uri.query().unwrap_or_default().as_bytes())
 }
 
 /// The parts of a form or query; none may stand twice (RFC 6749, 3.1 and 3.2).

@@ -10,13 +10,14 @@ use wayside_specs::Role;
 use super::{
     fault::Fault,
     http::{read, unkept},
-    matrix::client::{BY_PASSKEY, prove},
+    json::object,
+    matrix::client::{BY_PASSKEY, Wanting, prove},
     table::{Access, Call, Rate, Reply, Route, done, json as reply},
 };
 use crate::services::{
     Error,
     accounts::{
-        Confirmed, LOGIN_TOKEN_MS, Session,
+        Confirmed, LOGIN_TOKEN_MS, Operation, Session,
         passkeys::{Begun, CEREMONY_MS, Shown, Use, told},
     },
 };
@@ -55,49 +56,48 @@ impl From<ShownPasskey> for Shown {
     }
 }
 
-/// The passkey that a stage of user-interactive authentication shows, if it is that stage.
-pub(super) fn shown(auth: &AuthData) -> Option<Result<Shown, Fault>> {
-    if auth.auth_type()?.as_str() != BY_PASSKEY {
-        return None;
-    }
+/// Whether a stage of user-interactive authentication shows a passkey.
+pub(super) fn is_shown(auth: &AuthData) -> bool {
+    auth.auth_type().is_some_and(|stage| stage.as_str() == BY_PASSKEY)
+}
+
+/// The passkey that it shows.
+pub(super) fn shown(auth: &AuthData) -> Result<Shown, Fault> {
     let data = Value::Object(auth.data().into_owned());
     let read = serde_json::from_value::<ShownPasskey>(data);
-    Some(
-        read.map(Shown::from)
-            .map_err(|error| Fault::BadJson(format!("auth is not right: {error}"))),
-    )
+    let read = read.map_err(|error| Fault::BadJson(format!("auth is not right: {error}")))?;
+    Ok(read.into())
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AuthBody {
-    auth: Option<Map<String, Value>>,
-}
-
-/// Lets only those on who show their password or a passkey again.
-async fn proven(call: &Call<Bytes>) -> Result<Confirmed, Fault> {
+/// Lets only those on who show again who they are.
+pub(super) async fn proven(call: &Call<Bytes>, operation: Operation) -> Result<Confirmed, Fault> {
     let session = person(call)?;
-    let AuthBody { auth } = match call.request.body() {
-        body if body.is_empty() => AuthBody { auth: None },
-        body => read(body)?,
+    let body = match call.request.body() {
+        body if body.is_empty() => json!({}),
+        body => object(body)?,
     };
-    let auth = auth.map(|auth| serde_json::from_value::<AuthData>(Value::Object(auth)));
+    let auth = match body.get("auth") {
+        None | Some(Value::Null) => None,
+        Some(auth @ Value::Object(_)) => Some(serde_json::from_value::<AuthData>(auth.clone())),
+        Some(_) => return Err(Fault::bad_json("auth is an object")),
+    };
     let auth = auth.transpose();
     let auth = auth.map_err(|error| Fault::BadJson(format!("auth is not right: {error}")))?;
-    prove(&call.app, &session.user_id, auth.as_ref()).await
+    let wanting = Wanting { app: &call.app, session, operation, body: &body };
+    prove(wanting, auth.as_ref()).await
 }
 
 /// Whoever asks, who is no puppet: an application service comes in by its own token.
-fn person(call: &Call<Bytes>) -> Result<&Session, Fault> {
+pub(super) fn person(call: &Call<Bytes>) -> Result<&Session, Fault> {
     let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
     if session.service.is_some() {
-        let why = "the users of application services have no passkeys";
+        let why = "the users of application services come in by its token alone";
         return Err(Error::Forbidden(why.to_owned()).into());
     }
     Ok(session)
 }
 
-fn one(call: &Call<Bytes>) -> &str {
+pub(super) fn one(call: &Call<Bytes>) -> &str {
     call.path.first().map(String::as_str).unwrap_or_default()
 }
 
@@ -113,7 +113,7 @@ async fn list(call: Call<Bytes>) -> Result<Reply, Fault> {
 }
 
 async fn begin_adding(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let confirmed = proven(&call).await?;
+    let confirmed = proven(&call, Operation::AddPasskey).await?;
     Ok(begun_json(call.app.services.accounts.begin_passkey(confirmed).await?))
 }
 
@@ -147,7 +147,8 @@ async fn rename(call: Call<Bytes>) -> Result<Reply, Fault> {
 }
 
 async fn remove(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let confirmed = proven(&call).await?;
+    let passkey = one(&call).to_owned();
+    let confirmed = proven(&call, Operation::RemovePasskey { passkey }).await?;
     let user_id = &person(&call)?.user_id;
     call.app.services.accounts.remove_passkey(user_id, one(&call), confirmed).await?;
     Ok(done())

@@ -4,27 +4,38 @@ use bytes::Bytes;
 use http::Method;
 use ruma::OwnedUserId;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use wayside_specs::Role;
 
 use super::{
     App,
     fault::Fault,
     http::{read, unkept},
     oauth::{Proof, confirm},
-    table::{Access, Call, Rate, Reply, Route, json as reply},
+    passkeys::{one, person, proven},
+    table::{Access, Call, Rate, Reply, Route, done, json as reply},
 };
-use crate::services::providers::{Arrived, Provider, Return};
+use crate::services::{
+    accounts::Operation,
+    providers::{Arrived, Errand, Link, Provider, Return},
+};
 
 const API: &str = "/_wayside/v1/providers";
+const LINKS: &str = "/_wayside/v1/links";
+const LINK: &str = "/_wayside/v1/links/{link}";
 
 pub(super) fn routes() -> Vec<Route> {
     let (post, public, guess) = (Method::POST, Access::Public, Rate::Guess);
+    let member = Access::AtLeast(Role::Member);
     let below = |path: &str| format!("{API}/{path}");
     vec![
         Route::own(post.clone(), &below("{provider}/begin"), public, guess, begin),
         Route::own(post.clone(), &below("finish"), public, guess, finish),
         Route::own(post.clone(), &below("register"), public, guess, register),
-        Route::own(post, &below("link"), public, guess, link),
+        Route::own(post.clone(), &below("link"), public, guess, link),
+        Route::own(Method::GET, LINKS, member, Rate::Read, links),
+        Route::own(post, LINKS, member, guess, add),
+        Route::own(Method::DELETE, LINK, member, guess, remove).with_body().for_suspended(),
     ]
 }
 
@@ -49,13 +60,17 @@ fn back(app: &App) -> String {
 #[serde(deny_unknown_fields)]
 struct BeginBody {
     browser: String,
+    /// Whether they say anew who they are, to confirm something.
+    #[serde(default)]
+    confirm: bool,
 }
 
 /// Says where somebody goes to be vouched for.
 async fn begin(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let BeginBody { browser } = read(call.request.body())?;
-    let id = call.path.first().map(String::as_str).unwrap_or_default();
-    let location = call.app.services.providers.begin(id, &browser, &back(&call.app)).await?;
+    let BeginBody { browser, confirm } = read(call.request.body())?;
+    let errand = if confirm { Errand::Confirm } else { Errand::SignIn };
+    let (providers, back) = (&call.app.services.providers, back(&call.app));
+    let location = providers.begin(one(&call), &browser, &back, errand).await?;
     Ok(unkept(reply(&json!({ "location": location }))))
 }
 
@@ -66,16 +81,23 @@ struct FinishBody {
     code: String,
     iss: Option<String>,
     browser: String,
+    /// The session of what they confirm, if they do.
+    confirm: Option<String>,
 }
 
 /// Takes in whoever comes back.
 async fn finish(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let FinishBody { state, code, iss, browser } = read(call.request.body())?;
+    let FinishBody { state, code, iss, browser, confirm } = read(call.request.body())?;
     let came = Return { state: &state, code: &code, issuer: iss.as_deref() };
-    let arrived = call.app.services.providers.finish(came, &browser, &back(&call.app)).await?;
+    let (providers, back) = (&call.app.services.providers, back(&call.app));
+    let arrived = providers.finish(came, &browser, &back, confirm.as_deref()).await?;
     Ok(unkept(reply(&match arrived {
         Arrived::Known { user_id, login_token } => {
             json!({ "user_id": user_id, "login_token": login_token })
+        }
+        Arrived::Confirming { user_id, word } => json!({ "user_id": user_id, "word": word }),
+        Arrived::Linked { user_id, provider } => {
+            json!({ "user_id": user_id, "linked": provider })
         }
         Arrived::Newcomer(newcomer) => json!({
             "ticket": newcomer.ticket,
@@ -98,7 +120,7 @@ struct RegisterBody {
 /// Makes an account for a newcomer.
 async fn register(call: Call<Bytes>) -> Result<Reply, Fault> {
     let RegisterBody { ticket, browser, name } = read(call.request.body())?;
-    Ok(proven(call.app.services.providers.register(&ticket, &browser, &name).await?))
+    Ok(let_in(call.app.services.providers.register(&ticket, &browser, &name).await?))
 }
 
 #[derive(Deserialize)]
@@ -113,9 +135,52 @@ struct LinkBody {
 async fn link(call: Call<Bytes>) -> Result<Reply, Fault> {
     let LinkBody { ticket, browser, proof } = read(call.request.body())?;
     let confirmed = confirm(&call.app, proof).await?;
-    Ok(proven(call.app.services.providers.link(&ticket, &browser, confirmed).await?))
+    Ok(let_in(call.app.services.providers.link(&ticket, &browser, confirmed).await?))
 }
 
-fn proven((user_id, login_token): (OwnedUserId, String)) -> Reply {
+/// The accounts elsewhere by which somebody is known.
+async fn links(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let links = call.app.services.providers.links(&person(&call)?.user_id).await?;
+    let told = |Link { id, provider, issuer, linked_ms }: &Link| {
+        let (provider, name) =
+            provider.as_ref().map_or((None, None), |(id, name)| (Some(id), Some(name)));
+        json!({
+            "id": id, "provider": provider, "name": name, "issuer": issuer, "linked_ms": linked_ms,
+        })
+    };
+    let links: Vec<Value> = links.iter().map(told).collect();
+    Ok(reply(&json!({ "links": links })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AddBody {
+    provider: String,
+    browser: String,
+    #[serde(rename = "auth")]
+    _auth: Option<Map<String, Value>>,
+}
+
+/// Says where somebody goes who wants to be known by one more account elsewhere.
+async fn add(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let AddBody { provider, browser, .. } = read(call.request.body())?;
+    call.app.services.providers.get(&provider)?;
+    let confirmed = proven(&call, Operation::AddLink { provider: provider.clone() }).await?;
+    let user_id = call.app.services.accounts.begin_linking(confirmed).await?;
+    let (providers, back) = (&call.app.services.providers, back(&call.app));
+    let location = providers.begin(&provider, &browser, &back, Errand::Link(user_id)).await?;
+    Ok(unkept(reply(&json!({ "location": location }))))
+}
+
+/// Lets a provider vouch no longer for somebody.
+async fn remove(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let link = one(&call).to_owned();
+    let confirmed = proven(&call, Operation::RemoveLink { link }).await?;
+    let user_id = &person(&call)?.user_id;
+    call.app.services.accounts.unlink(user_id, one(&call), confirmed).await?;
+    Ok(done())
+}
+
+fn let_in((user_id, login_token): (OwnedUserId, String)) -> Reply {
     unkept(reply(&json!({ "user_id": user_id, "login_token": login_token })))
 }

@@ -396,6 +396,7 @@ impl Tx {
         self.forget_emails(user_id).await?;
         self.forget_passkeys(user_id).await?;
         self.unlink_all(user_id).await?;
+        self.drop_confirmations(user_id).await?;
         Ok(ended)
     }
 

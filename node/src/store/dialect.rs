@@ -17,6 +17,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "tokens", include_str!("migrations/0009_tokens.sql")),
     (10, "passkeys", include_str!("migrations/0010_passkeys.sql")),
     (11, "providers", include_str!("migrations/0011_providers.sql")),
+    (12, "confirmations", include_str!("migrations/0012_confirmations.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

@@ -12,6 +12,7 @@ pub mod assets;
 pub mod backups;
 pub mod blob;
 pub mod bus;
+pub mod confirmations;
 mod db;
 pub mod deletions;
 mod dialect;

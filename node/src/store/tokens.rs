@@ -66,6 +66,18 @@ fn read_renewable(row: &Row) -> Result<Renewable, StoreError> {
     Ok(Renewable { user_id: row.parse(0)?, device_id: device_id.into(), client_id: row.get(2)? })
 }
 
+/// The OAuth client that was let in on a device, if one was.
+pub async fn client_of(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    device_id: &str,
+) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT client_id FROM access_tokens \
+               WHERE user_id = $1 AND device_id = $2 AND client_id IS NOT NULL LIMIT 1";
+    let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(device_id);
+    query.one().await?.map(|row| row.get(0)).transpose()
+}
+
 /// What a grant lets its holder do, used or not, if it has not ended.
 pub async fn grant(
     from: &mut impl Reads,

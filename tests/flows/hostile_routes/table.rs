@@ -571,6 +571,14 @@ fn letting_in() -> Vec<Row> {
                 r#"{"ticket":"a.b","browser":"0123456789abcdef0123456789abcdef","proof":{"user":"<alice>","password":"<password>"}}"#,
             ),
         ),
+        // The node of the story knows no provider, and Alice is known by none.
+        get("/_wayside/v1/links", ""),
+        Row { status: Some(404), ..post("/_wayside/v1/links", "", ADD_LINK) },
+        Row { status: Some(404), ..delete("/_wayside/v1/links/{link}", "unknown", AUTH) },
+        answered(
+            302,
+            get("/auth/{stage}/fallback/web", "m.login.sso").query("session=any"),
+        ),
         post("/_wayside/v1/sign-in/look", "", LOOK).nobody(),
         post("/_wayside/v1/sign-in", "", SIGN_IN).nobody(),
     ]
@@ -594,6 +602,7 @@ fn showing_passkeys() -> Vec<Row> {
     ]
 }
 
+const ADD_LINK: &str = r#"{"provider":"club","browser":"0123456789abcdef0123456789abcdef"}"#;
 const ADD_PASSKEY: &str = r#"{"ceremony":"e30.e30","name":"x","credential":{"id":"AAAA","rawId":"AAAA","type":"public-key","response":{"clientDataJSON":"e30","attestationObject":"oA"},"clientExtensionResults":{}}}"#;
 const SHOWN: &str = r#"{"ceremony":"e30.e30","credential":{"id":"AAAA","rawId":"AAAA","type":"public-key","response":{"clientDataJSON":"e30","authenticatorData":"AAAA","signature":"AAAA","userHandle":"AAAA"},"clientExtensionResults":{}}}"#;
 const PASSKEY_PASSWORD: &str = r#"{"ceremony":"e30.e30","password":"<password>","credential":{"id":"AAAA","rawId":"AAAA","type":"public-key","response":{"clientDataJSON":"e30","authenticatorData":"AAAA","signature":"AAAA","userHandle":"AAAA"},"clientExtensionResults":{}}}"#;

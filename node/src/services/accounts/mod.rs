@@ -1,5 +1,6 @@
 //! Who may come in: registration, sign-in, devices, invitations, guests.
 
+mod confirming;
 mod holding;
 mod linked;
 mod openid;
@@ -8,6 +9,7 @@ mod password;
 mod puppets;
 mod resets;
 mod tokens;
+mod ways;
 
 use std::{
     collections::HashSet,
@@ -22,10 +24,12 @@ use webauthn_rs::Webauthn;
 
 pub(super) use self::tokens::may_come;
 pub use self::{
-    linked::Known,
+    confirming::{Operation, Waiting},
+    linked::{Known, link_id},
     openid::OPENID_SECONDS,
     password::Confirmed,
     tokens::{LOGIN_TOKEN_MS, Tokens},
+    ways::Ways,
 };
 use super::{Error, Ground};
 pub use crate::store::accounts::{Account, Device, Held, Hold, Invitation, Session};
@@ -49,6 +53,8 @@ pub struct Accounts {
     hashing: Arc<Semaphore>,
     /// Where browsers keep passkeys for this node, if they can.
     site: OnceLock<Webauthn>,
+    /// The providers of identities whose word counts here.
+    issuers: OnceLock<Arc<[String]>>,
 }
 
 /// A person who came in just now.
@@ -92,7 +98,8 @@ impl Accounts {
     /// The service on its ground.
     #[must_use]
     pub fn new(ground: Arc<Ground>) -> Self {
-        Self { ground, hashing: Arc::new(Semaphore::new(HASHING)), site: OnceLock::new() }
+        let hashing = Arc::new(Semaphore::new(HASHING));
+        Self { ground, hashing, site: OnceLock::new(), issuers: OnceLock::new() }
     }
 
     /// Whether a name could be given to a new account now.

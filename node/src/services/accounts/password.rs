@@ -4,7 +4,10 @@ use ruma::{OwnedUserId, UserId};
 use wayside_identity::password;
 use wayside_specs::{Role, limits};
 
-use super::{Accounts, DeviceWish, Session, SignedIn, gone, passkeys::Asserted, wrong_proof};
+use super::{
+    Accounts, DeviceWish, Session, SignedIn, confirming::Used, gone, passkeys::Asserted,
+    wrong_proof,
+};
 use crate::{
     services::Error,
     store::{Tx, accounts},
@@ -25,6 +28,8 @@ enum Proof {
     Password(String),
     /// A passkey, which is used when the thing is done that it was shown for.
     Passkey(Asserted),
+    /// What they confirmed on the node's own page, which is used like a passkey.
+    Page(Used),
     /// Somebody vouches for them: an application service for its own user, or a provider of identities.
     Vouched,
 }
@@ -212,8 +217,18 @@ impl Confirmed {
         Self { user_id, by: Proof::Passkey(shown) }
     }
 
-    /// The account as it is now, unless what was shown does not open it any more. A passkey is used
-    /// by this: what it was shown for is done in the same transaction, or neither.
+    /// Somebody who confirmed it on the node's own page.
+    pub(super) fn on_page(user_id: OwnedUserId, used: Used) -> Self {
+        Self { user_id, by: Proof::Page(used) }
+    }
+
+    /// Whose account it is.
+    pub(super) fn user_id(&self) -> &UserId {
+        &self.user_id
+    }
+
+    /// The account as it is now, unless what was shown does not open it any more. A passkey or a
+    /// confirmation is used by this: what it was shown for is done in the same transaction, or neither.
     pub(in crate::services) async fn still(&self, tx: &mut Tx) -> Result<accounts::Account, Error> {
         let account = accounts::account(tx, &self.user_id).await?.ok_or_else(wrong_proof)?;
         if account.ended_ms.is_some() {
@@ -226,6 +241,7 @@ impl Confirmed {
             // Both are hashes that this store held: how long it takes to compare them tells nothing.
             Proof::Password(hash) if account.password.as_ref() != Some(hash) => Err(wrong_proof()),
             Proof::Passkey(shown) => shown.spend(tx).await.map(|()| account),
+            Proof::Page(used) => used.spend(tx).await.map(|()| account),
             Proof::Password(_) | Proof::Vouched => Ok(account),
         }
     }

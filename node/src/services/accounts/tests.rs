@@ -178,6 +178,7 @@ async fn a_token_for_other_services_says_who_somebody_is_and_opens_nothing() {
 async fn the_last_passkey_of_an_account_without_a_password_stays() {
     let (services, _folder) = node().await;
     let accounts = &services.accounts;
+    accounts.offer_passkeys("https://way.example");
     let ann = comes(accounts, "", None).await;
     accounts.set_role(&ann.user_id, Role::Member).await.unwrap();
     for id in ["one", "two"] {
@@ -205,4 +206,31 @@ async fn the_last_passkey_of_an_account_without_a_password_stays() {
     accounts.replace_password(&ann.user_id, NEW.to_owned(), false).await.unwrap();
     accounts.remove_passkey(&ann.user_id, "two", vouched()).await.unwrap();
     assert!(accounts.passkeys(&ann.user_id).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn of_too_many_confirmations_the_oldest_give_way() {
+    let (services, _folder) = node().await;
+    let accounts = &services.accounts;
+    let ann = comes(accounts, "ann", Some(OLD)).await;
+    let (operation, body) = (Operation::EndAccount, serde_json::json!({}));
+    let mut sessions = Vec::new();
+    for _ in 0..22 {
+        let session = accounts.session_for(&ann, &operation, &body, None).await.unwrap();
+        let by = Confirmed::vouched(ann.user_id.clone());
+        accounts.confirm_waiting(&session, by).await.unwrap();
+        sessions.push(session);
+        // They are told apart by their time.
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    let mut waiting = 0;
+    for session in &sessions {
+        let found = accounts.confirmed_on_page(&ann, &operation, &body, session).await.unwrap();
+        waiting += u32::from(found.is_some());
+    }
+    assert_eq!(waiting, 20);
+    let newest = accounts.confirmed_on_page(&ann, &operation, &body, &sessions[21]).await.unwrap();
+    accounts.end(&ann.user_id, newest).await.unwrap();
+    let after = accounts.confirmed_on_page(&ann, &operation, &body, &sessions[20]).await.unwrap();
+    assert!(after.is_none(), "what an account confirmed ends with it");
 }

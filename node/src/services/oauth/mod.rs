@@ -160,7 +160,7 @@ impl OAuth {
     }
 
     /// What a program said of itself.
-    async fn client(&self, client_id: &str) -> Result<Metadata, OAuthError> {
+    pub async fn client(&self, client_id: &str) -> Result<Metadata, OAuthError> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let text = oauth::client(&mut snapshot, client_id).await?;
         let unknown =

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ruma::OwnedUserId;
+use ruma::{OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use wayside_identity::tag::{is_sealed, seal};
@@ -19,9 +19,9 @@ pub use self::file::Provider;
 use self::openid::{Exchange, Person, Talk, TalkError};
 use super::{
     Error, Ground,
-    accounts::{Accounts, Confirmed, Known},
+    accounts::{Accounts, Confirmed, Known, link_id},
 };
-use crate::outbound::Chosen;
+use crate::{outbound::Chosen, store::providers::LinkRow};
 
 /// How long somebody may be away with their provider, in milliseconds.
 const AWAY_MS: i64 = 15 * 60 * 1_000;
@@ -64,6 +64,42 @@ pub enum Arrived {
     },
     /// They have none that is known to be theirs.
     Newcomer(Newcomer),
+    /// They confirm what they were asked for on the page that they left.
+    Confirming {
+        /// Who.
+        user_id: OwnedUserId,
+        /// What they show for it.
+        word: String,
+    },
+    /// They set out to have their provider vouch for them from now on.
+    Linked {
+        /// Who.
+        user_id: OwnedUserId,
+        /// What their provider is called.
+        provider: String,
+    },
+}
+
+/// An account elsewhere by which somebody is known.
+pub struct Link {
+    /// Its short name.
+    pub id: String,
+    /// The provider, where this node still knows it.
+    pub provider: Option<(String, String)>,
+    /// The provider's name for itself.
+    pub issuer: String,
+    /// Since when, in milliseconds since the epoch.
+    pub linked_ms: i64,
+}
+
+/// For what somebody sets out.
+pub enum Errand {
+    /// To come in.
+    SignIn,
+    /// To confirm something, for which they say anew who they are.
+    Confirm,
+    /// To have the provider vouch for them from now on.
+    Link(OwnedUserId),
 }
 
 /// Somebody whom a provider knows, and this node does not.
@@ -96,7 +132,8 @@ impl Providers {
         let all = all.context("reading identity_providers")?;
         let line = Chosen::new(ground.config.trust_ca.as_deref())?;
         let talk = |provider| (provider, Talk::new(line.clone(), ground.clock));
-        let all = all.into_iter().map(talk).collect();
+        let all: Vec<_> = all.into_iter().map(talk).collect();
+        accounts.take_word_of(all.iter().map(|(provider, _)| provider.issuer.clone()));
         Ok(Self { ground, accounts, all })
     }
 
@@ -112,36 +149,51 @@ impl Providers {
 
     /// Where somebody goes to be vouched for. `browser` is a secret of the page that sends them, which
     /// shows it again when they come back; `back` is where they come back to.
-    pub async fn begin(&self, id: &str, browser: &str, back: &str) -> Result<String, Error> {
+    pub async fn begin(
+        &self,
+        id: &str,
+        browser: &str,
+        back: &str,
+        errand: Errand,
+    ) -> Result<String, Error> {
         let (provider, talk) = self.found(id)?;
         let browser = hash_of(browser)?;
         let random = URL_SAFE_NO_PAD.encode(self.ground.clock.random::<16>());
         let expires_ms = self.ground.clock.now_ms() + AWAY_MS;
-        let body = format!("{}.{random}.{expires_ms}", provider.id);
+        let mut body = format!("{}.{random}.{expires_ms}", provider.id);
+        if let Errand::Link(user_id) = &errand {
+            body = format!("{body}.{}", URL_SAFE_NO_PAD.encode(user_id));
+        }
         let state = format!("{body}.{}", self.sealed(&of_state(&body, &browser)));
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(self.verifier(&state)));
-        let words = [
+        let nonce = self.nonce(&state);
+        let mut words = vec![
             ("redirect_uri", back),
             ("state", &state),
-            ("nonce", &self.nonce(&state)),
+            ("nonce", &nonce),
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
         ];
+        // Whoever only is signed in there still says what they want here, and by which of their names.
+        if !matches!(errand, Errand::SignIn) {
+            words.push(("prompt", "login"));
+        }
         talk.door(provider, &words).await.map_err(|why| told(provider, &why))
     }
 
-    /// Takes in whoever comes back.
+    /// Takes in whoever comes back; `confirms` is the session of what they confirm, if they do.
     pub async fn finish(
         &self,
         came: Return<'_>,
         browser: &str,
         back: &str,
+        confirms: Option<&str>,
     ) -> Result<Arrived, Error> {
         let hash = hash_of(browser)?;
         if came.code.len() > CODE_BYTES || came.state.len() > CODE_BYTES {
             return Err(astray());
         }
-        let (provider, talk) = self.carried(came.state, &hash)?;
+        let (provider, talk, linking) = self.carried(came.state, &hash)?;
         let (verifier, nonce) = (self.verifier(came.state), self.nonce(came.state));
         let exchange =
             Exchange { code: came.code, verifier: &verifier, nonce: &nonce, redirect: back };
@@ -151,10 +203,32 @@ impl Providers {
         };
         let person = person.await.map_err(|why| told(provider, &why))?;
         let known = Known { issuer: provider.issuer.clone(), subject: person.sub.clone() };
-        if let Some((user_id, confirmed)) = self.accounts.vouched(&known).await? {
+        if let Some(user_id) = linking {
+            self.accounts.finish_linking(known, &user_id).await?;
+            return Ok(Arrived::Linked { user_id, provider: provider.name.clone() });
+        }
+        let vouched = self.accounts.vouched(&known).await?;
+        if let Some(session) = confirms {
+            let (user_id, _) = vouched.ok_or_else(|| {
+                let name = &provider.name;
+                Error::Forbidden(format!("{name} means nobody here: take another way"))
+            })?;
+            let word = self.accounts.word_for(session, &user_id, &hash)?;
+            return Ok(Arrived::Confirming { user_id, word });
+        }
+        if let Some((user_id, confirmed)) = vouched {
             let login_token = self.accounts.login_token(confirmed).await?;
             return Ok(Arrived::Known { user_id, login_token });
         }
+        self.newcomer(provider, person, &hash)
+    }
+
+    fn newcomer(
+        &self,
+        provider: &Provider,
+        person: Person,
+        browser: &[u8; 32],
+    ) -> Result<Arrived, Error> {
         let name = suggestion(&person);
         let displayname = person.name.map(|name| name.trim().to_owned());
         let displayname = displayname.filter(|name| (1..=DISPLAYNAME_BYTES).contains(&name.len()));
@@ -165,7 +239,7 @@ impl Providers {
             expires_ms: self.ground.clock.now_ms() + TICKET_MS,
         };
         let ticket = serde_json::to_vec(&ticket).map_err(Error::internal)?;
-        let sealed = self.sealed(&of_ticket(&ticket, &hash));
+        let sealed = self.sealed(&of_ticket(&ticket, browser));
         Ok(Arrived::Newcomer(Newcomer {
             ticket: format!("{}.{sealed}", URL_SAFE_NO_PAD.encode(ticket)),
             provider: provider.name.clone(),
@@ -205,13 +279,33 @@ impl Providers {
         Ok((user_id, self.accounts.login_token(confirmed).await?))
     }
 
+    /// The accounts elsewhere by which somebody is known, the oldest first.
+    pub async fn links(&self, user_id: &UserId) -> Result<Vec<Link>, Error> {
+        let links = self.accounts.links(user_id).await?;
+        let read = |link: &LinkRow| Link {
+            id: link_id(link),
+            provider: self
+                .all()
+                .find(|provider| provider.issuer == link.issuer)
+                .map(|provider| (provider.id.clone(), provider.name.clone())),
+            issuer: link.issuer.clone(),
+            linked_ms: link.linked_ms,
+        };
+        Ok(links.iter().map(read).collect())
+    }
+
     fn found(&self, id: &str) -> Result<&(Provider, Talk), Error> {
         let found = self.all.iter().find(|(provider, _)| provider.id == id);
         found.ok_or_else(|| Error::NotFound(format!("this node knows no provider {id:?}")))
     }
 
-    /// With whom somebody was who carries this.
-    fn carried(&self, state: &str, browser: &[u8; 32]) -> Result<&(Provider, Talk), Error> {
+    /// With whom somebody was who carries this, and whom that provider vouches for from now on, where
+    /// they set out for that.
+    fn carried(
+        &self,
+        state: &str,
+        browser: &[u8; 32],
+    ) -> Result<(&Provider, &Talk, Option<OwnedUserId>), Error> {
         let (body, sealed) = state.rsplit_once('.').ok_or_else(astray)?;
         let sealed = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| astray())?;
         if !is_sealed(&self.ground.token_key, &of_state(body, browser), &sealed) {
@@ -219,10 +313,17 @@ impl Providers {
         }
         let mut parts = body.split('.');
         let (id, end) = (parts.next(), parts.nth(1).and_then(|end| end.parse::<i64>().ok()));
-        match (id, end) {
-            (Some(id), Some(end)) if end > self.ground.clock.now_ms() => self.found(id),
-            _ => Err(astray()),
+        let (Some(id), Some(end)) = (id, end) else { return Err(astray()) };
+        if end <= self.ground.clock.now_ms() {
+            return Err(astray());
         }
+        let linking = parts.next().map(|named| {
+            let named = URL_SAFE_NO_PAD.decode(named).ok();
+            let named = named.and_then(|named| String::from_utf8(named).ok());
+            named.and_then(|named| UserId::parse(named).ok()).ok_or_else(astray)
+        });
+        let (provider, talk) = self.found(id)?;
+        Ok((provider, talk, linking.transpose()?))
     }
 
     fn shown(&self, ticket: &str, browser: &str) -> Result<(&Provider, Ticket), Error> {

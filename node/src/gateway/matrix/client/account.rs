@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use ruma::{
-    OwnedDeviceId, UserId,
+    OwnedDeviceId,
     api::client::{
         account::{
             change_password, check_registration_token_validity, deactivate,
@@ -16,21 +16,20 @@ use ruma::{
 use serde_json::{Map, Value, json};
 use wayside_specs::Role;
 
-use super::emails;
+use super::{
+    emails,
+    proof::{confirm, confirm_removal, interactive_by},
+};
 use crate::{
     config::Registration,
     gateway::{
-        App,
         fault::Fault,
-        passkeys, providers,
+        providers,
         table::{Access, Asked, Rate, Reply, Route, done, json as reply},
     },
     services::{
         Error,
-        accounts::{
-            Confirmed, Device, DeviceWish, LOGIN_TOKEN_MS, Registering, SignedIn, Tokens,
-            passkeys::Ways,
-        },
+        accounts::{Device, DeviceWish, LOGIN_TOKEN_MS, Operation, Registering, SignedIn, Tokens},
         emails::Purpose,
     },
 };
@@ -251,7 +250,8 @@ async fn refresh(asked: Asked<refresh_token::v3::Request>) -> Result<Reply, Faul
 
 /// A token by which another device of the same person signs in.
 async fn login_token(asked: Asked<get_login_token::v1::Request>) -> Result<Reply, Fault> {
-    let confirmed = confirm(&asked, asked.body.auth.as_ref()).await?;
+    let auth = asked.body.auth.as_ref();
+    let confirmed = confirm(&asked, Operation::SignIn, auth).await?;
     let token = asked.app.services.accounts.login_token(confirmed).await?;
     Ok(reply(&json!({ "login_token": token, "expires_in_ms": LOGIN_TOKEN_MS })))
 }
@@ -283,7 +283,8 @@ async fn change_password(asked: Asked<change_password::v3::Request>) -> Result<R
     if session.role < Role::Member {
         return Err(Error::Guest.into());
     }
-    let confirmed = confirm(&asked, asked.body.auth.as_ref()).await?;
+    let auth = asked.body.auth.as_ref();
+    let confirmed = confirm(&asked, Operation::NewPassword, auth).await?;
     let session = asked.session()?;
     let (password, others) = (asked.body.new_password.clone(), asked.body.logout_devices);
     let accounts = &asked.app.services.accounts;
@@ -311,7 +312,8 @@ async fn reset_password(asked: &Asked<change_password::v3::Request>) -> Result<R
 }
 
 async fn deactivate(asked: Asked<deactivate::v3::Request>) -> Result<Reply, Fault> {
-    let confirmed = confirm(&asked, asked.body.auth.as_ref()).await?;
+    let auth = asked.body.auth.as_ref();
+    let confirmed = confirm(&asked, Operation::EndAccount, auth).await?;
     let user_id = &asked.session()?.user_id;
     asked.app.services.affairs.end_account(user_id, Some(confirmed)).await?;
     Ok(reply(&json!({ "id_server_unbind_result": "no-support" })))
@@ -347,13 +349,15 @@ async fn rename_device(asked: Asked<update_device::v3::Request>) -> Result<Reply
 }
 
 async fn remove_device(asked: Asked<delete_device::v3::Request>) -> Result<Reply, Fault> {
-    confirm_person(&asked, asked.body.auth.as_ref()).await?;
-    remove(&asked, std::slice::from_ref(&asked.body.device_id)).await
+    let devices = std::slice::from_ref(&asked.body.device_id);
+    confirm_removal(&asked, devices, asked.body.auth.as_ref()).await?;
+    remove(&asked, devices).await
 }
 
 async fn remove_devices(asked: Asked<delete_devices::v3::Request>) -> Result<Reply, Fault> {
-    confirm_person(&asked, asked.body.auth.as_ref()).await?;
-    remove(&asked, &asked.body.devices).await
+    let devices = &asked.body.devices;
+    confirm_removal(&asked, devices, asked.body.auth.as_ref()).await?;
+    remove(&asked, devices).await
 }
 
 async fn remove<T>(asked: &Asked<T>, devices: &[OwnedDeviceId]) -> Result<Reply, Fault> {
@@ -362,77 +366,10 @@ async fn remove<T>(asked: &Asked<T>, devices: &[OwnedDeviceId]) -> Result<Reply,
     Ok(done())
 }
 
-/// The same for what an application service does for its users without a proof.
-async fn confirm_person<T>(asked: &Asked<T>, shown: Option<&AuthData>) -> Result<(), Fault> {
-    if asked.session()?.service.is_some() {
-        return Ok(());
-    }
-    let confirmed = confirm(asked, shown).await?;
-    Ok(asked.app.services.accounts.spend(confirmed).await?)
-}
-
-/// Lets only those on who show their password again, or a passkey.
-pub(super) async fn confirm<T>(
-    asked: &Asked<T>,
-    shown: Option<&AuthData>,
-) -> Result<Confirmed, Fault> {
-    prove(&asked.app, &asked.session()?.user_id, shown).await
-}
-
-/// The same for somebody whose request has a form of our own.
-pub(in crate::gateway) async fn prove(
-    app: &App,
-    user_id: &UserId,
-    shown: Option<&AuthData>,
-) -> Result<Confirmed, Fault> {
-    let accounts = &app.services.accounts;
-    let ways = accounts.ways_to_confirm(user_id).await?;
-    let ask = |error| {
-        let session = app.services.ground.clock.random_name(16);
-        let stages: &[&str] = match ways {
-            Ways::Password => &["m.login.password"],
-            Ways::Passkey => &[BY_PASSKEY],
-            Ways::Either => &["m.login.password", BY_PASSKEY],
-        };
-        interactive_by(&session, stages, error)
-    };
-    if let Some(shown) = shown.and_then(passkeys::shown) {
-        return match accounts.confirm_by_passkey(user_id, shown?).await {
-            Err(error @ (Error::Forbidden(_) | Error::NotFound(_))) => {
-                Err(ask(Some(&error.to_string())))
-            }
-            confirmed => Ok(confirmed?),
-        };
-    }
-    let Some(AuthData::Password(shown)) = shown else { return Err(ask(None)) };
-    if let UserIdentifier::Matrix(named) = &shown.identifier
-        && named.user != user_id.as_str()
-        && named.user != user_id.localpart()
-    {
-        return Err(ask(Some("that is somebody else's name")));
-    }
-    let confirmed = accounts.confirm(user_id, shown.password.clone()).await?;
-    confirmed.ok_or_else(|| ask(Some("the password is wrong")))
-}
-
 /// The stage of showing that one reads what is sent to an address.
 const BY_MAIL: &str = "m.login.email.identity";
-/// The stage of showing a passkey.
-pub(in crate::gateway) const BY_PASSKEY: &str = "org.wayside.passkey";
 /// A name that nobody here has: it is of no server.
 pub(in crate::gateway) const NOBODY: &str = "@nobody:nobody.invalid";
-
-/// The reply that asks for one of several proofs (client-server API, user-interactive
-/// authentication).
-fn interactive_by(session: &str, stages: &[&str], error: Option<&str>) -> Fault {
-    let flows: Vec<Value> = stages.iter().map(|stage| json!({ "stages": [stage] })).collect();
-    let mut body = json!({ "session": session, "flows": flows, "params": {} });
-    if let Some(error) = error {
-        body["errcode"] = "M_FORBIDDEN".into();
-        body["error"] = error.into();
-    }
-    Fault::Interactive(body)
-}
 
 fn signed_in_json(signed_in: SignedIn, public: &str) -> Value {
     let mut body = Map::new();

@@ -14,7 +14,7 @@ use ruma::{
 use serde_json::{Value, json};
 use wayside_specs::Role;
 
-use super::account::confirm;
+use super::proof::confirm;
 use crate::{
     gateway::{
         fault::Fault,
@@ -22,6 +22,7 @@ use crate::{
     },
     services::{
         Error,
+        accounts::Operation,
         emails::{Purpose, Shown},
     },
 };
@@ -91,7 +92,8 @@ async fn list(asked: Asked<get_3pids::v3::Request>) -> Result<Reply, Fault> {
 }
 
 async fn add(asked: Asked<add_3pid::v3::Request>) -> Result<Reply, Fault> {
-    let confirmed = confirm(&asked, asked.body.auth.as_ref()).await?;
+    let auth = asked.body.auth.as_ref();
+    let confirmed = confirm(&asked, Operation::AddEmail, auth).await?;
     asked.app.services.accounts.spend(confirmed).await?;
     let (sid, client_secret) = (asked.body.sid.to_string(), asked.body.client_secret.to_string());
     let shown = Shown { sid, client_secret };

@@ -19,7 +19,7 @@ use serde_json::{Map, json, value::RawValue};
 use wayside_federation::device::Usage;
 
 use super::{
-    account::confirm,
+    proof::confirm,
     read::{asker, text},
     rooms::request,
 };
@@ -30,7 +30,7 @@ use crate::{
     },
     services::{
         Error,
-        accounts::Confirmed,
+        accounts::{Confirmed, Operation},
         encryption::{Addressed, NewKey, PersonKeys, Unsigned, Upload},
     },
 };
@@ -112,7 +112,7 @@ async fn upload_person(asked: Asked<upload_signing_keys::v3::Request>) -> Result
             confirmed
         } else {
             asked.app.guessed(user_id)?;
-            confirm(&asked, body.auth.as_ref()).await?
+            confirm(&asked, Operation::ReplaceKeys, body.auth.as_ref()).await?
         };
         encryption.publish_person(user_id, keys, Some(confirmed)).await?;
     }

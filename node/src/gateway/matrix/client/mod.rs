@@ -12,6 +12,7 @@ mod media;
 mod near;
 mod node;
 mod people;
+mod proof;
 mod push;
 mod read;
 mod relations;
@@ -21,13 +22,17 @@ mod search;
 mod spaces;
 mod sync;
 
-pub(in crate::gateway) use self::account::{BY_PASSKEY, NOBODY, prove};
+pub(in crate::gateway) use self::{
+    account::NOBODY,
+    proof::{BY_PASSKEY, Wanting, prove},
+};
 use crate::gateway::table::Route;
 
 pub(in crate::gateway) fn routes() -> Vec<Route> {
     [
         node::routes(),
         account::routes(),
+        proof::routes(),
         emails::routes(),
         rooms::routes(),
         read::routes(),

@@ -33,17 +33,6 @@ const ID_CHARS: usize = 12;
 /// Answered challenges that are forgotten in one go.
 const AT_ONCE: i64 = 1_000;
 
-/// By what the owner of an account can confirm what they do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ways {
-    /// Only by their password.
-    Password,
-    /// Only by a passkey: they have no password.
-    Passkey,
-    /// By whichever of the two they like.
-    Either,
-}
-
 /// A ceremony that begins.
 pub struct Begun {
     /// What the page brings back with the answer.
@@ -184,18 +173,6 @@ impl Accounts {
         Ok(passkeys::of_person(&mut snapshot, user_id, limits::PASSKEYS_PER_USER).await?)
     }
 
-    /// By what the owner of an account can confirm what they do.
-    pub async fn ways_to_confirm(&self, user_id: &UserId) -> Result<Ways, Error> {
-        let mut snapshot = self.ground.store.snapshot().await?;
-        let known = passkeys::of_person(&mut snapshot, user_id, 1).await?;
-        if known.is_empty() || !self.offers_passkeys() {
-            return Ok(Ways::Password);
-        }
-        let account = accounts::account(&mut snapshot, user_id).await?;
-        let has_password = account.is_some_and(|account| account.password.is_some());
-        Ok(if has_password { Ways::Either } else { Ways::Passkey })
-    }
-
     /// Renames a passkey.
     pub async fn rename_passkey(
         &self,
@@ -218,29 +195,28 @@ impl Accounts {
         confirmed: Confirmed,
     ) -> Result<(), Error> {
         let (user_id, id) = (user_id.to_owned(), passkey_id.to_owned());
+        let taken = self.taken();
         let write = self.ground.store.write::<_, Error>(move |tx| {
             Box::pin(async move {
-                let account = confirmed.still(tx).await?;
+                confirmed.still(tx).await?;
                 if !tx.remove_passkey(&user_id, &id).await? {
                     return Err(gone());
                 }
-                let left = passkeys::of_person(tx, &user_id, 1).await?;
-                if account.password.is_none() && left.is_empty() {
-                    let why = "nothing else opens this account: set a password first";
-                    return Err(Error::Forbidden(why.to_owned()));
-                }
-                Ok(())
+                taken.check(tx, &user_id).await
             })
         });
         write.await
     }
 
-    /// Forgets answered challenges whose time is over.
+    /// Forgets answered challenges and confirmations whose time is over.
     pub async fn sweep(&self) {
         let now_ms = self.ground.clock.now_ms();
         loop {
             let forgetting = self.ground.store.write::<u64, StoreError>(move |tx| {
-                Box::pin(async move { tx.forget_challenges(now_ms, AT_ONCE).await })
+                Box::pin(async move {
+                    let challenges = tx.forget_challenges(now_ms, AT_ONCE).await?;
+                    Ok(challenges.max(tx.forget_confirmations(now_ms, AT_ONCE).await?))
+                })
             });
             match forgetting.await {
                 Ok(gone) if i64::try_from(gone).is_ok_and(|gone| gone < AT_ONCE) => return,
