@@ -67,14 +67,11 @@ async fn client_lets_programs_and_devices_in() -> Result<()> {
     Ok(())
 }
 
-/// A node whose address is a name, which it has to know before it runs; and its pages.
+/// Somebody with passkeys, in a browser.
 async fn passkeys(engine: Engine, steps: &[&str]) -> Result<()> {
     let Some(town) = Town::found(engine)? else { return Ok(()) };
     let Some(mut pages) = Browser::open("passkeys.mjs")? else { return Ok(()) };
-    let mut first = town.node("first")?.start().await?;
-    let port = first.http().port().context("a port")?;
-    first.stop().await?;
-    let (door, home) = (format!("127.0.0.1:{port}"), format!("http://localhost:{port}"));
+    let (door, home) = named(&town).await?;
     let options = town.node("a")?.flag("--http", Some(&door)).flag("--public-url", Some(&home));
     let mut node = options.start().await?;
     let mut ann = member(&node, "ann").await?;
@@ -99,21 +96,59 @@ async fn client_comes_in_by_passkeys_on_postgres() -> Result<()> {
     passkeys(Engine::Postgres, &["add", "comeIn", "beginAnew", "remove"]).await
 }
 
+/// What the node shows the provider of these stories.
+const SECRET: &str = "a secret of the club";
+
+/// A file that names a provider of identities that has opened, and the folder that keeps it.
+fn club(opened: &Value) -> Result<(String, tempfile::TempDir)> {
+    let issuer = opened["issuer"].as_str().context("an issuer")?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("club.toml");
+    let words = format!(
+        "id = \"club\"\nname = \"The Club\"\nissuer = \"{issuer}\"\nclient_id = \"wayside\"\n\
+         client_secret = \"{SECRET}\"\n"
+    );
+    fs::write(&file, words)?;
+    Ok((file.to_str().context("a path of UTF-8")?.to_owned(), folder))
+}
+
+/// The door of a node whose address is a name, which it has to know before it runs; and that address.
+async fn named(town: &Town) -> Result<(String, String)> {
+    let mut first = town.node("first")?.start().await?;
+    let port = first.http().port().context("a port")?;
+    first.stop().await?;
+    Ok((format!("127.0.0.1:{port}"), format!("http://localhost:{port}")))
+}
+
+#[tokio::test]
+async fn client_confirms_what_programs_ask_without_a_password() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(mut pages) = Browser::open("confirming.mjs")? else { return Ok(()) };
+    let opened = pages.step("open", json!({})).await?;
+    let (file, _folder) = club(&opened)?;
+    let (door, home) = named(&town).await?;
+    let options = town.node("a")?.flag("--http", Some(&door)).flag("--public-url", Some(&home));
+    let mut node = options.flag("--identity-providers", Some(&file)).start().await?;
+    let place = json!({"home": home, "issuer": opened["issuer"], "secret": SECRET});
+    pages.step("arrive", place).await?;
+    for step in
+        ["confirmByClub", "beSomebodyElse", "addPasskey", "endLink", "confirmByPasskey", "addLink"]
+    {
+        pages.step(step, json!({})).await?;
+    }
+    pages.close().await?;
+    node.stop().await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn client_signs_people_in_who_are_known_elsewhere() -> Result<()> {
     let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
     let Some(mut pages) = Browser::open("providers.mjs")? else { return Ok(()) };
     let opened = pages.step("open", json!({})).await?;
-    let issuer = opened["issuer"].as_str().context("an issuer")?;
-    let secret = "a secret of the club";
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("club.toml");
-    let words = format!(
-        "id = \"club\"\nname = \"The Club\"\nissuer = \"{issuer}\"\nclient_id = \"wayside\"\n\
-         client_secret = \"{secret}\"\n"
-    );
-    fs::write(&file, words)?;
-    let mut node = town.node("a")?.flag("--identity-providers", file.to_str()).start().await?;
+    let (file, _folder) = club(&opened)?;
+    let (issuer, secret) = (&opened["issuer"], SECRET);
+    let mut node = town.node("a")?.flag("--identity-providers", Some(&file)).start().await?;
     let place = json!({"home": node.http().as_str(), "issuer": issuer, "secret": secret});
     pages.step("arrive", place).await?;
     for step in ["turnBack", "becomeSomebody", "letIn", "goStraight"] {

@@ -7,6 +7,8 @@ import de from "../src/i18n/de.json";
 import en from "../src/i18n/en.json";
 import membersDe from "../src/i18n/members.de.json";
 import membersEn from "../src/i18n/members.en.json";
+import passkeysDe from "../src/i18n/passkeys.de.json";
+import passkeysEn from "../src/i18n/passkeys.en.json";
 import signInDe from "../src/i18n/sign-in.de.json";
 import signInEn from "../src/i18n/sign-in.en.json";
 import { ChatLog } from "../src/visit/chatlog";
@@ -17,6 +19,7 @@ describe("languages", () => {
   it.each<[string, Record<string, string>, Record<string, string>]>([
     ["for everybody", en, de],
     ["for members", membersEn, membersDe],
+    ["for ways in", passkeysEn, passkeysDe],
     ["for who signs in", signInEn, signInDe],
   ])("all say the same things with the same gaps, %s", (_, english, german) => {
     expect(Object.keys(german)).toEqual(Object.keys(english));

@@ -44,7 +44,7 @@ interface Showing {
 export class PasskeyError extends Error {
   override name = "PasskeyError";
 
-  constructor(readonly why: "aborted" | "known" | "unsupported") {
+  constructor(readonly why: "aborted" | "known" | "unsupported" | "blocked" | "left") {
     super(why);
   }
 }

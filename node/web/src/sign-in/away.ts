@@ -14,8 +14,15 @@ interface Away {
   page: string;
 }
 
-/** Whom a provider vouches for: somebody who has an account here, or a newcomer. */
-export type Arrived = { user_id: string; login_token: string } | Newcomer;
+/**
+ * Whom a provider vouches for: somebody who has an account here, who comes in, confirms something or is known to
+ * it from now on, or a newcomer.
+ */
+export type Arrived =
+  | { user_id: string; login_token: string }
+  | { user_id: string; word: string }
+  | { user_id: string; linked: string }
+  | Newcomer;
 
 export interface Newcomer {
   ticket: string;
@@ -25,14 +32,25 @@ export interface Newcomer {
   registration: boolean;
 }
 
-/** Goes to a provider; the page of that address is where its person goes on afterwards. */
-export async function leave(provider: Provider, page: URL): Promise<void> {
+/** A secret by which the node knows this browser again. */
+export function newSecret(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(SECRET_BYTES));
-  const browser = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** Goes where the node says; the page of that address is where its person goes on afterwards. */
+export async function leaveTo(browser: string, page: URL, begin: () => Promise<{ location: string }>): Promise<void> {
+  const door = (await begin()).location;
   const away: Away = { browser, page: page.pathname + page.search };
   sessionStorage.setItem(KEY, JSON.stringify(away));
+  location.assign(door);
+}
+
+/** Goes to a provider, to come in or to confirm something. */
+export function leave(provider: Provider, page: URL, confirm = false): Promise<void> {
+  const browser = newSecret();
   const path = `/_wayside/v1/providers/${encodeURIComponent(provider.id)}/begin`;
-  location.assign((await ask<{ location: string }>("POST", path, { body: { browser } })).location);
+  return leaveTo(browser, page, () => ask("POST", path, { body: { browser, confirm } }));
 }
 
 /** What this tab kept, if its person set out from here. */
@@ -45,10 +63,11 @@ export function kept(): Away | null {
 }
 
 /** Shows the node with what the provider sent its person back; nothing where it turned them away. */
-export async function arrive(address: URL, { browser }: Away): Promise<Arrived | null> {
+export async function arrive(address: URL, { browser, page }: Away): Promise<Arrived | null> {
   const [state, code, iss] = ["state", "code", "iss"].map((name) => address.searchParams.get(name));
   if (!state || !code) return null;
-  const body = { state, code, browser, ...(iss ? { iss } : {}) };
+  const confirm = new URL(page, location.origin).searchParams.get("confirm");
+  const body = { state, code, browser, ...(iss ? { iss } : {}), ...(confirm ? { confirm } : {}) };
   return ask("POST", "/_wayside/v1/providers/finish", { body });
 }
 

@@ -10,6 +10,7 @@ import { newPassword, passkeyDoor } from "../ui/passkey";
 import { brand, mount, scenery, screen } from "../ui/shell";
 import { asked, choosePassword, createAccount, decide, hostOf, look, ownerOf, type Program, type Proof, type Stranger, wantsAccount } from "./asking";
 import { leave } from "./away";
+import { confirmPage } from "./confirming";
 import { providerButtons, takeIn } from "./providers";
 
 const address = new URL(location.href);
@@ -208,14 +209,20 @@ async function reset(code: string): Promise<void> {
   show(h("h1", { text: t("reset.title") }), lead, form(t("reset.set"), deed, name, password.row));
 }
 
+const doors = { show, form, told };
+
 async function begin(): Promise<void> {
   const node = await nodeInfo();
   screen("welcome", scenery(), h("div", { class: "welcome" }, brand(node.name), card));
   if (address.pathname === "/link") return link(node);
   if (address.pathname.startsWith("/reset/")) return reset(decodeURIComponent(address.pathname.slice("/reset/".length)));
   if (address.pathname === "/sign-in/return") {
-    return takeIn(address, { show, form, proven: (page, userId, token) => proven(page, userId, token, node) });
+    const confirming = (page: URL, word: { word: string; browser: string }): Promise<void> =>
+      confirmPage(doors, node, page.searchParams.get("confirm") ?? "", page, word);
+    return takeIn(address, { show, form, proven: (page, userId, token) => proven(page, userId, token, node), confirming });
   }
+  const waiting = address.searchParams.get("confirm");
+  if (waiting !== null) return confirmPage(doors, node, waiting, address);
   const what = asked(address);
   const chosen = address.searchParams.get("provider");
   if (what && chosen !== null) {

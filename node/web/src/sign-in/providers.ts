@@ -15,21 +15,39 @@ export interface Return {
   form(button: string, deed: () => Promise<void>, ...rows: Node[]): HTMLFormElement;
   /** Goes on with what the page was asked, for somebody who has proven who they are. */
   proven(page: URL, userId: string | null, token: string): Promise<void>;
+  /** Goes on with what is confirmed there, by what somebody brings from their provider. */
+  confirming(page: URL, word: { word: string; browser: string }): Promise<void>;
+}
+
+/** For what somebody goes to a provider, and what its button says. */
+interface Errand {
+  label: (name: string) => string;
+  confirm: boolean;
 }
 
 /** A button for each provider, and a line for what went wrong on the way out. */
-export function providerButtons(providers: Provider[], page: URL): HTMLElement | null {
+export function providerButtons(
+  providers: Provider[],
+  page: URL,
+  { label, confirm }: Errand = { label: (name) => t("welcome.with", { name }), confirm: false },
+): HTMLElement | null {
   if (providers.length === 0) return null;
   const wrong = h("p", { class: "wrong", attrs: { role: "alert", hidden: true } });
   const buttons = providers.map((provider) => {
-    const button = h("button", { class: "secondary", text: t("welcome.with", { name: provider.name }), attrs: { type: "button" } });
+    const button = h("button", { class: "secondary", text: label(provider.name), attrs: { type: "button" } });
     button.addEventListener("click", () => {
       say(wrong, null);
-      void busy(button, () => leave(provider, page).catch((error: unknown) => say(wrong, words(error))));
+      void busy(button, () => leave(provider, page, confirm).catch((error: unknown) => say(wrong, words(error))));
     });
     return button;
   });
   return h("div", { class: "providers" }, ...buttons, wrong);
+}
+
+/** Whoever left to confirm something, or to be known, is signed in or was not about to be. */
+function lostTitle(left: string | undefined): "providers.lost" | "providers.unconfirmed" {
+  const wasSigningIn = left === undefined || (left.startsWith("/sign-in") && !left.includes("confirm="));
+  return wasSigningIn || left.startsWith("/link") ? "providers.lost" : "providers.unconfirmed";
 }
 
 /** Takes somebody in who comes back from a provider. */
@@ -37,7 +55,7 @@ export async function takeIn(address: URL, page: Return): Promise<void> {
   const away = kept();
   const again = (from: string): HTMLElement => h("a", { class: "primary", text: t("providers.again"), attrs: { href: from } });
   const lost = (text: string, from: string): void =>
-    page.show(h("h1", { text: t("providers.lost") }), h("p", { class: "lead", text }), again(from));
+    page.show(h("h1", { text: t(lostTitle(away?.page)) }), h("p", { class: "lead", text }), again(from));
   if (!away) return lost(t("providers.elsewhere"), "/");
   const goal = new URL(away.page, location.origin);
   // What stands in the address is good once: nobody loads it again.
@@ -46,6 +64,13 @@ export async function takeIn(address: URL, page: Return): Promise<void> {
   if (typeof arrived === "string") return lost(arrived, away.page);
   if (!arrived) return lost(t("providers.refused"), away.page);
   if ("login_token" in arrived) return page.proven(goal, arrived.user_id, arrived.login_token);
+  if ("word" in arrived) return page.confirming(goal, { word: arrived.word, browser: away.browser });
+  if ("linked" in arrived) {
+    const name = arrived.linked;
+    const on = h("a", { class: "primary", text: t("sign_in.go"), attrs: { href: away.page } });
+    const lead = t("providers.linked_lead", { provider: name, user: arrived.user_id });
+    return page.show(h("h1", { text: t("providers.linked", { provider: name }) }), h("p", { class: "lead", text: lead }), on);
+  }
 
   const quiet = (text: string, deed: () => void): HTMLElement =>
     h("button", { class: "quiet", text, attrs: { type: "button" }, on: { click: deed } });

@@ -36,6 +36,7 @@ export function settingsDialog(owner: Owner, languageChanged: () => void, closed
       choice("textSize", "settings.text", ["small", "normal", "large", "huge"]),
       language,
       passkeysOf(owner),
+      linksOf(owner),
       done,
     ],
     { closed },
@@ -47,6 +48,14 @@ function passkeysOf({ node, session }: Owner): HTMLElement {
   const place = h("div", { class: "settings-part" });
   if (session.guest || !hasPasskeys(node)) return place;
   void import("./passkeys").then(({ passkeysPart }) => passkeysPart(place, session)).catch(console.warn);
+  return place;
+}
+
+/** The part that holds the accounts elsewhere by which a member comes in, where the node takes such. */
+function linksOf({ node, session }: Owner): HTMLElement {
+  const place = h("div", { class: "settings-part" });
+  if (session.guest || node.providers.length === 0) return place;
+  void import("./links").then(({ linksPart }) => linksPart(place, session, node.providers)).catch(console.warn);
   return place;
 }
 

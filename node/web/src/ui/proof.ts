@@ -1,0 +1,143 @@
+// Showing who one is before something is changed that opens the account, and forms in place of a list.
+import { ApiError } from "../api/http";
+import { confirmByPasskey, PasskeyError, passkeyProof } from "../api/passkeys";
+import { passwordProof, type Session } from "../api/session";
+import { t } from "../i18n";
+import { busy, field, h, say } from "./dom";
+import { icon } from "./icons";
+import { passkeyWords } from "./passkey";
+
+/** Something that is done once its doer has shown who they are. */
+export interface Deed {
+  title: string;
+  lead: string;
+  button: string;
+  run(auth: object): Promise<unknown>;
+  /** What is said when it was done. */
+  done: string;
+}
+
+/** Where it happens: a part of the settings. */
+export interface Place {
+  session: Session;
+  /** Holds the list, or a form in its place. */
+  inside: HTMLElement;
+  status: HTMLElement;
+  /** Shows the list again, and says this beside it. */
+  list(said: string): Promise<void>;
+}
+
+/** How often it is looked whether the page was closed on which something is confirmed, in milliseconds. */
+const LOOK_MS = 500;
+
+/** Learns from the node which proofs it takes, and asks for one of them. */
+export function prove(place: Place, deed: Deed, button: HTMLButtonElement): void {
+  const { status, list } = place;
+  say(status, null);
+  void busy(button, async () => {
+    try {
+      await deed.run({});
+      await list(deed.done);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401 && error.body.flows) confirm(place, deed, error);
+      else say(status, passkeyWords(error));
+    }
+  });
+}
+
+function confirm(place: Place, deed: Deed, refusal: ApiError): void {
+  const { session, list } = place;
+  const flows = refusal.body.flows as { stages: string[] }[];
+  const takes = (stage: string): boolean => flows.some(({ stages }) => stages.length === 1 && stages[0] === stage);
+  const secret = { type: "password", name: "password", autocomplete: "current-password", maxlength: 512, required: true };
+  const password = field(t("welcome.password"), secret);
+  // For the browser's own list of passwords.
+  const user = h("input", { attrs: { autocomplete: "username", value: session.userId, hidden: true } });
+  const by = (auth: () => Promise<object> | object) => async (): Promise<void> => {
+    await deed.run(await auth());
+    await list(deed.done);
+  };
+  const byPassword = takes("m.login.password");
+  const others: Other[] = [];
+  if (takes("org.wayside.passkey")) {
+    const shown = async (): Promise<object> => passkeyProof(await confirmByPasskey(session), refusal);
+    others.push({ button: [icon("key"), t("passkey.use")], deed: by(shown) });
+  }
+  // Whoever has a password needs no second page for it.
+  if (takes("m.login.sso") && !byPassword) {
+    others.push({ button: [t("passkey.on_page")], deed: by(() => onPage(String(refusal.body.session))) });
+  }
+  const auth = (): object => passwordProof(session.userId, password.input.value, refusal);
+  const first = byPassword ? { text: deed.button, deed: by(auth) } : null;
+  form(place, deed.title, deed.lead, byPassword ? [user, password.row] : [], first, others);
+  if (byPassword) password.input.focus();
+}
+
+/** Has it confirmed on the sign-in page, in a window of its own. */
+function onPage(session: string): Promise<object> {
+  const path = `/_matrix/client/v3/auth/m.login.sso/fallback/web?session=${encodeURIComponent(session)}`;
+  const page = window.open(path, "wayside-confirm", "popup,width=480,height=760");
+  return new Promise((resolve, reject) => {
+    if (!page) return reject(new PasskeyError("blocked"));
+    const end = new AbortController();
+    const watch = setInterval(() => {
+      if (!page.closed) return;
+      end.abort();
+      reject(new PasskeyError("left"));
+    }, LOOK_MS);
+    end.signal.addEventListener("abort", () => clearInterval(watch));
+    const heard = ({ source, data }: MessageEvent<unknown>): void => {
+      if (source !== page || data !== "authDone") return;
+      end.abort();
+      page.close();
+      resolve({ auth: { session } });
+    };
+    window.addEventListener("message", heard, { signal: end.signal });
+  });
+}
+
+/** A button beside that of the form. */
+interface Other {
+  button: (Node | string)[];
+  deed: () => Promise<void>;
+}
+
+/** A form in place of the list, with the way back to it. */
+export function form(
+  { inside, list }: Place,
+  title: string,
+  lead: string | null,
+  rows: Node[],
+  first: { text: string; deed: () => Promise<void> } | null,
+  others: Other[] = [],
+): void {
+  const wrong = h("p", { class: "wrong", attrs: { role: "alert", hidden: true } });
+  const does = (button: HTMLButtonElement, what: () => Promise<void>): void => {
+    say(wrong, null);
+    void busy(button, () => what().catch((error: unknown) => {
+      say(wrong, refused(error));
+      wrong.scrollIntoView({ block: "nearest" });
+    }));
+  };
+  const go = first && h("button", { class: "primary", text: first.text, attrs: { type: "submit" } });
+  const buttons = others.map(({ button, deed }) => {
+    const element = h("button", { class: "secondary", attrs: { type: "button" } }, ...button);
+    element.addEventListener("click", () => does(element, deed));
+    return element;
+  });
+  const back = h("button", { class: "quiet", text: t("passkey.back"), attrs: { type: "button" } });
+  back.addEventListener("click", () => void list(""));
+  const hint = lead !== null && h("p", { class: "hint", text: lead });
+  const element = h("form", { class: "form" }, h("h3", { text: title }), hint, ...rows, wrong, go, ...buttons, back);
+  element.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (go) does(go, first.deed);
+  });
+  inside.replaceChildren(element);
+}
+
+/** A proof that was refused is one that was wrong, and not a session that is over. */
+function refused(error: unknown): string {
+  if (error instanceof ApiError && error.status === 401 && error.body.flows) return t("passkey.unproven");
+  return passkeyWords(error);
+}
