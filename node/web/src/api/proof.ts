@@ -6,10 +6,12 @@ import { passwordProof } from "./session";
 /** What somebody shows; nothing where the node asks for nothing. */
 export type Proof = { password: string } | Shown | null;
 
-/** By what the node takes somebody's word; by neither where it asks for no proof. */
+/** By what the node takes somebody's word; by nothing where it asks for no proof. */
 export interface Ways {
   password: boolean;
   passkey: boolean;
+  /** On the sign-in page. */
+  page: boolean;
 }
 
 /** Asks which proofs the node takes of somebody, by a deed that does nothing: it signs out none of their devices. */
@@ -20,7 +22,7 @@ export async function waysToProve(token: string): Promise<Ways> {
     if (asksForProof(error)) return waysOf(error);
     throw error;
   }
-  return { password: false, passkey: false };
+  return { password: false, passkey: false, page: false };
 }
 
 export function asksForProof(error: unknown): error is ApiError {
@@ -31,7 +33,7 @@ export function asksForProof(error: unknown): error is ApiError {
 export function waysOf(refusal: ApiError): Ways {
   const flows = refusal.body.flows as { stages: string[] }[];
   const takes = (stage: string): boolean => flows.some(({ stages }) => stages.length === 1 && stages[0] === stage);
-  return { password: takes("m.login.password"), passkey: takes("org.wayside.passkey") };
+  return { password: takes("m.login.password"), passkey: takes("org.wayside.passkey"), page: takes("m.login.sso") };
 }
 
 /** Answers a refusal with what somebody shows. */

@@ -1,7 +1,8 @@
 // Showing who one is before something is changed that opens the account, and forms in place of a list.
-import { ApiError } from "../api/http";
-import { confirmByPasskey, PasskeyError, passkeyProof } from "../api/passkeys";
-import { passwordProof, type Session } from "../api/session";
+import type { ApiError } from "../api/http";
+import { confirmByPasskey, PasskeyError } from "../api/passkeys";
+import { asksForProof, proven, waysOf } from "../api/proof";
+import type { Session } from "../api/session";
 import { t } from "../i18n";
 import { busy, field, h, say } from "./dom";
 import { icon } from "./icons";
@@ -39,7 +40,7 @@ export function prove(place: Place, deed: Deed, button: HTMLButtonElement): void
       await deed.run({});
       await list(deed.done);
     } catch (error) {
-      if (error instanceof ApiError && error.status === 401 && error.body.flows) confirm(place, deed, error);
+      if (asksForProof(error)) confirm(place, deed, error);
       else say(status, passkeyWords(error));
     }
   });
@@ -47,8 +48,7 @@ export function prove(place: Place, deed: Deed, button: HTMLButtonElement): void
 
 function confirm(place: Place, deed: Deed, refusal: ApiError): void {
   const { session, list } = place;
-  const flows = refusal.body.flows as { stages: string[] }[];
-  const takes = (stage: string): boolean => flows.some(({ stages }) => stages.length === 1 && stages[0] === stage);
+  const ways = waysOf(refusal);
   const secret = { type: "password", name: "password", autocomplete: "current-password", maxlength: 512, required: true };
   const password = field(t("welcome.password"), secret);
   // For the browser's own list of passwords.
@@ -57,20 +57,19 @@ function confirm(place: Place, deed: Deed, refusal: ApiError): void {
     await deed.run(await auth());
     await list(deed.done);
   };
-  const byPassword = takes("m.login.password");
   const others: Other[] = [];
-  if (takes("org.wayside.passkey")) {
-    const shown = async (): Promise<object> => passkeyProof(await confirmByPasskey(session), refusal);
+  if (ways.passkey) {
+    const shown = async (): Promise<object> => proven(session.userId, await confirmByPasskey(session), refusal);
     others.push({ button: [icon("key"), t("passkey.use")], deed: by(shown) });
   }
   // Whoever has a password needs no second page for it.
-  if (takes("m.login.sso") && !byPassword) {
+  if (ways.page && !ways.password) {
     others.push({ button: [t("passkey.on_page")], deed: by(() => onPage(String(refusal.body.session))) });
   }
-  const auth = (): object => passwordProof(session.userId, password.input.value, refusal);
-  const first = byPassword ? { text: deed.button, deed: by(auth) } : null;
-  form(place, deed.title, deed.lead, byPassword ? [user, password.row] : [], first, others);
-  if (byPassword) password.input.focus();
+  const auth = (): object => proven(session.userId, { password: password.input.value }, refusal);
+  const first = ways.password ? { text: deed.button, deed: by(auth) } : null;
+  form(place, deed.title, deed.lead, ways.password ? [user, password.row] : [], first, others);
+  if (ways.password) password.input.focus();
 }
 
 /** Has it confirmed on the sign-in page, in a window of its own. */
@@ -138,6 +137,5 @@ export function form(
 
 /** A proof that was refused is one that was wrong, and not a session that is over. */
 function refused(error: unknown): string {
-  if (error instanceof ApiError && error.status === 401 && error.body.flows) return t("passkey.unproven");
-  return passkeyWords(error);
+  return asksForProof(error) ? t("passkey.unproven") : passkeyWords(error);
 }
