@@ -21,7 +21,7 @@ pub(super) fn routes() -> Vec<Route> {
 async fn versions(_: Asked<get_supported_versions::Request>) -> Result<Reply, Fault> {
     let versions = [
         "r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10",
-        "v1.11", "v1.12", "v1.13", "v1.14", "v1.15", "v1.16",
+        "v1.11", "v1.12", "v1.13", "v1.14", "v1.15", "v1.16", "v1.17", "v1.18", "v1.19",
     ];
     // Clients look for sliding sync here before they use it (MSC4186).
     let unstable = json!({ "org.matrix.simplified_msc3575": true });
