@@ -26,12 +26,14 @@ fn main() {
         let path = file.strip_prefix(&dist).expect("it was found there").display().to_string();
         fs::read(file).expect("a file that was just listed").hash(&mut build);
         path.hash(&mut build);
-        // Of what is there compressed too, only that is embedded.
-        if Path::new(&format!("{}.br", file.display())).exists() {
+        // Of what is there compressed too, only the smaller is embedded.
+        let name = path.strip_suffix(".br");
+        let other = dist.join(name.map_or_else(|| format!("{path}.br"), str::to_owned));
+        let size = |file: &Path| fs::metadata(file).map_or(u64::MAX, |about| about.len());
+        if size(&other) < size(file) + u64::from(name.is_some()) {
             continue;
         }
         count += 1;
-        let name = path.strip_suffix(".br");
         let kind = if name.is_some() { "brotli" } else { "plain" };
         let (name, file) = (name.unwrap_or(&path), file.display());
         let page = format!("Page::{kind}({name:?}, include_bytes!(\"{file}\")),");
