@@ -181,7 +181,7 @@ async fn pass(app: &Arc<App>, route: &Route, request: Request<Body>) -> Result<R
             answer(Call { app: app.clone(), session, address, path, request }).await
         }
         Handler::Whole(answer) => {
-            let body = whole(body, route.body_bytes).await?;
+            let body = Box::pin(whole(body, route.body_bytes)).await?;
             let request = Request::from_parts(parts, body);
             answer(Call { app: app.clone(), session, address, path, request }).await
         }

@@ -187,6 +187,8 @@ impl Sync {
 }
 
 impl Building<'_> {
+    /// The answer. Its large parts are boxed: most answers have no room to tell of, and what each of
+    /// many takes for a moment leaves holes between what the many who wait keep.
     async fn answer(&mut self) -> Result<Answer, Error> {
         let mut answer = Answer::default();
         let (mut own, account_data) = self.account_data().await?;
@@ -202,7 +204,8 @@ impl Building<'_> {
                 break;
             }
             if at % ahead::ROOMS == 0 {
-                self.look_ahead(&members[at..members.len().min(at + ahead::ROOMS)]).await?;
+                let next = &members[at..members.len().min(at + ahead::ROOMS)];
+                Box::pin(self.look_ahead(next)).await?;
             }
             let Some(room) = self.ahead.rooms.remove(&member.room_no) else { continue };
             if !self.asked.filter.room.takes(room.room_id.as_str()) {
@@ -210,14 +213,14 @@ impl Building<'_> {
             }
             self.since = self.told.map_or(0, |token| token.position_of(room.room_no));
             let data = own.remove(&member.room_no).unwrap_or_default();
-            bytes += self.room(&mut answer, &room, member, data).await?;
+            bytes += Box::pin(self.room(&mut answer, &room, member, data)).await?;
             last = Some(room.room_no);
         }
         self.since = self.told.map_or(0, |token| token.position);
         answer.presence = self.presence().await?;
         (answer.to_device, self.letters_told) = self.letters().await?;
         if let Some(told) = self.told {
-            answer.device_lists = self.device_lists(told.position).await?;
+            answer.device_lists = Box::pin(self.device_lists(told.position)).await?;
         }
         let counts = self.key_counts().await?;
         answer.device_one_time_keys_count = counts.one_time;

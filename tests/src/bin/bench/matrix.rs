@@ -34,7 +34,7 @@ const OWNERS: usize = 5;
 /// Answers without news of which the mean is taken.
 const QUIET: u32 = 500;
 const POLLERS: usize = 2_000;
-/// How long idle clients are left alone before memory is looked at.
+/// How long a server is left alone before its memory is looked at.
 const RESTING: Duration = Duration::from_secs(5);
 /// Ticks of the clock by which Linux counts the time of processes.
 const TICKS_PER_S: f64 = 100.0;
@@ -224,6 +224,8 @@ pub(crate) async fn beside_synapse() -> Result<Vec<Row>> {
         runs.push(found);
     }
     let (quiet, their_quiet) = (ours.quiet().await?, theirs.quiet().await?);
+    // Both are left alone for a moment, so that what was freed can be given back.
+    sleep(RESTING).await;
     let (rss, their_rss) = (resident_mb(ours.pid)?, resident_mb(theirs.pid)?);
     node.stop().await?;
     synapse.stop().await?;

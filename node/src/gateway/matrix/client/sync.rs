@@ -55,7 +55,7 @@ async fn sync(asked: Asked<sync_events::v3::Request>) -> Result<Reply, Fault> {
             return Err(Fault::BadParameter("filter is JSON, but not that of a filter".to_owned()));
         }
         Some(sync_events::v3::Filter::FilterId(id)) => {
-            let stored = asked.app.services.social.filter(&who.user_id, id).await?;
+            let stored = Box::pin(asked.app.services.social.filter(&who.user_id, id)).await?;
             serde_json::from_str(stored.get()).map_err(Error::internal)?
         }
         Some(sync_events::v3::Filter::FilterDefinition(_)) => filter_in(&asked.query)?,
@@ -73,8 +73,9 @@ async fn sync(asked: Asked<sync_events::v3::Request>) -> Result<Reply, Fault> {
     };
     let answer = asked.app.services.sync.ask(&who, &wanted).await?;
     if !wanted.wait.is_zero() {
-        // Whoever was signed out while they waited hears nothing more.
-        asked.app.services.accounts.still_signed_in(asked.session()?).await?;
+        // Whoever was signed out while they waited hears nothing more. Boxed, so that waiting holds no
+        // room for it.
+        Box::pin(asked.app.services.accounts.still_signed_in(asked.session()?)).await?;
     }
     text(&answer)
 }
@@ -108,7 +109,7 @@ async fn slide(call: Call<Bytes>) -> Result<Reply, Fault> {
     let asked = Sliding { pos: query.pos, wait, presence, body, text };
     let answer = app.services.sync.slide(&who, &asked).await?;
     if !wait.is_zero() {
-        app.services.accounts.still_signed_in(&session).await?;
+        Box::pin(app.services.accounts.still_signed_in(&session)).await?;
     }
     self::text(&answer)
 }
