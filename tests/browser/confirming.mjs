@@ -78,8 +78,7 @@ async function authenticator(page) {
 async function picture(page, name) {
   for (const [size, viewport] of Object.entries(SIZES)) {
     await page.setViewportSize(viewport);
-    const person = { page, name: size };
-    await Person.prototype.picture.call(person, name);
+    await ann.picture(name, page, size);
   }
 }
 

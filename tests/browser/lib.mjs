@@ -91,7 +91,7 @@ export class Person {
     const { name } = this;
     this.page = page;
     page.setDefaultTimeout(SOON_MS);
-    page.on("pageerror", (error) => this.#troubles.push(error.stack ?? String(error)));
+    page.on("pageerror", (error) => this.#troubles.push(error.stack || String(error)));
     page.on("console", (message) => {
       if (message.type() === "error" || message.type() === "warning") {
         process.stderr.write(`${name} [${message.type()}] ${message.text()}\n`);
@@ -248,6 +248,17 @@ export class Person {
       // A dialog is before all else.
       const top = document.querySelector("dialog[open]") ?? document.body;
       const shown = [...top.querySelectorAll("*")].filter((it) => it.checkVisibility({ opacityProperty: true, visibilityProperty: true }));
+      // Of what is scrolled, only what is to be seen counts.
+      const seen = (element) => {
+        let { left, right, top: above, bottom } = element.getBoundingClientRect();
+        for (let it = element.parentElement; it; it = it.parentElement) {
+          if (getComputedStyle(it).overflowY === "visible") continue;
+          const edge = it.getBoundingClientRect();
+          [left, right] = [Math.max(left, edge.left), Math.min(right, edge.right)];
+          [above, bottom] = [Math.max(above, edge.top), Math.min(bottom, edge.bottom)];
+        }
+        return { element, left, right, top: above, bottom };
+      };
       const says = (it) => `${it.tagName.toLowerCase()}.${it.className} "${(it.innerText ?? "").slice(0, 40)}"`;
       for (const element of shown.filter((it) => it.matches("button, a, input, select, textarea, h1, h2, h3, h4, p, li, b, .brand, .dialog-body, .welcome, .worlds, .create"))) {
         const box = element.getBoundingClientRect();
@@ -257,7 +268,7 @@ export class Person {
         if (width <= 1 || height <= 1 || style.clipPath !== "none") continue;
         if (left < -1 || right > innerWidth + 1) found.push(`beyond the edge: ${says(element)}`);
         // What lies over a world is looked at where nothing is to lie over anything.
-        if (element.matches("button, a, input, select, textarea, h1, h2, .brand") && !element.closest(".hud")) boxes.push({ element, left, right, top: box.top, bottom: box.bottom });
+        if (element.matches("button, a, input, select, textarea, h1, h2, .brand") && !element.closest(".hud")) boxes.push(seen(element));
         const isCut = element.scrollWidth > element.clientWidth + 1 && style.overflowX !== "visible" && style.textOverflow !== "ellipsis";
         if (isCut && !element.matches("input, textarea, select")) found.push(`cut off: ${says(element)}`);
         if (!element.matches("button, a, h1, h2")) continue;
@@ -281,20 +292,20 @@ export class Person {
   }
 
   /** What comes in softly is in: its first moment shows nothing. */
-  #settled() {
-    return this.page.evaluate(() => {
+  #settled(page = this.page) {
+    return page.evaluate(() => {
       const ends = (it) => it.effect?.getComputedTiming().iterations !== Infinity;
       return Promise.all(document.getAnimations().filter(ends).map((it) => it.finished.catch(() => {})));
     });
   }
 
   /** Keeps a picture of the page for whoever looks at it. */
-  async picture(name) {
+  async picture(name, page = this.page, kind = this.name) {
     const folder = process.env.WAYSIDE_SHOTS;
     if (!folder) return;
     await mkdir(folder, { recursive: true });
-    await this.#settled();
-    await this.page.screenshot({ path: join(folder, `${name}-${this.name.toLowerCase()}.png`) });
+    await this.#settled(page);
+    await page.screenshot({ path: join(folder, `${name}-${kind.toLowerCase()}.png`) });
   }
 
   /** Closes the page for good; fails if anything broke on it. */
