@@ -232,6 +232,45 @@ async function beSomebodyElse() {
   await page.close();
 }
 
+async function masterKey() {
+  const session = JSON.parse(await ann.page.evaluate(() => localStorage.getItem("wayside.session")));
+  const headers = { authorization: `Bearer ${session.access_token}` };
+  const body = JSON.stringify({ device_keys: { "@ann:a.test": [] } });
+  const answer = await fetch(new URL("/_matrix/client/v3/keys/query", home), { method: "POST", headers, body });
+  return Object.keys((await answer.json()).master_keys["@ann:a.test"].keys)[0];
+}
+
+/** Whoever has nothing but the word of the Club begins anew with their encryption by it. */
+async function beginAnew() {
+  await ann.sees(".note-card.recovery");
+  const first = await masterKey();
+  await ann.page.evaluate(() => localStorage.clear());
+  await ann.page.goto(new URL("/sign-in?home=/&provider=club", home).href);
+  await vouchAgain(ann.page, "ann");
+  await ann.page.waitForURL(new URL("/", home).href);
+  await ann.sees(".note-card.unverified");
+  await ann.page.getByRole("button", { name: /^I have n/ }).press("Enter");
+  await ann.sees("dialog .form");
+  const left = ann.page.waitForEvent("popup");
+  await ann.press("Confirm on the sign-in page");
+  const closed = await left;
+  await closed.getByText("Your account: @ann:a.test").waitFor();
+  await closed.close();
+  await ann.page.getByText("Nothing was confirmed").waitFor();
+  ensure((await masterKey()) === first, "what nobody confirmed has happened");
+  await picture(ann.page, "confirming-begin-anew");
+  const opened = ann.page.waitForEvent("popup");
+  await ann.press("Confirm on the sign-in page");
+  const popup = await opened;
+  await press(popup, "Confirm with The Club");
+  await vouch(popup, "ann");
+  await picture(popup, "confirming-keys");
+  await press(popup, "Confirm");
+  await ann.sees("dialog", "detached");
+  await ann.sees(".note-card.unverified", "detached");
+  ensure((await masterKey()) !== first, "the keys are the old ones");
+}
+
 const openSettings = async () => {
   await ann.press("Settings");
   await ann.sees(".passkeys button");
@@ -325,4 +364,4 @@ async function vouchAgain(page, login) {
   if (page.url().includes("/interaction/")) await vouch(page, login);
 }
 
-await story({ open, arrive, confirmByClub, beSomebodyElse, addPasskey, endLink, confirmByPasskey, addLink });
+await story({ open, arrive, confirmByClub, beSomebodyElse, beginAnew, addPasskey, endLink, confirmByPasskey, addLink });

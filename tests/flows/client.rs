@@ -131,9 +131,8 @@ async fn client_confirms_what_programs_ask_without_a_password() -> Result<()> {
     let mut node = options.flag("--identity-providers", Some(&file)).start().await?;
     let place = json!({"home": home, "issuer": opened["issuer"], "secret": SECRET});
     pages.step("arrive", place).await?;
-    for step in
-        ["confirmByClub", "beSomebodyElse", "addPasskey", "endLink", "confirmByPasskey", "addLink"]
-    {
+    let by_club = ["confirmByClub", "beSomebodyElse", "beginAnew"];
+    for step in [&by_club[..], &["addPasskey", "endLink", "confirmByPasskey", "addLink"]].concat() {
         pages.step(step, json!({})).await?;
     }
     pages.close().await?;

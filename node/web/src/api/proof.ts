@@ -3,8 +3,11 @@ import { ApiError, ask } from "./http";
 import { passkeyProof, type Shown } from "./passkeys";
 import { passwordProof } from "./session";
 
-/** What somebody shows; nothing where the node asks for nothing. */
-export type Proof = { password: string } | Shown | null;
+/** What somebody shows here. */
+type Evidence = { password: string } | Shown;
+
+/** What somebody shows, or that they confirm it on the sign-in page; nothing where the node asks for nothing. */
+export type Proof = Evidence | "page" | null;
 
 /** By what the node takes somebody's word; by nothing where it asks for no proof. */
 export interface Ways {
@@ -37,6 +40,6 @@ export function waysOf(refusal: ApiError): Ways {
 }
 
 /** Answers a refusal with what somebody shows. */
-export function proven(userId: string, proof: NonNullable<Proof>, refusal: ApiError): object {
+export function proven(userId: string, proof: Evidence, refusal: ApiError): object {
   return "password" in proof ? passwordProof(userId, proof.password, refusal) : passkeyProof(proof, refusal);
 }

@@ -291,6 +291,7 @@ export class Device {
       conversations,
       flows: this.verifying.flows(),
       signIns: this.signIns,
+      toConfirm: this.recovery.toConfirm,
     };
   }
 
@@ -373,6 +374,7 @@ export class Device {
     reset: (proof) => this.reset(proof),
     devices: () => this.people.ownDevices(),
     removeDevice: (deviceId, proof) => this.removeDevice(deviceId, proof),
+    confirmed: async (session, done) => this.recovery.confirmed(session, done),
   };
 
   private async open(roomId: string): Promise<Page> {

@@ -1,7 +1,7 @@
 // A page's end of the channel to the device, whichever page holds it.
 import { errorOf, DeviceError } from "./errors";
 import type { Said } from "../api/chat";
-import { type CallName, type Calls, channelOf, type Identity, type Letter, type News, type Overview } from "./protocol";
+import { type CallName, type Calls, channelOf, CONFIRM_MS, type Identity, type Letter, type News, type Overview } from "./protocol";
 
 /** Keys may have to be fetched from other nodes before something is sent. */
 const ANSWER_MS = 90_000;
@@ -56,7 +56,8 @@ export class DeviceLink {
         this.waiting.delete(id);
         reject(error);
       };
-      const timer = setTimeout(() => failed(new DeviceError("silent")), ANSWER_MS);
+      const patience = args.some((it) => it === "page") ? CONFIRM_MS + ANSWER_MS : ANSWER_MS;
+      const timer = setTimeout(() => failed(new DeviceError("silent")), patience);
       const answered = resolve as (value: unknown) => void;
       this.waiting.set(id, { answered, failed, timer });
       const letter: Letter = { to: "device", id, call, args };

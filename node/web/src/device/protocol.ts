@@ -2,6 +2,9 @@
 import type { Said } from "../api/chat";
 import type { Proof } from "../api/proof";
 
+/** How long something waits that somebody confirms on the sign-in page: the node waits no longer. */
+export const CONFIRM_MS = 10 * 60_000;
+
 /** Whose device it is, and by which token it speaks for them. */
 export interface Identity {
   userId: string;
@@ -92,6 +95,8 @@ export interface Overview {
   flows: Flow[];
   /** The person's own devices of which it is not known that they are theirs. */
   signIns: OwnDevice[];
+  /** What waits to be confirmed on the sign-in page, by the session of its refusal. */
+  toConfirm: string | null;
 }
 
 export interface Page {
@@ -123,6 +128,8 @@ export interface Calls {
   reset(proof: Proof): void;
   devices(): OwnDevice[];
   removeDevice(deviceId: string, proof: Proof): void;
+  /** What waited was confirmed, or will not be. */
+  confirmed(session: string, done: boolean): void;
   erase(): void;
 }
 
@@ -141,6 +148,7 @@ export type FaultCode =
   | "stale_recovery"
   | "no_identity"
   | "no_proof"
+  | "unconfirmed"
   | "moved"
   | "silent";
 

@@ -11,7 +11,7 @@ import { ApiError, ask } from "../api/http";
 import { asksForProof, type Proof, proven } from "../api/proof";
 import { DeviceError } from "./errors";
 import { type AnyRequest, CLIENT, type Machine } from "./machine";
-import type { Own } from "./protocol";
+import { CONFIRM_MS, type Own } from "./protocol";
 import { describe, fits, freshKey, type KeyDescription, readRecoveryKey, seal, type Sealed, unseal, writeRecoveryKey } from "./secrets";
 
 const BACKUP = "m.megolm_backup.v1";
@@ -40,6 +40,7 @@ export class Recovery {
   private fetching: Promise<void> = Promise.resolve();
   private uploading = false;
   private key: { key: BackupDecryptionKey; version: string } | null = null;
+  private waiting: { session: string; answered: (done: boolean) => void } | null = null;
 
   constructor(
     private readonly machine: Machine,
@@ -305,8 +306,37 @@ export class Recovery {
     } catch (error) {
       if (!asksForProof(error)) throw error;
       if (proof === null) throw new DeviceError("no_proof");
+      if (proof === "page") {
+        const session = String(error.body.session);
+        await this.confirming(session);
+        return deed({ auth: { session } });
+      }
       return deed(proven(this.machine.identity.userId, proof, error));
     }
+  }
+
+  /** What waits to be confirmed on the sign-in page. */
+  get toConfirm(): string | null {
+    return this.waiting?.session ?? null;
+  }
+
+  /** Has a page send its person to confirm a session, and waits for their word. */
+  private async confirming(session: string): Promise<void> {
+    this.waiting?.answered(false);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const done = await new Promise<boolean>((answered) => {
+      this.waiting = { session, answered };
+      timer = setTimeout(() => answered(false), CONFIRM_MS);
+      this.changed();
+    });
+    clearTimeout(timer);
+    if (this.toConfirm === session) this.waiting = null;
+    this.changed();
+    if (!done) throw new DeviceError("unconfirmed");
+  }
+
+  confirmed(session: string, done: boolean): void {
+    if (this.toConfirm === session) this.waiting?.answered(done);
   }
 
   private async storageKey(): Promise<{ id: string; description: KeyDescription } | null> {

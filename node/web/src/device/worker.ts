@@ -54,7 +54,7 @@ class Keeper {
   private blank(): Overview {
     const { userId, deviceId } = this.identity;
     const own = { userId, deviceId, trust: "unknown", recovery: "unknown", backup: false } as const;
-    return { phase: this.phase, own, conversations: [], flows: [], signIns: [] };
+    return { phase: this.phase, own, conversations: [], flows: [], signIns: [], toConfirm: null };
   }
 
   private async hear({ id, call, args }: Extract<Letter, { to: "device" }>): Promise<void> {

@@ -1,10 +1,11 @@
 // Showing who one is before something is changed that opens the account, and forms in place of a list.
 import type { ApiError } from "../api/http";
-import { confirmByPasskey, PasskeyError } from "../api/passkeys";
+import { confirmByPasskey } from "../api/passkeys";
 import { asksForProof, proven, waysOf } from "../api/proof";
 import type { Session } from "../api/session";
 import { t } from "../i18n";
 import { busy, field, h, say } from "./dom";
+import { confirmOnPage } from "./elsewhere";
 import { icon } from "./icons";
 import { passkeyWords } from "./passkey";
 
@@ -27,9 +28,6 @@ export interface Place {
   /** Shows the list again, and says this beside it. */
   list(said: string): Promise<void>;
 }
-
-/** How often it is looked whether the page was closed on which something is confirmed, in milliseconds. */
-const LOOK_MS = 500;
 
 /** Learns from the node which proofs it takes, and asks for one of them. */
 export function prove(place: Place, deed: Deed, button: HTMLButtonElement): void {
@@ -62,37 +60,19 @@ function confirm(place: Place, deed: Deed, refusal: ApiError): void {
     const shown = async (): Promise<object> => proven(session.userId, await confirmByPasskey(session), refusal);
     others.push({ button: [icon("key"), t("passkey.use")], deed: by(shown) });
   }
+  const onPage = async (): Promise<object> => {
+    const session = String(refusal.body.session);
+    await confirmOnPage(session);
+    return { auth: { session } };
+  };
   // Whoever has a password needs no second page for it.
   if (ways.page && !ways.password) {
-    others.push({ button: [t("passkey.on_page")], deed: by(() => onPage(String(refusal.body.session))) });
+    others.push({ button: [t("passkey.on_page")], deed: by(onPage) });
   }
   const auth = (): object => proven(session.userId, { password: password.input.value }, refusal);
   const first = ways.password ? { text: deed.button, deed: by(auth) } : null;
   form(place, deed.title, deed.lead, ways.password ? [user, password.row] : [], first, others);
   if (ways.password) password.input.focus();
-}
-
-/** Has it confirmed on the sign-in page, in a window of its own. */
-function onPage(session: string): Promise<object> {
-  const path = `/_matrix/client/v3/auth/m.login.sso/fallback/web?session=${encodeURIComponent(session)}`;
-  const page = window.open(path, "wayside-confirm", "popup,width=480,height=760");
-  return new Promise((resolve, reject) => {
-    if (!page) return reject(new PasskeyError("blocked"));
-    const end = new AbortController();
-    const watch = setInterval(() => {
-      if (!page.closed) return;
-      end.abort();
-      reject(new PasskeyError("left"));
-    }, LOOK_MS);
-    end.signal.addEventListener("abort", () => clearInterval(watch));
-    const heard = ({ source, data }: MessageEvent<unknown>): void => {
-      if (source !== page || data !== "authDone") return;
-      end.abort();
-      page.close();
-      resolve({ auth: { session } });
-    };
-    window.addEventListener("message", heard, { signal: end.signal });
-  });
 }
 
 /** A button beside that of the form. */

@@ -3,6 +3,7 @@ import { type Proof, type Ways, waysToProve } from "../../api/proof";
 import { confirmByPasskey } from "../../api/passkeys";
 import { loadMore, t } from "../../i18n";
 import { busy, field, freshId, h, say } from "../dom";
+import { confirmOnPage } from "../elsewhere";
 import { icon } from "../icons";
 import { passkeyWords } from "../passkey";
 import { closeDialog, notice, openDialog } from "../shell";
@@ -103,13 +104,13 @@ export async function proving(messages: Messages, deed: Deed, closed: () => void
   let ways: Ways;
   try {
     ways = await waysToProve(session.token);
-    if (ways.passkey) await loadMore("passkeys");
+    if (ways.passkey || ways.page) await loadMore("passkeys");
   } catch (error) {
     notice(words(error), "bad");
     return;
   }
   const wrong = h("p", { class: "wrong", attrs: { role: "alert", hidden: true } });
-  const run = (button: HTMLButtonElement, proof: () => Promise<Proof>, refused: () => string): void => {
+  const run = (button: HTMLButtonElement, proof: () => Promise<Proof>, refused: () => string, end = (): void => {}): void => {
     say(wrong, null);
     void busy(button, async () => {
       try {
@@ -119,6 +120,8 @@ export async function proving(messages: Messages, deed: Deed, closed: () => void
       } catch (error) {
         say(wrong, isRefusal(error) ? refused() : passkeyWords(error, words));
         wrong.scrollIntoView({ block: "nearest" });
+      } finally {
+        end();
       }
     });
   };
@@ -126,10 +129,17 @@ export async function proving(messages: Messages, deed: Deed, closed: () => void
   const password = field(t("reset.password"), secret);
   // For the browser's own list of passwords.
   const user = h("input", { attrs: { autocomplete: "username", value: session.userId, hidden: true } });
-  const byPassword = ways.password || !ways.passkey;
+  // Whoever has a password needs no second page for it.
+  const byPage = ways.page && !ways.password;
+  const byPassword = ways.password || !(ways.passkey || byPage);
   const go = h("button", { class: "primary", text: deed.label, attrs: { type: "submit" } });
   const key = h("button", { class: byPassword ? "secondary" : "primary", attrs: { type: "button" } }, icon("key"), t("passkey.use"));
   key.addEventListener("click", () => run(key, () => confirmByPasskey(session), () => t("passkey.unproven")));
+  const page = h("button", { class: byPassword || ways.passkey ? "secondary" : "primary", attrs: { type: "button" } }, t("passkey.on_page"));
+  page.addEventListener("click", () => {
+    const end = sendToPage(messages);
+    run(page, async () => "page", () => t("passkey.unproven"), end);
+  });
   const form = h(
     "form",
     { class: "form" },
@@ -139,6 +149,7 @@ export async function proving(messages: Messages, deed: Deed, closed: () => void
     wrong,
     byPassword && go,
     ways.passkey && key,
+    byPage && page,
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -146,7 +157,19 @@ export async function proving(messages: Messages, deed: Deed, closed: () => void
     run(go, async () => proof, () => t("error.password"));
   });
   openDialog(deed.title, [form], { closed });
-  (ways.password ? password.input : byPassword ? go : key).focus();
+  (ways.password ? password.input : byPassword ? go : ways.passkey ? key : page).focus();
+}
+
+/** Opens the sign-in page for what the device is about to have confirmed, until the returned function is called. */
+function sendToPage(messages: Messages): () => void {
+  let sent = false;
+  return messages.watch(() => {
+    const session = messages.overview?.toConfirm;
+    if (sent || session == null) return;
+    sent = true;
+    const answer = (done: boolean): Promise<void> => messages.call("confirmed", session, done);
+    confirmOnPage(session).then(() => answer(true), () => answer(false)).catch((error: unknown) => console.warn(error));
+  });
 }
 
 /** What was shown was not enough, or was wrong. */
