@@ -72,7 +72,8 @@ fn on_postgres() -> &'static str {
     if is_long_round() { "full" } else { "smoke" }
 }
 
-fn is_long_round() -> bool {
+/// Whether this is `make test-full`, which tries every pair of what can be paired.
+pub(crate) fn is_long_round() -> bool {
     env::var("WAYSIDE_TEST_EXTENT").is_ok_and(|extent| extent == "full")
 }
 
