@@ -1,11 +1,7 @@
 // Ann has no password. A program that knows nothing but Matrix sends her to the node's page to confirm what it does.
-import { once } from "node:events";
 import { createServer } from "node:http";
-import { pathToFileURL } from "node:url";
-import { ensure, packages, Person, story } from "./lib.mjs";
-
-/** What the provider says of its settings is no answer to a step. */
-console.info = console.error;
+import { listen, openClub } from "./club.mjs";
+import { addAuthenticator, ensure, Person, story } from "./lib.mjs";
 
 /** A client of others, in full: it asks, opens the page of the specification, is told, and asks again. */
 const PROGRAM = `<!doctype html><title>The program</title><main><button>Remove the other</button><p>nothing yet</p></main>
@@ -29,14 +25,6 @@ document.querySelector("button").addEventListener("click", async () => {
 });
 </script>`;
 
-const device = {
-  protocol: "ctap2",
-  transport: "internal",
-  hasResidentKey: true,
-  hasUserVerification: true,
-  isUserVerified: true,
-  automaticPresenceSimulation: true,
-};
 /** Both widths at which every screen is looked at. */
 const SIZES = { wide: { width: 1280, height: 800 }, narrow: { width: 390, height: 844 } };
 
@@ -47,12 +35,6 @@ let door = null;
 let keys = null;
 let lent = 0;
 const came = [];
-
-async function listen(server) {
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return server.address().port;
-}
 
 const doorway = (path) => `http://127.0.0.1:${door.address().port}${path}`;
 
@@ -68,13 +50,6 @@ async function open() {
   return { issuer: `http://localhost:${await listen(club)}` };
 }
 
-async function authenticator(page) {
-  const browser = await page.context().newCDPSession(page);
-  await browser.send("WebAuthn.enable");
-  const { authenticatorId } = await browser.send("WebAuthn.addVirtualAuthenticator", { options: device });
-  return { browser, authenticatorId };
-}
-
 async function picture(page, name) {
   for (const [size, viewport] of Object.entries(SIZES)) {
     await page.setViewportSize(viewport);
@@ -84,31 +59,13 @@ async function picture(page, name) {
 
 async function arrive(given) {
   home = given.home;
-  const { default: Provider } = await import(pathToFileURL(packages.resolve("oidc-provider")));
-  const provider = new Provider(given.issuer, {
-    clients: [
-      {
-        client_id: "wayside",
-        client_secret: given.secret,
-        redirect_uris: [new URL("/sign-in/return", home).href],
-        token_endpoint_auth_method: "client_secret_basic",
-      },
-    ],
-    claims: { openid: ["sub"], profile: ["name", "preferred_username"], email: ["email"] },
-    cookies: { keys: ["of this story alone"] },
-    features: { devInteractions: { enabled: true } },
-    findAccount: (_, id) => ({
-      accountId: id,
-      claims: () => ({ sub: id, name: `${id} of the Club`, preferred_username: id, email: `${id}@club.example` }),
-    }),
-  });
-  club.on("request", provider.callback());
+  await openClub(club, given);
   ann = await Person.settle("Ann");
   // Beside a name, this device would take what is offered before anybody has looked at the page.
   await ann.page.context().addInitScript(() => {
     if ("PublicKeyCredential" in window) PublicKeyCredential.isConditionalMediationAvailable = async () => false;
   });
-  keys = await authenticator(ann.page);
+  keys = await addAuthenticator(ann.page);
   await ann.page.goto(new URL("/sign-in?home=/&provider=club", home).href);
   await vouch(ann.page, "ann");
   await ann.press("Make my account");
@@ -162,7 +119,7 @@ async function byPasskey(page) {
 /** The same device in another window. */
 async function lend(page) {
   const { credentials } = await keys.browser.send("WebAuthn.getCredentials", { authenticatorId: keys.authenticatorId });
-  const other = await authenticator(page);
+  const other = await addAuthenticator(page);
   for (const credential of credentials) {
     // A device counts on, whichever window asks it.
     lent += 1;

@@ -333,6 +333,22 @@ export function distance(one, other) {
 }
 
 /** Fails with what was found. */
+/** Gives a page a device that keeps passkeys and that nobody has to touch; speaks to the browser about it. */
+export async function addAuthenticator(page) {
+  const browser = await page.context().newCDPSession(page);
+  await browser.send("WebAuthn.enable");
+  const options = {
+    protocol: "ctap2",
+    transport: "internal",
+    hasResidentKey: true,
+    hasUserVerification: true,
+    isUserVerified: true,
+    automaticPresenceSimulation: true,
+  };
+  const { authenticatorId } = await browser.send("WebAuthn.addVirtualAuthenticator", { options });
+  return { browser, authenticatorId };
+}
+
 export function ensure(holds, what) {
   if (!holds) throw new Error(typeof what === "string" ? what : JSON.stringify(what));
 }

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
-import { ensure, Person, story } from "./lib.mjs";
+import { addAuthenticator, ensure, Person, story } from "./lib.mjs";
 
 let ann = null;
 let home = null;
@@ -11,15 +11,6 @@ let password = null;
 /** Speaks to the browser about its authenticator, which is a device that nobody has to touch. */
 let browser = null;
 let authenticatorId = null;
-
-const device = {
-  protocol: "ctap2",
-  transport: "internal",
-  hasResidentKey: true,
-  hasUserVerification: true,
-  isUserVerified: true,
-  automaticPresenceSimulation: true,
-};
 
 async function api(url, { form = null, json = null, token = null } = {}) {
   const headers = token ? { authorization: `Bearer ${token}` } : {};
@@ -74,9 +65,7 @@ async function arrive(given) {
     PublicKeyCredential.isConditionalMediationAvailable = async () =>
       localStorage.getItem("story.autofill") === "yes" && real.call(PublicKeyCredential);
   });
-  browser = await ann.page.context().newCDPSession(ann.page);
-  await browser.send("WebAuthn.enable");
-  ({ authenticatorId } = await browser.send("WebAuthn.addVirtualAuthenticator", { options: device }));
+  ({ browser, authenticatorId } = await addAuthenticator(ann.page));
   await ann.signIn(home, "ann", password);
   await inside();
 }

@@ -1,11 +1,7 @@
 // Ann comes with an account elsewhere: a provider of identities that others wrote vouches for her.
-import { once } from "node:events";
 import { createServer } from "node:http";
-import { pathToFileURL } from "node:url";
-import { ensure, packages, Person, story } from "./lib.mjs";
-
-/** What the provider says of its settings is no answer to a step. */
-console.info = console.error;
+import { listen, openClub } from "./club.mjs";
+import { ensure, Person, story } from "./lib.mjs";
 
 let ann = null;
 let home = null;
@@ -13,12 +9,6 @@ let club = null;
 /** Where a program on this machine waits for its people. */
 let door = null;
 const came = [];
-
-async function listen(server) {
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return server.address().port;
-}
 
 /** The provider's address is known before the node starts, and the node's before anybody comes. */
 async function open() {
@@ -34,25 +24,7 @@ async function open() {
 
 async function arrive(given) {
   home = given.home;
-  const { default: Provider } = await import(pathToFileURL(packages.resolve("oidc-provider")));
-  const provider = new Provider(given.issuer, {
-    clients: [
-      {
-        client_id: "wayside",
-        client_secret: given.secret,
-        redirect_uris: [new URL("/sign-in/return", home).href],
-        token_endpoint_auth_method: "client_secret_basic",
-      },
-    ],
-    claims: { openid: ["sub"], profile: ["name", "preferred_username"], email: ["email"] },
-    cookies: { keys: ["of this story alone"] },
-    features: { devInteractions: { enabled: true } },
-    findAccount: (_, id) => ({
-      accountId: id,
-      claims: () => ({ sub: id, name: `${id} of the Club`, preferred_username: id, email: `${id}@club.example` }),
-    }),
-  });
-  club.on("request", provider.callback());
+  await openClub(club, given);
   ann = await Person.settle("Ann");
 }
 

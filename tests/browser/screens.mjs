@@ -1,20 +1,12 @@
 // Ann sees every screen of what only members have, at a desk and on a telephone, in two languages.
 import { readFileSync } from "node:fs";
-import { ensure, Person, story } from "./lib.mjs";
+import { addAuthenticator, ensure, Person, story } from "./lib.mjs";
 import { island } from "./island.mjs";
 import { cryptoApi, Device, SAS, until } from "../clients/sdk/device.mjs";
 
 const { VerificationPhase, VerifierEvent } = cryptoApi;
 const OPENED_MS = 60_000;
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
-const DEVICE = {
-  protocol: "ctap2",
-  transport: "internal",
-  hasResidentKey: true,
-  hasUserVerification: true,
-  isUserVerified: true,
-  automaticPresenceSimulation: true,
-};
 const DESK = { viewport: { width: 1280, height: 800 } };
 
 // Steps are answered on the standard output: what the other client says of itself is not for it.
@@ -338,9 +330,7 @@ async function confirm(given) {
   await ann.press(t("hud.settings"));
   await ann.sees(".passkeys button");
   await lookDown("passkeys-none", ".dialog-body");
-  const wire = await ann.page.context().newCDPSession(ann.page);
-  await wire.send("WebAuthn.enable");
-  await wire.send("WebAuthn.addVirtualAuthenticator", { options: DEVICE });
+  await addAuthenticator(ann.page);
   await ann.press(t("passkey.add"));
   await ann.page.locator(".passkeys input[type=password]").fill(given.password);
   await lookDown("passkeys-prove", ".dialog-body");
