@@ -45,7 +45,7 @@ impl Building<'_> {
         self.ahead.rooms = rooms.into_iter().map(|room| (room.room_no, room)).collect();
         let fresh: Vec<i64> =
             members.iter().filter(|it| self.is_fresh(it)).map(|it| it.room_no).collect();
-        if fresh.len() < 2 {
+        if fresh.is_empty() {
             return Ok(());
         }
         let lazy = self.asked.filter.room.state.lazy_load_members;
