@@ -30,7 +30,7 @@ use crate::{
     instances::{Instances, Stood},
     ops::{
         certificates::{self, Authority, Certificates},
-        descriptors,
+        descriptors, memory,
         metrics::Metrics,
     },
     outbound::Guarded,
@@ -330,6 +330,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     duty(&tasks, "forgetting requests", forget(app.clone(), stop.clone()));
     duty(&tasks, "letting old talk go", let_go(app.clone(), stop.clone()));
     duty(&tasks, "finishing what was begun", resume(app.clone()));
+    duty(&tasks, "giving memory back", memory::give_back(stop.clone()));
     let renewing = certificates.clone().follow(ground.clock, stop.clone());
     duty(&tasks, "renewing certificates", renewing);
     Ok(Running {

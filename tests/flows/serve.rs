@@ -12,7 +12,12 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use reqwest::{Certificate, StatusCode};
 use serde_json::json;
-use wayside_tests::{Client, Engine, Node, Options, Town};
+use wayside_tests::{Client, Engine, Node, Options, Town, resident_bytes};
+
+use crate::stage::comes_true;
+
+/// Memory of one hash of a password (OWASP: 19 MiB).
+const HASH_BYTES: u64 = 19 * 1024 * 1024;
 
 #[tokio::test]
 async fn serve_ends_on_sigterm_though_a_client_waits_in_a_long_poll() -> Result<()> {
@@ -164,6 +169,26 @@ async fn serve_shows_its_health_and_metrics() -> Result<()> {
     for name in ["wayside_store_wal_bytes", "wayside_process_resident_memory_bytes"] {
         ensure!(after.sum(name) > 0.0, "{name} is not told");
     }
+    node.stop().await?;
+    Ok(())
+}
+
+/// Hashing passwords takes much memory for a moment. Then nothing more happens at the node.
+#[tokio::test]
+async fn memory_goes_back_though_nothing_more_happens() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else {
+        return Ok(());
+    };
+    let mut node = town.node("a")?.start().await?;
+    let pid = node.pid().context("the node has ended by itself")?;
+    let before = resident_bytes(pid)?;
+    let (ann, bob) =
+        tokio::join!(Client::register(node.http(), "ann"), Client::register(node.http(), "bob"));
+    ann.and(bob)?;
+    let hashed = resident_bytes(pid)?;
+    ensure!(hashed > before + HASH_BYTES, "{before} bytes before, {hashed} after two passwords");
+    comes_true("what was freed goes back", async || Ok(resident_bytes(pid)? < hashed - HASH_BYTES))
+        .await?;
     node.stop().await?;
     Ok(())
 }

@@ -30,7 +30,7 @@ pub use client::{CallError, Client, EventId, MediaUri, PASSWORD, RoomId, Session
 pub use engine::{Database, Engine};
 pub use metrics::Metrics;
 pub use node::{Node, Options, Refusal};
-pub use programs::{Script, package_folder, skip};
+pub use programs::{Script, package_folder, resident_bytes, skip};
 pub use seeded::Seeded;
 pub use town::Town;
 pub use wire::{Answer, Wire};

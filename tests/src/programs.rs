@@ -1,7 +1,7 @@
 //! Programs that the stories run: the node, Python, and what ends a process gently.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -113,4 +113,12 @@ impl Script {
         );
         Ok(())
     }
+}
+
+/// Bytes of memory that a process has now, as Linux tells them.
+pub fn resident_bytes(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()).context("no VmRSS")?;
+    Ok(kib.parse::<u64>()? * 1024)
 }

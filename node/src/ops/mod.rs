@@ -3,4 +3,5 @@
 pub mod certificates;
 pub mod descriptors;
 pub mod health;
+pub mod memory;
 pub mod metrics;

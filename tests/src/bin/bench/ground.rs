@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tokio::{task::JoinSet, time::sleep};
-use wayside_tests::{Client, Engine, Metrics, Node, Town};
+use wayside_tests::{Client, Engine, Metrics, Node, Town, resident_bytes};
 
 use crate::rows::{Better, Row};
 
@@ -161,13 +161,6 @@ impl Load {
 
 pub(crate) fn town(engine: Engine) -> Result<Town> {
     Town::found(engine)?.with_context(|| format!("{engine:?} is not to be had here"))
-}
-
-pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()).context("no VmRSS")?;
-    Ok(kib.parse::<u64>()? * 1024)
 }
 
 fn spawn_true() -> Result<Duration> {

@@ -9,10 +9,10 @@ use anyhow::{Context, Result, ensure};
 use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::sleep};
-use wayside_tests::{Client, Engine, RoomId};
+use wayside_tests::{Client, Engine, RoomId, resident_bytes};
 
 use crate::{
-    ground::{megabytes, milliseconds, resident_bytes, town},
+    ground::{megabytes, milliseconds, town},
     line::Line,
     rows::{Better, Row},
     synapse::Synapse,
