@@ -237,7 +237,10 @@ impl Store {
             let (db, conn) = open_sqlite(folder).await?;
             (db, conn, None)
         };
-        let wal = database.is_none().then(|| Wal::new(folder, clock.instant()));
+        let wal = match &db {
+            Db::Sqlite(readers, folder) => Some(Wal::new(folder, readers.clone(), clock.instant())),
+            Db::Postgres(_) => None,
+        };
         let bus = Bus::local();
         let nodes = state::node_cache();
         let writer = Writer::start(conn, (line, wal), bus.clone(), nodes.clone(), clock).await?;
@@ -359,6 +362,8 @@ async fn open_sqlite(folder: &Path) -> Result<(Db, Conn), StoreError> {
         .busy_timeout(LOCK_WAIT)
         .statement_cache_capacity(PREPARED)
         .pragma("cache_size", "-4096")
+        // The log is copied beside the writer instead, see `wal`.
+        .pragma("wal_autocheckpoint", "0")
         // What the log of changes keeps of its length when it begins anew, in bytes.
         .pragma("journal_size_limit", "16777216")
         .disable_statement_logging();

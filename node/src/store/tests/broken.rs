@@ -32,6 +32,18 @@ async fn limit_pages(store: &Store, more: i64) {
     case.await.unwrap();
 }
 
+/// Writes a megabyte.
+async fn large(store: &Store, n: i64) {
+    let case = store.write::<(), StoreError>(move |tx| {
+        Box::pin(async move {
+            let content = "x".repeat(1024 * 1024);
+            let item = DataItem { room_no: n, kind: "large".into(), content };
+            tx.set_data_item(ann(), &item).await.map(drop)
+        })
+    });
+    case.await.unwrap();
+}
+
 /// Keeps the writer busy until the sender speaks, so that those who come are one group.
 async fn gate(store: &Store) -> (oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
     let (open, opened) = oneshot::channel::<()>();
@@ -96,22 +108,33 @@ async fn nothing_is_written_beside_a_transaction_that_was_undone() {
 }
 
 #[tokio::test]
+async fn the_log_of_changes_is_copied_before_it_is_emptied() {
+    let fresh = Fresh::sqlite().await;
+    let store = &fresh.store;
+    let database = fresh.folder.path().join("wayside.db");
+    let length = || std::fs::metadata(&database).unwrap().len();
+    let (before, mib) = (length(), 1024 * 1024);
+    for n in 0..6 {
+        large(store, n).await;
+    }
+    let copied = async {
+        while length() < before + 4 * mib {
+            put(store, "small", false).await.unwrap();
+        }
+    };
+    timeout(LONG / 4, copied).await.expect("it is copied");
+    let log = store.wal_bytes().unwrap();
+    assert!(log > 6 * mib, "{log} bytes: nobody had to wait until it was emptied");
+}
+
+#[tokio::test]
 async fn the_log_of_changes_shrinks_when_the_last_long_reader_is_gone() {
     let fresh = Fresh::sqlite().await;
     let store = &fresh.store;
     let mut reader = store.snapshot().await.unwrap();
     reader.position().await.unwrap();
-    let large = |n: i64| {
-        store.write::<(), StoreError>(move |tx| {
-            Box::pin(async move {
-                let content = "x".repeat(1024 * 1024);
-                let item = DataItem { room_no: n, kind: "large".into(), content };
-                tx.set_data_item(ann(), &item).await.map(drop)
-            })
-        })
-    };
     for n in 0..24 {
-        large(n).await.unwrap();
+        large(store, n).await;
     }
     let (grown, limit) = (store.wal_bytes().unwrap(), 16 * 1024 * 1024);
     assert!(grown > limit, "{grown} bytes: the reader needs what is older");
