@@ -84,10 +84,22 @@ impl Conn {
         Query { conn: self, sql: Cow::Borrowed(sql), values: Vec::new() }
     }
 
-    /// Sends a text without values that begins or ends a transaction or a part of one.
-    pub(super) async fn batch(&mut self, sql: &'static str) -> Result<(), StoreError> {
-        match self.link.batch(sql).await {
-            Ok(()) => Ok(()),
+    /// Sends a text without values that begins or ends a transaction or a part of one. All of it goes
+    /// at once, as each way to the engine and back takes as long as a whole statement.
+    pub(super) async fn batch(
+        &mut self,
+        sql: impl Into<Cow<'static, str>>,
+    ) -> Result<(), StoreError> {
+        self.batch_for(sql).await.map(drop)
+    }
+
+    /// The same, with what its statements found.
+    pub(super) async fn batch_for(
+        &mut self,
+        sql: impl Into<Cow<'static, str>>,
+    ) -> Result<Vec<Row>, StoreError> {
+        match self.link.batch(AssertSqlSafe(sql.into())).await {
+            Ok(rows) => Ok(rows),
             Err(error) => Err(explained(error, self.folder.as_ref()).await),
         }
     }
@@ -142,18 +154,17 @@ fn try_disk(folder: &Path) -> Result<(), StoreError> {
 }
 
 impl Link {
-    async fn batch(&mut self, sql: &'static str) -> Result<(), StoreError> {
+    async fn batch(&mut self, sql: Sql) -> Result<Vec<Row>, StoreError> {
         let sql = sqlx::raw_sql(sql);
-        match self {
-            Self::Sqlite(conn) => sql.execute(&mut *conn).await?.rows_affected(),
-            Self::Postgres(conn) => answered(sql.execute(&mut *conn)).await?.rows_affected(),
-            Self::SqliteSnapshot(conn) => sql.execute(&mut **conn).await?.rows_affected(),
+        Ok(match self {
+            Self::Sqlite(conn) => wrap(sql.fetch_all(&mut *conn).await?, Row::Sqlite),
+            Self::Postgres(conn) => wrap(answered(sql.fetch_all(&mut *conn)).await?, Row::Postgres),
+            Self::SqliteSnapshot(conn) => wrap(sql.fetch_all(&mut **conn).await?, Row::Sqlite),
             Self::PostgresSnapshot(conn) => {
-                answered(sql.execute(&mut **conn)).await?.rows_affected()
+                wrap(answered(sql.fetch_all(&mut **conn)).await?, Row::Postgres)
             }
             Self::Lost => return Err(StoreError::Unreachable),
-        };
-        Ok(())
+        })
     }
 
     async fn run(&mut self, sql: Sql, values: Vec<Value>) -> Result<u64, StoreError> {

@@ -21,7 +21,12 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.
-pub(super) const LOCK_WRITERS: &str = "SELECT pg_advisory_xact_lock(7421830)";
+macro_rules! lock_writers {
+    () => {
+        "SELECT pg_advisory_xact_lock(7421830)"
+    };
+}
+pub(super) use lock_writers;
 
 /// PostgreSQL's advisory lock of the one process that serves a database, until its session ends.
 pub(super) const LOCK_SERVING: &str = "SELECT pg_advisory_lock(7421831)";
@@ -158,11 +163,6 @@ pub(super) const fn rooms_counted(postgres: bool) -> &'static str {
     } else {
         concat!("SELECT count(*) ", rooms_with!(sqlite))
     }
-}
-
-/// What begins a group of writes on each engine.
-pub(super) const fn begin(postgres: bool) -> &'static str {
-    if postgres { "BEGIN" } else { "BEGIN IMMEDIATE" }
 }
 
 /// The migrations in the words of one engine.

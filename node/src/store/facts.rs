@@ -1,18 +1,41 @@
 //! The counter of the stream, and what makes this node itself.
 
-use super::{Reads, Snapshot, StoreError, Tx, db::Conn};
+use super::{
+    Reads, Snapshot, StoreError, Tx,
+    db::{Conn, Row},
+    dialect,
+};
 
-pub(super) async fn position(conn: &mut Conn) -> Result<i64, StoreError> {
-    let row = conn.query("SELECT value FROM counters WHERE name = 'position'").one().await?;
-    row.ok_or(StoreError::Damaged("the stream's counter is missing"))?.get(0)
+/// Reads where the stream stands.
+macro_rules! position {
+    () => {
+        "SELECT value FROM counters WHERE name = 'position'"
+    };
 }
 
-pub(super) async fn set_position(conn: &mut Conn, position: i64) -> Result<(), StoreError> {
-    conn.query("UPDATE counters SET value = $1 WHERE name = 'position'")
-        .bind(position)
-        .run()
-        .await
-        .map(drop)
+pub(super) async fn position(conn: &mut Conn) -> Result<i64, StoreError> {
+    told(conn.query(position!()).one().await?)
+}
+
+/// Begins a transaction in which nobody else writes, and reads where the stream stands.
+pub(super) async fn begin(conn: &mut Conn) -> Result<i64, StoreError> {
+    let sql = if conn.is_postgres() {
+        concat!("BEGIN; ", dialect::lock_writers!(), "; ", position!())
+    } else {
+        concat!("BEGIN IMMEDIATE; ", position!())
+    };
+    // The last statement gives the last row.
+    told(conn.batch_for(sql).await?.pop())
+}
+
+/// Writes down where the stream stands, and commits.
+pub(super) async fn commit(conn: &mut Conn, position: i64) -> Result<(), StoreError> {
+    let set = format!("UPDATE counters SET value = {position} WHERE name = 'position'; COMMIT");
+    conn.batch(set).await
+}
+
+fn told(row: Option<Row>) -> Result<i64, StoreError> {
+    row.ok_or(StoreError::Damaged("the stream's counter is missing"))?.get(0)
 }
 
 impl Snapshot {

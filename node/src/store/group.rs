@@ -18,7 +18,7 @@ use super::{
     StoreError,
     bus::{Bus, Commit},
     db::{Conn, Link},
-    dialect, facts,
+    facts,
     postgres::Line,
     wal::{Turn, Wal},
     writer::{Counters, Deliver, Tx, UseCase},
@@ -226,7 +226,9 @@ impl Groups {
         let mut kept = 0;
         for _ in 0..GROUP {
             let Some(job) = jobs.pop_front().or_else(|| self.queue.try_recv().ok()) else { break };
-            kept += usize::from(self.one(job, answers).await?);
+            // Of the first, all that there is to be undone is the transaction.
+            let first = answers.is_empty() && kept == 0;
+            kept += usize::from(self.one(job, answers, first).await?);
         }
         if kept == 0 { self.tx.conn.batch("ROLLBACK").await } else { self.commit(kept).await }
     }
@@ -236,34 +238,37 @@ impl Groups {
     async fn open_group(&mut self) -> Result<(), StoreError> {
         // What went wrong in the group before was told to those whom it concerned.
         self.tx.conn.take_cause();
-        let postgres = self.tx.conn.is_postgres();
-        self.tx.conn.batch(dialect::begin(postgres)).await?;
-        if postgres {
-            self.tx.conn.batch(dialect::LOCK_WRITERS).await?;
-        }
-        self.catch_up().await
+        let stored = facts::begin(&mut self.tx.conn).await?;
+        self.catch_up(stored);
+        Ok(())
     }
 
     /// Tells that changes were lost, if the stream has gone on without this process: another one,
     /// such as `wayside user end`, wrote, or a commit was kept whose answer never came.
-    async fn catch_up(&mut self) -> Result<(), StoreError> {
-        let stored = facts::position(&mut self.tx.conn).await?;
+    fn catch_up(&mut self, stored: i64) {
         // What was given out is never given out again, so the position never goes back here.
         self.tx.position = self.tx.position.max(stored);
         if stored > self.told {
             self.told = stored;
             self.tell_lost(self.tx.position);
         }
-        Ok(())
     }
 
     fn tell_lost(&self, position: i64) {
         self.bus.publish(Commit { position, changes: Vec::new(), lost: true });
     }
 
-    /// Runs one use case inside a savepoint, so that its failure undoes nothing but itself.
-    async fn one(&mut self, job: Job, answers: &mut Vec<Deliver>) -> Result<bool, StoreError> {
-        self.tx.conn.batch("SAVEPOINT use_case").await?;
+    /// Runs one use case, so that its failure undoes nothing but itself: inside a savepoint, or as the
+    /// first of its transaction, which then begins anew.
+    async fn one(
+        &mut self,
+        job: Job,
+        answers: &mut Vec<Deliver>,
+        first: bool,
+    ) -> Result<bool, StoreError> {
+        if !first {
+            self.tx.conn.batch("SAVEPOINT use_case").await?;
+        }
         let mark = self.tx.changes.len();
         let done = AssertUnwindSafe(job.run(&mut self.tx)).catch_unwind().await;
         let kept = match done {
@@ -283,20 +288,27 @@ impl Groups {
             if let Some(cause) = cause {
                 return Err(cause);
             }
-            self.tx.conn.batch("RELEASE use_case").await
+            if first { Ok(()) } else { self.tx.conn.batch("RELEASE use_case").await }
         } else {
             self.tx.changes.truncate(mark);
-            self.tx.conn.batch("ROLLBACK TO use_case; RELEASE use_case").await
+            if first {
+                self.begin_anew().await
+            } else {
+                self.tx.conn.batch("ROLLBACK TO use_case; RELEASE use_case").await
+            }
         };
         ended.map_err(|error| cause.unwrap_or(error)).map(|()| kept)
     }
 
+    async fn begin_anew(&mut self) -> Result<(), StoreError> {
+        self.tx.conn.batch("ROLLBACK").await?;
+        self.open_group().await
+    }
+
     async fn commit(&mut self, kept: usize) -> Result<(), StoreError> {
-        let position = self.tx.position;
-        facts::set_position(&mut self.tx.conn, position).await?;
         let begin = self.clock.instant();
         self.committing = true;
-        self.tx.conn.batch("COMMIT").await?;
+        facts::commit(&mut self.tx.conn, self.tx.position).await?;
         self.sync_time = (self.sync_time * 7 + begin.elapsed()) / 8;
         self.counters.commits.fetch_add(1, Ordering::Relaxed);
         self.counters.transactions.fetch_add(kept as u64, Ordering::Relaxed);
@@ -321,10 +333,13 @@ impl Groups {
             return;
         }
         self.look_at = self.clock.instant() + LOOK;
-        if let Err(error) = self.catch_up().await {
-            tracing::warn!(%error, "looking after the database failed");
-            self.recover(&error).await;
-            return;
+        match facts::position(&mut self.tx.conn).await {
+            Ok(stored) => self.catch_up(stored),
+            Err(error) => {
+                tracing::warn!(%error, "looking after the database failed");
+                self.recover(&error).await;
+                return;
+            }
         }
         self.tend(Turn::Idle).await;
     }
