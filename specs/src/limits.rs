@@ -31,6 +31,12 @@ pub const KEYS_QUERY_PEOPLE: usize = 2_000;
 pub const KEY_BYTES: usize = 8 * 1024;
 /// Most messages that wait for one device: the oldest give way.
 pub const LETTERS_PER_DEVICE: i64 = 20_000;
+/// Most messages of one sender that wait for one device: the oldest of theirs give way.
+pub const LETTERS_OF_SENDER: i64 = 5_000;
+/// Most bytes of these.
+pub const LETTER_BYTES_OF_SENDER: i64 = 16 * 1024 * 1024;
+/// Most bytes that one request leaves for all the devices that it names.
+pub const LETTER_BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
 /// Most messages from device to device in one answer of `/sync`.
 pub const SYNC_LETTERS: i64 = 100;
 /// Most messages from device to device in one request.

@@ -21,6 +21,7 @@ use super::*;
 use crate::store::{
     bus::Change,
     events::{Roots, StoredEvent, Stretch, Verdict},
+    letters,
     people::DataItem,
     rooms::RoomRow,
 };
@@ -103,6 +104,7 @@ macro_rules! on_both_engines {
 on_both_engines! {
     a_failed_use_case_undoes_nothing_but_itself => failure_is_alone;
     a_panic_undoes_nothing_but_itself => panic_is_alone;
+    letters_of_whoever_sends_too_many_give_way => letters_give_way;
     what_was_acknowledged_is_there_after_opening_again => acknowledged_is_durable;
     changes_are_told_after_commit_and_in_order => told_in_order;
     a_snapshot_sees_one_moment => snapshot_is_one_moment;
@@ -150,6 +152,49 @@ async fn failure_is_alone(fresh: Fresh) {
     for (n, result) in results.iter().enumerate() {
         assert_eq!(result.is_err(), n % 3 == 0);
         assert_eq!(kept.contains(&names[n]), n % 3 != 0, "k{n}");
+    }
+}
+
+async fn letters_give_way(fresh: Fresh) {
+    const FEW: i64 = 3;
+    let (bob, cat) = (user_id!("@bob:a.test"), user_id!("@cat:a.test"));
+    let sent = fresh.store.write::<(), StoreError>(move |tx| {
+        Box::pin(async move {
+            let device = "D".into();
+            for sender in [cat, bob, bob, bob, bob] {
+                tx.add_letter(ann(), device, sender, "t", "{}").await?;
+            }
+            tx.add_letter(ann(), device, cat, "t", &format!("{{\"a\":\"{}\"}}", "x".repeat(90)))
+                .await
+        })
+    });
+    sent.await.unwrap();
+    let waiting = async || {
+        let mut snapshot = fresh.store.snapshot().await.unwrap();
+        let all = letters::letters(&mut snapshot, ann(), "D".into(), 0, 100).await.unwrap();
+        let from = |who: &UserId| all.iter().filter(|it| it.sender == who).count();
+        (from(bob), from(cat))
+    };
+    for (of_sender, of_all, stay) in [
+        ((FEW, 1_000), 100, (3, 2)),
+        // By bytes, of which the newest alone are too many.
+        ((FEW, 90), 100, (3, 0)),
+        ((FEW, 90), 2, (2, 0)),
+        ((FEW, 90), 2, (2, 0)),
+    ] {
+        let mut snapshot = fresh.store.snapshot().await.unwrap();
+        let found = letters::overfull(&mut snapshot, of_sender, of_all).await.unwrap();
+        drop(snapshot);
+        let forget = fresh.store.write::<(), StoreError>(move |tx| {
+            Box::pin(async move {
+                for over in &found {
+                    tx.forget_overfull(over).await?;
+                }
+                Ok(())
+            })
+        });
+        forget.await.unwrap();
+        assert_eq!(waiting().await, stay, "{of_sender:?} {of_all}");
     }
 }
 

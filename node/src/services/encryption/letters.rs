@@ -58,6 +58,7 @@ impl Encryption {
                     if !tx.is_first(user_id, device_id, scope, txn_id, now_ms).await? {
                         return Ok(());
                     }
+                    let mut bytes = 0;
                     for Addressed { user_id: to, device_id, content } in &messages {
                         let devices = match device_id {
                             Some(one) if accounts::has_device(tx, to, one.as_str()).await? => {
@@ -69,6 +70,12 @@ impl Encryption {
                                 all.into_iter().map(|device| device.device_id).collect()
                             }
                         };
+                        bytes += devices.len() * content.get().len();
+                        if bytes > limits::LETTER_BYTES_AT_ONCE {
+                            let most = limits::LETTER_BYTES_AT_ONCE;
+                            let why = format!("send at most {most} bytes at once, to all devices");
+                            return Err(Error::TooLarge(why));
+                        }
                         for device in devices {
                             tx.add_letter(to, &device, user_id, &kind, content.get()).await?;
                         }
@@ -89,13 +96,12 @@ impl Encryption {
 
     async fn forget_overfull(&self) -> Result<(), StoreError> {
         let mut snapshot = self.ground.store.snapshot().await?;
-        let overfull = letters::overfull(&mut snapshot, limits::LETTERS_PER_DEVICE).await?;
+        let of_sender = (limits::LETTERS_OF_SENDER, limits::LETTER_BYTES_OF_SENDER);
+        let found = letters::overfull(&mut snapshot, of_sender, limits::LETTERS_PER_DEVICE).await?;
         drop(snapshot);
-        for (user_id, device_id, upto) in overfull {
+        for over in found {
             let forget = self.ground.store.write::<(), StoreError>(move |tx| {
-                Box::pin(async move {
-                    tx.forget_letters(&user_id, device_id.as_str().into(), upto).await
-                })
+                Box::pin(async move { tx.forget_overfull(&over).await })
             });
             forget.await?;
         }
