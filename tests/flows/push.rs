@@ -1,10 +1,14 @@
 //! People are told of what their rules say, and know how much they have not read.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use wayside_tests::{Client, RoomId};
 
-use crate::stage::{Deeds, Ear, Stage, comes_true, list, one, part, refused, room_of, stories};
+use crate::stage::{
+    Deeds, Ear, Stage, comes_true, list, one, part, redact, refused, room_of, stories,
+};
 
 stories! {
     push_rules_are_read_and_changed;
@@ -200,13 +204,29 @@ async fn reading_a_part_leaves_the_rest(stage: &mut Stage) -> Result<()> {
     ensure!(unread_now(&bob, &room).await? == (10, 4));
     read(&bob, &room, &events[4], &json!({})).await?;
     ensure!(unread_now(&bob, &room).await? == (5, 2));
-    // A private receipt counts as well, and going back makes nothing unread again.
+    // A private receipt counts as well; and no receipt goes back, nor does the marker.
     let path = format!("/_matrix/client/v3/rooms/{room}/receipt/m.read.private/{}", events[7]);
     bob.post(&path, &json!({})).await?;
     ensure!(unread_now(&bob, &room).await? == (2, 1));
+    read(&bob, &room, &events[6], &json!({})).await?;
     read(&bob, &room, &events[5], &json!({})).await?;
+    bob.post(&path.replace(&events[7], &events[1]), &json!({})).await?;
     ensure!(unread_now(&bob, &room).await? == (2, 1));
-    Ok(())
+    let markers = format!("/_matrix/client/v3/rooms/{room}/read_markers");
+    for at in [3, 2] {
+        bob.post(&markers, &json!({ "m.fully_read": events[at] })).await?;
+    }
+    let marker =
+        format!("/_matrix/client/v3/user/{}/rooms/{room}/account_data/m.fully_read", bob.id());
+    ensure!(bob.get(&marker).await? == json!({ "event_id": events[3] }));
+    let (answer, _) = ann.sync(None, Duration::ZERO).await?;
+    let receipts = list(part(&answer, &room, "join/ephemeral"));
+    let read = receipts.iter().find(|it| it["type"] == "m.receipt").context("receipts")?;
+    ensure!(read["content"][&events[6]]["m.read"][bob.id()].is_object(), "{read}");
+
+    // What is taken back counts no longer, a little later.
+    redact(&ann, &room, &events[9]).await?;
+    comes_true("it counts no longer", async || Ok(unread_now(&bob, &room).await? == (1, 0))).await
 }
 
 async fn threads_are_counted_apart(stage: &mut Stage) -> Result<()> {

@@ -1,12 +1,14 @@
 //! What was said long ago goes, and rooms go on.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use wayside_tests::Client;
 
 use crate::stage::{
-    Deeds, Ear, Stage, bodies, comes_true, list, one, refused, room_of, send, stories,
+    Deeds, Ear, Stage, bodies, comes_true, list, one, part, refused, room_of, send, stories,
 };
 
 stories! {
@@ -85,11 +87,18 @@ async fn a_room_says_how_long_it_keeps_things(stage: &mut Stage) -> Result<()> {
     let refusal = bob.call(Method::PUT, &path, Some(&json!({ "max_lifetime": 1 }))).await;
     refused(refusal, 403, "M_FORBIDDEN")?;
     ann.put(&path, &json!({ "max_lifetime": 1 })).await?;
+    let unread = async |bob: &Client, count: i64| {
+        let (answer, _) = bob.sync(None, Duration::ZERO).await?;
+        Ok(part(&answer, &room, "join/unread_notifications")["notification_count"] == count)
+    };
+    comes_true("it is unread", async || unread(&bob, 1).await).await?;
     // It is looked for at each start, and every ten minutes.
     stage.restart().await?;
     let ann = ann.at(stage.node.http());
     let gone = async || Ok(bodies(&history(&ann, room.as_str()).await?).is_empty());
     comes_true("what is older goes", gone).await?;
+    let bob = bob.at(stage.node.http());
+    comes_true("and is unread no longer", async || unread(&bob, 0).await).await?;
     ensure!(bodies(&history(&ann, lasting.as_str()).await?) == ["old"]);
     Ok(())
 }

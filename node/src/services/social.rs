@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ruma::{EventId, RoomId, UserId};
+use ruma::{EventId, OwnedEventId, RoomId, UserId};
 use serde_json::{Map, Value, json, value::RawValue};
 use wayside_specs::limits;
 
@@ -242,7 +242,8 @@ impl Social {
         RawValue::from_string(body).map_err(Error::internal)
     }
 
-    /// Moves a receipt: `m.read`, `m.read.private`, or the marker `m.fully_read`.
+    /// Moves a receipt: `m.read`, `m.read.private`, or the marker `m.fully_read`. None goes back: a
+    /// device that has not yet heard how far another one has read changes nothing.
     pub async fn read_up_to(
         &self,
         user_id: &UserId,
@@ -256,8 +257,14 @@ impl Social {
             let why = "thread_id is an event id or main, and has no part in m.fully_read";
             return Err(Error::Invalid(why.to_owned()));
         }
-        self.inside(user_id, room_id, Some(event_id)).await?;
+        let room_no = self.inside(user_id, room_id, Some(event_id)).await?;
         if kind == "m.fully_read" {
+            let mut snapshot = self.ground.store.snapshot().await?;
+            let item = people::data_item(&mut snapshot, user_id, room_no, kind).await?;
+            let before = item.and_then(|item| marked(&item));
+            if !reads_on(&mut snapshot, before.as_deref(), event_id).await? {
+                return Ok(());
+            }
             let content = json!({ "event_id": event_id.as_str() }).to_string();
             return self.put(user_id, Some(room_id), kind, content).await;
         }
@@ -271,6 +278,11 @@ impl Social {
                 Box::pin(async move {
                     let Some(room) = rooms::room(tx, &room_id).await? else { return Ok(()) };
                     let thread = thread.as_deref();
+                    let of = (&*user_id, &*kind, thread);
+                    let before = people::receipt(tx, room.room_no, of).await?;
+                    if !reads_on(tx, before.as_deref(), &event_id).await? {
+                        return Ok(());
+                    }
                     Ok(tx
                         .set_receipt(room.room_no, &user_id, &kind, thread, &event_id, now_ms)
                         .await?)
@@ -344,6 +356,24 @@ impl Social {
         }
         Ok(room.room_no)
     }
+}
+
+/// Whether an event is further on in its room than where somebody had read to.
+async fn reads_on(
+    from: &mut impl Reads,
+    before: Option<&EventId>,
+    event_id: &EventId,
+) -> Result<bool, Error> {
+    let Some(before) = before else { return Ok(true) };
+    let before = events::by_id(from, before).await?.and_then(|it| it.position);
+    let now = events::by_id(from, event_id).await?.and_then(|it| it.position);
+    Ok(before.is_none() || now > before)
+}
+
+/// The event that the content of a marker names.
+fn marked(content: &str) -> Option<OwnedEventId> {
+    let content: Value = serde_json::from_str(content).ok()?;
+    content["event_id"].as_str()?.try_into().ok()
 }
 
 /// The number of a room that somebody has to do with; 0 for their account as a whole.

@@ -27,6 +27,13 @@ pub enum Change {
         /// Whether it may change who encrypts for whom: somebody came or went, or encryption began.
         encrypts: bool,
     },
+    /// Events of a room are gone, because nobody keeps them any longer. No client is told of it.
+    Forgotten {
+        /// The room's number.
+        room_no: i64,
+        /// Where in the stream.
+        position: i64,
+    },
     /// A receipt moved in a room.
     Receipt {
         /// The room's number.

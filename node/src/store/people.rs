@@ -158,6 +158,19 @@ pub async fn receipts_of(
     query.all().await?.iter().map(read_receipt).collect()
 }
 
+/// The event up to which somebody has read a room or a thread of it, by one kind of receipt.
+pub async fn receipt(
+    from: &mut impl Reads,
+    room_no: i64,
+    (user_id, kind, thread): (&UserId, &str, Option<&str>),
+) -> Result<Option<OwnedEventId>, StoreError> {
+    let sql = "SELECT event_id FROM receipts \
+               WHERE room_no = $1 AND user_id = $2 AND kind = $3 AND thread = $4";
+    let query = from.conn().0.query(sql).bind(room_no).bind(user_id.as_str());
+    let row = query.bind(kind).bind(thread.unwrap_or_default()).one().await?;
+    row.map(|row| row.parse(0)).transpose()
+}
+
 /// The receipt that somebody moved in a room at a position, unless it has moved on.
 pub async fn receipt_at(
     from: &mut impl Reads,

@@ -3,7 +3,7 @@
 use ruma::OwnedEventId;
 use wayside_federation::{event::Event, state::EventNo};
 
-use super::{Reads, StoreError, Tx, dialect};
+use super::{Reads, StoreError, Tx, bus::Change, dialect};
 
 /// A room, and what it says about how long things are kept.
 #[derive(Clone, Debug)]
@@ -67,6 +67,12 @@ pub async fn old(
 }
 
 impl Tx {
+    /// Tells those who count what is unread that something of a room is gone.
+    pub fn tell_forgotten(&mut self, room_no: i64) {
+        let position = self.next_number();
+        self.announce(Change::Forgotten { room_no, position });
+    }
+
     /// Takes events out of the store, with what was written down about them: at most
     /// [`LIST_MOST`](super::db::LIST_MOST).
     pub async fn drop_events(&mut self, events: &[EventNo]) -> Result<(), StoreError> {

@@ -55,6 +55,8 @@ const PEOPLE: usize = 100_000;
 pub(super) struct Counting {
     rooms: HashMap<i64, Room>,
     rules: HashMap<OwnedUserId, Arc<Rules>>,
+    /// Where something that may have been counted is gone since, and for whom.
+    stale: HashSet<(i64, OwnedUserId)>,
 }
 
 /// A room with those of its people who live here.
@@ -79,6 +81,7 @@ impl Push {
                 () = stop.cancelled() => break,
                 () = pause => {
                     if write_at.take().is_some() {
+                        self.recount_stale().await;
                         self.write_down().await;
                     }
                     if !caught_up {
@@ -224,8 +227,9 @@ impl Push {
                 _ => None,
             })
             .collect();
-        let receipts = |change: &&Change| matches!(change, Change::Receipt { .. });
-        if !numbers.is_empty() || commit.changes.iter().any(|change| receipts(&change)) {
+        let counts =
+            |change: &Change| matches!(change, Change::Receipt { .. } | Change::Forgotten { .. });
+        if !numbers.is_empty() || commit.changes.iter().any(counts) {
             let mut snapshot = self.ground.store.snapshot().await?;
             let found = events::by_numbers(&mut snapshot, &numbers).await?;
             for change in &commit.changes {
@@ -237,6 +241,15 @@ impl Push {
                     }
                     Change::Receipt { room_no, user_id, position, .. } if *position > known => {
                         self.recount(&mut snapshot, *room_no, user_id).await?;
+                    }
+                    // Also where what was counted meanwhile had been read before it went.
+                    Change::Forgotten { room_no, .. } => {
+                        if let Some(row) =
+                            rooms::by_numbers(&mut snapshot, &[*room_no]).await?.pop()
+                        {
+                            self.load(&mut snapshot, &row).await?;
+                            self.counting().doubt(*room_no);
+                        }
                     }
                     _ => {}
                 }
@@ -271,7 +284,10 @@ impl Push {
         let seen = self.seen(snapshot, &row, event).await?;
         let names = self.names(snapshot, &row).await?;
         let mut counting = self.counting();
-        let Counting { rooms, rules } = &mut *counting;
+        if event.redacts().is_some() {
+            counting.doubt(row.room_no);
+        }
+        let Counting { rooms, rules, .. } = &mut *counting;
         let Some(room) = rooms.get_mut(&row.room_no) else { return Ok(()) };
         let mut wakes = self.wakes.lock();
         if room.has_said(event.sender(), seen.thread.as_deref()) {
@@ -472,6 +488,27 @@ impl Push {
         Ok(())
     }
 
+    /// Counts anew where something is gone that may have been counted. It comes a while behind, so
+    /// that many redactions in a row cost no more than one.
+    async fn recount_stale(&self) {
+        let stale = std::mem::take(&mut self.counting().stale);
+        if stale.is_empty() {
+            return;
+        }
+        let counted = async {
+            let mut snapshot = self.ground.store.snapshot().await?;
+            for (room_no, user_id) in &stale {
+                self.recount(&mut snapshot, *room_no, user_id).await?;
+            }
+            self.wakes.ring();
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = counted.await {
+            tracing::warn!(%error, "counting anew what is unread broke off; it is tried again");
+            self.counting().stale.extend(stale);
+        }
+    }
+
     async fn judged(
         &self,
         snapshot: &mut Snapshot,
@@ -495,6 +532,9 @@ impl Push {
             let thread = seen.thread.clone().unwrap_or_default();
             if stored.event.sender() == user_id {
                 said.insert(thread);
+                continue;
+            }
+            if stored.redacted_by.is_some() {
                 continue;
             }
             let is_read = said.contains(&thread)
@@ -549,6 +589,14 @@ impl Push {
 
     fn counting(&self) -> MutexGuard<'_, Counting> {
         self.counting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counting {
+    /// Doubts what was counted in a room, because something is gone from it.
+    fn doubt(&mut self, room_no: i64) {
+        let people = self.rooms.get(&room_no).into_iter().flat_map(|room| room.unread.keys());
+        self.stale.extend(people.map(|user_id| (room_no, user_id.clone())));
     }
 }
 

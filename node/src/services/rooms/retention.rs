@@ -99,6 +99,9 @@ impl Rooms {
                         tx.hollow_event(head.event_no, &hollow).await?;
                         gone += 1;
                     }
+                    if gone > 0 {
+                        tx.tell_forgotten(room_no);
+                    }
                     Ok(gone)
                 })
             });

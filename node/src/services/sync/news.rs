@@ -173,7 +173,7 @@ impl News {
                 Change::Person { user_id, .. } => What::Person(user_id.clone()),
                 Change::Keys { user_id, only, .. } => What::Keys(user_id.clone(), only.clone()),
                 Change::Letter { user_id, .. } => What::Letter(user_id.clone()),
-                Change::Account { .. } => return None,
+                Change::Account { .. } | Change::Forgotten { .. } => return None,
             };
             Some(Entry { position: position_of(change), what })
         }));
@@ -196,7 +196,8 @@ fn position_of(change: &Change) -> i64 {
         | Change::Person { position, .. }
         | Change::Keys { position, .. }
         | Change::Letter { position, .. }
-        | Change::Account { position, .. } => *position,
+        | Change::Account { position, .. }
+        | Change::Forgotten { position, .. } => *position,
     }
 }
 

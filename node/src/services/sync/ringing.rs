@@ -108,6 +108,7 @@ impl Ringing {
                 // Whoever was signed out or locked waits no longer.
                 | Change::Account { user_id, .. } => self.live.ring(user_id),
                 Change::Keys { user_id, .. } => self.ring_near(user_id).await,
+                Change::Forgotten { .. } => {}
             }
         }
     }

@@ -122,7 +122,8 @@ impl Worlds {
                 Change::Receipt { .. }
                 | Change::Person { .. }
                 | Change::Keys { .. }
-                | Change::Letter { .. } => {}
+                | Change::Letter { .. }
+                | Change::Forgotten { .. } => {}
             }
         }
         Ok(())
