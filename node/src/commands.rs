@@ -20,7 +20,7 @@ use wayside::{
     ops::certificates,
     services::{
         Services,
-        accounts::{DeviceWish, Hold, Registering},
+        accounts::{DeviceWish, Hold, Registering, Said},
         app_services::Registered,
         worlds::{Made, NewWorld},
     },
@@ -199,7 +199,8 @@ pub(crate) async fn user(config: Config, arguments: &ArgMatches) -> anyhow::Resu
         Some(("end", given)) => {
             let user_id = named(services, text(given, "name"))?;
             services.accounts.account(&user_id).await?.context("there is no such account")?;
-            let staying = services.affairs.end_account(&user_id, None).await?;
+            let said = Said::of(given.get_flag("erase"));
+            let staying = services.affairs.end_account(&user_id, None, said).await?;
             println!("{user_id} has ended. The name stays taken.");
             if staying > 0 {
                 bail!("{staying} rooms could not be left: try again when the node rests");

@@ -226,7 +226,14 @@ fn user_command() -> Command {
                 .about("Print a link by which somebody chooses a new password, within a day")
                 .arg(name()),
         )
-        .subcommand(Command::new("end").about("End an account for ever").arg(name()))
+        .subcommand(
+            Command::new("end").about("End an account for ever").arg(name()).arg(
+                Arg::new("erase")
+                    .long("erase")
+                    .action(ArgAction::SetTrue)
+                    .help("Show what they said to those alone who were in the room then"),
+            ),
+        )
         .subcommand(
             Command::new("lock").about("Keep somebody out, until they are unlocked").arg(name()),
         )

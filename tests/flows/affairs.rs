@@ -1,5 +1,7 @@
 //! What changes somebody in many rooms at once: it goes on to its end, whoever hangs up and whatever breaks.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -12,6 +14,7 @@ stories! {
     an_account_that_ends_when_the_node_is_killed_leaves_every_room;
     an_operator_ends_an_account_and_the_person_leaves_every_room;
     whoever_changes_their_name_and_hangs_up_shows_it_in_every_room;
+    what_somebody_has_erased_is_kept_from_those_who_come_later;
 }
 
 /// So many that a change in all of them takes a while.
@@ -154,5 +157,56 @@ async fn whoever_changes_their_name_and_hangs_up_shows_it_in_every_room(
     ann.put(&path, &body).await?;
     let named = where_ann(&bob, &ann, &rooms, shown("Ann")).await?;
     ensure!(named == rooms.len(), "{named} rooms of {}", rooms.len());
+    Ok(())
+}
+
+async fn what_somebody_has_erased_is_kept_from_those_who_come_later(
+    stage: &mut Stage,
+) -> Result<()> {
+    let (root, ann, bob) =
+        (stage.person("root").await?, stage.person("ann").await?, stage.person("bob").await?);
+    let open = json!({"preset": "public_chat", "initial_state": [
+        {"type": "m.room.history_visibility", "content": {"history_visibility": "world_readable"}}
+    ]});
+    let room = root.create_room(&open).await?;
+    let (dan, eve) = (stage.person("dan").await?, stage.person("eve").await?);
+    for who in [&ann, &bob, &dan, &eve] {
+        who.join(&room).await?;
+        who.say(&room, &format!("of {}", who.id())).await?;
+    }
+    // Ann and Dan want it gone, Dan by the operator's word; Bob and Eve do not say so.
+    let path = "/_matrix/client/v3/account/deactivate";
+    for (who, erase) in [(&ann, Some(true)), (&bob, None)] {
+        let proof = json!({
+            "type": "m.login.password", "password": PASSWORD,
+            "identifier": {"type": "m.id.user", "user": who.id()},
+        });
+        let mut wish = json!({ "auth": proof });
+        if let Some(erase) = erase {
+            wish["erase"] = erase.into();
+        }
+        who.post(path, &wish).await?;
+    }
+    for (name, erase) in [("dan", true), ("eve", false)] {
+        let words = ["user", "end", name, "--erase"];
+        let done = stage.node.command(&words[..if erase { 4 } else { 3 }]).await?;
+        ensure!(done.status.success(), "{done:?}");
+    }
+    let cat = stage.person("cat").await?;
+    let read = async |who: &Client| {
+        let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=b&limit=100");
+        let page = who.get(&path).await?;
+        let said = list(&page["chunk"]).iter().filter(|it| it["type"] == "m.room.message");
+        anyhow::Ok(said.map(|it| it["content"]["body"].clone()).collect::<Vec<_>>())
+    };
+    let all = ["of @eve:a.test", "of @dan:a.test", "of @bob:a.test", "of @ann:a.test"];
+    ensure!(read(&root).await? == all, "who was there has it: {:?}", read(&root).await?);
+    let kept = json!(["of @eve:a.test", null, "of @bob:a.test", null]);
+    ensure!(json!(read(&cat).await?) == kept, "from outside: {:?}", read(&cat).await?);
+    cat.join(&room).await?;
+    ensure!(json!(read(&cat).await?) == kept, "who came later: {:?}", read(&cat).await?);
+    let (answer, _) = cat.sync(None, Duration::ZERO).await?;
+    let told = list(part(&answer, &room, "join/timeline"));
+    ensure!(!told.is_empty() && !json!(told).to_string().contains("of @ann"), "{told:?}");
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::services::{
     Error,
-    accounts::Session,
+    accounts::{Said, Session},
     oversight::{
         ByTool, Change, DeleteWish, Deletion, RoomSeen, RoomsAsked, Shutdown, UserListed,
         UsersAsked, Way,
@@ -242,20 +242,17 @@ async fn change_user(call: Call<Bytes>) -> Result<Reply, Fault> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct EndBody {
-    /// What it would remove, is removed in any case.
-    #[serde(rename = "erase")]
-    _erase: Option<bool>,
+    erase: Option<bool>,
 }
 
 async fn deactivate(call: Call<Bytes>) -> Result<Reply, Fault> {
     let user_id = named_user(&call)?;
-    if !call.request.body().is_empty() {
-        let _readable: EndBody = body(&call)?;
-    }
+    let wish: EndBody =
+        if call.request.body().is_empty() { EndBody::default() } else { body(&call)? };
     if user_id == session(&call)?.user_id {
         return Err(Fault::BadParameter("you do not take the node from yourself".to_owned()));
     }
-    call.app.services.oversight.end(&user_id).await?;
+    call.app.services.oversight.end(&user_id, Said::of(wish.erase.unwrap_or(false))).await?;
     Ok(reply(&json!({ "id_server_unbind_result": "success" })))
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     Error, Ground,
-    accounts::{Accounts, Confirmed},
+    accounts::{Accounts, Confirmed, Said},
     rooms::{Membership, Rooms, Step},
     social::Social,
 };
@@ -62,12 +62,13 @@ impl Affairs {
         &self,
         user_id: &UserId,
         confirmed: Option<Confirmed>,
+        said: Said,
     ) -> Result<usize, Error> {
         let (accounts, rooms, user_id) =
             (self.accounts.clone(), self.rooms.clone(), user_id.to_owned());
         self.ground
             .to_its_end(async move {
-                accounts.end(&user_id, confirmed).await?;
+                accounts.end(&user_id, confirmed, said).await?;
                 leave_all(&rooms, &user_id).await
             })
             .await

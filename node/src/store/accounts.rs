@@ -1,11 +1,16 @@
 //! Accounts, their devices, and invitations.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use ruma::{OwnedDeviceId, OwnedUserId, UserId};
 use wayside_specs::{Role, limits};
 
-use super::{Reads, StoreError, Tx, bus::Change, db::Row, keys};
+use super::{
+    Reads, StoreError, Tx,
+    bus::Change,
+    db::{LIST_MOST, Row},
+    keys,
+};
 
 /// An account of this node.
 #[derive(Clone, Debug)]
@@ -189,6 +194,22 @@ pub async fn list(
             })
         })
         .collect()
+}
+
+/// Those of these people who wished that what they said is kept from those who come later.
+pub async fn erased(
+    from: &mut impl Reads,
+    people: &[&UserId],
+) -> Result<HashSet<OwnedUserId>, StoreError> {
+    let sql = "SELECT user_id FROM accounts WHERE erased = 1 AND user_id IN (LIST)";
+    let mut found = HashSet::new();
+    for chunk in people.chunks(LIST_MOST) {
+        let names: Vec<&str> = chunk.iter().map(|user_id| user_id.as_str()).collect();
+        for row in from.conn().0.query(sql).list(&names).all().await? {
+            found.insert(row.parse(0)?);
+        }
+    }
+    Ok(found)
 }
 
 /// Those whose accounts have ended and who are in a room all the same, or at its door: after
@@ -398,6 +419,12 @@ impl Tx {
         self.unlink_all(user_id).await?;
         self.drop_confirmations(user_id).await?;
         Ok(ended)
+    }
+
+    /// Keeps what somebody said from those who come later, also where their account ended before.
+    pub async fn erase(&mut self, user_id: &UserId) -> Result<(), StoreError> {
+        let sql = "UPDATE accounts SET erased = 1 WHERE user_id = $1";
+        self.query(sql).bind(user_id.as_str()).run().await.map(drop)
     }
 
     /// Signs a device in. The device seen last longest ago gives way when there are too many.

@@ -94,6 +94,23 @@ pub struct Registering {
     pub device: DeviceWish,
 }
 
+/// What becomes of what somebody said when their account ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It stays for everybody who may read it.
+    Stays,
+    /// It stays for those alone who were in the room when it was said.
+    Erased,
+}
+
+impl Said {
+    /// What somebody wishes.
+    #[must_use]
+    pub fn of(erase: bool) -> Self {
+        if erase { Self::Erased } else { Self::Stays }
+    }
+}
+
 impl Accounts {
     /// The service on its ground.
     #[must_use]
@@ -278,7 +295,12 @@ impl Accounts {
 
     /// Ends an account for ever: its devices and its profile are gone. Where a password confirmed
     /// it, that must still be the account's.
-    pub async fn end(&self, user_id: &UserId, confirmed: Option<Confirmed>) -> Result<(), Error> {
+    pub async fn end(
+        &self,
+        user_id: &UserId,
+        confirmed: Option<Confirmed>,
+        said: Said,
+    ) -> Result<(), Error> {
         let user_id = user_id.to_owned();
         let now_ms = self.ground.clock.now_ms();
         self.ground
@@ -290,6 +312,9 @@ impl Accounts {
                     }
                     // One that has ended before keeps the time of its end.
                     let _first = tx.end_account(&user_id, now_ms).await?;
+                    if said == Said::Erased {
+                        tx.erase(&user_id).await?;
+                    }
                     for (name, _) in people::profile(tx, &user_id).await? {
                         tx.set_profile_field(&user_id, &name, None).await?;
                     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ruma::{
-    EventId, OwnedDeviceId, OwnedEventId, OwnedUserId,
+    EventId, OwnedDeviceId, OwnedEventId, OwnedUserId, UserId,
     events::{StateEventType, TimelineEventType},
 };
 use serde_json::value::RawValue;
@@ -20,7 +20,7 @@ use super::{
     related,
 };
 use crate::store::{
-    Reads, ahead,
+    Reads, accounts, ahead,
     events::{self, StoredEvent, Stretch},
     rooms::{self, MemberRow, Membership, RoomRow},
     state,
@@ -134,7 +134,38 @@ pub async fn visible(
         // change of the rule is seen by those whom either side of it lets see.
         sides(stored).any(|root| sights.get(&root).is_some_and(|sight| sight.lets_see(within)))
     };
-    Ok(page.into_iter().filter(sees).collect())
+    let seen = page.into_iter().filter(sees).collect();
+    without_erased(from, &sights, seen).await
+}
+
+/// Empties what somebody said who wished it kept from those who come later (client-server API,
+/// deactivating an account), but for those who were in the room when it was said.
+async fn without_erased(
+    from: &mut impl Reads,
+    sights: &HashMap<NodeId, Sight>,
+    mut seen: Vec<StoredEvent>,
+) -> Result<Vec<StoredEvent>, Error> {
+    let was_in = |root: NodeId| {
+        sights.get(&root).is_some_and(|sight| sight.membership == Some(Membership::Join))
+    };
+    let came_later =
+        |stored: &StoredEvent| stored.event.state_key().is_none() && !sides(stored).any(was_in);
+    let senders: HashSet<&UserId> =
+        seen.iter().filter(|it| came_later(it)).map(|it| it.event.sender()).collect();
+    if senders.is_empty() {
+        return Ok(seen);
+    }
+    let senders: Vec<&UserId> = senders.into_iter().collect();
+    let erased = accounts::erased(from, &senders).await?;
+    for stored in &mut seen {
+        if !erased.contains(stored.event.sender()) || !came_later(stored) {
+            continue;
+        }
+        if let Some(room) = rooms::by_numbers(from, &[stored.room_no]).await?.pop() {
+            stored.event = stored.event.redact(room.version)?;
+        }
+    }
+    Ok(seen)
 }
 
 /// The states on both sides of an event; none for an outlier, which so is for nobody to see.

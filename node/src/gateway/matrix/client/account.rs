@@ -29,7 +29,9 @@ use crate::{
     },
     services::{
         Error,
-        accounts::{Device, DeviceWish, LOGIN_TOKEN_MS, Operation, Registering, SignedIn, Tokens},
+        accounts::{
+            Device, DeviceWish, LOGIN_TOKEN_MS, Operation, Registering, Said, SignedIn, Tokens,
+        },
         emails::Purpose,
     },
 };
@@ -315,7 +317,8 @@ async fn deactivate(asked: Asked<deactivate::v3::Request>) -> Result<Reply, Faul
     let auth = asked.body.auth.as_ref();
     let confirmed = confirm(&asked, Operation::EndAccount, auth).await?;
     let user_id = &asked.session()?.user_id;
-    asked.app.services.affairs.end_account(user_id, Some(confirmed)).await?;
+    let said = Said::of(asked.body.erase);
+    asked.app.services.affairs.end_account(user_id, Some(confirmed), said).await?;
     Ok(reply(&json!({ "id_server_unbind_result": "no-support" })))
 }
 
