@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use wayside_tests::{Client, RoomId};
 
 use crate::stage::{
-    Deeds, Ear, Stage, VERSIONS, bodies, list, part, redact, refused, room_of, send, stories,
+    Deeds, Ear, Stage, VERSIONS, bodies, list, new_txn, part, redact, refused, room_of, send,
+    stories,
 };
 
 stories! {
@@ -158,7 +159,16 @@ async fn references_are_told_by_their_ids(stage: &mut Stage) -> Result<()> {
     }
     // Reactions are not summed up here.
     let sun = json!({"m.relates_to": {"rel_type": "m.annotation", "event_id": poll, "key": "+"}});
-    send(&bob, &room, "m.reaction", &sun).await?;
+    let reaction = send(&bob, &room, "m.reaction", &sun).await?;
+    // Nobody reacts twice in the same way, but for those who have taken it back.
+    let again = format!("/_matrix/client/v3/rooms/{room}/send/m.reaction/{}", new_txn());
+    refused(bob.put(&again, &sun).await, 400, "M_DUPLICATE_ANNOTATION")?;
+    let other = json!({"m.relates_to": {"rel_type": "m.annotation", "event_id": poll, "key": "-"}});
+    for (who, content) in [(&bob, &other), (&ann, &sun)] {
+        send(who, &room, "m.reaction", content).await?;
+    }
+    redact(&bob, &room, &reaction).await?;
+    bob.put(&again, &sun).await?;
     let told = event(&ann, &room, &poll).await?;
     let summed = told["unsigned"]["m.relations"].as_object().context("sums")?;
     ensure!(summed.keys().eq(["m.reference"]), "{told}");

@@ -215,6 +215,7 @@ fn service(error: &Error) -> (StatusCode, &'static str) {
         Error::UnknownPos => (StatusCode::BAD_REQUEST, "M_UNKNOWN_POS"),
         Error::AliasTaken(_) => (StatusCode::CONFLICT, "M_ROOM_IN_USE"),
         Error::RoomVersion(_) => (StatusCode::BAD_REQUEST, "M_UNSUPPORTED_ROOM_VERSION"),
+        Error::AnnotatedAlready => (StatusCode::BAD_REQUEST, "M_DUPLICATE_ANNOTATION"),
         Error::InviteBlocked(_) => (StatusCode::FORBIDDEN, "M_INVITE_BLOCKED"),
         Error::NotLeft => (StatusCode::BAD_REQUEST, "M_UNKNOWN"),
         Error::BadAlias(_) => (StatusCode::BAD_REQUEST, "M_BAD_ALIAS"),

@@ -97,6 +97,9 @@ pub enum Error {
     /// The person wants no invitations.
     #[error("{0} takes no invitations")]
     InviteBlocked(OwnedUserId),
+    /// They have reacted to the event in this very way.
+    #[error("you have reacted to this event in this way already")]
+    AnnotatedAlready,
     /// They are in the room, or at its door.
     #[error("leave the room before you forget it")]
     NotLeft,

@@ -56,6 +56,9 @@ pub struct RelatedAsked<'a> {
 /// References of one event that are told with it: the newest.
 const REFERENCES: i64 = 100;
 
+/// Annotations of one event by one person among which another one is looked for.
+const ANNOTATIONS: i64 = 256;
+
 /// How much relates to each of these events of a room, up to a position: in sum, or for each sender
 /// where the asker does not count them all.
 pub async fn tallies(
@@ -203,6 +206,20 @@ pub async fn related(
     let query = query.bind(asked.room_no).bind(after).bind(upto);
     let query = query.bind(asked.rel_type.unwrap_or_default());
     let query = query.bind(&*kind).bind(asked.limit);
+    query.all().await?.iter().map(|row| Ok(EventNo(row.get(0)?))).collect()
+}
+
+/// The newest events of a type by which somebody annotates an event.
+pub async fn annotations(
+    from: &mut impl Reads,
+    room_no: i64,
+    target: &EventId,
+    (sender, kind): (&UserId, &str),
+) -> Result<Vec<EventNo>, StoreError> {
+    let sql = "SELECT event_no FROM relations WHERE target = $1 AND rel_type = 'm.annotation' \
+               AND sender = $2 AND kind = $3 AND +room_no = $4 ORDER BY position DESC LIMIT $5";
+    let query = from.conn().0.query(sql).bind(target.as_str()).bind(sender.as_str());
+    let query = query.bind(&*escape(kind)).bind(room_no).bind(ANNOTATIONS);
     query.all().await?.iter().map(|row| Ok(EventNo(row.get(0)?))).collect()
 }
 

@@ -23,6 +23,7 @@ use crate::store::{
     bus::Change,
     deletions,
     events::{self, Roots, StoredEvent, Verdict},
+    relations,
     rooms::{MemberRow, Membership, RoomRow},
     state,
 };
@@ -95,6 +96,7 @@ pub(super) async fn append(
         may_come(tx, room, sender, &saying).await?;
     }
     stays_one_of_both(tx, room, &saying).await?;
+    annotates_anew(tx, room, sender, &saying).await?;
     let cited = auth::auth_keys(version, kind, sender, key, &saying.content)?;
     let mut keys = auth::needed_state(version, kind, sender, key, &saying.content)?;
     if let Some(key) = key {
@@ -316,6 +318,35 @@ async fn stays_one_of_both(tx: &mut Tx, room: &RoomRow, saying: &Saying) -> Resu
 }
 
 /// What an `m.room.member` event says.
+/// Nobody annotates an event in the same way twice (client-server API, annotations).
+async fn annotates_anew(
+    tx: &mut Tx,
+    room: &RoomRow,
+    sender: &UserId,
+    saying: &Saying,
+) -> Result<(), Error> {
+    if !saying.content.get().contains("\"m.annotation\"") {
+        return Ok(());
+    }
+    let Some((target, key)) = annotation(&saying.content) else { return Ok(()) };
+    let by = (sender, &*saying.kind.to_string());
+    let numbers = relations::annotations(tx, room.room_no, &target, by).await?;
+    let before = events::by_numbers(tx, &numbers).await?;
+    let same = before.values().filter_map(|it| annotation(it.event.content()));
+    if same.into_iter().any(|(_, held)| held == key) {
+        return Err(Error::AnnotatedAlready);
+    }
+    Ok(())
+}
+
+/// Which event a content annotates, and how.
+fn annotation(content: &RawValue) -> Option<(OwnedEventId, String)> {
+    let content: serde_json::Value = serde_json::from_str(content.get()).ok()?;
+    let said = content.get("m.relates_to").filter(|it| it["rel_type"] == "m.annotation")?;
+    let target = said.get("event_id")?.as_str()?.try_into().ok()?;
+    Some((target, said.get("key")?.as_str()?.to_owned()))
+}
+
 pub(super) fn membership_of(event: &Event) -> Option<Membership> {
     membership_in(event.content())
 }
