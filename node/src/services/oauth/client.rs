@@ -187,8 +187,11 @@ fn is_redirect(uri: &str, kind: Kind, host: &str) -> bool {
     }
     let near = url.scheme() == "https" && is_below(&url, host);
     let reversed = host.rsplit('.').collect::<Vec<_>>().join(".");
+    // A scheme of a program holds a dot (RFC 8252, 7.1): one without is no program's own, and some
+    // such, as `javascript`, mean something to do in the page.
     let own = |scheme: &str| {
-        scheme == reversed || scheme.strip_prefix(&reversed).is_some_and(|it| it.starts_with('.'))
+        let rest = scheme.strip_prefix(&reversed);
+        reversed.contains('.') && rest.is_some_and(|it| it.is_empty() || it.starts_with('.'))
     };
     near || (kind == Kind::Native
         && ((is_loopback(&url) && url.port().is_none())
@@ -249,6 +252,23 @@ mod tests {
             ("redirect_uris", json!(vec!["https://example.com/"; 17])),
         ] {
             assert!(said(&[(name, value.clone())]).is_err(), "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn a_scheme_of_the_browser_belongs_to_no_program() {
+        for (host, uri) in [
+            ("javascript", "javascript:alert(1)//"),
+            ("data", "data:text/html,a"),
+            ("intent", "intent:a"),
+            ("localhost", "localhost:/back"),
+        ] {
+            let refused = said(&[
+                ("application_type", json!("native")),
+                ("client_uri", json!(format!("https://{host}/"))),
+                ("redirect_uris", json!([uri])),
+            ]);
+            assert!(refused.is_err(), "{uri}");
         }
     }
 
