@@ -1,15 +1,26 @@
 //! What leads beyond a node: reports to whoever runs it, other services, calls through firewalls.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
-use wayside_tests::Client;
+use serde_json::{Value, json};
+use wayside_tests::{Client, Node, Wire};
 
-use crate::stage::{Deeds, Stage, refused, room_of, stories};
+use crate::{
+    serve::authority_of,
+    stage::{Deeds, Stage, refused, room_of, stories},
+};
 
 stories! {
     reports_reach_whoever_runs_the_node;
     a_person_reports_only_so_much;
     other_services_and_turn_servers_are_spoken_to;
+}
+
+/// What the door for other servers tells of whoever made a token.
+async fn userinfo(node: &Node, token: &str) -> Result<(u16, Value)> {
+    let wire = Wire::secure(node.federation(), &authority_of(node)?, "http/1.1")?;
+    let target = format!("/_matrix/federation/v1/openid/userinfo?access_token={token}");
+    let answer = wire.ask("GET", &target, &[], b"").await?;
+    Ok((answer.status, answer.json()))
 }
 
 async fn reports_reach_whoever_runs_the_node(stage: &mut Stage) -> Result<()> {
@@ -68,10 +79,17 @@ async fn other_services_and_turn_servers_are_spoken_to(stage: &mut Stage) -> Res
     ensure!(token["matrix_server_name"] == "a.test", "{token}");
     ensure!(token["access_token"].as_str().is_some_and(|it| it.starts_with("woid_")), "{token}");
     refused(bob.post(&path, &json!({})).await, 403, "M_FORBIDDEN")?;
+    // Whoever she shows it to asks the node who she is.
+    let nobody = Client::nobody(stage.node.http())?;
+    let secret = token["access_token"].as_str().unwrap_or_default();
+    ensure!(userinfo(&stage.node, secret).await? == (200, json!({"sub": ann.id()})), "of a token");
+    let (status, body) = userinfo(&stage.node, &secret.replace("woid_", "woid_A")).await?;
+    ensure!(status == 401 && body["errcode"] == "M_UNKNOWN_TOKEN", "of another: {body}");
+    let (status, body) = userinfo(&stage.node, "").await?;
+    ensure!(status == 401 && body["errcode"] == "M_UNKNOWN_TOKEN", "of none: {body}");
     ensure!(ann.get("/_matrix/client/v3/thirdparty/protocols").await? == json!({}));
     let (turn, support) = ("/_matrix/client/v3/voip/turnServer", "/.well-known/matrix/support");
     ensure!(ann.get(turn).await? == json!({}));
-    let nobody = Client::nobody(stage.node.http())?;
     refused(nobody.get(support).await, 404, "M_NOT_FOUND")?;
     // Where whoever runs the node has named them, they are told.
     let mut node = stage

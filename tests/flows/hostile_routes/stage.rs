@@ -188,6 +188,10 @@ impl Stage {
                 let made = alice.post("/_wayside/v1/oauth/register", &said).await?;
                 made["client_id"].as_str().context("no client id")?.to_owned()
             }
+            "openid" => {
+                let made = alice.post(&format!("{user}/openid/request_token"), &json!({})).await?;
+                made["access_token"].as_str().context("no token")?.to_owned()
+            }
             "passkey" => passkeys::add(alice).await?.1,
             "own_device" => alice.session().device_id.clone(),
             "backup" => {

@@ -365,6 +365,9 @@ fn finding() -> Vec<Row> {
         delete("/directory/room/{room_alias}", "<alias>", ""),
         get("/rooms/{room_id}/aliases", "<room>"),
         get("/_matrix/client/v1/room_summary/{room_id_or_alias}", "<open>").query("via=a.test").nobody(),
+        get("/_matrix/client/unstable/im.nheko.summary/summary/{room_id_or_alias}", "<open>")
+            .query("via=a.test")
+            .nobody(),
     ]
 }
 
@@ -527,6 +530,7 @@ fn letting_in() -> Vec<Row> {
         answered(401, post("/refresh", "", r#"{"refresh_token":"wrt_unknown"}"#)),
         post("/_matrix/client/v1/login/get_token", "", AUTH),
         get("/_matrix/client/v1/auth_metadata", "").nobody(),
+        get("/_matrix/client/unstable/org.matrix.msc2965/auth_metadata", "").nobody(),
         get("/.well-known/oauth-authorization-server", "").nobody(),
         answered(302, get("/login/sso/redirect", "").query("redirectUrl=https%3A%2F%2Fa.test&action=login")),
         post(
@@ -640,6 +644,7 @@ fn own() -> Vec<Row> {
         get("/_wayside/v1/invitations/{invitation}", "<invitation>").nobody(),
         get("/_matrix/federation/v1/version", "").nobody(),
         get("/_matrix/key/v2/server", "").nobody(),
+        get("/_matrix/federation/v1/openid/userinfo", "").query("access_token=<openid>").nobody(),
     ]
 }
 

@@ -26,11 +26,28 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
             version,
         ),
         Route::own(Method::GET, "/_matrix/key/v2/server", Access::Public, Rate::Read, keys),
+        Route::own(
+            Method::GET,
+            "/_matrix/federation/v1/openid/userinfo",
+            Access::Public,
+            Rate::Guess,
+            userinfo,
+        ),
     ]
 }
 
 async fn version(_: Call<bytes::Bytes>) -> Result<Reply, Fault> {
     Ok(reply(&json!({ "server": { "name": "Wayside", "version": env!("CARGO_PKG_VERSION") } })))
+}
+
+/// Who asked for a token by which they let another service know who they are (server-server API,
+/// `OpenID`).
+async fn userinfo(call: Call<bytes::Bytes>) -> Result<Reply, Fault> {
+    let query = call.request.uri().query().unwrap_or_default();
+    let mut fields = url::form_urlencoded::parse(query.as_bytes());
+    let token = fields.find(|(name, _)| name == "access_token").ok_or(Fault::MissingToken)?.1;
+    let person = call.app.services.accounts.openid_person(&token).await?;
+    Ok(reply(&json!({ "sub": person.ok_or(Error::UnknownToken)? })))
 }
 
 async fn keys(call: Call<bytes::Bytes>) -> Result<Reply, Fault> {
