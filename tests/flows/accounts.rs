@@ -501,7 +501,10 @@ async fn a_node_says_what_it_is(stage: &mut Stage) -> Result<()> {
     let versions = nobody.get("/_matrix/client/versions").await?;
     let said = list(&versions["versions"]);
     ensure!(said.contains(&json!("v1.12")) && said.contains(&json!("v1.19")), "{versions}");
-    ensure!(versions["unstable_features"]["org.matrix.simplified_msc3575"] == true, "{versions}");
+    for feature in ["simplified_msc3575", "e2e_cross_signing", "msc3827.stable"] {
+        let told = &versions["unstable_features"][format!("org.matrix.{feature}")];
+        ensure!(told == true, "{versions}");
+    }
     let known = nobody.get("/.well-known/matrix/client").await?;
     ensure!(
         known["m.homeserver"]["base_url"].as_str().is_some_and(|it| it.starts_with("http")),

@@ -6,8 +6,11 @@ use anyhow::{Context, Result, ensure};
 use wayside::gateway::routes;
 use wayside_tests::package_folder;
 
-/// Routes of the client API beside the table: the one of a proposal, and what is deprecated.
-const BESIDE: [&str; 2] = [
+/// Routes of the client API beside the table: those of proposals, and what is deprecated.
+const BESIDE: [&str; 5] = [
+    "GET /_matrix/client/unstable/im.nheko.summary/rooms/{}/summary",
+    "GET /_matrix/client/unstable/im.nheko.summary/summary/{}",
+    "GET /_matrix/client/unstable/org.matrix.msc2965/auth_metadata",
     "GET /_matrix/client/v3/auth/{}/fallback/web",
     "POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
 ];

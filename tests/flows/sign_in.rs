@@ -162,6 +162,9 @@ impl Program {
         let base = stage.node.http().clone();
         let client = Client::nobody(&base)?;
         let metadata = client.get("/_matrix/client/v1/auth_metadata").await?;
+        // Clients that are in use look where it was proposed (MSC2965).
+        let proposed = "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata";
+        ensure!(client.get(proposed).await? == metadata, "it is the same at both places");
         let path = Url::parse(text(&metadata, "registration_endpoint")?)?.path().to_owned();
         let registered = client.post(&path, said).await?;
         let id = text(&registered, "client_id")?.to_owned();

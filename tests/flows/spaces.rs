@@ -123,6 +123,9 @@ async fn a_tree_comes_page_by_page(stage: &mut Stage) -> Result<()> {
     refused(ann.get(&format!("{base}?limit=2{from}")).await, 400, "M_INVALID_PARAM")
 }
 
+/// Where clients that are in use ask for a summary, as it was proposed (MSC3266).
+const PROPOSED_SUMMARY: &str = "/_matrix/client/unstable/im.nheko.summary";
+
 async fn a_room_is_summed_up_for_whom_it_may_concern(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let nobody = Client::nobody(stage.node.http())?;
@@ -141,6 +144,13 @@ async fn a_room_is_summed_up_for_whom_it_may_concern(stage: &mut Stage) -> Resul
         );
         ensure!(seen["join_rule"] == "public" && seen["world_readable"] == false, "{seen}");
         ensure!(seen.get("membership").is_none() && seen.get("children_state").is_none(), "{seen}");
+        for place in ["rooms/{}/summary", "summary/{}"] {
+            let place = place.replace("{}", &escaped(name));
+            let old = nobody.get(&format!("{PROPOSED_SUMMARY}/{place}")).await?;
+            ensure!(old["im.nheko.summary.room_version"] == "11", "{old}");
+            ensure!(old["im.nheko.summary.encryption"] == seen["encryption"], "{old}");
+            ensure!(old["room_id"] == seen["room_id"], "{old}");
+        }
         ensure!(bob.get(&summary(name)).await?["membership"] == "leave");
         ensure!(ann.get(&summary(name)).await?["membership"] == "join");
     }

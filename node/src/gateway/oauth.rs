@@ -26,6 +26,8 @@ use crate::services::{
 const VALUE_BYTES: usize = 8 * 1024;
 
 const API: &str = "/_wayside/v1/oauth";
+/// Where clients that are in use look for the metadata, as it was proposed (MSC2965).
+const PROPOSED_METADATA: &str = "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata";
 const SSO: &str = "/_matrix/client/v3/login/sso/redirect";
 
 pub(super) fn routes() -> Vec<Route> {
@@ -35,6 +37,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::own(get.clone(), "/_matrix/client/v1/auth_metadata", public, read, metadata),
         Route::own(get.clone(), "/.well-known/oauth-authorization-server", public, read, metadata),
+        Route::own(get.clone(), PROPOSED_METADATA, public, read, metadata),
         Route::own(get.clone(), SSO, public, read, sso),
         Route::own(get, &format!("{SSO}/{{provider}}"), public, read, sso),
         Route::own(post.clone(), &below("register"), public, guess, register),

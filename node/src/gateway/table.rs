@@ -252,6 +252,13 @@ impl Route {
         self
     }
 
+    /// The same at other paths, where clients that are in use look for it.
+    #[must_use]
+    pub fn at(mut self, paths: &[&str]) -> Self {
+        self.paths = with_aliases(paths.iter().copied());
+        self
+    }
+
     /// The same for a body that is a form and no JSON.
     #[must_use]
     pub fn form(mut self) -> Self {

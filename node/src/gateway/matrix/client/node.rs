@@ -23,8 +23,13 @@ async fn versions(_: Asked<get_supported_versions::Request>) -> Result<Reply, Fa
         "r0.6.1", "v1.1", "v1.2", "v1.3", "v1.4", "v1.5", "v1.6", "v1.7", "v1.8", "v1.9", "v1.10",
         "v1.11", "v1.12", "v1.13", "v1.14", "v1.15", "v1.16", "v1.17", "v1.18", "v1.19",
     ];
-    // Clients look for sliding sync here before they use it (MSC4186).
-    let unstable = json!({ "org.matrix.simplified_msc3575": true });
+    // Sliding sync is a proposal (MSC4186). The others have long been in the specification, but clients
+    // that are in use look for them here before they set up signing or ask for kinds of public rooms.
+    let unstable = json!({
+        "org.matrix.simplified_msc3575": true,
+        "org.matrix.e2e_cross_signing": true,
+        "org.matrix.msc3827.stable": true,
+    });
     Ok(reply(&json!({ "versions": versions, "unstable_features": unstable })))
 }
 

@@ -27,6 +27,10 @@ use crate::{
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::matrix(Access::Perhaps, Rate::Read, summary),
+        Route::matrix(Access::Perhaps, Rate::Read, proposed_summary).at(&[
+            "/_matrix/client/unstable/im.nheko.summary/rooms/{room_id_or_alias}/summary",
+            "/_matrix/client/unstable/im.nheko.summary/summary/{room_id_or_alias}",
+        ]),
         Route::matrix(Access::Account, Rate::Read, hierarchy),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, upgrade),
     ]
@@ -36,6 +40,21 @@ pub(super) fn routes() -> Vec<Route> {
 const PAGE: (usize, usize) = (20, 50);
 
 async fn summary(asked: Asked<get_summary::v1::Request>) -> Result<Reply, Fault> {
+    Ok(reply(&Value::Object(summary_of(&asked).await?)))
+}
+
+/// The summary as it was proposed (MSC3266), under the names that two of its fields had then.
+async fn proposed_summary(asked: Asked<get_summary::v1::Request>) -> Result<Reply, Fault> {
+    let mut body = summary_of(&asked).await?;
+    for name in ["room_version", "encryption"] {
+        if let Some(value) = body.get(name).cloned() {
+            body.insert(format!("im.nheko.summary.{name}"), value);
+        }
+    }
+    Ok(reply(&Value::Object(body)))
+}
+
+async fn summary_of(asked: &Asked<get_summary::v1::Request>) -> Result<Map<String, Value>, Fault> {
     let rooms = &asked.app.services.rooms;
     let asker = asked.session().ok().map(|session| &*session.user_id);
     let room_id = rooms.resolve(&asked.body.room_id_or_alias).await?;
@@ -44,7 +63,7 @@ async fn summary(asked: Asked<get_summary::v1::Request>) -> Result<Reply, Fault>
     if let Some(standing) = found.standing {
         body.insert("membership".to_owned(), standing.as_str().into());
     }
-    Ok(reply(&Value::Object(body)))
+    Ok(body)
 }
 
 /// What the directory would say of a room, and what a client wants to know before it joins.
