@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, ensure};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
-use wayside_tests::{Client, MediaUri};
+use wayside_tests::{Client, MediaUri, Options};
 
 use crate::{
     pictures,
@@ -46,8 +46,6 @@ fn header(answer: &Response, name: &str) -> String {
 async fn a_file_comes_back_as_it_was_sent(stage: &mut Stage) -> Result<()> {
     let ann = stage.person("ann").await?;
     let (other, nobody) = (stage.person("bob").await?, Client::nobody(stage.node.http())?);
-    let config = ann.get(&format!("{MEDIA}/config")).await?;
-    ensure!(config["m.upload.size"].is_u64(), "{config}");
     let upload = "/_matrix/media/v3/upload?filename=caf%C3%A9.html";
     let answer: serde_json::Value =
         fetch(&ann, stage, Method::POST, upload, b"<script>").await?.json().await?;
@@ -144,10 +142,10 @@ async fn a_picture_is_made_smaller(stage: &mut Stage) -> Result<()> {
     let ann = stage.person("ann").await?;
     let picture = ann.upload("image/png", pictures::png(400, 200, 200)).await?;
     let thumbnail = |query: &str| format!("{MEDIA}/thumbnail/{}?{query}", picture.place());
-    for query in [
-        "width=64&height=64",
-        "width=64&height=64&method=crop",
-        "width=64&height=64&method=scale&animated=false",
+    for (query, size) in [
+        ("width=64&height=64", (64, 32)),
+        ("width=64&height=64&method=crop", (64, 64)),
+        ("width=64&height=64&method=scale&animated=false", (64, 32)),
     ] {
         let answer = fetch(&ann, stage, Method::GET, &thumbnail(query), b"").await?;
         ensure!(
@@ -155,6 +153,8 @@ async fn a_picture_is_made_smaller(stage: &mut Stage) -> Result<()> {
             "{query}: {answer:?}"
         );
         ensure!(header(&answer, "content-disposition").starts_with("inline"), "{answer:?}");
+        let made = pictures::size(&answer.bytes().await?)?;
+        ensure!(made == size, "{query}: {made:?}");
     }
     refused(ann.get(&thumbnail("width=0&height=64")).await, 400, "M_INVALID_PARAM")?;
     refused(ann.get(&thumbnail("height=64")).await, 400, "M_MISSING_PARAM")?;
@@ -168,9 +168,15 @@ async fn a_picture_is_made_smaller(stage: &mut Stage) -> Result<()> {
 
 async fn everybody_has_room_of_their_own(stage: &mut Stage) -> Result<()> {
     stage.node.stop().await?;
-    stage.node = stage.other("q", |it| it.flag("--media-quota-bytes", Some("1000"))).await?;
+    let small = |it: Options| {
+        it.flag("--media-quota-bytes", Some("1000")).flag("--max-upload-bytes", Some("800"))
+    };
+    stage.node = stage.other("q", small).await?;
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let send = async |who: &Client, bytes: usize| who.upload("text/plain", vec![b'x'; bytes]).await;
+    let config = ann.get(&format!("{MEDIA}/config")).await?;
+    ensure!(config["m.upload.size"] == 800, "{config}");
+    refused(send(&ann, 801).await, 413, "M_TOO_LARGE")?;
     let kept = send(&ann, 600).await?;
     // What does not fit is not kept, and takes no room.
     for _ in 0..2 {

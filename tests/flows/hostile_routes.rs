@@ -160,6 +160,8 @@ impl Attack {
         if self.route.json {
             self.bodies().await?;
             self.fields().await?;
+        } else if self.row.method != "GET" && self.route.body_bytes != usize::MAX {
+            self.forms().await?;
         }
         Ok(())
     }
@@ -265,10 +267,19 @@ impl Attack {
         Ok(())
     }
 
-    /// Nobody, somebody with a token that is none, somebody else, and a guest.
+    /// Nobody, somebody with a token that is none, somebody else, and those whose role is too low.
     async fn strangers(&mut self) -> Result<()> {
         let access = format!("{:?}", self.route.access);
-        if matches!(access.as_str(), "Public" | "Perhaps" | "Service") {
+        // Whoever signs in or makes an account may still show a token of before.
+        if matches!(access.as_str(), "Public" | "Service") {
+            return Ok(());
+        }
+        if access == "Perhaps" {
+            // Who may come without a token may not come with a wrong one.
+            for junk in ["junk", "wat_AAAA"] {
+                let call = Call { token: Some(junk.to_owned()), ..self.call().await? };
+                self.refused("with a junk token", &call, &[401], &["M_UNKNOWN_TOKEN"]).await?;
+            }
             return Ok(());
         }
         ensure!(
@@ -290,6 +301,11 @@ impl Attack {
             let call = Call { token: Some(guest), ..self.call().await? };
             let code = ["M_GUEST_ACCESS_FORBIDDEN"];
             self.refused("as a guest", &call, &[403], &code).await?;
+        }
+        if matches!(access.as_str(), "AtLeast(Moderator)" | "AtLeast(Operator)") {
+            let member = self.stage.token("mallory")?.to_owned();
+            let call = Call { token: Some(member), ..self.call().await? };
+            self.refused("as a member", &call, &[403], &["M_FORBIDDEN"]).await?;
         }
         let named = !self.row.arguments.is_empty() || self.row.body.contains("<alice>");
         if named && !self.row.anyones {
@@ -452,6 +468,20 @@ impl Attack {
         let large = with(json!({ "padding": padding }).to_string().as_bytes());
         self.refused("a body over the limit", &large, &[413], &["M_TOO_LARGE"]).await?;
         Ok(())
+    }
+
+    /// Bodies of routes that take no JSON: bytes that are no form, and far too many.
+    async fn forms(&mut self) -> Result<()> {
+        let call = self.call().await?;
+        let with = |body: &[u8]| Call { body: body.to_vec(), ..call.clone() };
+        if !call.body.is_empty() {
+            for body in [&b"\xff\xfe=\0"[..], b"%", b"&&==", b"{}", b"="] {
+                let what = format!("body {:?}", String::from_utf8_lossy(body));
+                self.refused(&what, &with(body), &[400, 401], &[]).await?;
+            }
+        }
+        let large = with("x".repeat(self.route.body_bytes + 1).as_bytes());
+        self.refused("a body over the limit", &large, &[413], &["M_TOO_LARGE"]).await
     }
 
     /// Each value of the body in turn is of another kind.

@@ -1,5 +1,7 @@
 //! Pictures made byte by byte, so that they can be wrong in just one way.
 
+use anyhow::{Context, Result};
+
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 
 /// A PNG whose header says this size (grey, one byte a pixel), and whose data unpacks to `rows`
@@ -13,6 +15,13 @@ pub(crate) fn png(width: u32, height: u32, rows: u32) -> Vec<u8> {
     file.extend(chunk(*b"IDAT", &zeros_packed(unpacked)));
     file.extend(chunk(*b"IEND", &[]));
     file
+}
+
+/// Width and height that the header of a PNG says.
+pub(crate) fn size(png: &[u8]) -> Result<(u32, u32)> {
+    let header = png.strip_prefix(PNG).and_then(|it| it.get(8..16)).context("no PNG")?;
+    let (width, height) = header.split_at(4);
+    Ok((u32::from_be_bytes(width.try_into()?), u32::from_be_bytes(height.try_into()?)))
 }
 
 /// A GIF of this many frames, each of one pixel, on a canvas of this size.
