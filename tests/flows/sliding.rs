@@ -12,6 +12,7 @@ stories! {
     filters_and_subscriptions_choose_rooms;
     the_wanted_state_and_those_who_speak_are_told;
     who_changed_is_told_with_more_of_the_state;
+    state_that_is_wanted_again_is_told_as_it_is;
     a_longer_timeline_is_told_at_once;
     invitations_and_endings_are_told;
     what_stands_beside_rooms_is_told_once;
@@ -297,6 +298,66 @@ async fn who_changed_is_told_with_more_of_the_state(stage: &mut Stage) -> Result
     let bobs = one(&state, "m.room.member", Some(bob.id())).context("who left is not told of")?;
     ensure!(bobs["content"]["membership"] == "leave", "{answer}");
     ensure!(one(&state, "m.room.create", None).is_some(), "{answer}");
+    Ok(())
+}
+
+async fn state_that_is_wanted_again_is_told_as_it_is(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let room = room_of(&[&ann, &bob], &json!({ "preset": "public_chat", "name": "n" })).await?;
+    let little = json!([["m.room.create", ""]]);
+    let much = json!([
+        ["m.room.create", ""],
+        ["m.room.pinned_events", ""],
+        ["m.room.topic", ""],
+        ["m.room.member", "$LAZY"],
+    ]);
+    let few = json!({ "ranges": [[0, 9]], "timeline_limit": 20, "required_state": little });
+    let closed = json!({ "lists": { "all": few } });
+    let mut open = closed.clone();
+    open["room_subscriptions"][room.as_str()] =
+        json!({ "timeline_limit": 20, "required_state": much });
+    let pin = async |event_id: &str| {
+        let pinned = json!({ "pinned": [event_id] });
+        ann.set_state(&room, "m.room.pinned_events", "", &pinned).await
+    };
+    let key = |kind: &str, key: &str| (kind.to_owned(), key.to_owned());
+    ann.set_state(&room, "m.room.topic", "", &json!({ "topic": "t" })).await?;
+    pin("$one").await?;
+    let mut bobs = Slide::of(&bob, open.clone());
+    let known = state_of(told(&bobs.now().await?, &room));
+    ensure!(known.contains(&key("m.room.pinned_events", "")), "{known:?}");
+    // A room that is shut and opened again, in which nothing happened, has nothing to tell.
+    bobs.body = closed.clone();
+    ensure!(names(&bobs.now().await?).is_empty());
+    bobs.body = open.clone();
+    ensure!(names(&bobs.now().await?).is_empty(), "told twice");
+    // What changes while the room is shut is told only when it is opened again, and nothing else is.
+    bobs.body = closed.clone();
+    bobs.now().await?;
+    pin("$two").await?;
+    let named = json!({ "membership": "join", "displayname": "Ann" });
+    ann.set_state(&room, "m.room.member", ann.id(), &named).await?;
+    ann.say(&room, "while it is shut").await?;
+    for _ in 0..9 {
+        let answer = bobs.now().await?;
+        ensure!(state_of(told(&answer, &room)).is_empty(), "not wanted now: {answer}");
+        if names(&answer).is_empty() {
+            break;
+        }
+    }
+    bobs.body = open.clone();
+    let answer = bobs.next().await?;
+    let again = told(&answer, &room);
+    let expected = [key("m.room.member", ann.id()), key("m.room.pinned_events", "")];
+    ensure!(state_of(again) == expected && again.get("initial").is_none(), "{answer}");
+    let pinned = list(&again["required_state"]);
+    let pinned = one(&pinned, "m.room.pinned_events", None).context("the pin")?;
+    ensure!(pinned["content"]["pinned"] == json!(["$two"]), "{answer}");
+    ensure!(names(&bobs.now().await?).is_empty(), "once");
+    // From here on it is told as it changes.
+    pin("$three").await?;
+    let answer = bobs.next().await?;
+    ensure!(state_of(told(&answer, &room)) == [key("m.room.pinned_events", "")], "{answer}");
     Ok(())
 }
 

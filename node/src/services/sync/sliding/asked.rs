@@ -1,6 +1,9 @@
 //! What a client asks for by sliding sync, parsed and bounded (proposal 4186, in the form that clients send).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ruma::OwnedRoomId;
 use serde::{
@@ -185,7 +188,7 @@ impl Body {
             }
         }
         for list in self.lists.values() {
-            for (first, last) in list.stretches() {
+            for (first, last) in list.asked() {
                 if first > last {
                     return Err("a range ends before it begins".to_owned());
                 }
@@ -202,8 +205,21 @@ impl Body {
 }
 
 impl ListWish {
-    /// The stretches; all rooms where there is none.
+    /// The stretches, none of which overlaps another; all rooms where none is asked for.
     pub(super) fn stretches(&self) -> Vec<(u32, u32)> {
+        let mut asked = self.asked();
+        asked.sort_unstable();
+        let mut stretches: Vec<(u32, u32)> = Vec::new();
+        for (first, last) in asked {
+            match stretches.last_mut() {
+                Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
+                _ => stretches.push((first, last)),
+            }
+        }
+        stretches
+    }
+
+    fn asked(&self) -> Vec<(u32, u32)> {
         match (&self.ranges, self.range) {
             (Some(ranges), _) => ranges.clone(),
             (None, Some(range)) => vec![range],
@@ -223,17 +239,23 @@ impl RoomsWish {
     }
 }
 
+/// What one rule wants of a room's state.
+pub(super) struct Rule {
+    parts: Vec<Arc<Part>>,
+    lazy: bool,
+}
+
 /// Which state is wanted of a room, of all rules together that it falls under.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Required {
-    parts: BTreeSet<Part>,
+    parts: BTreeSet<Arc<Part>>,
     /// Whether the members who speak are wanted too.
     pub(super) lazy: bool,
 }
 
 /// Entries that one rule takes in, without those that it leaves out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Part {
+pub(super) struct Part {
     include: BTreeSet<Entry>,
     exclude: BTreeSet<Entry>,
 }
@@ -241,75 +263,87 @@ struct Part {
 /// A type and a key; nothing stands for any.
 type Entry = (Option<String>, Option<String>);
 
-impl Required {
-    /// Takes a wish in beside those that are there.
-    pub(super) fn add(&mut self, wish: &StateWish, me: &str) {
+impl Rule {
+    /// Reads a wish of this person.
+    pub(super) fn of(wish: &StateWish, me: &str) -> Self {
         match wish {
             StateWish::Pairs(pairs) => {
-                let mut include = BTreeSet::new();
+                let (mut include, mut lazy) = (BTreeSet::new(), false);
                 for (kind, key) in pairs {
                     if key == "$LAZY" {
-                        self.lazy |= kind == "m.room.member" || kind == "*";
+                        lazy |= kind == "m.room.member" || kind == "*";
                         continue;
                     }
                     let any = |text: &str| (text != "*").then(|| text.to_owned());
                     let key = if key == "$ME" { Some(me.to_owned()) } else { any(key) };
                     include.insert((any(kind), key));
                 }
-                // With the members who speak, those of all types that follow leave out the others.
-                let all = include.contains(&(None, None)) && self.lazy;
-                let member = (Some("m.room.member".to_owned()), None);
-                let exclude = if all { BTreeSet::from([member]) } else { BTreeSet::new() };
-                self.parts.insert(Part { include, exclude });
+                Self::new(include, BTreeSet::new(), lazy)
             }
             StateWish::Elements(elements) => {
                 let entries = |list: &[Element]| {
                     let me = |key: &String| if key == "$ME" { me.to_owned() } else { key.clone() };
-                    list.iter()
-                        .map(|it| (it.kind.clone(), it.state_key.as_ref().map(me)))
-                        .collect::<BTreeSet<Entry>>()
+                    list.iter().map(|it| (it.kind.clone(), it.state_key.as_ref().map(me))).collect()
                 };
-                let mut exclude = entries(&elements.exclude);
-                if elements.lazy_members {
-                    self.lazy = true;
-                    let include = entries(&elements.include);
-                    if include.contains(&(None, None)) {
-                        exclude.insert((Some("m.room.member".to_owned()), None));
-                    }
-                }
-                self.parts.insert(Part { include: entries(&elements.include), exclude });
+                let (include, exclude) = (entries(&elements.include), entries(&elements.exclude));
+                Self::new(include, exclude, elements.lazy_members)
             }
         }
+    }
+
+    fn new(mut include: BTreeSet<Entry>, exclude: BTreeSet<Entry>, lazy: bool) -> Self {
+        let mut parts = Vec::new();
+        // With the members who speak, all state is that without the others; those that are named
+        // beside it are wanted all the same.
+        if lazy && include.remove(&(None, None)) {
+            let mut but = exclude.clone();
+            but.insert((Some("m.room.member".to_owned()), None));
+            parts.push(Arc::new(Part { include: BTreeSet::from([(None, None)]), exclude: but }));
+        }
+        if !include.is_empty() {
+            parts.push(Arc::new(Part { include, exclude }));
+        }
+        Self { parts, lazy }
+    }
+}
+
+impl Required {
+    /// Takes a rule in beside those that are there.
+    pub(super) fn add(&mut self, rule: &Rule) {
+        self.parts.extend(rule.parts.iter().cloned());
+        self.lazy |= rule.lazy;
+    }
+
+    /// What each rule takes in.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Arc<Part>> {
+        self.parts.iter()
+    }
+
+    /// Whether some rule takes a part in.
+    pub(super) fn has(&self, part: &Arc<Part>) -> bool {
+        self.parts.contains(part)
     }
 
     /// Whether an entry of the state is wanted.
     pub(super) fn wants(&self, kind: &str, key: &str) -> bool {
         self.parts.iter().any(|part| part.wants(kind, key))
     }
-
-    /// Whether this wants something that another does not.
-    pub(super) fn wants_more_than(&self, other: &Self) -> bool {
-        self.lazy && !other.lazy || self.parts.iter().any(|part| !other.parts.contains(part))
-    }
-
-    /// The entries that can be looked up by their names; nothing where all entries of a type, or of
-    /// all types, must be looked through.
-    pub(super) fn names(&self) -> Option<Vec<(String, String)>> {
-        let mut names = Vec::new();
-        for (kind, key) in self.parts.iter().flat_map(|part| &part.include) {
-            names.push((kind.clone()?, key.clone()?));
-        }
-        Some(names)
-    }
 }
 
 impl Part {
-    fn wants(&self, kind: &str, key: &str) -> bool {
+    /// Whether an entry of the state is among it.
+    pub(super) fn wants(&self, kind: &str, key: &str) -> bool {
         let fits = |(wanted, of): &Entry| {
             wanted.as_ref().is_none_or(|wanted| wanted == kind)
                 && of.as_ref().is_none_or(|of| of == key)
         };
         self.include.iter().any(fits) && !self.exclude.iter().any(fits)
+    }
+
+    /// The entries that can be looked up by their names; nothing where all entries of a type, or of
+    /// all types, must be looked through.
+    pub(super) fn names(&self) -> Option<Vec<(String, String)>> {
+        self.include.iter().map(|(kind, key)| Some((kind.clone()?, key.clone()?))).collect()
     }
 }
 
@@ -320,7 +354,8 @@ mod tests {
     fn required(wishes: &[serde_json::Value]) -> Required {
         let mut required = Required::default();
         for wish in wishes {
-            required.add(&serde_json::from_value(wish.clone()).unwrap(), "@ann:a.test");
+            let wish = serde_json::from_value(wish.clone()).unwrap();
+            required.add(&Rule::of(&wish, "@ann:a.test"));
         }
         required
     }
@@ -333,7 +368,7 @@ mod tests {
             ["m.room.member", "$LAZY"],
             ["m.space.child", "*"],
         ])]);
-        assert!(pairs.lazy && pairs.names().is_none());
+        assert!(pairs.lazy && pairs.parts().all(|it| it.names().is_none()));
         for (kind, key, wanted) in [
             ("m.room.name", "", true),
             ("m.room.name", "x", false),
@@ -359,8 +394,38 @@ mod tests {
         let all = serde_json::json!({ "include": [{}], "exclude": [{ "type": "m.room.name" }] });
         let (alone, both) = (required(std::slice::from_ref(&one)), required(&[one, all]));
         assert!(both.wants("m.room.name", "") && both.wants("m.room.topic", ""));
-        assert!(both.wants_more_than(&alone) && !alone.wants_more_than(&both));
-        assert_eq!(alone.names().unwrap(), [("m.room.name".to_owned(), String::new())]);
+        let [part] = &alone.parts().collect::<Vec<_>>()[..] else { panic!("{alone:?}") };
+        assert!(both.has(part) && both.parts().any(|it| !alone.has(it)));
+        assert_eq!(part.names().unwrap(), [("m.room.name".to_owned(), String::new())]);
+    }
+
+    #[test]
+    fn those_who_speak_leave_out_others_of_their_own_rule_only() {
+        let lazy = serde_json::json!([
+            ["*", "*"],
+            ["m.room.member", "$LAZY"],
+            ["m.room.member", "$ME"],
+        ]);
+        let alone = required(std::slice::from_ref(&lazy));
+        assert!(alone.wants("m.room.topic", "") && alone.wants("m.room.member", "@ann:a.test"));
+        assert!(!alone.wants("m.room.member", "@bob:a.test"));
+        let all = serde_json::json!([["*", "*"]]);
+        for both in [required(&[lazy.clone(), all.clone()]), required(&[all, lazy])] {
+            assert!(both.lazy && both.wants("m.room.member", "@bob:a.test"), "{both:?}");
+        }
+    }
+
+    #[test]
+    fn stretches_that_overlap_are_one() {
+        for (ranges, expected) in [
+            (vec![(5, 9), (0, 2), (8, 12)], vec![(0, 2), (5, 12)]),
+            (vec![(0, 4), (5, 6), (1, 1)], vec![(0, 6)]),
+            (vec![(3, u32::MAX), (0, u32::MAX)], vec![(0, u32::MAX)]),
+            (vec![], vec![]),
+        ] {
+            let list = ListWish { ranges: Some(ranges), ..ListWish::default() };
+            assert_eq!(list.stretches(), expected);
+        }
     }
 
     #[test]

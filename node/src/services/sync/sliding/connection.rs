@@ -9,7 +9,7 @@ use quick_cache::sync::Cache;
 use ruma::{OwnedDeviceId, OwnedUserId};
 use tokio::sync::Mutex;
 
-use super::{answer::ListPart, asked::Required};
+use super::{answer::ListPart, told::ToldState};
 use crate::{
     clock::Clock,
     services::{Error, rooms::Asker},
@@ -59,7 +59,7 @@ pub(super) struct Sent {
     /// So many of the newest events of then.
     pub(super) limit: u32,
     /// Which of its state.
-    pub(super) required: Arc<Required>,
+    pub(super) state: ToldState,
     /// The members whose events it was given because they spoke.
     pub(super) members: HashSet<OwnedUserId>,
 }
@@ -145,7 +145,7 @@ mod tests {
             upto: position,
             inside: true,
             limit: 1,
-            required: Arc::default(),
+            state: ToldState::default(),
             members: HashSet::new(),
         };
         Delta { position, rooms: vec![(position, sent)], ..Delta::default() }

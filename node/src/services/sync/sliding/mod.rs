@@ -10,9 +10,10 @@ mod connection;
 mod extensions;
 mod room;
 mod rooms;
+mod told;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
     time::Duration,
 };
@@ -24,7 +25,7 @@ pub(super) use self::connection::Connections;
 pub use self::{answer::Answer, asked::Body};
 use self::{
     answer::ListPart,
-    asked::{Required, TIMELINE},
+    asked::{Required, Rule, TIMELINE},
     connection::{Delta, Known, Sent},
     rooms::{Candidate, Facts},
 };
@@ -173,27 +174,25 @@ impl Round<'_> {
         let me = self.building.asker.user_id.clone();
         let mut wanted: BTreeMap<i64, Wanted> = BTreeMap::new();
         for (name, list) in &self.body.lists {
+            let rule = Rule::of(&list.room.required_state, me.as_str());
             let matching = self.matching(candidates, list.filters.as_ref()).await?;
             for (first, last) in list.stretches() {
                 let (first, last) = (first as usize, last as usize);
                 let stretch = matching.iter().skip(first).take(last - first + 1);
                 for candidate in stretch {
                     let of_room = wanted.entry(candidate.room.room_no).or_default();
-                    of_room.limit = of_room.limit.max(list.room.timeline_limit.min(TIMELINE));
-                    of_room.required.add(&list.room.required_state, me.as_str());
-                    if of_room.lists.last() != Some(name) {
-                        of_room.lists.push(name.clone());
-                    }
+                    of_room.add(list.room.timeline_limit, &rule);
+                    of_room.lists.push(name.clone());
                 }
             }
             answer.lists.insert(name.clone(), ListPart { count: matching.len() });
         }
+        let by_id: HashMap<_, i64> =
+            candidates.iter().map(|it| (&it.room.room_id, it.room.room_no)).collect();
         for (room_id, wish) in &self.body.room_subscriptions {
-            let candidate = candidates.iter().find(|it| it.room.room_id == *room_id);
-            let Some(candidate) = candidate else { continue };
-            let of_room = wanted.entry(candidate.room.room_no).or_default();
-            of_room.limit = of_room.limit.max(wish.timeline_limit.min(TIMELINE));
-            of_room.required.add(&wish.required_state, me.as_str());
+            let Some(room_no) = by_id.get(room_id) else { continue };
+            let rule = Rule::of(&wish.required_state, me.as_str());
+            wanted.entry(*room_no).or_default().add(wish.timeline_limit, &rule);
         }
         Ok(wanted)
     }
@@ -237,9 +236,16 @@ impl Round<'_> {
     }
 }
 
+impl Wanted {
+    fn add(&mut self, limit: u32, rule: &Rule) {
+        self.limit = self.limit.max(limit.min(TIMELINE));
+        self.required.add(rule);
+    }
+}
+
 impl Sent {
     /// Whether more is wanted of a room than was told.
     fn falls_short_of(&self, wanted: &Wanted) -> bool {
-        wanted.limit > self.limit || wanted.required.wants_more_than(&self.required)
+        wanted.limit > self.limit || self.state.falls_short_of(&wanted.required, self.upto)
     }
 }

@@ -14,9 +14,10 @@ use wayside_federation::state::{EventNo, NodeId, StateKey};
 use super::{
     Round, Wanted,
     answer::{HeroPart, RoomPart},
-    asked::Required,
+    asked::Part,
     connection::Sent,
     rooms::Candidate,
+    told::{Behind, ToldState},
 };
 use crate::{
     services::{
@@ -56,7 +57,17 @@ struct Page {
 /// What changed of a room's state, or that all of it is new to the client.
 enum News {
     All,
-    These(Vec<StoredEvent>),
+    These(Changes),
+}
+
+/// What changed of a room's state since the client was told of it.
+struct Changes {
+    /// Its entries.
+    latest: Vec<StoredEvent>,
+    /// Of what has fallen behind, those that changed since longer ago.
+    earlier: Vec<(Behind, Vec<StoredEvent>)>,
+    /// What is told as a whole.
+    whole: Vec<Arc<Part>>,
 }
 
 impl Round<'_> {
@@ -77,7 +88,7 @@ impl Round<'_> {
             upto: self.building.now,
             inside: member.membership == Membership::Join,
             limit: wanted.limit,
-            required: Arc::default(),
+            state: ToldState::default(),
             members: HashSet::new(),
         };
         match member.membership {
@@ -115,7 +126,7 @@ impl Round<'_> {
     ) -> Result<(), Error> {
         let room = &candidate.room;
         let page = self.page(candidate, wanted, before).await?;
-        let news = self.news(room, before).await?;
+        let news = self.news(room, wanted, before).await?;
         let whole = matches!(news, News::All);
         if whole {
             part.initial = Some(true);
@@ -124,7 +135,7 @@ impl Round<'_> {
         if sent.members.len() > MEMBERS || page.limited || whole {
             sent.members.clear();
         }
-        let state = self.state(room, wanted, before, &news, &page, &mut sent.members).await?;
+        let state = self.state(room, wanted, &news, &page, &mut sent.members).await?;
         part.required_state = view::plain(&mut self.building.snapshot, &state, form()).await?;
         self.summary(room, &news, part).await?;
         let of_room = self.building.unread_beside_threads(room.room_no);
@@ -140,9 +151,12 @@ impl Round<'_> {
         part.timeline = self.rendered(&page.events).await?;
         let known = before.filter(|_| !page.limited).map_or(0, |it| it.limit);
         sent.limit = wanted.limit.max(known);
-        sent.required = match before.map(|it| &it.required) {
-            Some(known) if !wanted.required.wants_more_than(known) => known.clone(),
-            _ => Arc::new(wanted.required.clone()),
+        sent.state = match (before, &news) {
+            (Some(before), News::These(changes)) => {
+                let told = (&changes.latest[..], page.limited);
+                before.state.after(&wanted.required, before.upto, sent.upto, told)
+            }
+            _ => ToldState::anew(&wanted.required, sent.upto),
         };
         Ok(())
     }
@@ -175,18 +189,42 @@ impl Round<'_> {
     }
 
     /// What changed of the state since the room was told of.
-    async fn news(&mut self, room: &RoomRow, before: Option<&Sent>) -> Result<News, Error> {
+    async fn news(
+        &mut self,
+        room: &RoomRow,
+        wanted: &Wanted,
+        before: Option<&Sent>,
+    ) -> Result<News, Error> {
         let Some(before) = before else { return Ok(News::All) };
-        let snapshot = &mut self.building.snapshot;
-        let root = view::root_at(snapshot, room, before.upto).await?;
+        let Some(latest) = self.changes_since(room, before.upto).await? else {
+            return Ok(News::All);
+        };
+        let owed = before.state.owed(&wanted.required, before.upto);
+        let mut earlier = Vec::new();
+        for (since, behind) in owed.since {
+            let Some(changes) = self.changes_since(room, since).await? else {
+                return Ok(News::All);
+            };
+            earlier.push((behind, changes));
+        }
+        Ok(News::These(Changes { latest, earlier, whole: owed.whole }))
+    }
+
+    /// The entries of the state that changed since a position; nothing where they are too many.
+    async fn changes_since(
+        &mut self,
+        room: &RoomRow,
+        position: i64,
+    ) -> Result<Option<Vec<StoredEvent>>, Error> {
+        let root = view::root_at(&mut self.building.snapshot, room, position).await?;
         let changed = self.building.changes(root, room.state_root).await?;
         if changed.len() > CHANGES {
-            return Ok(News::All);
+            return Ok(None);
         }
         let found = events::by_numbers(&mut self.building.snapshot, &changed).await?;
         let mut found: Vec<StoredEvent> = found.into_values().collect();
         found.sort_by_key(|it| it.event_no);
-        Ok(News::These(found))
+        Ok(Some(found))
     }
 
     /// The wanted state that the client does not know.
@@ -194,27 +232,27 @@ impl Round<'_> {
         &mut self,
         room: &RoomRow,
         wanted: &Wanted,
-        before: Option<&Sent>,
         news: &News,
         page: &Page,
         members: &mut HashSet<OwnedUserId>,
     ) -> Result<Vec<StoredEvent>, Error> {
         let required = &wanted.required;
-        let known = before.map(|it| &*it.required);
-        let mut found = match news {
-            News::These(_) if known.is_some_and(|it| !required.wants_more_than(it)) => {
-                HashMap::new()
-            }
-            _ => self.entries(room, required).await?,
+        let parts: Vec<Arc<Part>> = match news {
+            News::All => required.parts().cloned().collect(),
+            News::These(changes) => changes.whole.clone(),
         };
+        let mut found = self.entries(room, &parts).await?;
         if let News::These(changes) = news {
+            // Behind a gap the client forgets the members that it knew.
+            let all = !page.limited;
             // Who changed comes also with more of the state: those told of before are not told again.
-            let wants = |it: &&StoredEvent| {
-                let (kind, key) = (it.event.kind().to_string(), it.event.state_key());
-                let comes = required.lazy && !page.limited && kind == "m.room.member";
-                required.wants(&kind, key.unwrap_or_default()) || comes
+            let latest = |kind: &str, key: &str| {
+                required.wants(kind, key) || (required.lazy && all && kind == "m.room.member")
             };
-            found.extend(changes.iter().filter(wants).map(|it| (it.event_no, it.clone())));
+            found.extend(chosen(&changes.latest, latest));
+            for (behind, changes) in &changes.earlier {
+                found.extend(chosen(changes, |kind, key| behind.has(kind, key, all)));
+            }
         }
         if required.lazy {
             let speak = self.speakers(room, page, members).await?;
@@ -225,16 +263,21 @@ impl Round<'_> {
         Ok(found)
     }
 
-    /// All entries of the state that are wanted.
+    /// All entries of the state that belong to these parts.
     async fn entries(
         &mut self,
         room: &RoomRow,
-        required: &Required,
+        parts: &[Arc<Part>],
     ) -> Result<HashMap<EventNo, StoredEvent>, Error> {
+        if parts.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let names: Option<Vec<_>> = parts.iter().map(|part| part.names()).collect();
         let snapshot = &mut self.building.snapshot;
-        let numbers = if let Some(names) = required.names() {
+        let numbers = if let Some(names) = names {
             let keys: Vec<StateKey> = names
                 .into_iter()
+                .flatten()
                 .map(|(kind, key)| StateKey::new(kind.into(), key.as_str()))
                 .collect();
             let found = state::lookup(snapshot, room.state_root, &keys).await?;
@@ -244,8 +287,8 @@ impl Round<'_> {
         };
         let mut found = events::by_numbers(snapshot, &numbers).await?;
         found.retain(|_, it| {
-            let key = it.event.state_key().unwrap_or_default();
-            required.wants(&it.event.kind().to_string(), key)
+            let (kind, key) = (it.event.kind().to_string(), it.event.state_key());
+            parts.iter().any(|part| part.wants(&kind, key.unwrap_or_default()))
         });
         Ok(found)
     }
@@ -294,7 +337,7 @@ impl Round<'_> {
     ) -> Result<(), Error> {
         let changed = |kind: &TimelineEventType| match news {
             News::All => true,
-            News::These(changes) => changes.iter().any(|it| it.event.kind() == kind),
+            News::These(changes) => changes.latest.iter().any(|it| it.event.kind() == kind),
         };
         let named = changed(&TimelineEventType::RoomName);
         if named {
@@ -379,6 +422,17 @@ impl Round<'_> {
             view::render(ground, &mut building.snapshot, building.asker, page, form()).await?;
         Ok(shown.into_iter().map(|it| it.json).collect())
     }
+}
+
+/// Those of some entries of the state whose type and key are chosen.
+fn chosen<'c>(
+    changes: &'c [StoredEvent],
+    takes: impl Fn(&str, &str) -> bool + 'c,
+) -> impl Iterator<Item = (EventNo, StoredEvent)> + 'c {
+    let takes = move |it: &&StoredEvent| {
+        takes(&it.event.kind().to_string(), it.event.state_key().unwrap_or_default())
+    };
+    changes.iter().filter(takes).map(|it| (it.event_no, it.clone()))
 }
 
 fn form() -> Form<'static> {
