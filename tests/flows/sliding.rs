@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use wayside_tests::{CallError, Client, RoomId};
+use wayside_tests::{CallError, Client, EventId, RoomId};
 
 use crate::stage::{Deeds, Stage, list, one, refused, room_of, stories};
 
@@ -15,6 +15,7 @@ stories! {
     state_that_is_wanted_again_is_told_as_it_is;
     a_longer_timeline_is_told_at_once;
     invitations_and_endings_are_told;
+    rooms_of_which_there_is_nothing_new_wake_nobody;
     what_stands_beside_rooms_is_told_once;
     who_asks_for_too_much_is_refused;
 }
@@ -414,6 +415,67 @@ async fn invitations_and_endings_are_told(stage: &mut Stage) -> Result<()> {
     bob.deed(&other, "leave", None).await?;
     let fresh = Slide::of(&bob, window(9, 5)).now().await?;
     ensure!(names(&fresh) == ids(&[&room]), "{fresh}");
+    Ok(())
+}
+
+async fn rooms_of_which_there_is_nothing_new_wake_nobody(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let inside = room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?;
+    let aside = room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?;
+    let banned = room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?;
+    ann.deed(&banned, "ban", Some(&bob)).await?;
+    let kicked = room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?;
+    ann.deed(&kicked, "kick", Some(&bob)).await?;
+    let rule = json!({ "type": "m.room.join_rules", "state_key": "", "content": { "join_rule": "knock" } });
+    let knocked = ann.create_room(&json!({ "initial_state": [rule] })).await?;
+    bob.post(&format!("/_matrix/client/v3/knock/{knocked}"), &json!({})).await?;
+    let invited = ann.create_room(&json!({ "invite": [bob.id()] })).await?;
+    let wish = json!({
+        "ranges": [[0, 9]], "timeline_limit": 5,
+        "required_state": [["m.room.name", ""], ["m.room.member", "$LAZY"]],
+    });
+    let mut bobs = Slide::of(&bob, json!({ "lists": { "all": wish } }));
+    let first = bobs.now().await?;
+    let all = ids(&[&inside, &aside, &banned, &kicked, &knocked, &invited]);
+    ensure!(names(&first) == all, "{first}");
+    // What happens elsewhere tells nothing anew of those that somebody sees from outside.
+    let said = ann.say(&inside, "hello").await?;
+    let answer = bobs.next().await?;
+    ensure!(names(&answer) == ids(&[&inside]), "{answer}");
+    // Who waits for invitations goes on waiting.
+    let mut waiting = wish.clone();
+    waiting["filters"] = json!({ "is_invite": true });
+    let mut waiting = Slide::of(&bob, json!({ "conn_id": "w", "lists": { "all": waiting } }));
+    ensure!(names(&waiting.now().await?) == ids(&[&invited]));
+    waiting.now().await?;
+    ann.say(&inside, "again").await?;
+    let answer = waiting.ask(300).await?;
+    ensure!(names(&answer).is_empty(), "{answer}");
+    bobs.next().await?;
+    // What others have read changes no count.
+    let read = |room: &RoomId, event_id: &EventId| {
+        format!("/_matrix/client/v3/rooms/{room}/receipt/m.read/{event_id}")
+    };
+    ann.post(&read(&inside, &said), &json!({})).await?;
+    let answer = bobs.ask(300).await?;
+    ensure!(names(&answer).is_empty(), "{answer}");
+    // What the person has read is told also of a room that the window showed neither then nor since.
+    bobs.now().await?;
+    let count = |answer: &Value, room: &RoomId| told(answer, room)["notification_count"].clone();
+    let said = ann.say(&aside, "unread").await?;
+    ensure!(count(&bobs.next().await?, &aside) == 1);
+    ann.say(&inside, "the newest").await?;
+    bobs.next().await?;
+    let wide = bobs.body.clone();
+    bobs.body["lists"]["all"]["ranges"] = json!([[0, 0]]);
+    bob.post(&read(&aside, &said), &json!({})).await?;
+    let answer = bobs.now().await?;
+    ensure!(names(&answer).is_empty(), "{answer}");
+    bobs.now().await?;
+    bobs.body = wide;
+    let answer = bobs.next().await?;
+    ensure!(names(&answer) == ids(&[&aside]) && count(&answer, &aside) == 0, "{answer}");
+    ensure!(names(&bobs.now().await?).is_empty(), "once");
     Ok(())
 }
 

@@ -55,7 +55,7 @@ pub(super) struct JoinedPart {
     pub(super) account_data: Events,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct UnreadPart {
     pub(super) notification_count: i64,
     pub(super) highlight_count: i64,

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use super::{answer::ListPart, told::ToldState};
 use crate::{
     clock::Clock,
-    services::{Error, rooms::Asker},
+    services::{Error, rooms::Asker, sync::answer::UnreadPart},
 };
 
 /// Connections that are remembered: of more, the ones go that were used last longest ago.
@@ -62,6 +62,10 @@ pub(super) struct Sent {
     pub(super) state: ToldState,
     /// The members whose events it was given because they spoke.
     pub(super) members: HashSet<OwnedUserId>,
+    /// How much of it was unread.
+    pub(super) unread: UnreadPart,
+    /// Whether that may be another count by now, because of what nobody was told of.
+    pub(super) recount: bool,
 }
 
 /// What one answer adds to what a client knows.
@@ -147,6 +151,8 @@ mod tests {
             limit: 1,
             state: ToldState::default(),
             members: HashSet::new(),
+            unread: UnreadPart::default(),
+            recount: false,
         };
         Delta { position, rooms: vec![(position, sent)], ..Delta::default() }
     }

@@ -207,7 +207,9 @@ impl Round<'_> {
         let told: Vec<(&Candidate, &Wanted)> = candidates
             .iter()
             .filter_map(|it| Some((it, wanted.get(&it.room.room_no)?)))
-            .filter(|(candidate, wanted)| self.has_news(candidate, wanted))
+            .filter(|(candidate, wanted)| {
+                self.has_news(candidate, wanted) || self.may_count_anew(candidate)
+            })
             .collect();
         let members: Vec<_> = told.iter().map(|(candidate, _)| candidate.member.clone()).collect();
         self.building.load_unread(&members).await?;
@@ -216,23 +218,64 @@ impl Round<'_> {
             // What finds no room now is told with the next request, which finds it untold.
             if bytes >= limits::SYNC_BYTES {
                 answer.more = true;
-                break;
+                self.count_later(candidate);
+                continue;
             }
             let before = self.known.rooms.get(&candidate.room.room_no);
+            if !self.has_news(candidate, wanted) && !self.counts_anew(candidate) {
+                self.counted(candidate);
+                continue;
+            }
             let Some((part, sent)) = self.room(candidate, wanted, before).await? else { continue };
             bytes += part.bytes();
             self.delta.rooms.push((candidate.room.room_no, sent));
             answer.rooms.insert(candidate.room.room_id.clone(), part);
         }
+        for candidate in candidates.iter().filter(|it| !wanted.contains_key(&it.room.room_no)) {
+            self.count_later(candidate);
+        }
         Ok(())
     }
 
     fn has_news(&self, candidate: &Candidate, wanted: &Wanted) -> bool {
+        let Some(sent) = self.known.rooms.get(&candidate.room.room_no) else { return true };
+        // Of a room that somebody looks at from outside they were told all there is.
+        candidate.newest() > sent.upto || (sent.inside && sent.falls_short_of(wanted))
+    }
+
+    /// Whether somebody may have read what was unread, as far as can be said without looking.
+    fn may_count_anew(&self, candidate: &Candidate) -> bool {
         let room_no = candidate.room.room_no;
-        let Some(sent) = self.known.rooms.get(&room_no) else { return true };
-        let counted =
-            self.building.changed.as_ref().is_some_and(|it| it.receipts.contains(&room_no));
-        candidate.newest() > sent.upto || counted || sent.falls_short_of(wanted)
+        let Some(sent) = self.known.rooms.get(&room_no) else { return false };
+        let moved =
+            self.building.changed.as_ref().is_none_or(|it| it.receipts.contains(&room_no));
+        candidate.is_inside() && sent.inside && (sent.recount || moved)
+    }
+
+    /// Whether what is unread is another count than the client was told.
+    fn counts_anew(&self, candidate: &Candidate) -> bool {
+        let room_no = candidate.room.room_no;
+        let sent = self.known.rooms.get(&room_no);
+        sent.is_some_and(|sent| sent.unread != self.building.unread_beside_threads(room_no))
+    }
+
+    /// Remembers that the client knows the count of a room.
+    fn counted(&mut self, candidate: &Candidate) {
+        let room_no = candidate.room.room_no;
+        if let Some(sent) = self.known.rooms.get(&room_no).filter(|sent| sent.recount) {
+            self.delta.rooms.push((room_no, Sent { recount: false, ..sent.clone() }));
+        }
+    }
+
+    /// Remembers of a room that is not told now that its count may be another.
+    fn count_later(&mut self, candidate: &Candidate) {
+        let room_no = candidate.room.room_no;
+        let sent = self.known.rooms.get(&room_no).filter(|sent| !sent.recount);
+        if let Some(sent) = sent
+            && self.may_count_anew(candidate)
+        {
+            self.delta.rooms.push((room_no, Sent { recount: true, ..sent.clone() }));
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     services::{
         Error,
         rooms::{format::Form, view},
-        sync::page_token,
+        sync::{answer::UnreadPart, page_token},
     },
     store::{
         events::{self, StoredEvent, Stretch},
@@ -90,6 +90,8 @@ impl Round<'_> {
             limit: wanted.limit,
             state: ToldState::default(),
             members: HashSet::new(),
+            unread: UnreadPart::default(),
+            recount: false,
         };
         match member.membership {
             Membership::Join => {
@@ -138,9 +140,9 @@ impl Round<'_> {
         let state = self.state(room, wanted, &news, &page, &mut sent.members).await?;
         part.required_state = view::plain(&mut self.building.snapshot, &state, form()).await?;
         self.summary(room, &news, part).await?;
-        let of_room = self.building.unread_beside_threads(room.room_no);
-        part.notification_count = Some(of_room.notification_count);
-        part.highlight_count = Some(of_room.highlight_count);
+        sent.unread = self.building.unread_beside_threads(room.room_no);
+        part.notification_count = Some(sent.unread.notification_count);
+        part.highlight_count = Some(sent.unread.highlight_count);
         part.bump_stamp = self.bump(room, &page, whole).await?;
         let live = |it: &&StoredEvent| it.position.is_some_and(|at| at > self.known.position);
         part.num_live = Some(if self.begins { 0 } else { page.events.iter().filter(live).count() });

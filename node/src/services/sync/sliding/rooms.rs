@@ -40,7 +40,7 @@ impl Candidate {
         }
     }
 
-    fn is_inside(&self) -> bool {
+    pub(super) fn is_inside(&self) -> bool {
         self.member.membership == Membership::Join
     }
 }
