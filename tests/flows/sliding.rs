@@ -17,6 +17,7 @@ stories! {
     invitations_and_endings_are_told;
     rooms_of_which_there_is_nothing_new_wake_nobody;
     what_stands_beside_rooms_is_told_once;
+    messages_are_forgotten_for_the_device_that_has_them;
     who_asks_for_too_much_is_refused;
 }
 
@@ -544,6 +545,59 @@ async fn what_stands_beside_rooms_is_told_once(stage: &mut Stage) -> Result<()> 
         }
     }
     bail!("the count never fell")
+}
+
+async fn messages_are_forgotten_for_the_device_that_has_them(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let phone = Client::login(stage.node.http(), "bob").await?;
+    let letters = |since: Option<&str>| {
+        let mut wish = json!({ "enabled": true });
+        if let Some(since) = since {
+            wish["since"] = since.into();
+        }
+        json!({ "extensions": { "to_device": wish } })
+    };
+    let (ask, bob) = (letters, &bob);
+    let of = async |client: &Client, since: Option<&str>| -> Result<(usize, String)> {
+        let answer = Slide::of(client, ask(since)).now().await?;
+        let part = &answer["extensions"]["to_device"];
+        let next = part["next_batch"].as_str().context("a token")?.to_owned();
+        Ok((list(&part["events"]).len(), next))
+    };
+    let write = async |txn: &str| {
+        let letter = json!({ "messages": { bob.id(): { "*": { "body": "psst" } } } });
+        ann.put(&format!("/_matrix/client/v3/sendToDevice/org.example.note/{txn}"), &letter).await
+    };
+    let (_, before) = of(bob, None).await?;
+    write("1").await?;
+    let (count, anns) = of(&ann, None).await?;
+    ensure!(count == 0);
+    let (count, phones) = of(&phone, None).await?;
+    ensure!(count == 1);
+    // Neither from the future, nor of another device or person, nor what nobody gave.
+    let digits = before.trim_start_matches('m').split('_').next().context("a place")?.len();
+    let raised = format!("m{}", "9".repeat(digits + 1));
+    let forged = anns.replacen('m', "m9", 1);
+    let long = format!("m1_{}", "0".repeat(4_000));
+    for wrong in
+        [raised.as_str(), "m9999999999", &anns, &phones, &forged, &long, "m-5", "m1_x", "m", "1"]
+    {
+        refused(Slide::of(bob, letters(Some(wrong))).ask(0).await, 400, "M_INVALID_PARAM")?;
+    }
+    // A connection that is not known has nothing forgotten either.
+    let (count, mine) = of(bob, None).await?;
+    ensure!(count == 1, "a message is lost");
+    let lost = Slide { pos: Some("none".to_owned()), ..Slide::of(bob, letters(Some(&mine))) };
+    refused(lost.ask(0).await, 400, "M_UNKNOWN_POS")?;
+    ensure!(of(bob, None).await?.0 == 1, "a message is lost");
+    // What has no seal is answered, and has nothing forgotten.
+    ensure!(of(bob, Some("m0")).await?.0 == 1);
+    ensure!(of(bob, Some(&before)).await?.0 == 1);
+    ensure!(of(bob, Some(&mine)).await?.0 == 0);
+    write("2").await?;
+    ensure!(of(bob, Some(&mine)).await?.0 == 1);
+    ensure!(of(&phone, Some(&phones)).await?.0 == 1, "each device has its own");
+    Ok(())
 }
 
 async fn who_asks_for_too_much_is_refused(stage: &mut Stage) -> Result<()> {

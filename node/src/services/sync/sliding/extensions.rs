@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ruma::OwnedRoomId;
 use serde_json::{Value, json};
+use wayside_identity::tag;
 use wayside_specs::limits;
 
 use super::{
@@ -27,25 +28,77 @@ use crate::{
     },
 };
 
+/// Longest `since` that is read, in bytes; those of this node are shorter by far.
+const SINCE: usize = 100;
+
+/// Up to where a device says that it has its messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    upto: i64,
+    /// Whether this node told that device so. What proves nothing has nothing forgotten.
+    proven: bool,
+}
+
 impl Sync {
+    /// Up to where a device has its messages, by the `next_batch` that it was given; those up to
+    /// there are forgotten for it, so that what was given to anybody else is refused.
+    pub(super) fn shown(&self, asker: &Asker, wish: &LettersWish) -> Result<Option<Shown>, Error> {
+        let Some(text) = wish.since.as_deref().filter(|_| wish.enabled) else { return Ok(None) };
+        let read = Shown::read(&self.ground.token_key, asker, text);
+        read.map(Some).ok_or_else(|| wrong("it was not given to this device by this node"))
+    }
+
     /// Forgets the messages that a device has shown it has.
-    pub(super) fn forget_shown(&self, asker: &Asker, wish: &LettersWish) -> Result<(), Error> {
-        if let Some(upto) = since(wish)? {
-            self.forget_letters(asker, upto);
+    pub(super) fn forget_shown(&self, asker: &Asker, shown: Shown) {
+        if shown.proven {
+            self.forget_letters(asker, shown.upto);
         }
-        Ok(())
     }
 }
 
-/// Up to where the device has its messages, by the `next_batch` that it was given.
-fn since(wish: &LettersWish) -> Result<Option<i64>, Error> {
-    let wrong = || Error::Invalid("since is not a next_batch of this node".to_owned());
-    let read =
-        |text: &String| text.strip_prefix('m').and_then(|rest| rest.parse().ok()).ok_or_else(wrong);
-    wish.since.as_ref().filter(|_| wish.enabled).map(read).transpose()
+fn wrong(why: &str) -> Error {
+    Error::Invalid(format!("since is no next_batch of the messages: {why}"))
+}
+
+impl Shown {
+    /// The text for a client: `m<position>_<seal>`.
+    fn seal(key: &[u8; 32], asker: &Asker, upto: i64) -> String {
+        let body = format!("m{upto}");
+        let seal = tag::tag(key, &Self::sealed(asker, &body));
+        format!("{body}_{}", hex::encode(seal))
+    }
+
+    fn read(key: &[u8; 32], asker: &Asker, text: &str) -> Option<Self> {
+        if text.len() > SINCE {
+            return None;
+        }
+        let (body, seal) = text.split_once('_').map_or((text, None), |(it, seal)| (it, Some(seal)));
+        let upto = body.strip_prefix('m')?.parse().ok().filter(|upto| *upto >= 0)?;
+        // Devices may still hold those of the time before there were seals.
+        let Some(seal) = seal else { return Some(Self { upto, proven: false }) };
+        let mut claimed = [0; 8];
+        hex::decode_to_slice(seal, &mut claimed).ok()?;
+        let proven = tag::matches(key, &Self::sealed(asker, body), &claimed);
+        proven.then_some(Self { upto, proven })
+    }
+
+    fn sealed<'s>(asker: &'s Asker, body: &'s str) -> [&'s [u8]; 4] {
+        let device_id = asker.device_id.as_str().as_bytes();
+        [b"letters", asker.user_id.as_bytes(), device_id, body.as_bytes()]
+    }
 }
 
 impl Round<'_> {
+    /// Refuses to believe that a device has messages of a time that has not come.
+    pub(super) fn check_shown(&self) -> Result<(), Error> {
+        match self.shown {
+            Some(shown) if shown.upto > self.building.now => {
+                Err(wrong("it is from a future that this node does not know"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) async fn extensions(
         &mut self,
         answer: &mut Answer,
@@ -72,17 +125,20 @@ impl Round<'_> {
     }
 
     async fn letters(&mut self, wish: &LettersWish) -> Result<LettersPart, Error> {
-        let after = since(wish)?.unwrap_or(0);
+        // After what proves nothing, all that wait are told: some twice rather than one never.
+        let after = self.shown.filter(|it| it.proven).map_or(0, |it| it.upto);
         let wished = wish.limit.map_or(limits::SYNC_LETTERS, i64::from);
         let limit = wished.clamp(1, limits::SYNC_LETTERS);
-        let Asker { user_id, device_id } = self.building.asker;
+        let asker = self.building.asker;
         let snapshot = &mut self.building.snapshot;
-        let found = letters::letters(snapshot, user_id, device_id, after, limit).await?;
+        let found =
+            letters::letters(snapshot, &asker.user_id, &asker.device_id, after, limit).await?;
         let full = i64::try_from(found.len()).is_ok_and(|count| count == limit);
         let last = found.last().filter(|_| full).map(|letter| letter.position);
         // Where none is left, all up to now were told.
         let next = last.unwrap_or(self.building.now.max(after));
-        Ok(LettersPart { next_batch: format!("m{next}"), events: told(found)? })
+        let next_batch = Shown::seal(&self.building.sync.ground.token_key, asker, next);
+        Ok(LettersPart { next_batch, events: told(found)? })
     }
 
     async fn keys(&mut self) -> Result<KeysPart, Error> {
@@ -211,4 +267,46 @@ fn merged(events: Vec<Value>) -> Option<Value> {
         }
     }
     Some(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::{owned_device_id, owned_user_id};
+
+    use super::*;
+
+    fn ann() -> Asker {
+        Asker { user_id: owned_user_id!("@ann:a.test"), device_id: owned_device_id!("PHONE") }
+    }
+
+    #[test]
+    fn what_was_given_to_a_device_reads_back_for_it_alone() {
+        let key = [7; 32];
+        let text = Shown::seal(&key, &ann(), 42);
+        let read = |key: &[u8; 32], asker: &Asker, text: &str| Shown::read(key, asker, text);
+        assert_eq!(read(&key, &ann(), &text), Some(Shown { upto: 42, proven: true }));
+        let other = Asker { device_id: owned_device_id!("TABLET"), ..ann() };
+        let bob = Asker { user_id: owned_user_id!("@bob:a.test"), ..ann() };
+        assert_eq!(read(&key, &other, &text), None);
+        assert_eq!(read(&key, &bob, &text), None);
+        assert_eq!(read(&[8; 32], &ann(), &text), None);
+        assert_eq!(read(&key, &ann(), &text.replacen("m42", "m43", 1)), None);
+        // What has no seal is read and proves nothing.
+        assert_eq!(read(&key, &ann(), "m42"), Some(Shown { upto: 42, proven: false }));
+        for wrong in ["", "m", "m-1", "42", "m42_", "s42", "m99999999999999999999"] {
+            assert_eq!(read(&key, &ann(), wrong), None, "{wrong}");
+        }
+        assert_eq!(read(&key, &ann(), &format!("m{}", "0".repeat(SINCE))), None);
+    }
+
+    #[test]
+    fn no_text_makes_it_panic() {
+        bolero::check!().with_type::<Vec<u8>>().for_each(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            for text in [text.to_string(), format!("m{text}"), format!("m1_{text}")] {
+                let read = Shown::read(&[7; 32], &ann(), &text);
+                assert!(read.is_none_or(|it| !it.proven && it.upto >= 0));
+            }
+        });
+    }
 }

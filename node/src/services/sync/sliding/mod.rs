@@ -27,6 +27,7 @@ use self::{
     answer::ListPart,
     asked::{Required, Rule, TIMELINE},
     connection::{Delta, Known, Sent},
+    extensions::Shown,
     rooms::{Candidate, Facts},
 };
 use super::{
@@ -62,6 +63,8 @@ struct Wanted {
 struct Round<'r> {
     building: Building<'r>,
     body: &'r Body,
+    /// Up to where the device has its messages.
+    shown: Option<Shown>,
     known: &'r Known,
     /// Whether the client begins.
     begins: bool,
@@ -77,9 +80,10 @@ impl Sync {
             let now_ms = self.ground.clock.now_ms();
             self.live.set_presence(&asker.user_id, presence, None, now_ms);
         }
-        if let Some(wish) = &asked.body.extensions.to_device {
-            self.forget_shown(asker, wish)?;
-        }
+        let wish = asked.body.extensions.to_device.as_ref();
+        let shown = wish.map(|wish| self.shown(asker, wish)).transpose()?.flatten();
+        // Nothing is forgotten before the whole request has been found to be right.
+        let mut to_forget = shown;
         let mut hasher = DefaultHasher::new();
         asked.text.hash(&mut hasher);
         let digest = hasher.finish();
@@ -100,8 +104,11 @@ impl Sync {
                 let mut connection = connection.lock().await;
                 connection.shown(asked.pos.as_deref())?;
                 // Boxed, so that whoever waits holds no room for the work of looking.
-                let round = self.round(asker, &asked.body, &connection.known, digest);
+                let round = self.round(asker, &asked.body, shown, &connection.known, digest);
                 let (mut answer, delta) = Box::pin(round).await?;
+                if let Some(shown) = to_forget.take() {
+                    self.forget_shown(asker, shown);
+                }
                 let over = Instant::from_std(self.ground.clock.instant()) >= until
                     || self.ground.stop.is_cancelled();
                 if asked.pos.is_none() || !answer.is_empty() || over {
@@ -118,6 +125,7 @@ impl Sync {
         &self,
         asker: &Asker,
         body: &Body,
+        shown: Option<Shown>,
         known: &Known,
         digest: u64,
     ) -> Result<(Answer, Delta), Error> {
@@ -136,7 +144,8 @@ impl Sync {
         let building = self.building(asker, &asked, (!begins).then_some(token)).await?;
         let delta = Delta { position: building.now, serial, digest, ..Delta::default() };
         let facts = Facts::default();
-        let mut round = Round { building, body, known, begins, facts, delta };
+        let mut round = Round { building, body, shown, known, begins, facts, delta };
+        round.check_shown()?;
         let mut answer = Answer::default();
         round.fill(&mut answer, digest == known.digest).await?;
         Ok((answer, round.delta))
