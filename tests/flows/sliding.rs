@@ -9,6 +9,7 @@ use crate::stage::{Deeds, Stage, list, one, refused, room_of, stories};
 stories! {
     a_window_follows_what_happens;
     an_answer_that_was_lost_is_told_again;
+    requests_that_overlap_break_nothing;
     filters_and_subscriptions_choose_rooms;
     the_wanted_state_and_those_who_speak_are_told;
     who_changed_is_told_with_more_of_the_state;
@@ -169,6 +170,39 @@ async fn an_answer_that_was_lost_is_told_again(stage: &mut Stage) -> Result<()> 
     refused(bobs.ask(0).await, 400, "M_UNKNOWN_POS")?;
     bobs.pos = None;
     ensure!(told(&bobs.now().await?, &room)["initial"] == true);
+    Ok(())
+}
+
+async fn requests_that_overlap_break_nothing(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let room = room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?;
+    let mut bobs = Slide::of(&bob, window(9, 5));
+    bobs.now().await?;
+    bobs.now().await?;
+    // One waits; another of the same pos is answered meanwhile, and is the one that the client heeds.
+    let given_up = async { bobs.ask(10_000).await.context("the request that was given up") };
+    let heeded = async {
+        let mut changed = window(9, 5);
+        changed["lists"]["all"]["required_state"] = json!([["m.room.create", ""]]);
+        let other = Slide { pos: bobs.pos.clone(), ..Slide::of(&bob, changed) };
+        let answer = other.ask(10_000).await?;
+        ann.say(&room, "hello").await?;
+        anyhow::Ok(answer)
+    };
+    let (given_up, heeded) = tokio::join!(given_up, heeded);
+    let (given_up, heeded) = (given_up?, heeded?);
+    ensure!(bodies(told(&given_up, &room)) == ["hello"], "{given_up}");
+    ensure!(given_up["pos"] != heeded["pos"]);
+    bobs.body["lists"]["all"]["required_state"] = json!([["m.room.create", ""]]);
+    bobs.pos = heeded["pos"].as_str().map(str::to_owned);
+    let answer = bobs.next().await?;
+    ensure!(bodies(told(&answer, &room)) == ["hello"], "{answer}");
+    ensure!(state_of(told(&answer, &room)).is_empty(), "the one that was heeded told it: {answer}");
+    // The other is past now.
+    let past = given_up["pos"].as_str().map(str::to_owned);
+    let past = Slide { pos: past, ..Slide::of(&bob, window(9, 5)) };
+    refused(past.ask(0).await, 400, "M_UNKNOWN_POS")?;
+    ensure!(names(&bobs.now().await?).is_empty());
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What a client has been told on each of its connections.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -18,6 +18,10 @@ use crate::{
 /// Connections that are remembered: of more, the ones go that were used last longest ago.
 const CONNECTIONS: usize = 4_000;
 
+/// Answers of one connection that are remembered while none of them has come back: of more, the ones
+/// are forgotten that were given longest ago.
+const PROMISES: usize = 4;
+
 /// All connections, by person, device and the name that the client chose.
 pub(in crate::services::sync) struct Connections(Cache<Key, Arc<Mutex<Connection>>>);
 
@@ -30,8 +34,9 @@ pub(super) struct Connection {
     pub(super) known: Known,
     /// The `pos` of the answer that told it so; none at the beginning.
     pos: Option<String>,
-    /// The answer that was given since, with its `pos`.
-    next: Option<(String, Delta)>,
+    /// The answers that were given since, each with its `pos`. A client that gave a request up and
+    /// asks anew may have got either of them.
+    next: VecDeque<(String, Delta)>,
 }
 
 /// What a client knows.
@@ -103,29 +108,29 @@ fn key(asker: &Asker, conn_id: &str) -> Key {
 }
 
 impl Connection {
-    /// Takes in that the client has the answer of this `pos`: the last that was given, or the one
-    /// before it, where the last was lost.
+    /// Takes in that the client has the answer of this `pos`: one of those that were given last, or
+    /// the one before them, where they were lost.
     pub(super) fn shown(&mut self, pos: Option<&str>) -> Result<(), Error> {
         if pos == self.pos.as_deref() {
             return Ok(());
         }
-        match self.next.take() {
-            Some((next, delta)) if Some(next.as_str()) == pos => {
-                self.pos = Some(next);
-                self.known.take_in(delta);
-                Ok(())
-            }
-            kept => {
-                self.next = kept;
-                Err(Error::UnknownPos)
-            }
-        }
+        let found = self.next.iter().position(|(given, _)| Some(given.as_str()) == pos);
+        let (given, delta) =
+            found.and_then(|at| self.next.remove(at)).ok_or(Error::UnknownPos)?;
+        self.pos = Some(given);
+        self.known.take_in(delta);
+        // The others told of the same time.
+        self.next.clear();
+        Ok(())
     }
 
     /// Keeps what an answer tells until the client shows that it has it; gives its `pos`.
     pub(super) fn promise(&mut self, clock: Clock, delta: Delta) -> String {
         let pos = clock.random_name(16);
-        self.next = Some((pos.clone(), delta));
+        if self.next.len() == PROMISES {
+            self.next.pop_front();
+        }
+        self.next.push_back((pos.clone(), delta));
         pos
     }
 }
@@ -165,8 +170,8 @@ mod tests {
         connection.shown(None).unwrap();
         assert_eq!(connection.known.position, 0);
         let first = connection.promise(Clock, delta(2));
-        assert!(connection.shown(Some(&lost)).is_err(), "another answer took its place");
         connection.shown(Some(&first)).unwrap();
+        assert!(connection.shown(Some(&lost)).is_err(), "another answer was taken in its place");
         assert_eq!((connection.known.position, connection.known.rooms.len()), (2, 1));
         let second = connection.promise(Clock, delta(3));
         connection.shown(Some(&first)).unwrap();
@@ -175,5 +180,16 @@ mod tests {
         assert!(connection.shown(Some(&first)).is_err(), "what is long past");
         assert!(connection.shown(None).is_err());
         assert_eq!((connection.known.position, connection.known.rooms.len()), (3, 2));
+    }
+
+    #[test]
+    fn any_of_the_last_answers_may_be_the_one_that_was_got() {
+        for got in 0..=PROMISES {
+            let mut connection = Connection::default();
+            let given: Vec<String> =
+                (0..=PROMISES).map(|_| connection.promise(Clock, delta(1))).collect();
+            assert_eq!(connection.next.len(), PROMISES);
+            assert_eq!(connection.shown(Some(&given[got])).is_ok(), got > 0, "{got}");
+        }
     }
 }
