@@ -17,6 +17,7 @@ stories! {
     a_longer_timeline_is_told_at_once;
     invitations_and_endings_are_told;
     rooms_of_which_there_is_nothing_new_wake_nobody;
+    a_room_becomes_a_conversation_between_two;
     what_stands_beside_rooms_is_told_once;
     messages_are_forgotten_for_the_device_that_has_them;
     who_asks_for_too_much_is_refused;
@@ -511,6 +512,34 @@ async fn rooms_of_which_there_is_nothing_new_wake_nobody(stage: &mut Stage) -> R
     let answer = bobs.next().await?;
     ensure!(names(&answer) == ids(&[&aside]) && count(&answer, &aside) == 0, "{answer}");
     ensure!(names(&bobs.now().await?).is_empty(), "once");
+    Ok(())
+}
+
+async fn a_room_becomes_a_conversation_between_two(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let room = room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?;
+    let other = room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?;
+    let data = format!("/_matrix/client/v3/user/{}/account_data/m.direct", bob.id());
+    let mut bobs = Slide::of(&bob, window(9, 5));
+    ensure!(told(&bobs.now().await?, &room).get("is_dm").is_none());
+    bobs.now().await?;
+    bob.put(&data, &json!({ ann.id(): [room.as_str()], "@odd:a.test": 7 })).await?;
+    let answer = bobs.next().await?;
+    ensure!(names(&answer) == ids(&[&room]), "{answer}");
+    let turned = told(&answer, &room);
+    ensure!(turned["is_dm"] == true && turned.get("initial").is_none(), "{answer}");
+    ann.say(&room, "hello").await?;
+    ensure!(told(&bobs.next().await?, &room).get("is_dm").is_none(), "once");
+    // It is told also when the window shows the room again.
+    bobs.body["lists"]["all"]["ranges"] = json!([[0, 0]]);
+    bobs.now().await?;
+    bob.put(&data, &json!({ ann.id(): [other.as_str()] })).await?;
+    let answer = bobs.next().await?;
+    ensure!(names(&answer) == ids(&[&room]) && told(&answer, &room)["is_dm"] == false, "{answer}");
+    bobs.body = window(9, 5);
+    let answer = bobs.next().await?;
+    ensure!(names(&answer) == ids(&[&other]) && told(&answer, &other)["is_dm"] == true, "{answer}");
+    ensure!(names(&bobs.now().await?).is_empty());
     Ok(())
 }
 

@@ -67,6 +67,8 @@ pub(super) struct Sent {
     pub(super) state: ToldState,
     /// The members whose events it was given because they spoke.
     pub(super) members: HashSet<OwnedUserId>,
+    /// Whether the person called it a conversation between two.
+    pub(super) direct: bool,
     /// How much of it was unread.
     pub(super) unread: UnreadPart,
     /// Whether that may be another count by now, because of what nobody was told of.
@@ -156,6 +158,7 @@ mod tests {
             limit: 1,
             state: ToldState::default(),
             members: HashSet::new(),
+            direct: false,
             unread: UnreadPart::default(),
             recount: false,
         };

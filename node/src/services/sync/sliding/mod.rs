@@ -13,7 +13,7 @@ mod rooms;
 mod told;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     time::Duration,
 };
@@ -31,7 +31,11 @@ use self::{
     rooms::{Candidate, Facts},
 };
 use super::{
-    super::{Error, live::Presence, rooms::Asker},
+    super::{
+        Error,
+        live::Presence,
+        rooms::{Asker, Membership},
+    },
     Asked, Sync,
     build::Building,
     token::Token,
@@ -213,11 +217,12 @@ impl Round<'_> {
         candidates: &[Candidate],
         wanted: &BTreeMap<i64, Wanted>,
     ) -> Result<(), Error> {
+        let direct = self.direct().await?;
         let told: Vec<(&Candidate, &Wanted)> = candidates
             .iter()
             .filter_map(|it| Some((it, wanted.get(&it.room.room_no)?)))
             .filter(|(candidate, wanted)| {
-                self.has_news(candidate, wanted) || self.may_count_anew(candidate)
+                self.has_news(candidate, wanted, &direct) || self.may_count_anew(candidate)
             })
             .collect();
         let members: Vec<_> = told.iter().map(|(candidate, _)| candidate.member.clone()).collect();
@@ -231,7 +236,7 @@ impl Round<'_> {
                 continue;
             }
             let before = self.known.rooms.get(&candidate.room.room_no);
-            if !self.has_news(candidate, wanted) && !self.counts_anew(candidate) {
+            if !self.has_news(candidate, wanted, &direct) && !self.counts_anew(candidate) {
                 self.counted(candidate);
                 continue;
             }
@@ -246,10 +251,19 @@ impl Round<'_> {
         Ok(())
     }
 
-    fn has_news(&self, candidate: &Candidate, wanted: &Wanted) -> bool {
-        let Some(sent) = self.known.rooms.get(&candidate.room.room_no) else { return true };
+    fn has_news(
+        &self,
+        candidate: &Candidate,
+        wanted: &Wanted,
+        direct: &HashSet<String>,
+    ) -> bool {
+        let room = &candidate.room;
+        let Some(sent) = self.known.rooms.get(&room.room_no) else { return true };
+        let gone = matches!(candidate.member.membership, Membership::Leave | Membership::Ban);
+        let turned = !gone && sent.direct != direct.contains(room.room_id.as_str());
         // Of a room that somebody looks at from outside they were told all there is.
-        candidate.newest() > sent.upto || (sent.inside && sent.falls_short_of(wanted))
+        let short = sent.inside && sent.falls_short_of(wanted);
+        candidate.newest() > sent.upto || short || turned
     }
 
     /// Whether somebody may have read what was unread, as far as can be said without looking.

@@ -90,6 +90,7 @@ impl Round<'_> {
             limit: wanted.limit,
             state: ToldState::default(),
             members: HashSet::new(),
+            direct: self.direct().await?.contains(candidate.room.room_id.as_str()),
             unread: UnreadPart::default(),
             recount: false,
         };
@@ -106,7 +107,7 @@ impl Round<'_> {
                 part.initial = Some(true);
                 part.invite_state = Some(shown.events);
                 part.bump_stamp = Some(member.position);
-                part.is_dm = self.is_direct(&candidate.room).await?.then_some(true);
+                part.is_dm = sent.direct.then_some(true);
             }
             Membership::Leave | Membership::Ban => {
                 let ending =
@@ -140,6 +141,8 @@ impl Round<'_> {
         let state = self.state(room, wanted, &news, &page, &mut sent.members).await?;
         part.required_state = view::plain(&mut self.building.snapshot, &state, form()).await?;
         self.summary(room, &news, part).await?;
+        let direct = before.filter(|_| !whole).is_some_and(|it| it.direct);
+        part.is_dm = (direct != sent.direct).then_some(sent.direct);
         sent.unread = self.building.unread_beside_threads(room.room_no);
         part.notification_count = Some(sent.unread.notification_count);
         part.highlight_count = Some(sent.unread.highlight_count);
@@ -355,11 +358,6 @@ impl Round<'_> {
         if (moved || named) && !self.building.is_named(room).await? {
             part.heroes = Some(self.heroes(room).await?);
         }
-        let own_data = self.building.changed.as_ref().is_none_or(|changed| changed.own);
-        if matches!(news, News::All) || own_data {
-            let direct = self.is_direct(room).await?;
-            part.is_dm = (direct || !matches!(news, News::All)).then_some(direct);
-        }
         Ok(())
     }
 
@@ -408,10 +406,6 @@ impl Round<'_> {
         }
         let last = events::last_of(&mut self.building.snapshot, room.room_no, &BUMPS).await?;
         Ok(Some(last.unwrap_or(room.last_position)))
-    }
-
-    async fn is_direct(&mut self, room: &RoomRow) -> Result<bool, Error> {
-        Ok(self.direct().await?.contains(&room.room_id))
     }
 
     async fn rendered(

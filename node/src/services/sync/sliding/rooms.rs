@@ -1,6 +1,9 @@
 //! A person's rooms in the order of what happened last, and which of them a filter takes.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use ruma::OwnedRoomId;
 use serde::Deserialize;
@@ -26,9 +29,9 @@ pub(super) struct Candidate {
 #[derive(Default)]
 pub(super) struct Facts {
     /// The rooms that are conversations between two, by the person's own word.
-    direct: Option<HashSet<OwnedRoomId>>,
-    encrypted: Option<HashSet<i64>>,
-    tags: Option<HashMap<i64, HashSet<String>>>,
+    direct: Option<Arc<HashSet<String>>>,
+    encrypted: Option<Arc<HashSet<i64>>>,
+    tags: Option<Arc<HashMap<i64, HashSet<String>>>>,
 }
 
 impl Candidate {
@@ -99,7 +102,7 @@ impl Round<'_> {
         }
         if let Some(wanted) = wish.is_dm {
             let direct = self.direct().await?;
-            kept.retain(|it| direct.contains(&it.room.room_id) == wanted);
+            kept.retain(|it| direct.contains(it.room.room_id.as_str()) == wanted);
         }
         if let Some(wanted) = wish.is_encrypted {
             let encrypted = self.encrypted(candidates).await?;
@@ -124,41 +127,45 @@ impl Round<'_> {
     }
 
     /// The rooms that the person calls conversations between two.
-    pub(super) async fn direct(&mut self) -> Result<HashSet<OwnedRoomId>, Error> {
-        if self.facts.direct.is_none() {
-            let own = &self.building.asker.user_id;
-            let item = people::data_item(&mut self.building.snapshot, own, 0, "m.direct").await?;
-            let by_person: HashMap<String, Vec<OwnedRoomId>> =
-                item.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-            self.facts.direct = Some(by_person.into_values().flatten().collect());
+    pub(super) async fn direct(&mut self) -> Result<Arc<HashSet<String>>, Error> {
+        if let Some(direct) = &self.facts.direct {
+            return Ok(direct.clone());
         }
-        Ok(self.facts.direct.clone().unwrap_or_default())
+        let own = &self.building.asker.user_id;
+        let item = people::data_item(&mut self.building.snapshot, own, 0, "m.direct").await?;
+        // The person may have written anything: what is no list of rooms hides none of the others.
+        let by_person: HashMap<String, Value> =
+            item.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let rooms = by_person.values().filter_map(Value::as_array).flatten();
+        let direct = Arc::new(rooms.filter_map(Value::as_str).map(str::to_owned).collect());
+        Ok(self.facts.direct.insert(direct).clone())
     }
 
-    async fn encrypted(&mut self, candidates: &[Candidate]) -> Result<HashSet<i64>, Error> {
-        if self.facts.encrypted.is_none() {
-            let numbers: Vec<i64> = candidates.iter().map(|it| it.room.room_no).collect();
-            let found = rooms::encrypted_among(&mut self.building.snapshot, &numbers).await?;
-            self.facts.encrypted = Some(found);
+    async fn encrypted(&mut self, candidates: &[Candidate]) -> Result<Arc<HashSet<i64>>, Error> {
+        if let Some(encrypted) = &self.facts.encrypted {
+            return Ok(encrypted.clone());
         }
-        Ok(self.facts.encrypted.clone().unwrap_or_default())
+        let numbers: Vec<i64> = candidates.iter().map(|it| it.room.room_no).collect();
+        let found = rooms::encrypted_among(&mut self.building.snapshot, &numbers).await?;
+        Ok(self.facts.encrypted.insert(Arc::new(found)).clone())
     }
 
-    async fn tags(&mut self) -> Result<HashMap<i64, HashSet<String>>, Error> {
+    async fn tags(&mut self) -> Result<Arc<HashMap<i64, HashSet<String>>>, Error> {
         #[derive(Deserialize)]
         struct Content {
             tags: HashMap<String, Value>,
         }
-        if self.facts.tags.is_none() {
-            let own = &self.building.asker.user_id;
-            let items = people::data_of_kind(&mut self.building.snapshot, own, "m.tag").await?;
-            let read = |(room_no, text): (i64, String)| {
-                let content: Content = serde_json::from_str(&text).ok()?;
-                Some((room_no, content.tags.into_keys().collect()))
-            };
-            self.facts.tags = Some(items.into_iter().filter_map(read).collect());
+        if let Some(tags) = &self.facts.tags {
+            return Ok(tags.clone());
         }
-        Ok(self.facts.tags.clone().unwrap_or_default())
+        let own = &self.building.asker.user_id;
+        let items = people::data_of_kind(&mut self.building.snapshot, own, "m.tag").await?;
+        let read = |(room_no, text): (i64, String)| {
+            let content: Content = serde_json::from_str(&text).ok()?;
+            Some((room_no, content.tags.into_keys().collect()))
+        };
+        let tags = items.into_iter().filter_map(read).collect();
+        Ok(self.facts.tags.insert(Arc::new(tags)).clone())
     }
 
     /// The ids of the rooms that belong directly to one of these spaces in which the person is.
