@@ -1,5 +1,7 @@
 //! Sliding sync: a client follows a stretch of its rooms and loses nothing of it.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use wayside_tests::{CallError, Client, EventId, RoomId};
@@ -18,6 +20,7 @@ stories! {
     invitations_and_endings_are_told;
     rooms_of_which_there_is_nothing_new_wake_nobody;
     a_room_becomes_a_conversation_between_two;
+    a_space_is_looked_up_once_for_all_lists;
     what_stands_beside_rooms_is_told_once;
     messages_are_forgotten_for_the_device_that_has_them;
     who_asks_for_too_much_is_refused;
@@ -540,6 +543,47 @@ async fn a_room_becomes_a_conversation_between_two(stage: &mut Stage) -> Result<
     let answer = bobs.next().await?;
     ensure!(names(&answer) == ids(&[&other]) && told(&answer, &other)["is_dm"] == true, "{answer}");
     ensure!(names(&bobs.now().await?).is_empty());
+    Ok(())
+}
+
+async fn a_space_is_looked_up_once_for_all_lists(stage: &mut Stage) -> Result<()> {
+    let ann = stage.person("ann").await?;
+    let mut rooms = Vec::new();
+    for _ in 0..3 {
+        rooms.push(ann.create_room(&json!({})).await?);
+    }
+    let child = |room: &str| json!({ "type": "m.space.child", "state_key": room, "content": { "via": ["a.test"] } });
+    let mut spaces = Vec::new();
+    for room in &rooms[..2] {
+        let mut children: Vec<Value> = (0..100).map(|n| child(&format!("!c{n}:a.test"))).collect();
+        children.push(child(room.as_str()));
+        let space = json!({ "creation_content": { "type": "m.space" }, "initial_state": children });
+        spaces.push(ann.create_room(&space).await?);
+    }
+    let list = |named: &[RoomId]| {
+        let named: Vec<&str> = named.iter().map(RoomId::as_str).collect();
+        json!({ "ranges": [[0, 9]], "timeline_limit": 0, "required_state": [], "filters": { "spaces": named } })
+    };
+    let both = json!({ "one": list(&spaces[..1]), "other": list(&spaces[1..]), "both": list(&spaces), "none": list(&rooms) });
+    let answer = Slide::of(&ann, json!({ "lists": both })).now().await?;
+    ensure!(names(&answer) == ids(&[&rooms[0], &rooms[1]]), "{answer}");
+    let lists = json!({ "one": { "count": 1 }, "other": { "count": 1 }, "both": { "count": 2 }, "none": { "count": 0 } });
+    ensure!(answer["lists"] == lists, "{answer}");
+    // Each list once more costs little beside the first: looked up for each, it is a hundred times.
+    let ask = async |count: usize| -> Result<Duration> {
+        let lists: serde_json::Map<String, Value> =
+            (0..count).map(|n| (n.to_string(), list(&spaces))).collect();
+        let body = json!({ "lists": lists });
+        let mut least = Duration::MAX;
+        for _ in 0..5 {
+            let begun = Instant::now();
+            Slide::of(&ann, body.clone()).now().await?;
+            least = least.min(begun.elapsed());
+        }
+        Ok(least)
+    };
+    let (one, hundred) = (ask(1).await?, ask(100).await?);
+    ensure!(hundred < one * 10, "one list takes {one:?}, a hundred take {hundred:?}");
     Ok(())
 }
 

@@ -32,6 +32,15 @@ pub(super) struct Facts {
     direct: Option<Arc<HashSet<String>>>,
     encrypted: Option<Arc<HashSet<i64>>>,
     tags: Option<Arc<HashMap<i64, HashSet<String>>>>,
+    spaces: Spaces,
+}
+
+/// The rooms of the person that belong directly to spaces, as far as those were looked up.
+#[derive(Default)]
+struct Spaces {
+    seen: HashSet<i64>,
+    /// The spaces of each room.
+    above: HashMap<i64, Vec<i64>>,
 }
 
 impl Candidate {
@@ -120,8 +129,12 @@ impl Round<'_> {
             });
         }
         if let Some(spaces) = &wish.spaces {
-            let below = self.below(candidates, spaces).await?;
-            kept.retain(|it| below.contains(it.room.room_id.as_str()));
+            let wanted = self.spaces(candidates, spaces).await?;
+            let above = &self.facts.spaces.above;
+            kept.retain(|it| {
+                let of_room = above.get(&it.room.room_no);
+                of_room.is_some_and(|spaces| spaces.iter().any(|space| wanted.contains(space)))
+            });
         }
         Ok(kept)
     }
@@ -168,28 +181,35 @@ impl Round<'_> {
         Ok(self.facts.tags.insert(Arc::new(tags)).clone())
     }
 
-    /// The ids of the rooms that belong directly to one of these spaces in which the person is.
-    async fn below(
+    /// Those of some spaces in which the person is, each looked up once however many lists name it.
+    async fn spaces(
         &mut self,
         candidates: &[Candidate],
-        spaces: &[OwnedRoomId],
-    ) -> Result<HashSet<String>, Error> {
-        let mut below = HashSet::new();
-        for space in candidates.iter().filter(|it| it.is_inside()) {
-            if !spaces.contains(&space.room.room_id) {
+        named: &[OwnedRoomId],
+    ) -> Result<HashSet<i64>, Error> {
+        let named: HashSet<&OwnedRoomId> = named.iter().collect();
+        let mut found = HashSet::new();
+        let inside = candidates.iter().filter(|it| it.is_inside());
+        for space in inside.filter(|it| named.contains(&it.room.room_id)) {
+            let space_no = space.room.room_no;
+            found.insert(space_no);
+            if !self.facts.spaces.seen.insert(space_no) {
                 continue;
             }
             let snapshot = &mut self.building.snapshot;
             let part = StateOf::Kind("m.space.child");
-            let numbers = rooms::state_events(snapshot, space.room.room_no, part).await?;
+            let numbers = rooms::state_events(snapshot, space_no, part).await?;
             let children = events::by_numbers(snapshot, &numbers).await?;
-            for child in children.values() {
-                // A child without servers to ask was taken out of the space.
-                if view::has_field(&child.event, "via") {
-                    below.extend(child.event.state_key().map(str::to_owned));
-                }
+            // A child without servers to ask was taken out of the space.
+            let below: HashSet<&str> = children
+                .values()
+                .filter(|child| view::has_field(&child.event, "via"))
+                .filter_map(|child| child.event.state_key())
+                .collect();
+            for child in candidates.iter().filter(|it| below.contains(it.room.room_id.as_str())) {
+                self.facts.spaces.above.entry(child.room.room_no).or_default().push(space_no);
             }
         }
-        Ok(below)
+        Ok(found)
     }
 }
