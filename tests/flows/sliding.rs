@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use wayside_tests::{CallError, Client, EventId, RoomId};
+use wayside_tests::{CallError, Client, RoomId};
 
 use crate::stage::{Deeds, Stage, list, one, refused, room_of, stories};
 
@@ -22,6 +22,7 @@ stories! {
     a_room_becomes_a_conversation_between_two;
     a_space_is_looked_up_once_for_all_lists;
     what_stands_beside_rooms_is_told_once;
+    what_stands_beside_rooms_is_told_of_those_wanted;
     messages_are_forgotten_for_the_device_that_has_them;
     who_asks_for_too_much_is_refused;
 }
@@ -492,7 +493,7 @@ async fn rooms_of_which_there_is_nothing_new_wake_nobody(stage: &mut Stage) -> R
     ensure!(names(&answer).is_empty(), "{answer}");
     bobs.next().await?;
     // What others have read changes no count.
-    let read = |room: &RoomId, event_id: &EventId| {
+    let read = |room: &RoomId, event_id: &str| {
         format!("/_matrix/client/v3/rooms/{room}/receipt/m.read/{event_id}")
     };
     ann.post(&read(&inside, &said), &json!({})).await?;
@@ -654,6 +655,69 @@ async fn what_stands_beside_rooms_is_told_once(stage: &mut Stage) -> Result<()> 
     bail!("the count never fell")
 }
 
+async fn what_stands_beside_rooms_is_told_of_those_wanted(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let mut rooms = Vec::new();
+    for _ in 0..3 {
+        rooms.push(room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?);
+    }
+    let (listed, named, aside) = (&rooms[2], &rooms[1], &rooms[0]);
+    let data = format!("/_matrix/client/v3/user/{}/rooms", bob.id());
+    let stir = async |nth: u32| -> Result<()> {
+        for room in &rooms {
+            let said = ann.say(room, &format!("{nth}")).await?;
+            let read = format!("/_matrix/client/v3/rooms/{room}/receipt/m.read/{said}");
+            ann.post(&read, &json!({})).await?;
+            let item = format!("{data}/{room}/account_data/org.example.note");
+            bob.put(&item, &json!({ "nth": nth })).await?;
+            let typing = format!("/_matrix/client/v3/rooms/{room}/typing/{}", ann.id());
+            ann.put(&typing, &json!({ "typing": true, "timeout": 60_000 })).await?;
+        }
+        Ok(())
+    };
+    let wish = |lists: Value, rooms: Value| json!({ "enabled": true, "lists": lists, "rooms": rooms });
+    let beside = |wish: Value| json!({ "receipts": wish, "typing": wish, "account_data": wish });
+    let told_of = |answer: &Value| -> Vec<Vec<String>> {
+        let names = |part: &str| names(&answer["extensions"][part]);
+        ["receipts", "typing", "account_data"].into_iter().map(names).collect()
+    };
+    let three = |rooms: &[&RoomId]| vec![ids(rooms); 3];
+    let mut body = json!({ "lists": {
+        "one": { "ranges": [[0, 0]], "timeline_limit": 1, "required_state": [] },
+        "all": { "ranges": [[0, 9]], "timeline_limit": 1, "required_state": [] },
+    } });
+    let room_wish = json!({ "timeline_limit": 1, "required_state": [] });
+    body["room_subscriptions"] = json!({ named.as_str(): room_wish, aside.as_str(): room_wish });
+    stir(1).await?;
+    for (lists, of_rooms, expected) in [
+        (json!(["one"]), json!([named.as_str()]), vec![listed, named]),
+        (json!([]), json!(["*"]), vec![named, aside]),
+        (json!(["*"]), json!([]), vec![listed, named, aside]),
+        (Value::Null, json!([]), vec![listed, named, aside]),
+        (json!(["none"]), json!(["!none:a.test"]), vec![]),
+    ] {
+        body["extensions"] = beside(wish(lists, of_rooms));
+        let answer = Slide::of(&bob, body.clone()).now().await?;
+        ensure!(told_of(&answer) == three(&expected), "{}: {answer}", body["extensions"]);
+        ensure!(names(&answer).len() == 3, "rooms are told all the same: {answer}");
+    }
+    // What was not wanted of a room is told when it is.
+    body["extensions"] = beside(wish(json!([]), json!([named.as_str()])));
+    let mut bobs = Slide::of(&bob, body);
+    ensure!(told_of(&bobs.now().await?) == three(&[named]));
+    ensure!(told_of(&bobs.now().await?) == three(&[]));
+    stir(2).await?;
+    let answer = bobs.now().await?;
+    ensure!(told_of(&answer)[0] == ids(&[named]) && told_of(&answer)[2] == ids(&[named]), "{answer}");
+    bobs.body["extensions"] = beside(wish(json!(["*"]), json!(["*"])));
+    let answer = bobs.next().await?;
+    ensure!(told_of(&answer) == three(&[listed, aside]), "{answer}");
+    let note = &answer["extensions"]["account_data"]["rooms"][aside.as_str()];
+    ensure!(note[0]["content"]["nth"] == 2, "{answer}");
+    ensure!(told_of(&bobs.now().await?) == three(&[]), "told twice");
+    Ok(())
+}
+
 async fn messages_are_forgotten_for_the_device_that_has_them(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let phone = Client::login(stage.node.http(), "bob").await?;
@@ -728,6 +792,8 @@ async fn who_asks_for_too_much_is_refused(stage: &mut Stage) -> Result<()> {
     }
     // Odd wishes that harm nobody are answered.
     for body in [
+        json!({ "extensions": null, "lists": null, "room_subscriptions": null }),
+        json!({ "extensions": { "receipts": null, "typing": { "lists": null } } }),
         json!({ "lists": { "a": { "ranges": [[0, u32::MAX]], "timeline_limit": u32::MAX } } }),
         json!({ "lists": { "a": { "ranges": [[7, 9]] } } }),
         json!({ "lists": { "a": { "required_state": [["*", ""]] } } }),
@@ -735,7 +801,15 @@ async fn who_asks_for_too_much_is_refused(stage: &mut Stage) -> Result<()> {
     ] {
         Slide::of(&ann, body).ask(0).await?;
     }
-    let wrong = format!("{SLIDING}?timeout=x");
-    refused(ann.post(&wrong, &json!({})).await, 400, "M_INVALID_PARAM")?;
+    for query in ["timeout=x", "set_presence=dancing"] {
+        let wrong = format!("{SLIDING}?{query}");
+        refused(ann.post(&wrong, &json!({})).await, 400, "M_INVALID_PARAM")?;
+    }
+    let wrong = "/_matrix/client/v3/sync?set_presence=dancing";
+    refused(ann.get(wrong).await, 400, "M_INVALID_PARAM")?;
+    for state in ["online", "offline", "unavailable"] {
+        ann.post(&format!("{SLIDING}?set_presence={state}"), &json!({})).await?;
+        ann.get(&format!("/_matrix/client/v3/sync?set_presence={state}")).await?;
+    }
     Ok(())
 }

@@ -68,7 +68,7 @@ async fn sync(asked: Asked<sync_events::v3::Request>) -> Result<Reply, Fault> {
         wait: body.timeout.unwrap_or(Duration::ZERO),
         full_state: body.full_state,
         state_after: body.use_state_after,
-        presence: shown(asked.session()?, &body.set_presence),
+        presence: shown(asked.session()?, &body.set_presence)?,
         filter,
     };
     let answer = asked.app.services.sync.ask(&who, &wanted).await?;
@@ -105,7 +105,7 @@ async fn slide(call: Call<Bytes>) -> Result<Reply, Fault> {
     })?;
     let who = Asker { user_id: session.user_id.clone(), device_id: session.device_id.clone() };
     let wait = Duration::from_millis(query.timeout.unwrap_or(0));
-    let presence = shown(&session, &query.set_presence);
+    let presence = shown(&session, &query.set_presence)?;
     let asked = Sliding { pos: query.pos, wait, presence, body, text };
     let answer = app.services.sync.slide(&who, &asked).await?;
     if !wait.is_zero() {
@@ -115,17 +115,18 @@ async fn slide(call: Call<Bytes>) -> Result<Reply, Fault> {
 }
 
 /// What asking for news says about a person; suspended people change nothing that others see.
-fn shown(session: &Session, state: &PresenceState) -> Option<Presence> {
-    presence(state).filter(|_| !session.held.suspended)
-}
-
-/// What asking for news says about a person; asking as offline says nothing.
-pub(super) fn presence(state: &PresenceState) -> Option<Presence> {
-    match state {
+fn shown(session: &Session, state: &PresenceState) -> Result<Option<Presence>, Fault> {
+    let presence = match state {
         PresenceState::Online => Some(Presence::Online),
         PresenceState::Unavailable => Some(Presence::Unavailable),
-        _ => None,
-    }
+        // Asking as offline says nothing.
+        PresenceState::Offline => None,
+        _ => {
+            let wanted = "set_presence is online, unavailable or offline";
+            return Err(Fault::BadParameter(wanted.to_owned()));
+        }
+    };
+    Ok(presence.filter(|_| !session.held.suspended))
 }
 
 async fn create_filter(asked: Asked<create_filter::v3::Request>) -> Result<Reply, Fault> {

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use ruma::OwnedRoomId;
+use ruma::{OwnedRoomId, RoomId};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _},
@@ -27,8 +27,10 @@ pub struct Body {
     /// Which of the device's connections this is.
     pub conn_id: Option<String>,
     /// Stretches of the person's rooms, by names that the client chose.
+    #[serde(deserialize_with = "object")]
     pub lists: BTreeMap<String, ListWish>,
     /// Rooms that are always wanted.
+    #[serde(deserialize_with = "object")]
     pub room_subscriptions: BTreeMap<OwnedRoomId, RoomWish>,
     /// What is wanted beside rooms.
     #[serde(deserialize_with = "object")]
@@ -139,12 +141,16 @@ pub struct Extensions {
     pub typing: Option<Wish>,
 }
 
-/// Whether something is wanted.
+/// Whether something is wanted, and of which rooms.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Wish {
     /// Whether it is.
     pub enabled: bool,
+    /// Of the rooms of which lists; of all lists without it.
+    pub lists: Option<Vec<String>>,
+    /// Of which of the rooms that are always wanted; of all of them without it.
+    pub rooms: Option<Vec<String>>,
 }
 
 /// Which messages to the device are wanted.
@@ -160,9 +166,16 @@ pub struct LettersWish {
 }
 
 /// Reads an object, and nothing for null: the derived readers would take a list for one too.
-fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(reader: D) -> Result<T, D::Error> {
+fn object<'de, D, T>(reader: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
     let value = serde_json::Value::deserialize(reader)?;
-    if !value.is_object() && !value.is_null() {
+    if value.is_null() {
+        return Ok(T::default());
+    }
+    if !value.is_object() {
         return Err(D::Error::custom("an object is wanted here"));
     }
     serde_json::from_value(value).map_err(D::Error::custom)
@@ -187,6 +200,15 @@ impl Body {
                 return Err(format!("required_state has at most {STATE} entries"));
             }
         }
+        let beside = [&self.extensions.account_data, &self.extensions.receipts];
+        for wish in beside.into_iter().chain([&self.extensions.typing]).flatten() {
+            let many = |list: &Option<Vec<String>>, most| {
+                list.as_ref().is_some_and(|list| list.len() > most)
+            };
+            if many(&wish.lists, LISTS) || many(&wish.rooms, SUBSCRIPTIONS) {
+                return Err(format!("at most {LISTS} lists and {SUBSCRIPTIONS} rooms are followed"));
+            }
+        }
         for list in self.lists.values() {
             for (first, last) in list.asked() {
                 if first > last {
@@ -202,6 +224,38 @@ impl Body {
         }
         Ok(())
     }
+}
+
+impl Extensions {
+    /// Whether something is wanted of some of the rooms only.
+    pub(super) fn is_scoped(&self) -> bool {
+        let wishes = [&self.account_data, &self.receipts, &self.typing];
+        wishes.into_iter().flatten().any(|wish| wish.enabled && wish.is_scoped())
+    }
+}
+
+impl Wish {
+    /// Whether it is wanted of some of the rooms only.
+    pub(super) fn is_scoped(&self) -> bool {
+        let some = |names: &Option<Vec<String>>| names.as_ref().is_some_and(|it| !has_all(it));
+        some(&self.lists) || some(&self.rooms)
+    }
+
+    /// Whether it is wanted of a room that belongs to some lists, and may be wanted by its id.
+    pub(super) fn takes(&self, room_id: &RoomId, lists: &[String], by_id: bool) -> bool {
+        let of_list = self.lists.as_ref().is_none_or(|names| {
+            has_all(names) || lists.iter().any(|list| names.contains(list))
+        });
+        let of_room = self.rooms.as_ref().is_none_or(|names| {
+            has_all(names) || names.iter().any(|name| name == room_id.as_str())
+        });
+        (of_list && !lists.is_empty()) || (of_room && by_id)
+    }
+}
+
+/// Whether some names stand for all.
+fn has_all(names: &[String]) -> bool {
+    names.iter().any(|name| name == "*")
 }
 
 impl ListWish {
@@ -416,6 +470,38 @@ mod tests {
     }
 
     #[test]
+    fn null_counts_as_nothing_and_a_list_as_no_object() {
+        let read = |json: serde_json::Value| serde_json::from_value::<Body>(json);
+        for part in ["lists", "room_subscriptions", "extensions", "conn_id"] {
+            assert!(read(serde_json::json!({ part: null })).is_ok(), "{part}");
+            assert!(read(serde_json::json!({ part: [] })).is_err(), "{part}");
+        }
+        assert!(read(serde_json::json!({ "extensions": { "typing": null } })).is_ok());
+        assert!(read(serde_json::json!({ "extensions": { "typing": [true] } })).is_err());
+        assert!(read(serde_json::json!({ "lists": { "a": { "filters": null } } })).is_ok());
+    }
+
+    #[test]
+    fn a_wish_takes_rooms_by_their_lists_and_by_their_ids() {
+        let wish = |json: serde_json::Value| serde_json::from_value::<Wish>(json).unwrap();
+        let (room, lists) = (ruma::room_id!("!r:a.test"), ["a".to_owned()]);
+        for (json, of_list, by_id) in [
+            (serde_json::json!({}), true, true),
+            (serde_json::json!({ "lists": ["*"], "rooms": ["*"] }), true, true),
+            (serde_json::json!({ "lists": ["b", "a"], "rooms": [] }), true, false),
+            (serde_json::json!({ "lists": ["b"] }), false, true),
+            (serde_json::json!({ "lists": [], "rooms": ["!r:a.test"] }), false, true),
+            (serde_json::json!({ "lists": [], "rooms": ["!s:a.test"] }), false, false),
+        ] {
+            let wish = wish(json);
+            assert_eq!(wish.takes(room, &lists, false), of_list, "{wish:?}");
+            assert_eq!(wish.takes(room, &[], true), by_id, "{wish:?}");
+            assert!(!wish.takes(room, &[], false), "{wish:?}");
+            assert!(wish.is_scoped() || (of_list && by_id), "{wish:?}");
+        }
+    }
+
+    #[test]
     fn stretches_that_overlap_are_one() {
         for (ranges, expected) in [
             (vec![(5, 9), (0, 2), (8, 12)], vec![(0, 2), (5, 12)]),
@@ -440,6 +526,12 @@ mod tests {
         assert!(body(serde_json::json!({ "conn_id": "x".repeat(256) })).is_err());
         let many = serde_json::json!({ "filters": { "tags": vec!["t"; LISTS + 1] } });
         assert!(body(serde_json::json!({ "lists": { "a": many } })).is_err());
+        for part in ["account_data", "receipts", "typing"] {
+            let named = serde_json::json!({ part: { "rooms": vec!["!r:a.test"; SUBSCRIPTIONS + 1] } });
+            assert!(body(serde_json::json!({ "extensions": named })).is_err(), "{part}");
+            let named = serde_json::json!({ part: { "lists": vec!["l"; LISTS + 1] } });
+            assert!(body(serde_json::json!({ "extensions": named })).is_err(), "{part}");
+        }
         let lists: BTreeMap<String, serde_json::Value> =
             (0..=LISTS).map(|n| (n.to_string(), serde_json::json!({}))).collect();
         assert!(body(serde_json::json!({ "lists": lists })).is_err());

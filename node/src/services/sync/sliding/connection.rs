@@ -52,6 +52,19 @@ pub(super) struct Known {
     pub(super) lists: BTreeMap<String, ListPart>,
     /// What it was told of rooms.
     pub(super) rooms: HashMap<i64, Sent>,
+    /// What it was not told of them, because it wanted that of other rooms only.
+    pub(super) withheld: Withheld,
+}
+
+/// What stands beside rooms and was not told of some of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Withheld {
+    /// Receipts, by the position from where on.
+    pub(super) receipts: HashMap<i64, i64>,
+    /// Typing, by the count of moments from where on.
+    pub(super) typing: HashMap<i64, u64>,
+    /// The person's own data.
+    pub(super) data: HashSet<i64>,
 }
 
 /// What a client was told of a room.
@@ -83,6 +96,7 @@ pub(super) struct Delta {
     pub(super) digest: u64,
     pub(super) lists: BTreeMap<String, ListPart>,
     pub(super) rooms: Vec<(i64, Sent)>,
+    pub(super) withheld: Withheld,
 }
 
 impl Default for Connections {
@@ -144,6 +158,7 @@ impl Known {
         self.digest = delta.digest;
         self.lists = delta.lists;
         self.rooms.extend(delta.rooms);
+        self.withheld = delta.withheld;
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is told beside rooms: messages to the device, keys, the person's own data, receipts, typing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ruma::OwnedRoomId;
 use serde_json::{Value, json};
@@ -8,9 +8,9 @@ use wayside_identity::tag;
 use wayside_specs::limits;
 
 use super::{
-    Round,
+    Round, Wanted,
     answer::{Answer, DataPart, KeysPart, LettersPart, MomentsPart},
-    asked::{LettersWish, Wish},
+    asked::{Extensions, LettersWish, Wish},
 };
 use crate::{
     services::{
@@ -88,7 +88,7 @@ impl Shown {
     }
 }
 
-impl Round<'_> {
+impl<'r> Round<'r> {
     /// Refuses to believe that a device has messages of a time that has not come.
     pub(super) fn check_shown(&self) -> Result<(), Error> {
         match self.shown {
@@ -102,24 +102,24 @@ impl Round<'_> {
     pub(super) async fn extensions(
         &mut self,
         answer: &mut Answer,
-        wanted: &BTreeSet<i64>,
+        wanted: &BTreeMap<i64, Wanted>,
     ) -> Result<(), Error> {
-        let wishes = &self.body.extensions;
-        let on = |wish: &Option<Wish>| wish.as_ref().is_some_and(|wish| wish.enabled);
+        let wishes: &'r Extensions = &self.body.extensions;
+        let on = |wish: &'r Option<Wish>| wish.as_ref().filter(|wish| wish.enabled);
         if let Some(wish) = wishes.to_device.as_ref().filter(|wish| wish.enabled) {
             answer.extensions.to_device = Some(self.letters(wish).await?);
         }
-        if on(&wishes.e2ee) {
+        if on(&wishes.e2ee).is_some() {
             answer.extensions.e2ee = Some(self.keys().await?);
         }
-        if on(&wishes.account_data) {
-            answer.extensions.account_data = Some(self.data(answer).await?);
+        if let Some(wish) = on(&wishes.account_data) {
+            answer.extensions.account_data = Some(self.data(answer, wanted, wish).await?);
         }
-        if on(&wishes.receipts) {
-            answer.extensions.receipts = Some(self.receipts(answer, wanted).await?);
+        if let Some(wish) = on(&wishes.receipts) {
+            answer.extensions.receipts = Some(self.receipts(answer, wanted, wish).await?);
         }
-        if on(&wishes.typing) {
-            answer.extensions.typing = Some(self.typing(answer).await?);
+        if let Some(wish) = on(&wishes.typing) {
+            answer.extensions.typing = Some(self.typing(answer, wanted, wish).await?);
         }
         Ok(())
     }
@@ -152,45 +152,62 @@ impl Round<'_> {
         Ok(KeysPart { lists, one_time_keys, unused_fallback })
     }
 
-    /// The person's own data that changed, and all of it of rooms that the client is told of anew.
-    async fn data(&mut self, answer: &Answer) -> Result<DataPart, Error> {
-        let (of_rooms, global) = self.building.account_data().await?;
+    /// The person's own data that changed, and all of it of rooms that the client is told of anew or
+    /// of which it was told none so far.
+    async fn data(
+        &mut self,
+        answer: &Answer,
+        wanted: &BTreeMap<i64, Wanted>,
+        wish: &Wish,
+    ) -> Result<DataPart, Error> {
+        let (mut of_rooms, global) = self.building.account_data().await?;
         let mut part = DataPart { global: global.events, ..DataPart::default() };
         let own = self.building.asker.user_id.clone();
         let filter = &self.building.asked.filter.room.account_data;
-        for (room_id, room) in answer.rooms.iter().filter(|(_, room)| room.initial.is_some()) {
-            let snapshot = &mut self.building.snapshot;
-            let Some(row) = rooms::room(snapshot, room_id).await? else { continue };
-            let items = people::data_of_room(snapshot, &own, row.room_no).await?;
-            let events = shown_data(&items, filter)?.events;
-            if !events.is_empty() && room.invite_state.is_none() {
-                part.rooms.insert(room_id.clone(), events);
-            }
-        }
         // Of what changed only what belongs to rooms that the client knows.
-        let numbers: Vec<i64> = of_rooms
-            .keys()
-            .copied()
-            .filter(|room_no| self.known.rooms.contains_key(room_no))
-            .collect();
-        let mut of_rooms = of_rooms;
+        let mut numbers: BTreeSet<i64> = of_rooms.keys().copied().collect();
+        numbers.retain(|room_no| self.known.rooms.contains_key(room_no));
+        numbers.extend(self.known.withheld.data.iter().copied());
+        numbers.extend(self.delta.rooms.iter().map(|(room_no, _)| *room_no));
+        let numbers: Vec<i64> = numbers.into_iter().collect();
         for row in rooms::by_numbers(&mut self.building.snapshot, &numbers).await? {
-            if let Some(events) = of_rooms.remove(&row.room_no) {
-                part.rooms.entry(row.room_id).or_insert(events.events);
+            let room_no = row.room_no;
+            let told = answer.rooms.get(&row.room_id);
+            let anew = told.is_some_and(|it| it.initial.is_some() && it.invite_state.is_none())
+                || self.known.withheld.data.contains(&room_no);
+            let changed = of_rooms.remove(&room_no);
+            if !takes(wish, wanted, &row) {
+                if anew || changed.is_some() {
+                    self.delta.withheld.data.insert(room_no);
+                }
+                continue;
+            }
+            self.delta.withheld.data.remove(&room_no);
+            let events = if anew {
+                let snapshot = &mut self.building.snapshot;
+                let items = people::data_of_room(snapshot, &own, room_no).await?;
+                shown_data(&items, filter)?.events
+            } else {
+                changed.unwrap_or_default().events
+            };
+            if !events.is_empty() {
+                part.rooms.insert(row.room_id, events);
             }
         }
         Ok(part)
     }
 
-    /// The rooms of which receipts or typing may have to be told: those of this answer, and those
-    /// that the client knows and in which something moved.
+    /// The rooms of which receipts or typing may have to be told: those of this answer, those that
+    /// the client knows and in which something moved, and those of which something was withheld.
     async fn rows(
         &mut self,
         answer: &Answer,
         moved: impl Iterator<Item = i64>,
+        withheld: Vec<i64>,
     ) -> Result<Vec<RoomRow>, Error> {
         let mut numbers: BTreeSet<i64> = moved.collect();
         numbers.retain(|room_no| self.known.rooms.contains_key(room_no));
+        numbers.extend(withheld);
         numbers.extend(self.delta.rooms.iter().map(|(room_no, _)| *room_no));
         let numbers: Vec<i64> = numbers.into_iter().collect();
         let mut rows = rooms::by_numbers(&mut self.building.snapshot, &numbers).await?;
@@ -204,21 +221,29 @@ impl Round<'_> {
     async fn receipts(
         &mut self,
         answer: &Answer,
-        wanted: &BTreeSet<i64>,
+        wanted: &BTreeMap<i64, Wanted>,
+        wish: &Wish,
     ) -> Result<MomentsPart, Error> {
         let moved: Vec<i64> = match &self.building.changed {
             Some(changed) => changed.receipts.iter().copied().collect(),
-            None => wanted.iter().copied().collect(),
+            None => wanted.keys().copied().collect(),
         };
+        let withheld = self.known.withheld.receipts.keys().copied().collect();
         let mut part = MomentsPart::default();
         let own = self.building.asker.user_id.clone();
-        for row in self.rows(answer, moved.into_iter()).await? {
+        for row in self.rows(answer, moved.into_iter(), withheld).await? {
             // Of rooms that it knows the client was told with each answer so far.
             let is_known = self.known.rooms.contains_key(&row.room_no);
-            let since = if is_known { self.known.position } else { 0 };
+            let withheld = self.known.withheld.receipts.get(&row.room_no).copied();
+            let since = withheld.unwrap_or(if is_known { self.known.position } else { 0 });
+            if !takes(wish, wanted, &row) {
+                self.delta.withheld.receipts.insert(row.room_no, since);
+                continue;
+            }
+            self.delta.withheld.receipts.remove(&row.room_no);
             let snapshot = &mut self.building.snapshot;
             let mut found = people::receipts_since(snapshot, row.room_no, &own, since).await?;
-            if since == 0 {
+            if !is_known {
                 // Of a room that is new to the client, only those that stand beside what it is shown.
                 let shown = answer.rooms.get(&row.room_id);
                 let shown: String =
@@ -233,23 +258,43 @@ impl Round<'_> {
         Ok(part)
     }
 
-    async fn typing(&mut self, answer: &Answer) -> Result<MomentsPart, Error> {
+    async fn typing(
+        &mut self,
+        answer: &Answer,
+        wanted: &BTreeMap<i64, Wanted>,
+        wish: &Wish,
+    ) -> Result<MomentsPart, Error> {
         let serial = if self.begins { 0 } else { self.known.serial };
         let moved = self.building.sync.live.rooms_typing_since(serial);
+        let withheld = self.known.withheld.typing.keys().copied().collect();
         let mut part = MomentsPart::default();
-        for row in self.rows(answer, moved.into_iter()).await? {
-            let is_new = !self.known.rooms.contains_key(&row.room_no);
-            let since = if is_new { 0 } else { serial };
+        for row in self.rows(answer, moved.into_iter(), withheld).await? {
+            let is_known = self.known.rooms.contains_key(&row.room_no);
+            let withheld = self.known.withheld.typing.get(&row.room_no).copied();
+            let since = withheld.unwrap_or(if is_known { serial } else { 0 });
+            if !takes(wish, wanted, &row) {
+                self.delta.withheld.typing.insert(row.room_no, since);
+                continue;
+            }
+            self.delta.withheld.typing.remove(&row.room_no);
             let typing = self.building.sync.live.typing_since(row.room_no, since);
             let Some(mut users) = typing else { continue };
             users.retain(|user_id| !self.building.ignored.has(user_id));
-            if !(is_new && users.is_empty()) {
+            if since > 0 || !users.is_empty() {
                 let event = json!({ "type": "m.typing", "content": { "user_ids": users } });
                 part.rooms.insert(row.room_id, event);
             }
         }
         Ok(part)
     }
+}
+
+/// Whether something that stands beside rooms is wanted of this one.
+fn takes(wish: &Wish, wanted: &BTreeMap<i64, Wanted>, room: &RoomRow) -> bool {
+    !wish.is_scoped()
+        || wanted
+            .get(&room.room_no)
+            .is_some_and(|it| wish.takes(&room.room_id, &it.lists, it.by_id))
 }
 
 /// One event of what may be several, of which one for each room has a place.

@@ -13,7 +13,7 @@ mod rooms;
 mod told;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     time::Duration,
 };
@@ -61,6 +61,8 @@ struct Wanted {
     limit: u32,
     required: Required,
     lists: Vec<String>,
+    /// Whether it is wanted by its id too.
+    by_id: bool,
 }
 
 /// One answer while it is built.
@@ -146,7 +148,9 @@ impl Sync {
             letters: None,
         };
         let building = self.building(asker, &asked, (!begins).then_some(token)).await?;
-        let delta = Delta { position: building.now, serial, digest, ..Delta::default() };
+        let withheld = known.withheld.clone();
+        let delta =
+            Delta { position: building.now, serial, digest, withheld, ..Delta::default() };
         let facts = Facts::default();
         let mut round = Round { building, body, shown, known, begins, facts, delta };
         round.check_shown()?;
@@ -158,17 +162,18 @@ impl Sync {
 
 impl Round<'_> {
     async fn fill(&mut self, answer: &mut Answer, same: bool) -> Result<(), Error> {
-        let rooms = if same && self.is_quiet() {
+        // What is wanted of some rooms only needs to be known which these are.
+        let wanted = if same && self.is_quiet() && !self.body.extensions.is_scoped() {
             answer.lists.clone_from(&self.known.lists);
-            BTreeSet::new()
+            BTreeMap::new()
         } else {
             let candidates = self.candidates().await?;
             let wanted = self.windows(&candidates, answer).await?;
             self.rooms(answer, &candidates, &wanted).await?;
-            wanted.into_keys().collect()
+            wanted
         };
         self.delta.lists.clone_from(&answer.lists);
-        self.extensions(answer, &rooms).await
+        self.extensions(answer, &wanted).await
     }
 
     /// Whether nothing happened that could concern any room of the person.
@@ -205,7 +210,9 @@ impl Round<'_> {
         for (room_id, wish) in &self.body.room_subscriptions {
             let Some(room_no) = by_id.get(room_id) else { continue };
             let rule = Rule::of(&wish.required_state, me.as_str());
-            wanted.entry(*room_no).or_default().add(wish.timeline_limit, &rule);
+            let of_room = wanted.entry(*room_no).or_default();
+            of_room.add(wish.timeline_limit, &rule);
+            of_room.by_id = true;
         }
         Ok(wanted)
     }
