@@ -16,6 +16,7 @@ stories! {
     the_wanted_state_and_those_who_speak_are_told;
     who_changed_is_told_with_more_of_the_state;
     state_that_is_wanted_again_is_told_as_it_is;
+    pages_begin_where_an_answer_was;
     a_longer_timeline_is_told_at_once;
     invitations_and_endings_are_told;
     rooms_of_which_there_is_nothing_new_wake_nobody;
@@ -399,6 +400,39 @@ async fn state_that_is_wanted_again_is_told_as_it_is(stage: &mut Stage) -> Resul
     pin("$three").await?;
     let answer = bobs.next().await?;
     ensure!(state_of(told(&answer, &room)) == [key("m.room.pinned_events", "")], "{answer}");
+    Ok(())
+}
+
+async fn pages_begin_where_an_answer_was(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let room = room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?;
+    let root = ann.say(&room, "root").await?;
+    let reply = async |body: &str| {
+        let relation = json!({ "rel_type": "m.thread", "event_id": root });
+        let content = json!({ "msgtype": "m.text", "body": body, "m.relates_to": relation });
+        let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message/{body}");
+        ann.put(&path, &content).await
+    };
+    reply("before").await?;
+    let mut bobs = Slide::of(&bob, window(9, 5));
+    bobs.now().await?;
+    let pos = bobs.pos.clone().context("a pos")?;
+    reply("since").await?;
+    let messages = format!("/_matrix/client/v3/rooms/{room}/messages?limit=1&from={pos}");
+    let relations = format!("/_matrix/client/v1/rooms/{room}/relations/{root}?limit=1&from={pos}");
+    for path in [messages, relations] {
+        for (dir, expected) in [("b", "before"), ("f", "since")] {
+            let page = bob.get(&format!("{path}&dir={dir}")).await?;
+            ensure!(crate::stage::bodies(&list(&page["chunk"])) == [expected], "{dir}: {page}");
+        }
+    }
+    // It is a place to anybody who may read the room, and says nothing of what it is the pos of.
+    for wrong in ["p", "p_", "px_a", "p1"] {
+        let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=b&from={wrong}");
+        refused(bob.get(&path).await, 400, "M_INVALID_PARAM")?;
+        let slide = Slide { pos: Some(wrong.to_owned()), ..Slide::of(&bob, window(9, 5)) };
+        refused(slide.ask(0).await, 400, "M_UNKNOWN_POS")?;
+    }
     Ok(())
 }
 

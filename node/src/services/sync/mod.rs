@@ -153,10 +153,11 @@ impl Sync {
             .ok_or_else(|| Error::Invalid("the token was not given to you by this node".to_owned()))
     }
 
-    /// The position that a pagination token stands for: one of [`page_token`], or a sync token.
+    /// The position that a pagination token stands for: one of [`page_token`], or what an answer of
+    /// either sync gave.
     pub fn read_page_token(&self, user_id: &UserId, text: &str) -> Result<i64, Error> {
         let wrong = || Error::Invalid(format!("{text:?} is no token of this node"));
-        if text.starts_with('t') {
+        if text.starts_with(['t', 'p']) {
             return token::page_position(text).ok_or_else(wrong);
         }
         Ok(self.read_token(user_id, text)?.position)

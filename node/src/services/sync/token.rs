@@ -87,10 +87,22 @@ impl Token {
     }
 }
 
-/// The position that a pagination token of [`super::page_token`] names.
+/// The name of an answer of sliding sync, which no other has. It opens nothing: it is for the
+/// connection that it was given to, and shows where in the stream it was, so that pages may begin
+/// there (proposal 4186).
+#[must_use]
+pub(super) fn pos(position: i64, random: &str) -> String {
+    format!("p{position}_{random}")
+}
+
+/// The position that a pagination token of [`super::page_token`] names, or a [`pos`].
 #[must_use]
 pub(super) fn page_position(text: &str) -> Option<i64> {
-    text.strip_prefix('t')?.parse().ok()
+    let position = match text.strip_prefix('p') {
+        Some(rest) => rest.split_once('_')?.0,
+        None => text.strip_prefix('t')?,
+    };
+    position.parse().ok()
 }
 
 #[cfg(test)]
@@ -123,6 +135,7 @@ mod tests {
                 assert_eq!(Token::parse(&[7; 32], user_id!("@ann:a.test"), &text), Some(token));
                 let page = super::super::page_token(position);
                 assert_eq!(page_position(&page), Some(position));
+                assert_eq!(page_position(&pos(position, "any")), Some(position));
             },
         );
     }
@@ -141,7 +154,7 @@ mod tests {
             ] {
                 let _whatever_it_is = Token::read(&text);
             }
-            for text in [text.to_string(), format!("t{text}")] {
+            for text in [text.to_string(), format!("t{text}"), format!("p{text}")] {
                 let _whatever_it_is = page_position(&text);
             }
         });

@@ -12,7 +12,11 @@ use tokio::sync::Mutex;
 use super::{answer::ListPart, told::ToldState};
 use crate::{
     clock::Clock,
-    services::{Error, rooms::Asker, sync::answer::UnreadPart},
+    services::{
+        Error,
+        rooms::Asker,
+        sync::{answer::UnreadPart, token},
+    },
 };
 
 /// Connections that are remembered: of more, the ones go that were used last longest ago.
@@ -142,7 +146,7 @@ impl Connection {
 
     /// Keeps what an answer tells until the client shows that it has it; gives its `pos`.
     pub(super) fn promise(&mut self, clock: Clock, delta: Delta) -> String {
-        let pos = clock.random_name(16);
+        let pos = token::pos(delta.position, &clock.random_name(16));
         if self.next.len() == PROMISES {
             self.next.pop_front();
         }
