@@ -220,6 +220,33 @@ async fn client_is_worked_by_keys_alone() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn client_lets_people_look_after_their_accounts() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(mut pages) = Browser::open("account.mjs")? else { return Ok(()) };
+    let mut node = town.node("a")?.with_first_world().start().await?;
+    let mut asked = member(&node, "ann").await?;
+    let bob = Client::register(node.http(), "bob").await?;
+    asked["other"] = json!(bob.session().device_id);
+    for step in [
+        "arrive",
+        "profile",
+        "device",
+        "signOut",
+        "keys",
+        "newPassword",
+        "strangers",
+        "guest",
+        "end",
+        "german",
+    ] {
+        pages.step(step, asked.clone()).await?;
+    }
+    pages.close().await?;
+    node.stop().await?;
+    Ok(())
+}
+
 /// Everything that was said in a room as the node has it, and that it holds none of these words.
 async fn said(who: &Client, room: &str, words: &[&str]) -> Result<(usize, usize)> {
     let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=b&limit=100");

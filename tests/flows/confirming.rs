@@ -345,6 +345,8 @@ async fn a_program_that_was_let_in_is_sent_to_the_page(stage: &mut Stage) -> Res
     let Err(CallError::Refused { body, .. }) = &bare else { anyhow::bail!("{bare:?}") };
     let page = Url::parse(body["params"]["m.oauth"]["url"].as_str().context("a page")?)?;
     ensure!(page.path() == "/sign-in", "{page}");
+    let action = said(&page, "action");
+    ensure!(action.as_deref() == Some("org.matrix.cross_signing_reset"), "{page}");
     let waits = session(bare)?;
     ensure!(said(&page, "confirm").as_deref() == Some(&*waits), "{page}");
     let seen = nobody.post(LOOK, &json!({ "what": { "confirm": waits } })).await?;

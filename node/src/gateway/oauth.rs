@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     App,
     fault::Fault,
-    http::{read, unkept},
+    http::{ACCOUNT, ACCOUNT_ACTIONS, read, unkept},
     matrix::client::NOBODY,
     passkeys::ShownPasskey,
     table::{Access, Call, Rate, Reply, Route, done, json as reply},
@@ -70,6 +70,8 @@ async fn metadata(call: Call<Bytes>) -> Result<Reply, Fault> {
         "revocation_endpoint_auth_methods_supported": ["none"],
         "authorization_response_iss_parameter_supported": true,
         "prompt_values_supported": ["create"],
+        "account_management_uri": format!("{public}{ACCOUNT}"),
+        "account_management_actions_supported": ACCOUNT_ACTIONS,
     }));
     let hour = HeaderValue::from_static("public, max-age=3600");
     reply.headers_mut().insert(header::CACHE_CONTROL, hour);

@@ -2,7 +2,7 @@
 import { ApiError } from "./api/http";
 import { leave } from "./api/inviting";
 import { fullAlias, invitationInfo, nodeInfo, type NodeInfo, shortAlias, type World, world, worlds } from "./api/node";
-import { confirmed, forget, remembered, type Session, signOut } from "./api/session";
+import { confirmed, forget, remembered, renamed, type Session, signOut } from "./api/session";
 import { report } from "./hook";
 import { t } from "./i18n";
 import { endMembership, membershipOf, onMembershipEnd } from "./membership";
@@ -20,6 +20,8 @@ let session: Session | null = null;
 let arrival: Arrival | null = null;
 /** The world that the address names, where it is not known to whoever opens it. */
 let unknownPlace: string | null = null;
+/** Whether the address is that of the page of accounts. */
+const isAccountPage = (): boolean => /^\/account\/?$/.test(location.pathname);
 /** Shows the present screen anew, as after a change of language. */
 let again: () => void = () => {};
 
@@ -50,6 +52,7 @@ export async function start(): Promise<void> {
       invitationOver: code !== null && !invitation,
       world: asked,
       first,
+      toAccount: isAccountPage(),
     };
     unknownPlace = place !== null && !asked ? fullAlias(decodeURIComponent(place), info.server_name) : null;
     // What is not there for a stranger may be there for whoever they are.
@@ -59,6 +62,7 @@ export async function start(): Promise<void> {
     return;
   }
   if (session && node && unknownPlace !== null) closedDoor(node, session, unknownPlace);
+  else if (session && arrival.toAccount) await account();
   else if (session && location.pathname === "/") await list();
   else arrive();
   requestIdleCallbackOrSoon(() => void makeReady());
@@ -100,7 +104,7 @@ function arrive(): void {
 /** Fetches what walking needs, and where it is clear where to, that world. */
 async function makeReady(): Promise<void> {
   document.documentElement.classList.toggle("lively", !isSoftware());
-  if (!arrival) return;
+  if (!arrival || arrival.toAccount) return;
   const target = arrival.world ?? arrival.first;
   (await walking()).makeReady(isFrugal() ? null : target);
 }
@@ -112,6 +116,10 @@ function isFrugal(): boolean {
 
 /** Where a person wants to go who has just come in. */
 async function goOn(from: Arrival): Promise<void> {
+  if (from.toAccount) {
+    await account();
+    return;
+  }
   if (unknownPlace !== null) {
     await enterRoom(unknownPlace);
     return;
@@ -179,6 +187,46 @@ async function lookAgain(who: Session, doors: WorldsDoors): Promise<void> {
     redrawWorlds(who, await worlds(who), doors);
   } catch (error) {
     console.warn("the worlds cannot be listed anew", error);
+  }
+}
+
+/** Lets somebody look after their account. */
+async function account(): Promise<void> {
+  if (!node || !session) return;
+  const [info, who] = [node, session];
+  report({ phase: "account" });
+  again = () => void account();
+  const signIn = (): void => {
+    if (!confirm(t("welcome.other_guest"))) return;
+    session = null;
+    forget();
+    arrive();
+  };
+  const keep = (): void =>
+    keepDialog(info, who, (member) => {
+      session = member;
+      void account();
+    });
+  try {
+    const { accountScreen, farewell } = await import("./ui/account");
+    await accountScreen(info, who, {
+      worlds: () => void list(),
+      look: () => void import("./ui/avatar").then(({ avatarDialog }) => avatarDialog(who, keep)),
+      named: (name) => {
+        session = renamed(who, name);
+      },
+      signOut: leaveAccount,
+      ended: () => {
+        session = null;
+        forget();
+        void endMembership(who).catch(console.warn);
+        farewell(info, who);
+      },
+      keep,
+      signIn,
+    });
+  } catch (error) {
+    failure(error, () => void account());
   }
 }
 

@@ -9,7 +9,7 @@ const PAGE = "/";
 const ICON = "/icon.svg";
 const SHELL = [PAGE, ICON, ...__SHELL__];
 /** Addresses that all give the one page. */
-const PAGES = /^\/($|join\/|w\/)/;
+const PAGES = /^\/($|join\/|w\/|account\/?$)/;
 
 interface Waiting extends Event {
   waitUntil(done: Promise<unknown>): void;

@@ -3,6 +3,8 @@ import { describe, expect, it } from "vitest";
 import { readEvent } from "../src/api/chat";
 import { fullAlias, shortAlias } from "../src/api/node";
 import { invitationOf, usernameOf } from "../src/api/session";
+import accountDe from "../src/i18n/account.de.json";
+import accountEn from "../src/i18n/account.en.json";
 import de from "../src/i18n/de.json";
 import en from "../src/i18n/en.json";
 import membersDe from "../src/i18n/members.de.json";
@@ -18,6 +20,7 @@ const gaps = (text: string): string[] => [...text.matchAll(/\{\w+\}/g)].map(([ga
 describe("languages", () => {
   it.each<[string, Record<string, string>, Record<string, string>]>([
     ["for everybody", en, de],
+    ["for accounts", accountEn, accountDe],
     ["for members", membersEn, membersDe],
     ["for ways in", passkeysEn, passkeysDe],
     ["for who signs in", signInEn, signInDe],

@@ -625,6 +625,7 @@ fn own() -> Vec<Row> {
         page("/", ""),
         page("/join/{invitation}", "<invitation>"),
         page("/w/{world}", "plaza"),
+        page("/account", ""),
         page("/sign-in", ""),
         page("/sign-in/return", ""),
         page("/link", ""),

@@ -71,6 +71,22 @@ const WORKER_POLICY: &str =
 /// Passkeys are asked for on these pages, and by no page that they might ever show.
 const PERMISSIONS: &str = "publickey-credentials-get=(self), publickey-credentials-create=(self)";
 
+/// The page on which people look after their account.
+pub(in crate::gateway) const ACCOUNT: &str = "/account";
+
+/// What that page does for people whom a program sends there (client-server API, account management URL
+/// actions).
+pub(in crate::gateway) const ACCOUNT_ACTIONS: [&str; 6] = [
+    "org.matrix.profile",
+    "org.matrix.devices_list",
+    "org.matrix.device_view",
+    "org.matrix.device_delete",
+    "org.matrix.account_deactivate",
+    RESET_KEYS,
+];
+/// Making new keys where all are lost.
+pub(in crate::gateway) const RESET_KEYS: &str = "org.matrix.cross_signing_reset";
+
 pub(super) fn routes() -> Vec<Route> {
     let page = |path: &str| Route::own(Method::GET, path, Access::Public, Rate::Free, page);
     let sign_in = |path: &str| Route::own(Method::GET, path, Access::Public, Rate::Free, sign_in);
@@ -79,6 +95,7 @@ pub(super) fn routes() -> Vec<Route> {
         page("/"),
         page("/join/{invitation}"),
         page("/w/{world}"),
+        page(ACCOUNT),
         sign_in("/sign-in"),
         sign_in("/sign-in/return"),
         sign_in("/link"),

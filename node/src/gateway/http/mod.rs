@@ -6,6 +6,7 @@ mod confirm;
 mod plain;
 mod worlds;
 
+pub(super) use self::client::{ACCOUNT, ACCOUNT_ACTIONS, RESET_KEYS};
 pub use self::plain::only_https;
 
 use std::net::IpAddr;

@@ -50,6 +50,9 @@ function remember(session: Session): Session {
   return session;
 }
 
+/** The same session under the name that its person has chosen. */
+export const renamed = (session: Session, name: string): Session => remember({ ...session, name });
+
 export function forget(): void {
   localStorage.removeItem(KEY);
 }

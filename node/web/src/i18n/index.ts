@@ -1,11 +1,12 @@
 // Every text that is shown, in the person's language; a language is one file beside this one.
 import { settings } from "../settings";
+import type account from "./account.en.json";
 import en from "./en.json";
 import type members from "./members.en.json";
 import type passkeys from "./passkeys.en.json";
 import type signIn from "./sign-in.en.json";
 
-export type Key = (keyof typeof en | keyof typeof members | keyof typeof passkeys | keyof typeof signIn) & string;
+export type Key = (keyof typeof en | keyof typeof account | keyof typeof members | keyof typeof passkeys | keyof typeof signIn) & string;
 type Texts = Partial<Record<Key, string>>;
 
 /** Each by its own name; all but English are fetched when they are wanted. */
@@ -14,8 +15,12 @@ const FILES: Record<string, () => Promise<{ default: Texts }>> = {
   de: () => import("./de.json"),
 };
 
-/** What not everybody reads, and nobody else fetches: of conversations and keys, of passkeys, and of letting programs in. */
+/** What not everybody reads, and nobody else fetches: of accounts, conversations and keys, passkeys, and letting programs in. */
 const MORE = {
+  account: {
+    en: () => import("./account.en.json"),
+    de: () => import("./account.de.json"),
+  },
   members: {
     en: () => import("./members.en.json"),
     de: () => import("./members.de.json"),
@@ -54,7 +59,11 @@ export async function loadTexts(): Promise<void> {
 export async function loadMore(more: keyof typeof MORE): Promise<void> {
   const files: Record<string, () => Promise<{ default: Texts }>> = MORE[more];
   const file = files[language];
-  if (file) texts = { ...texts, ...(await file()).default };
+  if (file) {
+    const read = (await file()).default;
+    // Others may have come in the meantime.
+    texts = { ...texts, ...read };
+  }
   wantedMore.add(more);
 }
 

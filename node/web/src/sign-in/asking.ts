@@ -24,17 +24,17 @@ export function asked(address: URL): What | null {
   const sso = given.get("sso");
   if (sso !== null) return { sso };
   const home = given.get("home");
-  if (home !== null) return { home: ownPage(home) };
+  if (home !== null) return { home: pageHere(home) };
   if (!given.has("client_id")) return null;
   // A name that stands twice means nothing (RFC 6749, 3.1): the node is shown none of both.
   const once = [...new Set(given.keys())].filter((name) => given.getAll(name).length === 1);
   return { authorization: Object.fromEntries(once.map((name) => [name, given.get(name) ?? ""])) };
 }
 
-/** A page of this node; a path that begins with two slashes would be one of another. */
-function ownPage(home: string): string {
-  const page = new URL(home, location.origin);
-  return page.origin === location.origin && !page.pathname.startsWith("//") ? page.pathname : "/";
+/** A page of this node, whatever an address makes of itself: nobody is sent elsewhere. */
+function pageHere(home: string): string {
+  const { pathname, search } = new URL(home, location.origin);
+  return `${location.origin}${pathname}${search}`;
 }
 
 export const wantsAccount = (address: URL): boolean =>

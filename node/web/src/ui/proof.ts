@@ -31,17 +31,20 @@ export interface Place {
 
 /** Learns from the node which proofs it takes, and asks for one of them. */
 export function prove(place: Place, deed: Deed, button: HTMLButtonElement): void {
-  const { status, list } = place;
+  const { status } = place;
   say(status, null);
-  void busy(button, async () => {
-    try {
-      await deed.run({});
-      await list(deed.done);
-    } catch (error) {
-      if (asksForProof(error)) confirm(place, deed, error);
-      else say(status, passkeyWords(error));
-    }
-  });
+  void busy(button, () => attempt(place, deed).catch((error: unknown) => say(status, passkeyWords(error))));
+}
+
+/** The same for a button that minds itself. */
+export async function attempt(place: Place, deed: Deed): Promise<void> {
+  try {
+    await deed.run({});
+    await place.list(deed.done);
+  } catch (error) {
+    if (!asksForProof(error)) throw error;
+    confirm(place, deed, error);
+  }
 }
 
 function confirm(place: Place, deed: Deed, refusal: ApiError): void {

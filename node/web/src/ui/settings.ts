@@ -37,10 +37,17 @@ export function settingsDialog(owner: Owner, languageChanged: () => void, closed
       language,
       passkeysOf(owner),
       linksOf(owner),
+      accountOf(owner),
       done,
     ],
     { closed },
   );
+}
+
+/** The way to the page on which members look after their account. */
+function accountOf({ session }: Owner): HTMLElement {
+  if (session.guest) return h("div", { class: "settings-part" });
+  return h("a", { class: "secondary", text: t("settings.account"), attrs: { href: "/account" } });
 }
 
 /** The part of a member's settings that holds their passkeys, where there are such. */

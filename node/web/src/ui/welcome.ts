@@ -15,6 +15,8 @@ export interface Arrival {
   world: World | null;
   /** Where somebody comes in who names no world. */
   first: World | null;
+  /** Whether they come to look after their account. */
+  toAccount: boolean;
 }
 
 export interface WelcomeDoors {
@@ -28,6 +30,7 @@ export function welcome(arrival: Arrival, doors: WelcomeDoors): void {
   screen("welcome", scenery(), h("div", { class: "welcome" }, brand(arrival.node.name), card));
   const { session } = arrival;
   if (session) comeBack(card, arrival, session, doors);
+  else if (arrival.toAccount) account(card, arrival, doors);
   else if (arrival.invitation && arrival.invitation.info.role !== "guest") newMember(card, arrival, doors);
   else if (arrival.invitation || arrival.node.registration === "open") guest(card, arrival, doors);
   else account(card, arrival, doors);
@@ -149,20 +152,22 @@ function account(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void
   const password = passwordField(t("welcome.password"), "current-password", null);
   const deed = (): Promise<Session> => signIn(user.input.value, password.input.value);
   const open = arrival.invitation !== null || arrival.node.registration === "open";
-  const lead = arrival.invitationOver
-    ? t("welcome.invitation_over")
-    : open
-      ? null
-      : t("welcome.by_invitation");
+  const lead = arrival.toAccount
+    ? t("welcome.to_account")
+    : arrival.invitationOver
+      ? t("welcome.invitation_over")
+      : open
+        ? null
+        : t("welcome.by_invitation");
   const passkey = h("div", { class: "by-passkey" });
   fill(
     card,
-    h("h1", { text: open ? t("welcome.sign_in") : title(arrival) }),
+    h("h1", { text: open || arrival.toAccount ? t("welcome.sign_in") : title(arrival) }),
     lead === null ? null : h("p", { class: "lead", text: lead }),
     form(t("welcome.sign_in"), deed, doors, user.row, password.row),
     passkey,
     ...arrival.node.providers.map(otherDoor),
-    open ? textButton(t("welcome.as_guest"), () => welcome(arrival, doors)) : null,
+    open && !arrival.toAccount ? textButton(t("welcome.as_guest"), () => welcome(arrival, doors)) : null,
   );
   user.input.focus();
   if (!hasPasskeys(arrival.node)) return;
@@ -180,7 +185,7 @@ function account(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void
 
 /** The way in by an account elsewhere. */
 function otherDoor({ id, name }: Provider): HTMLElement {
-  const href = `/sign-in?${new URLSearchParams({ home: location.pathname, provider: id })}`;
+  const href = `/sign-in?${new URLSearchParams({ home: location.pathname + location.search, provider: id })}`;
   return h("a", { class: "secondary", text: t("welcome.with", { name }), attrs: { href } });
 }
 

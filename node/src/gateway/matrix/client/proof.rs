@@ -12,7 +12,7 @@ use crate::{
     gateway::{
         App,
         fault::Fault,
-        http::unkept,
+        http::{RESET_KEYS, unkept},
         oauth::query,
         passkeys,
         table::{Access, Asked, Call, Rate, Reply, Route},
@@ -142,7 +142,9 @@ pub(in crate::gateway) async fn prove(
     let stages = stages(&wanting).await?;
     let mut params = Map::new();
     if stages.contains(&BY_OAUTH) {
-        params.insert(BY_OAUTH.to_owned(), json!({ "url": page(app, &session) }));
+        // The specification has the address say for what it is, too.
+        let page = format!("{}&action={RESET_KEYS}", page(app, &session));
+        params.insert(BY_OAUTH.to_owned(), json!({ "url": page }));
     }
     Err(interactive(&session, &stages, &params, why.as_deref()))
 }

@@ -2,7 +2,9 @@
 import "./messages.css";
 
 export { besideWorlds } from "./beside";
+export { devicesDialog } from "./devices";
 export { Messages } from "./model";
 export { MessagesPanel } from "./panel";
+export { resetDialog } from "./recovery";
 export { detailsDialog, shieldButton } from "./shield";
 export { words } from "./words";
