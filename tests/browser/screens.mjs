@@ -103,7 +103,7 @@ async function doors({ home, locale, phone: isPhone, reset }) {
   await ann.page.locator("input[name=username]").fill("ann");
   await ann.page.locator("input[name=password]").fill("not the password");
   await ann.press(t("welcome.sign_in"));
-  await ann.page.getByText(t("error.credentials")).waitFor();
+  await ann.page.getByText(t("unproven.credentials")).waitFor();
   await look("sign-in-wrong");
   await ann.press(t("passkey.forgot"));
   await look("forgot");

@@ -9,7 +9,7 @@ use crate::{
     authenticator::Authenticator,
     cross_signing::{self, Person},
     passkeys::{self, PUBLIC, asked, offered, shown},
-    providers::{BROWSER, Club},
+    providers::{BROWSER, Club, Lie, reason},
     sign_in::{Program, said, with_token},
     stage::{Deeds, Stage, refused, stories},
 };
@@ -19,6 +19,8 @@ stories! {
     what_is_confirmed_is_one_request_of_one_device;
     a_link_to_the_page_of_somebody_else_confirms_nothing;
     whoever_has_no_password_confirms_by_their_provider;
+    a_provider_says_when_its_person_was_there;
+    a_passkey_makes_an_account_elsewhere_known;
     a_program_that_was_let_in_is_sent_to_the_page;
     accounts_elsewhere_are_added_and_ended;
     the_last_way_into_an_account_stays;
@@ -257,6 +259,7 @@ async fn vouched(
     let answer = nobody.post("/_wayside/v1/providers/club/begin", &begin).await?;
     let (mut came, asked) = club.knock(&answer, subject)?;
     ensure!(asked.get("prompt").map(String::as_str) == Some("login"), "{asked:?}");
+    ensure!(asked.get("max_age").map(String::as_str) == Some("300"), "{asked:?}");
     came["confirm"] = session.into();
     Ok(nobody.post("/_wayside/v1/providers/finish", &came).await)
 }
@@ -282,8 +285,10 @@ async fn whoever_has_no_password_confirms_by_their_provider(stage: &mut Stage) -
     ensure!(seen["operation"]["kind"] == "add_passkey" && seen["ways"] == ways, "{seen}");
 
     // Somebody else, and somebody who is nobody here.
-    for subject in ["18", "19"] {
-        refused(vouched(&nobody, &club, &waits, subject).await?, 403, "M_FORBIDDEN")?;
+    for (subject, why) in [("18", "another"), ("19", "stranger")] {
+        let answer = vouched(&nobody, &club, &waits, subject).await?;
+        ensure!(reason(&answer)? == why, "{answer:?}");
+        refused(answer, 403, "M_FORBIDDEN")?;
     }
     let word = vouched(&nobody, &club, &waits, "17").await??;
     ensure!(word["user_id"] == ann.id() && word["login_token"].is_null(), "{word}");
@@ -323,6 +328,62 @@ async fn whoever_has_no_password_confirms_by_their_provider(stage: &mut Stage) -
     nobody.post(SIGN_IN, &body).await?;
     let given = ann.post(path, &with_session(&waits)).await?;
     ensure!(given["login_token"].is_string(), "{given}");
+    Ok(())
+}
+
+async fn a_provider_says_when_its_person_was_there(stage: &mut Stage) -> Result<()> {
+    let club = Club::open_at(stage, "", Some(PUBLIC)).await?;
+    let nobody = Client::nobody(stage.node.http())?;
+    let ann = member(stage, &club, "17", "ann").await?;
+    let waits = session(ann.post(&format!("{PASSKEYS}/add"), &json!({})).await)?;
+    for (lie, status, why) in [
+        (Lie::Undated, 403, Some("undated")),
+        (Lie::Stale, 403, Some("stale")),
+        (Lie::ToCome, 502, None),
+    ] {
+        club.lies(lie);
+        let answer = vouched(&nobody, &club, &waits, "17").await?;
+        if let Some(why) = why {
+            ensure!(reason(&answer)? == why, "{lie:?}: {answer:?}");
+        }
+        let code = if status == 403 { "M_FORBIDDEN" } else { "M_UNKNOWN" };
+        refused(answer, status, code).with_context(|| format!("{lie:?}"))?;
+        // Coming in is no confirming: for that it need not be told.
+        ensure!(club.arrive(&nobody, "17").await??["user_id"] == ann.id(), "{lie:?}");
+    }
+    club.lies(Lie::None);
+    // Whoever set out to come in was not asked anew, and confirms nothing by it.
+    let begin = json!({ "browser": BROWSER });
+    let answer = nobody.post("/_wayside/v1/providers/club/begin", &begin).await?;
+    let (mut came, asked) = club.knock(&answer, "17")?;
+    ensure!(!asked.contains_key("max_age") && !asked.contains_key("prompt"), "{asked:?}");
+    came["confirm"] = waits.as_str().into();
+    let unasked = nobody.post("/_wayside/v1/providers/finish", &came).await;
+    ensure!(reason(&unasked)? == "undated", "{unasked:?}");
+    refused(unasked, 403, "M_FORBIDDEN")?;
+    session(ann.post(&format!("{PASSKEYS}/add"), &with_session(&waits)).await)?;
+    confirm(&nobody, &club, &waits, "17").await?;
+    ann.post(&format!("{PASSKEYS}/add"), &with_session(&waits)).await?;
+    Ok(())
+}
+
+async fn a_passkey_makes_an_account_elsewhere_known(stage: &mut Stage) -> Result<()> {
+    let club = Club::open_at(stage, "registration = false\n", Some(PUBLIC)).await?;
+    let nobody = Client::nobody(stage.node.http())?;
+    let carl = stage.person("carl").await?;
+    let (mut device, _) = passkeys::add(&carl).await?;
+    let newcomer = club.arrive(&nobody, "carl of the club").await??;
+    let link = "/_wayside/v1/providers/link";
+    let by = |shown: &Value| json!({ "ticket": newcomer["ticket"], "browser": BROWSER, "passkey": shown });
+    let other = shown(&asked(&nobody, "password").await?, &mut device)?;
+    refused(nobody.post(link, &by(&other)).await, 403, "M_FORBIDDEN")?;
+    let mine = shown(&asked(&nobody, "sign_in").await?, &mut device)?;
+    let mut both = by(&mine);
+    both["proof"] = by_password("carl", PASSWORD);
+    refused(nobody.post(link, &both).await, 400, "M_BAD_JSON")?;
+    let linked = nobody.post(link, &by(&mine)).await?;
+    ensure!(linked["user_id"] == carl.id(), "{linked}");
+    ensure!(club.arrive(&nobody, "carl of the club").await??["user_id"] == carl.id());
     Ok(())
 }
 

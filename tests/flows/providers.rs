@@ -43,7 +43,7 @@ const KEY: &str = "the-key";
 
 /// In what a provider lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lie {
+pub(crate) enum Lie {
     None,
     Issuer,
     Audience,
@@ -56,6 +56,9 @@ enum Lie {
     OtherKey,
     PublicKeyAsSecret,
     Userinfo,
+    Undated,
+    Stale,
+    ToCome,
     Refuses,
     Fails,
     TooMuch,
@@ -67,6 +70,8 @@ struct Visitor {
     nonce: String,
     challenge: String,
     redirect: String,
+    /// Whether it is to be said when they showed who they are.
+    dated: bool,
 }
 
 struct Inside {
@@ -144,7 +149,7 @@ impl Club {
         Ok(Self { inside, serving, _file: file })
     }
 
-    fn lies(&self, lie: Lie) {
+    pub(crate) fn lies(&self, lie: Lie) {
         *held(&self.inside.lie) = lie;
     }
 
@@ -173,6 +178,7 @@ impl Club {
             nonce: of("nonce")?,
             challenge: of("code_challenge")?,
             redirect: of("redirect_uri")?,
+            dated: said.contains_key("max_age"),
         };
         let code = format!("code of {}", of("state")?);
         held(&self.inside.visitors).insert(code.clone(), visitor);
@@ -261,7 +267,14 @@ fn word(club: &Inside, visitor: &Visitor, lie: Lie) -> Result<String> {
         "iss": club.base, "sub": visitor.subject, "aud": "wayside", "nonce": visitor.nonce,
         "exp": jsonwebtoken::get_current_timestamp() + 300,
     });
+    let now = jsonwebtoken::get_current_timestamp();
+    if visitor.dated {
+        claims["auth_time"] = now.into();
+    }
     match lie {
+        Lie::Undated => drop(claims.as_object_mut().and_then(|it| it.remove("auth_time"))),
+        Lie::Stale => claims["auth_time"] = (now - 3_600).into(),
+        Lie::ToCome => claims["auth_time"] = (now + 3_600).into(),
         Lie::Issuer => claims["iss"] = "https://other.example".into(),
         Lie::Audience => claims["aud"] = "another".into(),
         Lie::SecondAudience => claims["aud"] = json!(["wayside", "another"]),
@@ -294,6 +307,17 @@ async fn userinfo(State(club): State<Arc<Inside>>, headers: HeaderMap) -> Json<V
     let lies = *held(&club.lie) == Lie::Userinfo;
     let sub = if lies { "somebody else" } else { subject };
     Json(json!({ "sub": sub, "name": "Ann of the Club", "preferred_username": "Ann.Club" }))
+}
+
+/// What pages are told of why somebody was not taken for who they say.
+pub(crate) fn reason(answer: &Result<Value, CallError>) -> Result<String> {
+    match answer {
+        Err(CallError::Refused { body, .. }) => {
+            let reason = body["org.wayside.reason"].as_str();
+            Ok(reason.with_context(|| format!("no reason in {body}"))?.to_owned())
+        }
+        other => anyhow::bail!("no refusal: {other:?}"),
+    }
 }
 
 async fn a_newcomer_makes_an_account_and_comes_again(stage: &mut Stage) -> Result<()> {
@@ -358,7 +382,30 @@ async fn an_account_of_the_node_is_made_known(stage: &mut Stage) -> Result<()> {
     refused(nobody.post(&format!("{API}/register"), &wish).await, 403, "M_FORBIDDEN")?;
     let link = format!("{API}/link");
     let proof = |password: &str| json!({ "ticket": ticket, "browser": BROWSER, "proof": { "user": "bob", "password": password } });
-    refused(nobody.post(&link, &proof("not his")).await, 403, "M_FORBIDDEN")?;
+    let wrong = nobody.post(&link, &proof("not his")).await;
+    ensure!(reason(&wrong)? == "credentials", "{wrong:?}");
+    refused(wrong, 403, "M_FORBIDDEN")?;
+    // What opens his account for ever takes himself: a login token says nothing, and stays good.
+    let goal = "https://client.example/back";
+    let body = json!({ "what": { "sso": goal }, "proof": { "user": "bob", "password": PASSWORD } });
+    let on = nobody.post("/_wayside/v1/sign-in", &body).await?;
+    let back = Url::parse(on["location"].as_str().context("a location")?)?;
+    let (_, token) =
+        back.query_pairs().find(|(name, _)| name == "loginToken").context("a token")?;
+    for shown in
+        [json!({ "login_token": token }), json!({ "word": "A".repeat(43), "browser": BROWSER })]
+    {
+        let wish = json!({ "ticket": ticket, "browser": BROWSER, "proof": shown });
+        let absent = nobody.post(&link, &wish).await;
+        ensure!(reason(&absent)? == "absent", "{absent:?}");
+        refused(absent, 403, "M_FORBIDDEN")?;
+    }
+    let opened = json!({ "type": "m.login.token", "token": token });
+    nobody.post(LOGIN, &opened).await.context("the token was not used up by it")?;
+    let bare = json!({ "ticket": ticket, "browser": BROWSER });
+    refused(nobody.post(&link, &bare).await, 400, "M_BAD_JSON")?;
+    let unknown = club.arrive(&nobody, "bob of the club").await??;
+    ensure!(unknown["ticket"].is_string(), "he is known by what was refused: {unknown}");
     let linked = nobody.post(&link, &proof(PASSWORD)).await?;
     ensure!(linked["user_id"] == bob.id(), "{linked}");
     refused(nobody.post(&link, &proof(PASSWORD)).await, 403, "M_FORBIDDEN")?;

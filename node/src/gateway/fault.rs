@@ -128,6 +128,14 @@ impl Fault {
             // The client keeps what it holds: it comes back to the same device.
             body["soft_logout"] = true.into();
         }
+        if let Self::Service(Error::Unproven(why)) = &self {
+            // For pages, which speak as their people do.
+            let (reason, name) = why.told();
+            body["org.wayside.reason"] = reason.into();
+            if let Some(name) = name {
+                body["org.wayside.name"] = name.into();
+            }
+        }
         if let Self::Service(Error::WrongBackup { current }) = &self {
             body["current_version"] = current.as_str().into();
         }
@@ -191,7 +199,7 @@ impl Fault {
 /// The codes of the client-server API's common and other error codes.
 fn service(error: &Error) -> (StatusCode, &'static str) {
     match error {
-        Error::Forbidden(_) => (StatusCode::FORBIDDEN, "M_FORBIDDEN"),
+        Error::Forbidden(_) | Error::Unproven(_) => (StatusCode::FORBIDDEN, "M_FORBIDDEN"),
         Error::NotFound(_) | Error::NoPasskeys => (StatusCode::NOT_FOUND, "M_NOT_FOUND"),
         Error::Invalid(_) => (StatusCode::BAD_REQUEST, "M_INVALID_PARAM"),
         Error::BadJson(_) => (StatusCode::BAD_REQUEST, "M_BAD_JSON"),

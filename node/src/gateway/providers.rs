@@ -12,11 +12,12 @@ use super::{
     fault::Fault,
     http::{read, unkept},
     oauth::{Proof, confirm},
-    passkeys::{one, person, proven},
+    passkeys::{ShownPasskey, one, person, proven},
     table::{Access, Call, Rate, Reply, Route, done, json as reply},
 };
 use crate::services::{
-    accounts::Operation,
+    Error, Unproven,
+    accounts::{Operation, passkeys::Use},
     providers::{Arrived, Errand, Link, Provider, Return},
 };
 
@@ -128,13 +129,22 @@ async fn register(call: Call<Bytes>) -> Result<Reply, Fault> {
 struct LinkBody {
     ticket: String,
     browser: String,
-    proof: Proof,
+    proof: Option<Proof>,
+    /// The same by a passkey.
+    passkey: Option<ShownPasskey>,
 }
 
 /// Makes a newcomer known as somebody who has an account here.
 async fn link(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let LinkBody { ticket, browser, proof } = read(call.request.body())?;
-    let confirmed = confirm(&call.app, proof).await?;
+    let LinkBody { ticket, browser, proof, passkey } = read(call.request.body())?;
+    let accounts = &call.app.services.accounts;
+    let confirmed = match (proof, passkey) {
+        (Some(proof @ Proof::Password { .. }), None) => confirm(&call.app, proof).await?,
+        (None, Some(shown)) => accounts.known_by_passkey(Use::SignIn, shown.into()).await?,
+        // What opens the account for ever takes its person: others hold such a token as well.
+        (Some(_), None) => return Err(Error::from(Unproven::Absent).into()),
+        _ => return Err(Fault::bad_json("either a proof or a passkey is shown")),
+    };
     Ok(let_in(call.app.services.providers.link(&ticket, &browser, confirmed).await?))
 }
 

@@ -5,12 +5,73 @@ use wayside_federation::{auth::Refusal, device::RecordError, event::EventError};
 
 use crate::store::{StoreError, blob::WriteError};
 
+/// Why somebody is refused who shows who they are. Pages say each in the language of their person.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unproven {
+    /// What they know is wrong.
+    #[error("the name or the password is wrong")]
+    Credentials,
+    /// What they would confirm is over.
+    #[error("this took too long, was for something else or is used: ask again where you came from")]
+    Over,
+    /// What they would confirm is somebody else's.
+    #[error("this was asked for another account than yours")]
+    Another,
+    /// What they carry was given to another browser, or too long ago.
+    #[error("this sign-in took too long, or began in another browser: begin again")]
+    Astray,
+    /// Their provider of identities vouches for nobody.
+    #[error("{0} did not confirm who you are: begin again")]
+    Unvouched(String),
+    /// Their provider vouches for somebody who has no account here.
+    #[error(
+        "the account with which you came from {0} opens no account here, so it confirms nothing: \
+         show in another way that it is you, or go there as somebody else"
+    )]
+    Stranger(String),
+    /// Their provider does not say when they showed who they are.
+    #[error(
+        "{0} does not say when you showed it who you are, so it confirms nothing: show in another \
+         way that it is you"
+    )]
+    Undated(String),
+    /// They showed their provider who they are before they were asked to.
+    #[error(
+        "{0} did not ask you anew who you are, so it confirms nothing: sign out there, and begin again"
+    )]
+    Stale(String),
+    /// They show that a program may act for them, which does not say that they are there.
+    #[error("a login token does not show that you are here: take your password or a passkey")]
+    Absent,
+}
+
+impl Unproven {
+    /// Its short name, and of whom it speaks.
+    #[must_use]
+    pub fn told(&self) -> (&'static str, Option<&str>) {
+        match self {
+            Self::Credentials => ("credentials", None),
+            Self::Over => ("over", None),
+            Self::Another => ("another", None),
+            Self::Astray => ("astray", None),
+            Self::Unvouched(name) => ("unvouched", Some(name)),
+            Self::Stranger(name) => ("stranger", Some(name)),
+            Self::Undated(name) => ("undated", Some(name)),
+            Self::Stale(name) => ("stale", Some(name)),
+            Self::Absent => ("absent", None),
+        }
+    }
+}
+
 /// The answer of a service that did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// They may not do that.
     #[error("{0}")]
     Forbidden(String),
+    /// They did not show that they are who they say.
+    #[error(transparent)]
+    Unproven(#[from] Unproven),
     /// There is no such thing, or not for them.
     #[error("{0}")]
     NotFound(String),

@@ -34,7 +34,10 @@ use self::{
     oversight::Oversight, previews::Previews, providers::Providers, push::Push, reports::Reports,
     rooms::Rooms, search::Search, social::Social, sync::Sync, worlds::Worlds,
 };
-pub use self::{error::Error, ground::Ground};
+pub use self::{
+    error::{Error, Unproven},
+    ground::Ground,
+};
 use crate::instances::Instances;
 
 /// All services of a node.

@@ -14,7 +14,7 @@ use wayside_specs::limits;
 
 use super::{Accounts, Confirmed, Session};
 use crate::{
-    services::Error,
+    services::{Error, Unproven},
     store::{
         Tx, accounts,
         confirmations::{self, Stand},
@@ -315,13 +315,11 @@ fn hash(session: &str) -> [u8; 32] {
 
 /// One answer for all that is wrong with a session.
 fn over() -> Error {
-    let why =
-        "this took too long, was for something else or is used: ask again where you came from";
-    Error::Forbidden(why.to_owned())
+    Unproven::Over.into()
 }
 
 fn another() -> Error {
-    Error::Forbidden("this was asked for another account than yours".to_owned())
+    Unproven::Another.into()
 }
 
 #[cfg(test)]
@@ -335,7 +333,7 @@ mod tests {
     fn opens(key: &[u8; 32], session: &str, now_ms: i64) -> bool {
         match unseal(key, session, now_ms) {
             Ok(_) => true,
-            Err(Error::Forbidden(_)) => false,
+            Err(Error::Unproven(Unproven::Over)) => false,
             Err(other) => panic!("{other:?}"),
         }
     }

@@ -31,7 +31,7 @@ pub use self::{
     tokens::{LOGIN_TOKEN_MS, Tokens},
     ways::Ways,
 };
-use super::{Error, Ground};
+use super::{Error, Ground, Unproven};
 pub use crate::store::accounts::{Account, Device, Held, Hold, Invitation, Session};
 use crate::{
     config::Registration,
@@ -481,7 +481,7 @@ fn gone(user_id: &UserId) -> Error {
 }
 
 fn wrong_proof() -> Error {
-    Error::Forbidden("the name or the password is wrong".to_owned())
+    Unproven::Credentials.into()
 }
 
 fn bad_invitation() -> Error {

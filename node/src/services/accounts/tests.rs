@@ -71,11 +71,11 @@ async fn a_password_changed_while_an_older_one_was_checked_lets_the_older_do_not
     let to_end = confirmed(accounts, &ann.user_id, OLD).await;
     accounts.replace_password(&ann.user_id, NEW.to_owned(), true).await.unwrap();
     let came_in = accounts.admit(to_come_in, DeviceWish::default()).await;
-    assert!(matches!(came_in, Err(Error::Forbidden(_))));
+    assert!(matches!(came_in, Err(Error::Unproven(_))));
     let ended = accounts.end(&ann.user_id, Some(to_end), Said::Stays).await;
-    assert!(matches!(ended, Err(Error::Forbidden(_))), "{ended:?}");
+    assert!(matches!(ended, Err(Error::Unproven(_))), "{ended:?}");
     let changed = accounts.change_password(&ann, to_change, OLD.to_owned(), true).await;
-    assert!(matches!(changed, Err(Error::Forbidden(_))), "{changed:?}");
+    assert!(matches!(changed, Err(Error::Unproven(_))), "{changed:?}");
     assert!(accounts.devices(&ann.user_id).await.unwrap().is_empty());
     let shown = confirmed(accounts, &ann.user_id, NEW).await;
     accounts.admit(shown, DeviceWish::default()).await.unwrap();

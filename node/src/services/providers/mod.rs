@@ -18,13 +18,16 @@ use wayside_identity::tag::{is_sealed, seal};
 pub use self::file::Provider;
 use self::openid::{Exchange, Person, Talk, TalkError};
 use super::{
-    Error, Ground,
+    Error, Ground, Unproven,
     accounts::{Accounts, Confirmed, Known, link_id},
 };
 use crate::{outbound::Chosen, store::providers::LinkRow};
 
 /// How long somebody may be away with their provider, in milliseconds.
 const AWAY_MS: i64 = 15 * 60 * 1_000;
+/// How long ago somebody may have shown their provider who they are, in seconds. Whoever confirms
+/// something does so after they set out; this has the provider say when it was.
+const PRESENT_S: &str = "300";
 /// How long a newcomer may think about a name, in milliseconds.
 const TICKET_MS: i64 = 30 * 60 * 1_000;
 /// What a browser keeps for itself while its person is away.
@@ -116,6 +119,17 @@ pub struct Newcomer {
     pub registration: bool,
 }
 
+/// What somebody carries on their way.
+struct Carried<'p> {
+    /// With whom they were.
+    provider: &'p Provider,
+    talk: &'p Talk,
+    /// When they set out.
+    began_ms: i64,
+    /// Whom that provider vouches for from now on, where they set out for that.
+    linking: Option<OwnedUserId>,
+}
+
 /// What a ticket says.
 #[derive(Serialize, Deserialize)]
 struct Ticket {
@@ -178,6 +192,10 @@ impl Providers {
         if !matches!(errand, Errand::SignIn) {
             words.push(("prompt", "login"));
         }
+        // A provider that is asked for an age says when it was (OpenID Connect Core 1.0, 3.1.2.1).
+        if matches!(errand, Errand::Confirm) {
+            words.push(("max_age", PRESENT_S));
+        }
         talk.door(provider, &words).await.map_err(|why| told(provider, &why))
     }
 
@@ -193,10 +211,12 @@ impl Providers {
         if came.code.len() > CODE_BYTES || came.state.len() > CODE_BYTES {
             return Err(astray());
         }
-        let (provider, talk, linking) = self.carried(came.state, &hash)?;
+        let Carried { provider, talk, began_ms, linking } = self.carried(came.state, &hash)?;
         let (verifier, nonce) = (self.verifier(came.state), self.nonce(came.state));
-        let exchange =
-            Exchange { code: came.code, verifier: &verifier, nonce: &nonce, redirect: back };
+        // Whoever confirms something shows that they are there, after they were asked to.
+        let since_ms = confirms.is_some().then_some(began_ms);
+        let (verifier, nonce) = (verifier.as_str(), nonce.as_str());
+        let exchange = Exchange { code: came.code, verifier, nonce, redirect: back, since_ms };
         let person = async {
             talk.came_from(provider, came.issuer).await?;
             talk.person(provider, exchange).await
@@ -209,10 +229,7 @@ impl Providers {
         }
         let vouched = self.accounts.vouched(&known).await?;
         if let Some(session) = confirms {
-            let (user_id, _) = vouched.ok_or_else(|| {
-                let name = &provider.name;
-                Error::Forbidden(format!("{name} means nobody here: take another way"))
-            })?;
+            let (user_id, _) = vouched.ok_or_else(|| Unproven::Stranger(provider.name.clone()))?;
             let word = self.accounts.word_for(session, &user_id, &hash)?;
             return Ok(Arrived::Confirming { user_id, word });
         }
@@ -299,13 +316,8 @@ impl Providers {
         found.ok_or_else(|| Error::NotFound(format!("this node knows no provider {id:?}")))
     }
 
-    /// With whom somebody was who carries this, and whom that provider vouches for from now on, where
-    /// they set out for that.
-    fn carried(
-        &self,
-        state: &str,
-        browser: &[u8; 32],
-    ) -> Result<(&Provider, &Talk, Option<OwnedUserId>), Error> {
+    /// What somebody carries.
+    fn carried(&self, state: &str, browser: &[u8; 32]) -> Result<Carried<'_>, Error> {
         let (body, sealed) = state.rsplit_once('.').ok_or_else(astray)?;
         let sealed = URL_SAFE_NO_PAD.decode(sealed).map_err(|_| astray())?;
         if !is_sealed(&self.ground.token_key, &of_state(body, browser), &sealed) {
@@ -323,7 +335,7 @@ impl Providers {
             named.and_then(|named| UserId::parse(named).ok()).ok_or_else(astray)
         });
         let (provider, talk) = self.found(id)?;
-        Ok((provider, talk, linking.transpose()?))
+        Ok(Carried { provider, talk, began_ms: end - AWAY_MS, linking: linking.transpose()? })
     }
 
     fn shown(&self, ticket: &str, browser: &str) -> Result<(&Provider, Ticket), Error> {
@@ -373,9 +385,7 @@ fn hash_of(browser: &str) -> Result<[u8; 32], Error> {
 }
 
 fn astray() -> Error {
-    Error::Forbidden(
-        "this sign-in took too long, or began in another browser: begin again".to_owned(),
-    )
+    Unproven::Astray.into()
 }
 
 /// What people are told when their provider vouches for nobody; the log says more.
@@ -385,7 +395,13 @@ fn told(provider: &Provider, why: &TalkError) -> Error {
     match why {
         TalkError::Refused(_) => {
             tracing::info!(provider = %id, %cause, "a sign-in was not finished");
-            Error::Forbidden(format!("{name} did not confirm who you are: begin again"))
+            Unproven::Unvouched(name.clone()).into()
+        }
+        TalkError::Undated | TalkError::Stale => {
+            tracing::info!(provider = %id, %cause, "nothing was confirmed");
+            let name = name.clone();
+            let undated = matches!(why, TalkError::Undated);
+            if undated { Unproven::Undated(name) } else { Unproven::Stale(name) }.into()
         }
         TalkError::Away { .. } | TalkError::Rests => {
             tracing::warn!(provider = %id, %cause, "a provider of identities is away");

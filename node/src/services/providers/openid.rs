@@ -61,6 +61,12 @@ pub(super) enum TalkError {
     /// It does not speak as it should.
     #[error("{0}")]
     Wrong(String),
+    /// It does not say when its person showed who they are.
+    #[error("its id_token says not when its person showed who they are (auth_time)")]
+    Undated,
+    /// Its person showed that before they were asked to.
+    #[error("its person showed who they are before they were asked to")]
+    Stale,
     /// It does not know the code.
     #[error("the code was refused: {0}")]
     Refused(String),
@@ -108,6 +114,7 @@ struct Claims {
     aud: Audience,
     azp: Option<String>,
     exp: f64,
+    auth_time: Option<f64>,
     nonce: Option<String>,
     #[serde(flatten)]
     person: Person,
@@ -126,6 +133,9 @@ pub(super) struct Exchange<'e> {
     pub verifier: &'e str,
     pub nonce: &'e str,
     pub redirect: &'e str,
+    /// Since when its person must have shown who they are, in milliseconds since the epoch, where that
+    /// counts.
+    pub since_ms: Option<i64>,
 }
 
 /// What a provider said of itself, when, and until when it is not asked again.
@@ -192,16 +202,19 @@ impl Talk {
         let given = self.exchange(provider, &said, &exchange).await?;
         let token = &given.id_token;
         let keys = self.keys(&said, false).await?;
-        let now_s = self.now_s();
-        let person = match judge(token, &keys, provider, exchange.nonce, now_s) {
+        let since_s = exchange.since_ms.map(seconds);
+        let now_s = seconds(self.clock.now_ms());
+        let wanted = Wanted { provider, nonce: exchange.nonce, since_s, now_s };
+        let person = match judge(token, &keys, &wanted) {
             // Providers change their keys.
-            Err(Verdict::UnknownKey) => {
-                let keys = self.keys(&said, true).await?;
-                judge(token, &keys, provider, exchange.nonce, now_s)
-            }
+            Err(Verdict::UnknownKey) => judge(token, &self.keys(&said, true).await?, &wanted),
             known => known,
         };
-        let mut person = person.map_err(|why| TalkError::Wrong(format!("its id_token {why}")))?;
+        let mut person = person.map_err(|why| match why {
+            Verdict::Undated => TalkError::Undated,
+            Verdict::Stale => TalkError::Stale,
+            why => TalkError::Wrong(format!("its id_token {why}")),
+        })?;
         if let (Some(at), Some(token)) = (&said.userinfo_endpoint, &given.access_token) {
             let url = endpoint(at)?;
             let proof = Proof::Bearer(token);
@@ -323,12 +336,12 @@ impl Talk {
     async fn get(&self, url: &str) -> Result<Reached, Unreached> {
         self.line.call(Method::GET, url, Proof::None, None, WAIT).await
     }
+}
 
-    fn now_s(&self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds of this age are exact")]
-        let now_ms = self.clock.now_ms() as f64;
-        now_ms / 1_000.0
-    }
+fn seconds(ms: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds of this age are exact")]
+    let ms = ms as f64;
+    ms / 1_000.0
 }
 
 /// An address that a provider names: nothing is sent where somebody may read along.
@@ -358,18 +371,25 @@ fn read<T: DeserializeOwned>(
 enum Verdict {
     #[error("is signed with a key that the provider does not publish")]
     UnknownKey,
+    #[error("says not when its person showed who they are")]
+    Undated,
+    #[error("is of somebody who showed who they are too long ago")]
+    Stale,
     #[error("{0}")]
     Wrong(&'static str),
 }
 
-/// Whom an `id_token` is about, if it is for this node and of now (`OpenID` Connect Core 1.0, 3.1.3.7).
-fn judge(
-    token: &str,
-    keys: &[Jwk],
-    provider: &Provider,
-    nonce: &str,
+/// What an `id_token` has to fit.
+struct Wanted<'w> {
+    provider: &'w Provider,
+    nonce: &'w str,
+    /// Since when its person must have shown who they are, where that counts.
+    since_s: Option<f64>,
     now_s: f64,
-) -> Result<Person, Verdict> {
+}
+
+/// Whom an `id_token` is about, if it is for this node and of now (`OpenID` Connect Core 1.0, 3.1.3.7).
+fn judge(token: &str, keys: &[Jwk], wanted: &Wanted<'_>) -> Result<Person, Verdict> {
     let header = decode_header(token).map_err(|_| Verdict::Wrong("cannot be read"))?;
     if !ALGORITHMS.contains(&header.alg) {
         return Err(Verdict::Wrong("is signed in a way that this node does not take"));
@@ -389,7 +409,7 @@ fn judge(
     for key in fitting {
         let Ok(key) = DecodingKey::from_jwk(key) else { continue };
         match decode::<Claims>(token, &key, &rules) {
-            Ok(read) => return sound(read.claims, provider, nonce, now_s),
+            Ok(read) => return sound(read.claims, wanted),
             Err(error) => match error.kind() {
                 ErrorKind::InvalidSignature | ErrorKind::InvalidAlgorithm => {}
                 _ => verdict = Verdict::Wrong("lacks what it has to say"),
@@ -399,8 +419,9 @@ fn judge(
     Err(verdict)
 }
 
-fn sound(claims: Claims, provider: &Provider, nonce: &str, now_s: f64) -> Result<Person, Verdict> {
-    let Claims { iss, aud, azp, exp, nonce: shown, person } = claims;
+fn sound(claims: Claims, wanted: &Wanted<'_>) -> Result<Person, Verdict> {
+    let Claims { iss, aud, azp, exp, auth_time, nonce: shown, person } = claims;
+    let Wanted { provider, nonce, since_s, now_s } = *wanted;
     if iss != provider.issuer {
         return Err(Verdict::Wrong("is another provider's"));
     }
@@ -421,5 +442,103 @@ fn sound(claims: Claims, provider: &Provider, nonce: &str, now_s: f64) -> Result
     if !(1..=SUBJECT_BYTES).contains(&person.sub.len()) {
         return Err(Verdict::Wrong("names nobody"));
     }
+    if let Some(since_s) = since_s {
+        let shown_s = auth_time.ok_or(Verdict::Undated)?;
+        if shown_s + SKEW_S < since_s {
+            return Err(Verdict::Stale);
+        }
+        if shown_s > now_s + SKEW_S {
+            return Err(Verdict::Wrong("is of somebody who will show who they are"));
+        }
+    }
     Ok(person)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW_S: f64 = 1_800_000_000.0;
+
+    fn provider() -> Provider {
+        Provider {
+            id: "club".to_owned(),
+            name: "The Club".to_owned(),
+            brand: None,
+            registration: true,
+            issuer: "https://club.test".to_owned(),
+            client_id: "wayside".to_owned(),
+            client_secret: None,
+            scope: "openid".to_owned(),
+        }
+    }
+
+    /// What is found of a word with these claims beside or in place of the right ones.
+    fn found(more: &Value, since_s: Option<f64>) -> Result<String, Verdict> {
+        let mut claims = json!({
+            "iss": "https://club.test", "sub": "17", "aud": "wayside", "nonce": "n",
+            "exp": NOW_S + 300.0, "auth_time": NOW_S,
+        });
+        for (name, value) in more.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        let provider = provider();
+        let wanted = Wanted { provider: &provider, nonce: "n", since_s, now_s: NOW_S };
+        match serde_json::from_value(claims) {
+            Ok(claims) => sound(claims, &wanted).map(|person| person.sub),
+            Err(_) => Err(Verdict::Wrong("cannot be read")),
+        }
+    }
+
+    #[test]
+    fn whoever_confirms_has_shown_who_they_are_since_they_were_asked() {
+        let began = Some(NOW_S - 100.0);
+        assert_eq!(found(&json!({}), began).as_deref(), Ok("17"));
+        for (auth_time, verdict) in [
+            (json!(null), Verdict::Undated),
+            (json!(NOW_S - 161.0), Verdict::Stale),
+            (json!(0), Verdict::Stale),
+            (json!(-1e300), Verdict::Stale),
+            (json!(NOW_S + 61.0), Verdict::Wrong("is of somebody who will show who they are")),
+            (json!(1e300), Verdict::Wrong("is of somebody who will show who they are")),
+            (json!("now"), Verdict::Wrong("cannot be read")),
+            (json!([NOW_S]), Verdict::Wrong("cannot be read")),
+        ] {
+            let given = json!({ "auth_time": auth_time });
+            assert_eq!(found(&given, began), Err(verdict), "{given}");
+        }
+        // Clocks differ a little.
+        for near in [NOW_S - 159.0, NOW_S + 59.0] {
+            assert!(found(&json!({ "auth_time": near }), began).is_ok(), "{near}");
+        }
+    }
+
+    #[test]
+    fn whoever_only_comes_in_need_not_say_when() {
+        for auth_time in [json!(null), json!(0), json!(NOW_S + 1e6)] {
+            assert!(found(&json!({ "auth_time": auth_time }), None).is_ok());
+        }
+    }
+
+    #[test]
+    fn claims_for_others_or_of_another_time_prove_nothing() {
+        for (name, value) in [
+            ("iss", json!("https://other.test")),
+            ("aud", json!("another")),
+            ("aud", json!(["wayside", "another"])),
+            ("azp", json!("another")),
+            ("exp", json!(NOW_S - 61.0)),
+            ("nonce", json!(null)),
+            ("nonce", json!("m")),
+            ("sub", json!("")),
+            ("sub", json!("s".repeat(256))),
+            ("sub", json!(17)),
+        ] {
+            for since_s in [None, Some(NOW_S)] {
+                assert!(found(&json!({ name: value }), since_s).is_err(), "{name}: {value}");
+            }
+        }
+    }
 }

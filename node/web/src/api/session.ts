@@ -113,13 +113,7 @@ export async function signIn(user: string, password: string): Promise<Session> {
   const identifier = /^[^@]+@/.test(name)
     ? { type: "m.id.thirdparty", medium: "email", address: name }
     : { type: "m.id.user", user: name };
-  try {
-    return await login({ type: "m.login.password", identifier, password });
-  } catch (error) {
-    // The code says no more than that it may not be; here it can mean but one thing.
-    if (!(error instanceof ApiError && error.code === "M_FORBIDDEN")) throw error;
-    throw new ApiError(error.status, "M_WAYSIDE_CREDENTIALS", error.message, null, error.body);
-  }
+  return login({ type: "m.login.password", identifier, password });
 }
 
 /** Signs somebody in who has proven on the sign-in page who they are. */

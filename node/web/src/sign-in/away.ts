@@ -1,7 +1,7 @@
 // People whom somebody else knows: on their way to their provider of identities, and back from it.
 import { ask } from "../api/http";
 import type { Provider } from "../api/node";
-import type { Proof } from "./asking";
+import type { Shown } from "../api/passkeys";
 
 const KEY = "wayside.away";
 const SECRET_BYTES = 32;
@@ -75,5 +75,10 @@ export const makeAccount = ({ ticket }: Newcomer, { browser }: Away, name: strin
   ask("POST", "/_wayside/v1/providers/register", { body: { ticket, browser, name } });
 
 /** Tells the node that a newcomer is somebody whom it knows by another name. */
-export const makeKnown = ({ ticket }: Newcomer, { browser }: Away, proof: Proof): Promise<{ login_token: string }> =>
-  ask("POST", "/_wayside/v1/providers/link", { body: { ticket, browser, proof } });
+export const makeKnown = ({ ticket }: Newcomer, { browser }: Away, proof: Known): Promise<{ login_token: string }> => {
+  const shown = "ceremony" in proof ? { passkey: proof } : { proof };
+  return ask("POST", "/_wayside/v1/providers/link", { body: { ticket, browser, ...shown } });
+};
+
+/** By what somebody shows that an account here is theirs. */
+export type Known = { user: string; password: string } | Shown;

@@ -219,7 +219,7 @@ async function begin(): Promise<void> {
   if (address.pathname === "/sign-in/return") {
     const confirming = (page: URL, word: { word: string; browser: string }): Promise<void> =>
       confirmPage(doors, node, page.searchParams.get("confirm") ?? "", page, word);
-    return takeIn(address, { show, form, proven: (page, userId, token) => proven(page, userId, token, node), confirming });
+    return takeIn(address, { node, show, form, proven: (page, userId, token) => proven(page, userId, token, node), confirming });
   }
   const waiting = address.searchParams.get("confirm");
   if (waiting !== null) return confirmPage(doors, node, waiting, address);

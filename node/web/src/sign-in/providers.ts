@@ -1,14 +1,16 @@
 // The part of the sign-in page for those whom a provider of identities knows.
-import type { Provider } from "../api/node";
+import type { NodeInfo, Provider } from "../api/node";
+import type { Shown } from "../api/passkeys";
 import { usernameOf } from "../api/session";
 import { t } from "../i18n";
 import { busy, field, h, say } from "../ui/dom";
 import { words } from "../ui/errors";
-import { arrive, kept, leave, makeAccount, makeKnown, type Newcomer } from "./away";
-import type { Proof } from "./asking";
+import { passkeyDoor } from "../ui/passkey";
+import { arrive, kept, type Known, leave, makeAccount, makeKnown, type Newcomer } from "./away";
 
 /** What the page does with somebody who has come back. */
 export interface Return {
+  node: NodeInfo;
   /** Shows these on the card. */
   show(...children: (Node | null)[]): void;
   /** A form of the page. */
@@ -96,19 +98,22 @@ export async function takeIn(address: URL, page: Return): Promise<void> {
     const user = field(t("welcome.user"), names);
     const secret = { type: "password", name: "password", autocomplete: "current-password", maxlength: 512, required: true };
     const password = field(t("welcome.password"), secret);
-    const deed = async (): Promise<void> => {
-      const proof: Proof = { user: user.input.value.trim(), password: password.input.value };
+    const known = async (proof: Known): Promise<void> => {
       const linked = await makeKnown(newcomer, away!, proof);
       await page.proven(goal, null, linked.login_token);
     };
+    const deed = (): Promise<void> => known({ user: user.input.value.trim(), password: password.input.value });
+    const passkey = h("div", { class: "by-passkey" });
     const lead = t("providers.link_lead", { provider: newcomer.provider });
     const back = newcomer.registration && quiet(t("providers.have_none"), () => asNewcomer(newcomer));
     page.show(
       h("h1", { text: t("providers.link_title") }),
       h("p", { class: "lead", text: lead }),
       page.form(t("providers.link"), deed, user.row, password.row),
+      passkey,
       back || null,
     );
+    void passkeyDoor(passkey, page.node, { enter: (shown: Shown) => known(shown), forgotten: null });
   }
 
   if (arrived.registration) asNewcomer(arrived);

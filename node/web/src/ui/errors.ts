@@ -13,7 +13,6 @@ export function words(error: unknown): string {
   const known: Record<string, string> = {
     M_WAYSIDE_UNREACHABLE: t("error.unreachable"),
     M_LIMIT_EXCEEDED: t("error.often", { seconds: Math.ceil((error.retryAfterMs ?? 5000) / 1000) }),
-    M_WAYSIDE_CREDENTIALS: t("error.credentials"),
     M_UNKNOWN_TOKEN: t("error.session"),
     M_USER_IN_USE: t("error.name_taken"),
     M_INVALID_USERNAME: t("error.name_letters"),
@@ -22,10 +21,16 @@ export function words(error: unknown): string {
     M_TOO_LARGE: t("error.too_large"),
     M_GUEST_ACCESS_FORBIDDEN: t("error.guests"),
   };
-  const text = known[error.code];
+  const text = unproven(error) ?? known[error.code];
   if (text) return text;
   if (error.status >= 500) return t("error.node", { text: error.message });
   return sentence(error.message);
+}
+
+/** Why somebody was not taken for who they say, which the node tells pages beside its own words. */
+function unproven({ body }: ApiError): string | null {
+  const key = `unproven.${String(body["org.wayside.reason"])}`;
+  return isKey(key) ? t(key, { name: String(body["org.wayside.name"] ?? "") }) : null;
 }
 
 /** The node's own words begin small and end without a full stop. */
