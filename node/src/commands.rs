@@ -20,7 +20,7 @@ use wayside::{
     ops::certificates,
     services::{
         Services,
-        accounts::{DeviceWish, Hold, Registering, Said},
+        accounts::{DeviceWish, Hold, Invited, Registering, Said},
         app_services::Registered,
         worlds::{Made, NewWorld},
     },
@@ -221,7 +221,7 @@ async fn add_user(services: &Services, given: &ArgMatches) -> anyhow::Result<()>
     let wish = Registering {
         name: Some(text(given, "name").to_owned()),
         password: Some(read_password()?),
-        invitation: Some(invitation),
+        invitation: Some(Invited::by(&invitation)?),
         guest: false,
         device: DeviceWish { no_device: true, ..DeviceWish::default() },
     };

@@ -7,11 +7,12 @@ use wayside::gateway::routes;
 use wayside_tests::package_folder;
 
 /// Routes of the client API beside the table: those of proposals, and what is deprecated.
-const BESIDE: [&str; 5] = [
+const BESIDE: [&str; 6] = [
     "GET /_matrix/client/unstable/im.nheko.summary/rooms/{}/summary",
     "GET /_matrix/client/unstable/im.nheko.summary/summary/{}",
     "GET /_matrix/client/unstable/org.matrix.msc2965/auth_metadata",
     "GET /_matrix/client/v3/auth/{}/fallback/web",
+    "POST /_matrix/client/v3/auth/{}/fallback/web",
     "POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
 ];
 /// Operations that share their path with another one: a route of that path does not implement them.

@@ -26,7 +26,7 @@ const NEW: &str = "a new and long enough password";
 const SENT: Duration = Duration::from_secs(20);
 
 /// A mail server, and what it is handed.
-struct Mailbox {
+pub(crate) struct Mailbox {
     lines: Lines<BufReader<ChildStdout>>,
     /// Ends with the story.
     _server: Child,
@@ -35,7 +35,7 @@ struct Mailbox {
 impl Mailbox {
     /// Opens one and puts the stage on a node that hands its mail there; nothing where there is no
     /// Python.
-    async fn open(stage: &mut Stage) -> Result<Option<Self>> {
+    pub(crate) async fn open(stage: &mut Stage) -> Result<Option<Self>> {
         let Some(python) = env::var_os("WAYSIDE_PYTHON") else {
             skip("WAYSIDE_PYTHON is not set (make test sets it)")?;
             return Ok(None);
@@ -66,7 +66,7 @@ impl Mailbox {
     }
 
     /// The path of the link in the next mail, which must be to this address.
-    async fn link(&mut self, to: &str) -> Result<String> {
+    pub(crate) async fn link(&mut self, to: &str) -> Result<String> {
         let mail = self.line().await?;
         ensure!(mail["to"] == json!([to]), "{mail}");
         ensure!(mail["from"] == "Node <node@m.test>", "{mail}");

@@ -44,6 +44,7 @@ mod private_worlds;
 mod providers;
 mod push;
 mod pushers;
+mod registering;
 mod relations;
 mod retention;
 mod rooms;

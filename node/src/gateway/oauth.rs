@@ -331,7 +331,7 @@ pub(super) fn query(uri: &Uri) -> Result<BTreeMap<String, String>, Fault> {
 }
 
 /// The parts of a form or query; none may stand twice (RFC 6749, 3.1 and 3.2).
-fn form(text: &[u8]) -> Result<BTreeMap<String, String>, Fault> {
+pub(super) fn form(text: &[u8]) -> Result<BTreeMap<String, String>, Fault> {
     let mut parts = BTreeMap::new();
     for (name, value) in url::form_urlencoded::parse(text) {
         if value.len() > VALUE_BYTES {

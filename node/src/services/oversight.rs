@@ -14,7 +14,7 @@ use wayside_specs::Role;
 
 use super::{
     Error, Ground,
-    accounts::{Accounts, DeviceWish, Hold, Registering, Said, SignedIn},
+    accounts::{Accounts, DeviceWish, Hold, Invited, Registering, Said, SignedIn},
     affairs::{Affairs, Spread},
     rooms::{Listed, Membership, NewRoom, Preset, Request, Rooms, Step},
 };
@@ -212,7 +212,7 @@ impl Oversight {
         let wish = Registering {
             name: Some(name.to_owned()),
             password: Some(password),
-            invitation: Some(invitation),
+            invitation: Some(Invited::by(&invitation)?),
             guest: false,
             device,
         };

@@ -18,6 +18,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "passkeys", include_str!("migrations/0010_passkeys.sql")),
     (11, "providers", include_str!("migrations/0011_providers.sql")),
     (12, "confirmations", include_str!("migrations/0012_confirmations.sql")),
+    (13, "registrations", include_str!("migrations/0013_registrations.sql")),
     (14, "erased", include_str!("migrations/0014_erased.sql")),
 ];
 

@@ -33,6 +33,7 @@ pub mod places;
 mod postgres;
 pub mod providers;
 pub mod pushers;
+pub mod registrations;
 pub mod relations;
 pub mod reports;
 pub mod retention;

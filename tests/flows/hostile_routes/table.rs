@@ -583,6 +583,11 @@ fn letting_in() -> Vec<Row> {
             302,
             get("/auth/{stage}/fallback/web", "m.login.sso").query("session=any"),
         ),
+        Row {
+            page: true,
+            status: Some(403),
+            ..post("/auth/{stage}/fallback/web", "m.login.dummy", "").query("session=any").nobody()
+        },
         post("/_wayside/v1/sign-in/look", "", LOOK).nobody(),
         post("/_wayside/v1/sign-in", "", SIGN_IN).nobody(),
     ]

@@ -2,9 +2,9 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode};
 
-use super::{client, plain::escaped};
+use super::paper::{Language, Paper};
 use crate::{
     gateway::{
         fault::Fault,
@@ -13,11 +13,9 @@ use crate::{
     services::emails::Purpose,
 };
 
-const PAGE: &str = include_str!("confirm.html");
-
 /// What the page says, in one of the languages of the client.
 struct Words {
-    language: &'static str,
+    language: Language,
     ask: &'static str,
     /// With the address, the node and what it was asked for in braces.
     question: &'static str,
@@ -30,7 +28,7 @@ struct Words {
 }
 
 const ENGLISH: Words = Words {
-    language: "en",
+    language: Language::English,
     ask: "Is this your address?",
     question: "Do you read what is sent to {address}, and did you ask {node} {purpose}? If you did \
                not, close this page: whoever did gets nothing then.",
@@ -43,7 +41,7 @@ const ENGLISH: Words = Words {
 };
 
 const GERMAN: Words = Words {
-    language: "de",
+    language: Language::German,
     ask: "Ist das deine Adresse?",
     question: "Liest du, was an {address} gesendet wird, und hast du {node} gebeten, {purpose}? \
                Wenn nicht, schließ diese Seite: Wer auch immer es war, hat dann nichts davon.",
@@ -96,64 +94,17 @@ async fn confirm(call: Call<Body>) -> Result<Reply, Fault> {
     Ok(page(StatusCode::OK, words, node, [words.thanks, words.go_back, ""]))
 }
 
+fn spoken(headers: &HeaderMap) -> &'static Words {
+    match Language::of(headers) {
+        Language::English => &ENGLISH,
+        Language::German => &GERMAN,
+    }
+}
+
+fn page(status: StatusCode, words: &Words, node: &str, [title, text, form]: [&str; 3]) -> Reply {
+    Paper { language: words.language, status, node, title, text, form, script: None }.reply()
+}
+
 fn over(words: &Words, node: &str) -> Reply {
     page(StatusCode::NOT_FOUND, words, node, [words.over, words.anew, ""])
-}
-
-/// The first language of the browser's in which there are words: browsers name the best one first.
-fn spoken(headers: &HeaderMap) -> &'static Words {
-    let wanted = headers.get(header::ACCEPT_LANGUAGE).and_then(|it| it.to_str().ok());
-    let tags = wanted.unwrap_or_default().split(',').filter_map(|it| it.split([';', '-']).next());
-    let known = |tag: &str| {
-        [&ENGLISH, &GERMAN].into_iter().find(|it| it.language.eq_ignore_ascii_case(tag.trim()))
-    };
-    tags.into_iter().find_map(known).unwrap_or(&ENGLISH)
-}
-
-/// Looks as the client does, whose style it shares; it needs no script.
-fn page(status: StatusCode, words: &Words, node: &str, [title, text, form]: [&str; 3]) -> Reply {
-    let html = PAGE.replace("{language}", words.language).replace("{title}", title);
-    let html = html.replace("{form}", form).replace("{node}", node);
-    let style = client::built("web/shell-", ".css").unwrap_or_default();
-    let scenery = client::built("web/evening-", ".webp").unwrap_or_default();
-    let html = html.replace("{style}", style).replace("{scenery}", scenery);
-    let mut reply = Reply::new(html.replace("{text}", &escaped(text)).into());
-    *reply.status_mut() = status;
-    let headers = reply.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    let policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-                  frame-ancestors 'none'; base-uri 'none'";
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    reply
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_stands_in_an_address_stays_text() {
-        let shown = page(StatusCode::OK, &ENGLISH, "a.test", ["t", "\"<script>\"@a.test", ""]);
-        assert_eq!(shown.headers()[header::CACHE_CONTROL], "no-store");
-        assert!(PAGE.starts_with("<!doctype html>\n<html lang=\"{language}\">"));
-        assert!(!escaped("<script>").contains('<'));
-    }
-
-    #[test]
-    fn the_page_speaks_as_its_reader_does() {
-        for (wanted, language) in [
-            ("de-CH,de;q=0.9,en;q=0.8", "de"),
-            ("fr-FR, DE;q=0.5", "de"),
-            ("en-GB,de;q=0.9", "en"),
-            ("den", "en"),
-            ("", "en"),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::ACCEPT_LANGUAGE, HeaderValue::from_static(wanted));
-            assert_eq!(spoken(&headers).language, language, "{wanted}");
-        }
-        assert_eq!(spoken(&HeaderMap::new()).language, "en");
-    }
 }

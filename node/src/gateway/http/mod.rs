@@ -3,10 +3,12 @@
 mod bodies;
 mod client;
 mod confirm;
+mod paper;
 mod plain;
 mod worlds;
 
 pub(super) use self::client::{ACCOUNT, ACCOUNT_ACTIONS, RESET_KEYS};
+pub(super) use self::paper::{Language, Paper, escaped};
 pub use self::plain::only_https;
 
 use std::net::IpAddr;

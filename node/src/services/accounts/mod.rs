@@ -7,6 +7,7 @@ mod openid;
 pub mod passkeys;
 mod password;
 mod puppets;
+mod registering;
 mod resets;
 mod tokens;
 mod ways;
@@ -28,6 +29,7 @@ pub use self::{
     linked::{Known, link_id},
     openid::OPENID_SECONDS,
     password::Confirmed,
+    registering::ShownByNewcomer,
     tokens::{LOGIN_TOKEN_MS, Tokens},
     ways::Ways,
 };
@@ -80,14 +82,31 @@ pub struct DeviceWish {
     pub client_id: Option<String>,
 }
 
+/// An invitation that somebody shows, as far as the node keeps it.
+#[derive(Clone, Copy, Debug)]
+pub struct Invited([u8; 32]);
+
+impl Invited {
+    /// The invitation of this text.
+    pub fn by(text: &str) -> Result<Self, Error> {
+        invitation_hash(text).map(Self)
+    }
+
+    /// The invitation that was shown on a page.
+    #[must_use]
+    pub fn shown(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+}
+
 /// Who wants an account.
 pub struct Registering {
     /// The wished name; without one the node chooses.
     pub name: Option<String>,
     /// The password; a guest has none.
     pub password: Option<String>,
-    /// The text of an invitation.
-    pub invitation: Option<String>,
+    /// Their invitation.
+    pub invitation: Option<Invited>,
     /// Whether they come as a guest.
     pub guest: bool,
     /// Their device.
@@ -153,7 +172,7 @@ impl Accounts {
                 self.ground.user_id(&format!("{prefix}{name}")).map_err(Error::internal)?
             }
         };
-        let invitation = wish.invitation.as_deref().map(invitation_hash).transpose()?;
+        let invitation = wish.invitation.map(|Invited(hash)| hash);
         if invitation.is_none() {
             self.may_come_uninvited(wish.guest)?;
         }

@@ -10,7 +10,7 @@ use ruma::{
         },
         device::{delete_device, delete_devices, get_device, get_devices, update_device},
         session::{get_login_token, get_login_types, login, logout, logout_all, refresh_token},
-        uiaa::{AuthData, UserIdentifier},
+        uiaa::{AuthData, FallbackAcknowledgement, UserIdentifier},
     },
 };
 use serde_json::{Map, Value, json};
@@ -18,6 +18,7 @@ use wayside_specs::Role;
 
 use super::{
     emails,
+    fallback::{self, BY_MAIL},
     proof::{confirm, confirm_removal, interactive_by},
 };
 use crate::{
@@ -30,9 +31,10 @@ use crate::{
     services::{
         Error,
         accounts::{
-            Device, DeviceWish, LOGIN_TOKEN_MS, Operation, Registering, Said, SignedIn, Tokens,
+            Device, DeviceWish, Invited, LOGIN_TOKEN_MS, Operation, Registering, ShownByNewcomer,
+            Said, SignedIn, Tokens,
         },
-        emails::Purpose,
+        emails::{Purpose, Shown},
     },
 };
 
@@ -63,50 +65,16 @@ async fn register(asked: Asked<register::v3::Request>) -> Result<Reply, Fault> {
         return register_for_service(asked).await;
     }
     let (accounts, emails) = (&asked.app.services.accounts, &asked.app.services.emails);
-    let body = asked.body;
-    let guest = match body.kind {
+    let guest = match asked.body.kind {
         register::RegistrationKind::Guest => true,
         register::RegistrationKind::User => false,
         _ => return Err(Fault::BadParameter("kind is guest or user".to_owned())),
     };
-    let open = asked.app.services.ground.config.registration;
-    let ask = |error| {
-        let token = open != Registration::Open;
-        let stage = if token { "m.login.registration_token" } else { "m.login.dummy" };
-        let session = asked.app.services.ground.clock.random_name(16);
-        // On an open node, whoever reads what is sent to an address may show that instead.
-        let by_mail = !token && !guest && emails.are_sent();
-        let stages = [stage, BY_MAIL];
-        interactive_by(&session, &stages[..=usize::from(by_mail)], error)
-    };
-    let mut proof = None;
-    let invitation = match body.auth {
-        Some(AuthData::EmailIdentity(shown)) if !guest && open == Registration::Open => {
-            let shown = emails::shown(&shown.thirdparty_id_creds);
-            if let Err(error) = emails.check(Purpose::Register, &shown).await {
-                return Err(ask(Some(&error.to_string())));
-            }
-            proof = Some(shown);
-            None
-        }
-        Some(AuthData::RegistrationToken(shown)) => {
-            if !accounts.invitation_is_good(&shown.token).await? {
-                return Err(ask(Some("the invitation is unknown, used up or over")));
-            }
-            Some(shown.token)
-        }
-        // A guest of an open node shows nothing (client-server API, guest access).
-        Some(AuthData::Dummy(_)) | None if guest => None,
-        Some(AuthData::Dummy(_)) if open == Registration::Open => None,
-        _ if open == Registration::Closed => {
-            return Err(Error::Forbidden("this node takes no new accounts".to_owned()).into());
-        }
-        _ => {
-            if let Some(name) = &body.username {
-                accounts.name_is_free(name).await?;
-            }
-            return Err(ask(None));
-        }
+    let Admission { invitation, proof } = admitted(&asked, guest).await?;
+    let body = asked.body;
+    let session = match &body.auth {
+        Some(AuthData::FallbackAcknowledgement(shown)) => Some(shown.session.clone()),
+        _ => None,
     };
     let name = body.initial_device_display_name;
     let wish = if guest {
@@ -128,7 +96,76 @@ async fn register(asked: Asked<register::v3::Request>) -> Result<Reply, Fault> {
             tracing::warn!(%error, "a new account did not get the address that was proven for it");
         }
     }
+    if let Some(session) = session
+        && let Err(error) = accounts.forget_shown(&session).await
+    {
+        tracing::warn!(%error, "a session that has served is forgotten later");
+    }
     Ok(reply(&signed_in_json(signed_in, &asked.app.places.public)))
+}
+
+/// By what a newcomer may have an account.
+#[derive(Default)]
+struct Admission {
+    /// An invitation, where they showed one.
+    invitation: Option<Invited>,
+    /// That they read what is sent to an address.
+    proof: Option<Shown>,
+}
+
+/// Looks at what a newcomer shows, in the request or on a page of the node's before.
+async fn admitted(asked: &Asked<register::v3::Request>, guest: bool) -> Result<Admission, Fault> {
+    let (accounts, emails) = (&asked.app.services.accounts, &asked.app.services.emails);
+    let (body, open) = (&asked.body, asked.app.services.ground.config.registration);
+    let ask = |error: Option<&str>| {
+        let session = accounts.registration_session(body.auth.as_ref().and_then(AuthData::session));
+        interactive_by(&session, &fallback::of_registration(&asked.app, guest), error)
+    };
+    let by_mail = !guest && open == Registration::Open;
+    let mail = async |proof: Shown| match emails.check(Purpose::Register, &proof).await {
+        Ok(()) => Ok(Admission { proof: Some(proof), ..Admission::default() }),
+        Err(error) => Err(ask(Some(&error.to_string()))),
+    };
+    match &body.auth {
+        Some(AuthData::EmailIdentity(shown)) if by_mail => {
+            mail(emails::shown(&shown.thirdparty_id_creds)).await
+        }
+        Some(AuthData::RegistrationToken(shown)) => {
+            if !accounts.invitation_is_good(&shown.token).await? {
+                return Err(ask(Some("the invitation is unknown, used up or over")));
+            }
+            let invitation = Some(Invited::by(&shown.token)?);
+            Ok(Admission { invitation, ..Admission::default() })
+        }
+        Some(AuthData::FallbackAcknowledgement(FallbackAcknowledgement { session, .. })) => {
+            match accounts.shown_for(session).await? {
+                Some(ShownByNewcomer::Nothing) if open == Registration::Open => {
+                    Ok(Admission::default())
+                }
+                Some(ShownByNewcomer::Invitation(hash)) => {
+                    let invitation = Some(Invited::shown(hash));
+                    Ok(Admission { invitation, ..Admission::default() })
+                }
+                Some(ShownByNewcomer::Email(sid)) if by_mail => {
+                    let client_secret = accounts.registration_secret(session);
+                    mail(Shown { sid, client_secret }).await
+                }
+                _ => Err(ask(Some("nothing was shown on the page of this session yet"))),
+            }
+        }
+        // A guest of an open node shows nothing (client-server API, guest access).
+        Some(AuthData::Dummy(_)) | None if guest => Ok(Admission::default()),
+        Some(AuthData::Dummy(_)) if open == Registration::Open => Ok(Admission::default()),
+        _ if open == Registration::Closed => {
+            Err(Error::Forbidden("this node takes no new accounts".to_owned()).into())
+        }
+        _ => {
+            if let Some(name) = &body.username {
+                accounts.name_is_free(name).await?;
+            }
+            Err(ask(None))
+        }
+    }
 }
 
 /// Makes one of the users of an application service, who has no password.
@@ -369,8 +406,6 @@ async fn remove<T>(asked: &Asked<T>, devices: &[OwnedDeviceId]) -> Result<Reply,
     Ok(done())
 }
 
-/// The stage of showing that one reads what is sent to an address.
-const BY_MAIL: &str = "m.login.email.identity";
 /// A name that nobody here has: it is of no server.
 pub(in crate::gateway) const NOBODY: &str = "@nobody:nobody.invalid";
 

@@ -7,6 +7,7 @@ mod beyond;
 mod bridges;
 mod directory;
 mod emails;
+mod fallback;
 mod keys;
 mod media;
 mod near;
@@ -32,7 +33,7 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
     [
         node::routes(),
         account::routes(),
-        proof::routes(),
+        fallback::routes(),
         emails::routes(),
         rooms::routes(),
         read::routes(),

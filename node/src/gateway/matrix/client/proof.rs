@@ -1,7 +1,5 @@
 //! Asking people again who they are, before what cannot be undone (user-interactive authentication).
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, header};
 use ruma::{
     OwnedDeviceId,
     api::client::uiaa::{AuthData, UserIdentifier},
@@ -9,14 +7,7 @@ use ruma::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    gateway::{
-        App,
-        fault::Fault,
-        http::{RESET_KEYS, unkept},
-        oauth::query,
-        passkeys,
-        table::{Access, Asked, Call, Rate, Reply, Route},
-    },
+    gateway::{App, fault::Fault, http::RESET_KEYS, passkeys, table::Asked},
     services::{
         Error,
         accounts::{Confirmed, Operation, Session, Ways},
@@ -32,11 +23,6 @@ const ON_PAGE: &str = "m.login.sso";
 /// The same for programs that were let in by the OAuth 2.0 API.
 const BY_OAUTH: &str = "m.oauth";
 
-pub(super) fn routes() -> Vec<Route> {
-    let path = "/_matrix/client/v3/auth/{stage}/fallback/web";
-    vec![Route::own(Method::GET, path, Access::Public, Rate::Read, fallback)]
-}
-
 /// A request that wants a proof.
 pub(in crate::gateway) struct Wanting<'r> {
     /// The node.
@@ -49,26 +35,13 @@ pub(in crate::gateway) struct Wanting<'r> {
     pub(in crate::gateway) body: &'r Value,
 }
 
-/// Sends people to the page on which they confirm what a program asks for (client-server API, fallback).
-async fn fallback(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let stage = call.path.first().map(String::as_str).unwrap_or_default();
-    if ![BY_PASSWORD, BY_PASSKEY, ON_PAGE, BY_OAUTH].contains(&stage) {
-        let why = format!("the stage {stage:?} has no page here");
-        return Err(Error::NotFound(why).into());
-    }
-    let query = query(call.request.uri())?;
-    let session = query.get("session").filter(|session| !session.is_empty());
-    let missing = || Error::Missing("session says what is confirmed".to_owned());
-    let page = page(&call.app, session.ok_or_else(missing)?);
-    let mut reply = Reply::default();
-    *reply.status_mut() = StatusCode::FOUND;
-    let page = HeaderValue::try_from(page).map_err(Error::internal)?;
-    reply.headers_mut().insert(header::LOCATION, page);
-    Ok(unkept(reply))
+/// Whether a stage is shown on the page on which people confirm what a program asks for.
+pub(super) fn is_confirmed(stage: &str) -> bool {
+    [BY_PASSWORD, BY_PASSKEY, ON_PAGE, BY_OAUTH].contains(&stage)
 }
 
 /// Where people confirm what waits in this session.
-fn page(app: &App, session: &str) -> String {
+pub(super) fn page(app: &App, session: &str) -> String {
     let page = format!("{}/sign-in?", app.places.public);
     url::form_urlencoded::Serializer::new(page).append_pair("confirm", session).finish()
 }

@@ -208,14 +208,16 @@ impl Accounts {
         write.await
     }
 
-    /// Forgets answered challenges and confirmations whose time is over.
+    /// Forgets answered challenges, confirmations and registrations whose time is over.
     pub async fn sweep(&self) {
         let now_ms = self.ground.clock.now_ms();
         loop {
             let forgetting = self.ground.store.write::<u64, StoreError>(move |tx| {
                 Box::pin(async move {
                     let challenges = tx.forget_challenges(now_ms, AT_ONCE).await?;
-                    Ok(challenges.max(tx.forget_confirmations(now_ms, AT_ONCE).await?))
+                    let confirmations = tx.forget_confirmations(now_ms, AT_ONCE).await?;
+                    let registrations = tx.forget_registrations(now_ms, AT_ONCE).await?;
+                    Ok(challenges.max(confirmations).max(registrations))
                 })
             });
             match forgetting.await {
