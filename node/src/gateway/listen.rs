@@ -207,7 +207,7 @@ async fn converse<S>(
                 request.extensions_mut().insert(staying);
             }
             if let Some(https) = only_to {
-                return Ok(only_https(&https));
+                return Ok(only_https(&https, request.headers()));
             }
             let mut reply: Response<Body> = router.oneshot(request).await?;
             if arrival.secure {
