@@ -99,6 +99,8 @@ async function doors({ home, locale, phone: isPhone, reset }) {
   await look("welcome");
   await ann.press(t("welcome.have_account"));
   await ann.sees(".by-passkey button");
+  await ann.page.getByLabel(t("welcome.user_or_mail")).waitFor();
+  await ann.page.getByText(t("welcome.user_hint")).waitFor();
   await lookDown("sign-in", ".welcome");
   await ann.page.locator("input[name=username]").fill("ann");
   await ann.page.locator("input[name=password]").fill("not the password");

@@ -65,6 +65,7 @@ async fn about(call: Call<Bytes>) -> Result<Reply, Fault> {
         "try_out": ground.config.server_name.is_none(),
         "registration": registration,
         "passkeys": call.app.services.accounts.offers_passkeys(),
+        "emails": call.app.services.emails.are_sent(),
         "providers": providers::offered(&call.app),
         "public_url": call.app.places.public,
         "default_world": call.app.services.worlds.first().await?,

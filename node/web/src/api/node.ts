@@ -18,6 +18,8 @@ export interface NodeInfo {
   providers: Provider[];
   public_url: string;
   passkeys: boolean;
+  /** Whether it sends mail, and people may say their address for their name. */
+  emails: boolean;
   default_world: string | null;
 }
 

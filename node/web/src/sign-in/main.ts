@@ -8,6 +8,7 @@ import { busy, field, h, say } from "../ui/dom";
 import { words } from "../ui/errors";
 import { newPassword, passkeyDoor } from "../ui/passkey";
 import { brand, mount, scenery, screen } from "../ui/shell";
+import { userField } from "../ui/user";
 import { asked, choosePassword, createAccount, decide, hostOf, look, ownerOf, type Program, type Proof, type Stranger, wantsAccount } from "./asking";
 import { leave } from "./away";
 import { confirmPage } from "./confirming";
@@ -100,8 +101,8 @@ function pageOf({ what }: Question): URL {
 }
 
 function signIn(question: Question): void {
-  const asks = { ...names, autocomplete: "username webauthn" };
-  const user = field(t("welcome.user"), { ...asks, value: address.searchParams.get("login_hint") });
+  const value = address.searchParams.get("login_hint");
+  const user = userField(question.node, { autocomplete: "username webauthn", value });
   const secret = { type: "password", name: "password", autocomplete: "current-password", maxlength: 512, required: true };
   const password = field(t("welcome.password"), secret);
   const button = "device" in question.what ? t("link.allow") : t("sign_in.allow");

@@ -6,6 +6,7 @@ import { t } from "../i18n";
 import { busy, field, h, say } from "../ui/dom";
 import { words } from "../ui/errors";
 import { passkeyDoor } from "../ui/passkey";
+import { userField } from "../ui/user";
 import { arrive, kept, type Known, leave, makeAccount, makeKnown, type Newcomer } from "./away";
 
 /** What the page does with somebody who has come back. */
@@ -95,7 +96,7 @@ export async function takeIn(address: URL, page: Return): Promise<void> {
   }
 
   function asKnown(newcomer: Newcomer): void {
-    const user = field(t("welcome.user"), names);
+    const user = userField(page.node);
     const secret = { type: "password", name: "password", autocomplete: "current-password", maxlength: 512, required: true };
     const password = field(t("welcome.password"), secret);
     const known = async (proof: Known): Promise<void> => {

@@ -5,6 +5,7 @@ import { count, t } from "../i18n";
 import { busy, field, h, say } from "./dom";
 import { words } from "./errors";
 import { brand, scenery, screen } from "./shell";
+import { userField } from "./user";
 
 /** What is known of who comes and where to. */
 export interface Arrival {
@@ -142,13 +143,7 @@ function newMember(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): vo
 }
 
 function account(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void {
-  const user = field(t("welcome.user"), {
-    name: "username",
-    autocomplete: "username webauthn",
-    autocapitalize: "none",
-    spellcheck: "false",
-    required: true,
-  });
+  const user = userField(arrival.node, { autocomplete: "username webauthn" });
   const password = passwordField(t("welcome.password"), "current-password", null);
   const deed = (): Promise<Session> => signIn(user.input.value, password.input.value);
   const open = arrival.invitation !== null || arrival.node.registration === "open";
