@@ -18,6 +18,7 @@ stories! {
     a_forgotten_password_is_set_anew;
     an_account_is_made_with_an_address;
     mails_are_bounded_and_not_sent_twice;
+    mails_speak_as_their_reader_does;
 }
 
 const C: &str = "/_matrix/client/v3";
@@ -76,6 +77,21 @@ impl Mailbox {
         let link = text[at..].split_whitespace().next().unwrap_or_default();
         Ok(link.to_owned())
     }
+}
+
+/// Asks for a proof as a page does whose browser asks for German; gives the mail.
+async fn asked_in_german(
+    stage: &Stage,
+    mailbox: &mut Mailbox,
+    what: &str,
+    address: &str,
+) -> Result<Value> {
+    let url = stage.node.http().join(&format!("{C}/{what}/email/requestToken"))?;
+    let body = json!({ "client_secret": "german", "email": address, "send_attempt": 1 });
+    let asked = reqwest::Client::new().post(url).header("accept-language", "de-DE,de;q=0.9");
+    let answer = asked.body(body.to_string()).send().await?;
+    ensure!(answer.status().is_success(), "{answer:?}");
+    mailbox.line().await
 }
 
 /// What the page says to somebody whose browser asks for German.
@@ -281,6 +297,28 @@ async fn an_account_is_made_with_an_address(stage: &mut Stage) -> Result<()> {
     let bob = stage.person("bob").await?;
     give(stage, &mut mailbox, &bob, "ann@mail.test").await?;
     ensure!(login(stage, "ann@mail.test", PASSWORD).await?["user_id"] == bob.id());
+    Ok(())
+}
+
+async fn mails_speak_as_their_reader_does(stage: &mut Stage) -> Result<()> {
+    let Some(mut mailbox) = Mailbox::open(stage).await? else { return Ok(()) };
+    let ann = stage.person("ann").await?;
+    give(stage, &mut mailbox, &ann, "ann@mail.test").await?;
+    for (what, address, asked) in [
+        ("register", "bea@mail.test", "ein Konto mit dieser Adresse anzulegen"),
+        ("account/password", "ann@mail.test", "ein neues Passwort für dein Konto zu setzen"),
+    ] {
+        let mail = asked_in_german(stage, &mut mailbox, what, address).await?;
+        let told = |part: &str| mail[part].as_str().unwrap_or_default().to_owned();
+        ensure!(told("subject") == "Bestätige deine Adresse für m.test", "{mail}");
+        ensure!(told("text").contains(asked) && told("text").contains("/confirm/"), "{mail}");
+        ensure!(!told("text").contains("open this page"), "{mail}");
+    }
+    // Whoever says no language, or none that is known, reads English.
+    let nobody = Client::nobody(stage.node.http())?;
+    ask(&nobody, "register", "s", "eve@mail.test", 1).await?;
+    let mail = mailbox.line().await?;
+    ensure!(mail["text"].as_str().is_some_and(|it| it.contains("open this page")), "{mail}");
     Ok(())
 }
 

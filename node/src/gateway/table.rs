@@ -14,9 +14,9 @@ use ruma::api::{IncomingRequest, IncomingRequestExt, Metadata, path_builder::Pat
 use serde_json::Value;
 use wayside_specs::{Role, limits};
 
-use super::{App, fault::Fault};
+use super::{App, fault::Fault, http::spoken_in};
 use crate::services::{
-    Error,
+    Error, Language,
     accounts::{Held, Session},
     app_services::AppService,
 };
@@ -124,6 +124,8 @@ pub struct Asked<T> {
     session: Option<Session>,
     /// From where.
     pub address: IpAddr,
+    /// In which language to speak to whoever asks.
+    pub language: Language,
     /// What is asked.
     pub body: T,
     /// The body as it came, for parts that are kept as they are.
@@ -325,6 +327,7 @@ fn parse<T: IncomingRequest>(call: Call<Bytes>) -> Result<Asked<T>, Fault> {
     let Call { app, session, address, mut path, request } = call;
     let (mut parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default().to_owned();
+    let language = spoken_in(&parts.headers);
     let json: Value = if body.is_empty() || T::METHOD == Method::GET {
         Value::Object(serde_json::Map::new())
     } else {
@@ -339,7 +342,7 @@ fn parse<T: IncomingRequest>(call: Call<Bytes>) -> Result<Asked<T>, Fault> {
     let arguments: Vec<&str> = path.iter().map(String::as_str).collect();
     let body =
         T::try_from_http_request(request, &arguments).map_err(|error| Fault::unparsed(&error))?;
-    Ok(Asked { app, session, address, body, json, query })
+    Ok(Asked { app, session, address, language, body, json, query })
 }
 
 fn wanted_arguments<T: Metadata>() -> usize {

@@ -13,6 +13,7 @@ pub mod encryption;
 mod error;
 pub mod filter;
 mod ground;
+mod language;
 pub mod live;
 pub mod oauth;
 pub mod oversight;
@@ -37,6 +38,7 @@ use self::{
 pub use self::{
     error::{Error, Unproven},
     ground::Ground,
+    language::Language,
 };
 use crate::instances::Instances;
 

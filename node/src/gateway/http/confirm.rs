@@ -4,13 +4,13 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::paper::{Language, Paper};
+use super::paper::{Paper, spoken_in};
 use crate::{
     gateway::{
         fault::Fault,
         table::{Access, Call, Rate, Reply, Route},
     },
-    services::emails::Purpose,
+    services::Language,
 };
 
 /// What the page says, in one of the languages of the client.
@@ -24,7 +24,6 @@ struct Words {
     go_back: &'static str,
     over: &'static str,
     anew: &'static str,
-    purpose: fn(Purpose) -> &'static str,
 }
 
 const ENGLISH: Words = Words {
@@ -37,7 +36,6 @@ const ENGLISH: Words = Words {
     go_back: "Go back to where you were asked for your address, and go on there.",
     over: "This link is over",
     anew: "It was used, or it is too old, or a newer mail took its place. Ask for a new one.",
-    purpose: Purpose::words,
 };
 
 const GERMAN: Words = Words {
@@ -51,11 +49,6 @@ const GERMAN: Words = Words {
     over: "Dieser Link gilt nicht mehr",
     anew: "Er wurde benutzt oder ist zu alt, oder eine neuere Mail trat an seine Stelle. Lass dir \
            eine neue schicken.",
-    purpose: |purpose| match purpose {
-        Purpose::Add => "diese Adresse zu deinem Konto hinzuzufügen",
-        Purpose::Register => "ein Konto mit dieser Adresse anzulegen",
-        Purpose::Password => "ein neues Passwort für dein Konto zu setzen",
-    },
 };
 
 pub(super) fn routes() -> Vec<Route> {
@@ -75,7 +68,7 @@ async fn show(call: Call<Bytes>) -> Result<Reply, Fault> {
         return Ok(over(words, node));
     };
     let question = words.question.replace("{node}", node);
-    let question = question.replace("{purpose}", (words.purpose)(purpose));
+    let question = question.replace("{purpose}", purpose.words(words.language));
     let question = question.replace("{address}", &address);
     let button = format!(
         "<form method=\"post\"><button class=\"primary\" autofocus>{}</button></form>",
@@ -95,7 +88,7 @@ async fn confirm(call: Call<Body>) -> Result<Reply, Fault> {
 }
 
 fn spoken(headers: &HeaderMap) -> &'static Words {
-    match Language::of(headers) {
+    match spoken_in(headers) {
         Language::English => &ENGLISH,
         Language::German => &GERMAN,
     }

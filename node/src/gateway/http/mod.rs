@@ -8,7 +8,7 @@ mod plain;
 mod worlds;
 
 pub(super) use self::client::{ACCOUNT, ACCOUNT_ACTIONS, RESET_KEYS};
-pub(super) use self::paper::{Language, Paper, escaped};
+pub(super) use self::paper::{Paper, escaped, spoken_in};
 pub use self::plain::only_https;
 
 use std::net::IpAddr;

@@ -2,8 +2,8 @@
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::paper::{Language, escaped, hash};
-use crate::gateway::table::Reply;
+use super::paper::{escaped, hash, spoken_in};
+use crate::{gateway::table::Reply, services::Language};
 
 const PAGE: &str = include_str!("plain.html");
 /// All of its look: nothing else is given without encryption.
@@ -36,7 +36,7 @@ const GERMAN: Words = Words {
 /// A page that says where to go on, to a browser that asks in these words.
 #[must_use]
 pub fn only_https(https: &str, asked: &HeaderMap) -> Reply {
-    let language = Language::of(asked);
+    let language = spoken_in(asked);
     let words = match language {
         Language::English => &ENGLISH,
         Language::German => &GERMAN,

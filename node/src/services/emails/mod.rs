@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use wayside_specs::limits;
 
 use self::mailer::Mailer;
-use super::{Error, Ground, accounts::Accounts};
+use super::{Error, Ground, Language, accounts::Accounts};
 pub use crate::store::emails::EmailRow;
 use crate::store::{
     StoreError, Tx,
@@ -63,13 +63,27 @@ impl Purpose {
 
     /// What the mail says that its reader is asked for, and so does the page to which it leads.
     #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Add => "to add this address to your account",
-            Self::Register => "to make an account with this address",
-            Self::Password => "to set a new password for your account",
+    pub fn words(self, language: Language) -> &'static str {
+        match (language, self) {
+            (Language::English, Self::Add) => "to add this address to your account",
+            (Language::English, Self::Register) => "to make an account with this address",
+            (Language::English, Self::Password) => "to set a new password for your account",
+            (Language::German, Self::Add) => "diese Adresse zu deinem Konto hinzuzufügen",
+            (Language::German, Self::Register) => "ein Konto mit dieser Adresse anzulegen",
+            (Language::German, Self::Password) => "ein neues Passwort für dein Konto zu setzen",
         }
     }
+}
+
+/// For what somebody is to prove that they read their mail.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'w> {
+    /// For what.
+    pub purpose: Purpose,
+    /// The address of this node, to which the mail leads.
+    pub public: &'w str,
+    /// In which language the mail is.
+    pub language: Language,
 }
 
 /// What a client shows of a proof.
@@ -107,10 +121,9 @@ impl Emails {
     /// whoever wants a new password, neither by the answer nor by its time.
     pub async fn ask(
         self: &Arc<Self>,
-        purpose: Purpose,
+        Wanted { purpose, public, language }: Wanted<'_>,
         (client_secret, attempt): (&str, i64),
         address: &str,
-        public: &str,
     ) -> Result<String, Error> {
         if self.mailer.is_none() {
             return Err(Error::MediumUnsupported);
@@ -135,7 +148,8 @@ impl Emails {
         };
         let link = format!("{public}/confirm/{sid}/{token}");
         let (emails, id) = (self.clone(), sid.clone());
-        let sending = async move { emails.send(purpose, to, &link, (&id, attempt)).await };
+        let mail = mail(language, purpose, self.ground.server_name.as_str(), &link);
+        let sending = async move { emails.send(to, mail, (&id, attempt)).await };
         if purpose == Purpose::Password {
             self.ground.tasks.spawn(async move {
                 if let Err(error) = sending.await {
@@ -190,19 +204,12 @@ impl Emails {
 
     async fn send(
         &self,
-        purpose: Purpose,
         to: Address,
-        link: &str,
+        (subject, text): (String, String),
         (sid, attempt): (&str, i64),
     ) -> Result<(), Error> {
         let Some(mailer) = &self.mailer else { return Err(Error::MediumUnsupported) };
-        let name = &self.ground.server_name;
-        let text = format!(
-            "Somebody, we hope you, asked {name} {}.\n\nTo confirm it, open this page:\n\n{link}\n\n\
-             It works for two hours. If it was not you, do nothing: nothing happens then.\n",
-            purpose.words()
-        );
-        let sent = mailer.send(to, format!("Confirm your address for {name}"), text).await;
+        let sent = mailer.send(to, subject, text).await;
         let Err(error) = sent else { return Ok(()) };
         let sid = sid.to_owned();
         let noting = self.ground.store.write::<(), StoreError>(move |tx| {
@@ -334,6 +341,28 @@ impl Emails {
         if let Err(error) = forgetting.await {
             tracing::warn!(%error, "forgetting proofs of addresses failed; it is tried again");
         }
+    }
+}
+
+/// The subject and the text of a mail that asks its reader to confirm something.
+fn mail(language: Language, purpose: Purpose, node: &str, link: &str) -> (String, String) {
+    let what = purpose.words(language);
+    match language {
+        Language::English => (
+            format!("Confirm your address for {node}"),
+            format!(
+                "Somebody, we hope you, asked {node} {what}.\n\nTo confirm it, open this page:\n\n\
+                 {link}\n\nIt works for two hours. If it was not you, do nothing: nothing happens then.\n"
+            ),
+        ),
+        Language::German => (
+            format!("Bestätige deine Adresse für {node}"),
+            format!(
+                "Jemand, hoffentlich du, hat {node} gebeten, {what}.\n\nÖffne diese Seite, um es zu \
+                 bestätigen:\n\n{link}\n\nSie gilt zwei Stunden. Wenn du es nicht warst, tu nichts: Dann \
+                 geschieht nichts.\n"
+            ),
+        ),
     }
 }
 

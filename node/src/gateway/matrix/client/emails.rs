@@ -23,7 +23,7 @@ use crate::{
     services::{
         Error,
         accounts::Operation,
-        emails::{Purpose, Shown},
+        emails::{Purpose, Shown, Wanted},
     },
 };
 
@@ -47,7 +47,8 @@ async fn ask<T>(
 ) -> Result<Reply, Fault> {
     let emails = &asked.app.services.emails;
     let client = (secret, attempt.into());
-    let sid = emails.ask(purpose, client, address, &asked.app.places.public).await?;
+    let (public, language) = (&asked.app.places.public, asked.language);
+    let sid = emails.ask(Wanted { purpose, public, language }, client, address).await?;
     Ok(reply(&json!({ "sid": sid })))
 }
 

@@ -9,14 +9,14 @@ use crate::{
     gateway::{
         App,
         fault::Fault,
-        http::{Language, Paper, escaped, unkept},
+        http::{Paper, escaped, spoken_in, unkept},
         oauth::{form, query},
         table::{Access, Call, Rate, Reply, Route},
     },
     services::{
-        Error,
+        Error, Language,
         accounts::ShownByNewcomer,
-        emails::{Purpose, Shown},
+        emails::{Purpose, Shown, Wanted},
     },
 };
 
@@ -196,7 +196,7 @@ fn desk(call: &Call<Bytes>) -> Result<Desk<'_>, Fault> {
 }
 
 fn spoken(headers: &HeaderMap) -> &'static Words {
-    match Language::of(headers) {
+    match spoken_in(headers) {
         Language::English => &ENGLISH,
         Language::German => &GERMAN,
     }
@@ -219,7 +219,8 @@ impl Desk<'_> {
     async fn send(&self, address: &str) -> Result<Reply, Fault> {
         let secret = self.app.services.accounts.registration_secret(&self.session);
         let (emails, public) = (&self.app.services.emails, &self.app.places.public);
-        let sid = emails.ask(Purpose::Register, (&secret, 1), address, public).await;
+        let wanted = Wanted { purpose: Purpose::Register, public, language: self.words.language };
+        let sid = emails.ask(wanted, (&secret, 1), address).await;
         let words = self.words;
         match sid {
             Ok(sid) => Ok(self.waiting(address, &sid, None)),
