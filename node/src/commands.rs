@@ -20,7 +20,7 @@ use wayside::{
     ops::certificates,
     services::{
         Services,
-        accounts::{DeviceWish, Hold, Invited, Registering, Said},
+        accounts::{DeviceWish, Hold, Invited, Registering, Traces},
         app_services::Registered,
         worlds::{Made, NewWorld},
     },
@@ -199,8 +199,8 @@ pub(crate) async fn user(config: Config, arguments: &ArgMatches) -> anyhow::Resu
         Some(("end", given)) => {
             let user_id = named(services, text(given, "name"))?;
             services.accounts.account(&user_id).await?.context("there is no such account")?;
-            let said = Said::of(given.get_flag("erase"));
-            let staying = services.affairs.end_account(&user_id, None, said).await?;
+            let traces = Traces::of(given.get_flag("erase"));
+            let staying = services.affairs.end_account(&user_id, None, traces).await?;
             println!("{user_id} has ended. The name stays taken.");
             if staying > 0 {
                 bail!("{staying} rooms could not be left: try again when the node rests");

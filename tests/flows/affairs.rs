@@ -196,7 +196,8 @@ async fn what_somebody_has_erased_is_kept_from_those_who_come_later(
     let read = async |who: &Client| {
         let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=b&limit=100");
         let page = who.get(&path).await?;
-        let said = list(&page["chunk"]).iter().filter(|it| it["type"] == "m.room.message");
+        let page = list(&page["chunk"]);
+        let said = page.iter().filter(|it| it["type"] == "m.room.message");
         anyhow::Ok(said.map(|it| it["content"]["body"].clone()).collect::<Vec<_>>())
     };
     let all = ["of @eve:a.test", "of @dan:a.test", "of @bob:a.test", "of @ann:a.test"];

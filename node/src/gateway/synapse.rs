@@ -15,7 +15,7 @@ use super::{
 };
 use crate::services::{
     Error,
-    accounts::{Said, Session},
+    accounts::{Session, Traces},
     oversight::{
         ByTool, Change, DeleteWish, Deletion, RoomSeen, RoomsAsked, Shutdown, UserListed,
         UsersAsked, Way,
@@ -252,7 +252,7 @@ async fn deactivate(call: Call<Bytes>) -> Result<Reply, Fault> {
     if user_id == session(&call)?.user_id {
         return Err(Fault::BadParameter("you do not take the node from yourself".to_owned()));
     }
-    call.app.services.oversight.end(&user_id, Said::of(wish.erase.unwrap_or(false))).await?;
+    call.app.services.oversight.end(&user_id, Traces::of(wish.erase.unwrap_or(false))).await?;
     Ok(reply(&json!({ "id_server_unbind_result": "success" })))
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     Error, Ground,
-    accounts::{Accounts, Confirmed, Said},
+    accounts::{Accounts, Confirmed, Traces},
     rooms::{Membership, Rooms, Step},
     social::Social,
 };
@@ -62,13 +62,13 @@ impl Affairs {
         &self,
         user_id: &UserId,
         confirmed: Option<Confirmed>,
-        said: Said,
+        traces: Traces,
     ) -> Result<usize, Error> {
         let (accounts, rooms, user_id) =
             (self.accounts.clone(), self.rooms.clone(), user_id.to_owned());
         self.ground
             .to_its_end(async move {
-                accounts.end(&user_id, confirmed, said).await?;
+                accounts.end(&user_id, confirmed, traces).await?;
                 leave_all(&rooms, &user_id).await
             })
             .await

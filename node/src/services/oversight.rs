@@ -14,7 +14,7 @@ use wayside_specs::Role;
 
 use super::{
     Error, Ground,
-    accounts::{Accounts, DeviceWish, Hold, Invited, Registering, Said, SignedIn},
+    accounts::{Accounts, DeviceWish, Hold, Invited, Registering, SignedIn, Traces},
     affairs::{Affairs, Spread},
     rooms::{Listed, Membership, NewRoom, Preset, Request, Rooms, Step},
 };
@@ -285,15 +285,15 @@ impl Oversight {
             self.accounts.set_role(user_id, Role::Operator).await?;
         }
         if change.ends {
-            self.affairs.end_account(user_id, None, Said::Stays).await?;
+            self.affairs.end_account(user_id, None, Traces::Stay).await?;
         }
         Ok(known.is_none())
     }
 
     /// Ends an account for ever.
-    pub async fn end(&self, user_id: &UserId, said: Said) -> Result<(), Error> {
+    pub async fn end(&self, user_id: &UserId, traces: Traces) -> Result<(), Error> {
         self.user(user_id).await?;
-        self.affairs.end_account(user_id, None, said).await.map(drop)
+        self.affairs.end_account(user_id, None, traces).await.map(drop)
     }
 
     /// The rooms that are looked for, and how many there are of them in all.

@@ -113,20 +113,20 @@ pub struct Registering {
     pub device: DeviceWish,
 }
 
-/// What becomes of what somebody said when their account ends.
+/// What becomes of what somebody said, when their account ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum Traces {
     /// It stays for everybody who may read it.
-    Stays,
+    Stay,
     /// It stays for those alone who were in the room when it was said.
     Erased,
 }
 
-impl Said {
+impl Traces {
     /// What somebody wishes.
     #[must_use]
     pub fn of(erase: bool) -> Self {
-        if erase { Self::Erased } else { Self::Stays }
+        if erase { Self::Erased } else { Self::Stay }
     }
 }
 
@@ -318,7 +318,7 @@ impl Accounts {
         &self,
         user_id: &UserId,
         confirmed: Option<Confirmed>,
-        said: Said,
+        traces: Traces,
     ) -> Result<(), Error> {
         let user_id = user_id.to_owned();
         let now_ms = self.ground.clock.now_ms();
@@ -331,7 +331,7 @@ impl Accounts {
                     }
                     // One that has ended before keeps the time of its end.
                     let _first = tx.end_account(&user_id, now_ms).await?;
-                    if said == Said::Erased {
+                    if traces == Traces::Erased {
                         tx.erase(&user_id).await?;
                     }
                     for (name, _) in people::profile(tx, &user_id).await? {

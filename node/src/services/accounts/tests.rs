@@ -72,7 +72,7 @@ async fn a_password_changed_while_an_older_one_was_checked_lets_the_older_do_not
     accounts.replace_password(&ann.user_id, NEW.to_owned(), true).await.unwrap();
     let came_in = accounts.admit(to_come_in, DeviceWish::default()).await;
     assert!(matches!(came_in, Err(Error::Unproven(_))));
-    let ended = accounts.end(&ann.user_id, Some(to_end), Said::Stays).await;
+    let ended = accounts.end(&ann.user_id, Some(to_end), Traces::Stay).await;
     assert!(matches!(ended, Err(Error::Unproven(_))), "{ended:?}");
     let changed = accounts.change_password(&ann, to_change, OLD.to_owned(), true).await;
     assert!(matches!(changed, Err(Error::Unproven(_))), "{changed:?}");
@@ -111,7 +111,7 @@ async fn an_ended_account_stays_as_it_is() {
         confirmed(accounts, &ann.user_id, OLD).await,
     );
     for gone in [&ann, &guest] {
-        accounts.end(&gone.user_id, None, Said::Stays).await.unwrap();
+        accounts.end(&gone.user_id, None, Traces::Stay).await.unwrap();
     }
     let before = accounts.account(&ann.user_id).await.unwrap().unwrap();
     let came_in = accounts.admit(to_come_in, DeviceWish::default()).await;
@@ -124,7 +124,7 @@ async fn an_ended_account_stays_as_it_is() {
     assert!(matches!(replaced, Err(Error::NotFound(_))), "{replaced:?}");
     let kept = accounts.keep_guest(&guest, OLD.to_owned(), None).await;
     assert!(matches!(kept, Err(Error::Invalid(_))), "{kept:?}");
-    accounts.end(&ann.user_id, None, Said::Stays).await.unwrap();
+    accounts.end(&ann.user_id, None, Traces::Stay).await.unwrap();
     let after = accounts.account(&ann.user_id).await.unwrap().unwrap();
     assert_eq!((after.role, after.ended_ms, after.password), (before.role, before.ended_ms, None));
     let signed_in = accounts.sign_in(&ann.user_id, OLD.to_owned(), DeviceWish::default()).await;
@@ -143,7 +143,7 @@ async fn a_request_under_way_brings_an_ended_account_into_no_room() {
         ..NewRoom::default()
     };
     let room = rooms.create(open).await.unwrap();
-    services.affairs.end_account(&ann.user_id, None, Said::Stays).await.unwrap();
+    services.affairs.end_account(&ann.user_id, None, Traces::Stay).await.unwrap();
     let join = rooms.step(&room, &ann.user_id, &ann.user_id, Step::to(Membership::Join)).await;
     assert!(matches!(join, Err(Error::AccountEnded)), "{join:?}");
     let invite = rooms.step(&room, &bob.user_id, &ann.user_id, Step::to(Membership::Invite)).await;
@@ -170,7 +170,7 @@ async fn a_token_for_other_services_says_who_somebody_is_and_opens_nothing() {
     let newest = accounts.openid_token(&ann.user_id).await.unwrap();
     assert_eq!(accounts.openid_person(secret.reveal()).await.unwrap(), None);
     assert!(accounts.openid_person(newest.reveal()).await.unwrap().is_some());
-    accounts.end(&ann.user_id, None, Said::Stays).await.unwrap();
+    accounts.end(&ann.user_id, None, Traces::Stay).await.unwrap();
     assert_eq!(accounts.openid_person(newest.reveal()).await.unwrap(), None);
 }
 
@@ -230,7 +230,7 @@ async fn of_too_many_confirmations_the_oldest_give_way() {
     }
     assert_eq!(waiting, 20);
     let newest = accounts.confirmed_on_page(&ann, &operation, &body, &sessions[21]).await.unwrap();
-    accounts.end(&ann.user_id, newest, Said::Stays).await.unwrap();
+    accounts.end(&ann.user_id, newest, Traces::Stay).await.unwrap();
     let after = accounts.confirmed_on_page(&ann, &operation, &body, &sessions[20]).await.unwrap();
     assert!(after.is_none(), "what an account confirmed ends with it");
 }

@@ -32,7 +32,7 @@ use crate::{
         Error,
         accounts::{
             Device, DeviceWish, Invited, LOGIN_TOKEN_MS, Operation, Registering, ShownByNewcomer,
-            Said, SignedIn, Tokens,
+            SignedIn, Tokens, Traces,
         },
         emails::{Purpose, Shown},
     },
@@ -354,8 +354,8 @@ async fn deactivate(asked: Asked<deactivate::v3::Request>) -> Result<Reply, Faul
     let auth = asked.body.auth.as_ref();
     let confirmed = confirm(&asked, Operation::EndAccount, auth).await?;
     let user_id = &asked.session()?.user_id;
-    let said = Said::of(asked.body.erase);
-    asked.app.services.affairs.end_account(user_id, Some(confirmed), said).await?;
+    let traces = Traces::of(asked.body.erase);
+    asked.app.services.affairs.end_account(user_id, Some(confirmed), traces).await?;
     Ok(reply(&json!({ "id_server_unbind_result": "no-support" })))
 }
 
