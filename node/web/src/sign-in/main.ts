@@ -72,7 +72,8 @@ function end({ what, program }: Question, goal: string | null, allowed: boolean)
     return;
   }
   const go = h("a", { class: "primary", text: t("sign_in.go"), attrs: { href: goal } });
-  show(h("h1", { text: t("sign_in.going", { name: program.name }) }), h("p", { class: "lead", text: t("sign_in.going_lead") }), go);
+  const lead = t(allowed ? "sign_in.going_lead" : "sign_in.denied_lead");
+  show(h("h1", { text: t("sign_in.going", { name: program.name }) }), h("p", { class: "lead", text: lead }), go);
   // The back button leads to the program, and not to a form that was sent already.
   if ("authorization" in what || "sso" in what) location.replace(goal);
 }
