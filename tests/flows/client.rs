@@ -373,7 +373,7 @@ async fn screens(locale: &str, phone: bool) -> Result<()> {
     let options = options.flag("--identity-providers", Some(&files.join(",")));
     // Nobody is sent mail: it is looked at how people are asked for their names where some are known by an
     // address.
-    let options = options.flag("--smtp", Some("smtp://127.0.0.1:9"));
+    let options = options.flag("--smtp", Some("smtp://mail.a.test"));
     let options = options.flag("--mail-from", Some("Node <node@a.test>"));
     let mut node = options.start().await?;
     let mut users = json!({});

@@ -169,14 +169,14 @@ async fn a_picture_is_made_smaller(stage: &mut Stage) -> Result<()> {
 async fn everybody_has_room_of_their_own(stage: &mut Stage) -> Result<()> {
     stage.node.stop().await?;
     let small = |it: Options| {
-        it.flag("--media-quota-bytes", Some("1000")).flag("--max-upload-bytes", Some("800"))
+        it.flag("--media-quota-bytes", Some("1000")).flag("--max-upload-bytes", Some("900"))
     };
     stage.node = stage.other("q", small).await?;
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let send = async |who: &Client, bytes: usize| who.upload("text/plain", vec![b'x'; bytes]).await;
     let config = ann.get(&format!("{MEDIA}/config")).await?;
-    ensure!(config["m.upload.size"] == 800, "{config}");
-    refused(send(&ann, 801).await, 413, "M_TOO_LARGE")?;
+    ensure!(config["m.upload.size"] == 900, "{config}");
+    refused(send(&ann, 901).await, 413, "M_TOO_LARGE")?;
     let kept = send(&ann, 600).await?;
     // What does not fit is not kept, and takes no room.
     for _ in 0..2 {
@@ -191,7 +191,8 @@ async fn everybody_has_room_of_their_own(stage: &mut Stage) -> Result<()> {
     send(&ann, 100).await?;
     refused(send(&ann, 1).await, 403, "M_FORBIDDEN")?;
     ensure!(ann.download(&kept).await?.len() == 600, "what is there stays");
-    send(&bob, 1_000).await?;
+    send(&bob, 900).await?;
+    send(&bob, 100).await?;
     refused(send(&bob, 1).await, 403, "M_FORBIDDEN")
 }
 

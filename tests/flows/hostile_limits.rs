@@ -68,9 +68,14 @@ async fn hostile_limits_of_every_class() -> Result<()> {
     siege.expect("who is signed in", &bob, ("GET", CLASSES[0].2, ""), &[200]).await?;
     // A name in a header is no other address, where nobody trusts the sender of the header.
     let headers = [("x-forwarded-for", "192.0.2.77"), ("forwarded", "for=192.0.2.77")];
+    // Another address would have all of its budget; of this one's, a slow machine may find one more.
     let login = "/_matrix/client/v3/login";
-    let answer = siege.wire.ask("POST", login, &headers, wrong.as_bytes()).await?;
-    siege.check(answer.status == 429, || format!("from a made-up address: {}", answer.short()));
+    let mut refused = false;
+    for _ in 0..3 {
+        let answer = siege.wire.ask("POST", login, &headers, wrong.as_bytes()).await?;
+        refused |= answer.status == 429;
+    }
+    siege.check(refused, || "from a made-up address nobody has to wait".to_owned());
     siege.end().await
 }
 

@@ -188,10 +188,7 @@ impl Stage {
                 let made = alice.post("/_wayside/v1/oauth/register", &said).await?;
                 made["client_id"].as_str().context("no client id")?.to_owned()
             }
-            "openid" => {
-                let made = alice.post(&format!("{user}/openid/request_token"), &json!({})).await?;
-                made["access_token"].as_str().context("no token")?.to_owned()
-            }
+            "openid" => openid_of(alice).await?,
             "passkey" => passkeys::add(alice).await?.1,
             "own_device" => alice.session().device_id.clone(),
             "backup" => {
@@ -274,4 +271,11 @@ async fn person(base: &Url, name: &str) -> Result<Client> {
     let path = format!("/_matrix/client/v3/profile/{}/displayname", client.session().user_id);
     client.call(Method::PUT, &path, Some(&json!({"displayname": name}))).await?;
     Ok(client)
+}
+
+/// A token by which another service may ask who somebody is.
+async fn openid_of(who: &Client) -> Result<String> {
+    let path = format!("/_matrix/client/v3/user/{}/openid/request_token", who.session().user_id);
+    let made = who.post(&path, &json!({})).await?;
+    Ok(made["access_token"].as_str().context("no token")?.to_owned())
 }
