@@ -709,7 +709,8 @@ async fn what_stands_beside_rooms_is_told_of_those_wanted(stage: &mut Stage) -> 
         }
         Ok(())
     };
-    let wish = |lists: Value, rooms: Value| json!({ "enabled": true, "lists": lists, "rooms": rooms });
+    let wish =
+        |lists: Value, rooms: Value| json!({ "enabled": true, "lists": lists, "rooms": rooms });
     let beside = |wish: Value| json!({ "receipts": wish, "typing": wish, "account_data": wish });
     let told_of = |answer: &Value| -> Vec<Vec<String>> {
         let names = |part: &str| names(&answer["extensions"][part]);
@@ -742,7 +743,10 @@ async fn what_stands_beside_rooms_is_told_of_those_wanted(stage: &mut Stage) -> 
     ensure!(told_of(&bobs.now().await?) == three(&[]));
     stir(2).await?;
     let answer = bobs.now().await?;
-    ensure!(told_of(&answer)[0] == ids(&[named]) && told_of(&answer)[2] == ids(&[named]), "{answer}");
+    ensure!(
+        told_of(&answer)[0] == ids(&[named]) && told_of(&answer)[2] == ids(&[named]),
+        "{answer}"
+    );
     bobs.body["extensions"] = beside(wish(json!(["*"]), json!(["*"])));
     let answer = bobs.next().await?;
     ensure!(told_of(&answer) == three(&[listed, aside]), "{answer}");

@@ -206,7 +206,9 @@ impl Body {
                 list.as_ref().is_some_and(|list| list.len() > most)
             };
             if many(&wish.lists, LISTS) || many(&wish.rooms, SUBSCRIPTIONS) {
-                return Err(format!("at most {LISTS} lists and {SUBSCRIPTIONS} rooms are followed"));
+                return Err(format!(
+                    "at most {LISTS} lists and {SUBSCRIPTIONS} rooms are followed"
+                ));
             }
         }
         for list in self.lists.values() {
@@ -243,9 +245,10 @@ impl Wish {
 
     /// Whether it is wanted of a room that belongs to some lists, and may be wanted by its id.
     pub(super) fn takes(&self, room_id: &RoomId, lists: &[String], by_id: bool) -> bool {
-        let of_list = self.lists.as_ref().is_none_or(|names| {
-            has_all(names) || lists.iter().any(|list| names.contains(list))
-        });
+        let of_list = self
+            .lists
+            .as_ref()
+            .is_none_or(|names| has_all(names) || lists.iter().any(|list| names.contains(list)));
         let of_room = self.rooms.as_ref().is_none_or(|names| {
             has_all(names) || names.iter().any(|name| name == room_id.as_str())
         });
@@ -455,11 +458,8 @@ mod tests {
 
     #[test]
     fn those_who_speak_leave_out_others_of_their_own_rule_only() {
-        let lazy = serde_json::json!([
-            ["*", "*"],
-            ["m.room.member", "$LAZY"],
-            ["m.room.member", "$ME"],
-        ]);
+        let lazy =
+            serde_json::json!([["*", "*"], ["m.room.member", "$LAZY"], ["m.room.member", "$ME"],]);
         let alone = required(std::slice::from_ref(&lazy));
         assert!(alone.wants("m.room.topic", "") && alone.wants("m.room.member", "@ann:a.test"));
         assert!(!alone.wants("m.room.member", "@bob:a.test"));
@@ -527,7 +527,8 @@ mod tests {
         let many = serde_json::json!({ "filters": { "tags": vec!["t"; LISTS + 1] } });
         assert!(body(serde_json::json!({ "lists": { "a": many } })).is_err());
         for part in ["account_data", "receipts", "typing"] {
-            let named = serde_json::json!({ part: { "rooms": vec!["!r:a.test"; SUBSCRIPTIONS + 1] } });
+            let named =
+                serde_json::json!({ part: { "rooms": vec!["!r:a.test"; SUBSCRIPTIONS + 1] } });
             assert!(body(serde_json::json!({ "extensions": named })).is_err(), "{part}");
             let named = serde_json::json!({ part: { "lists": vec!["l"; LISTS + 1] } });
             assert!(body(serde_json::json!({ "extensions": named })).is_err(), "{part}");

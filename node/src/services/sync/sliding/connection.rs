@@ -135,8 +135,7 @@ impl Connection {
             return Ok(());
         }
         let found = self.next.iter().position(|(given, _)| Some(given.as_str()) == pos);
-        let (given, delta) =
-            found.and_then(|at| self.next.remove(at)).ok_or(Error::UnknownPos)?;
+        let (given, delta) = found.and_then(|at| self.next.remove(at)).ok_or(Error::UnknownPos)?;
         self.pos = Some(given);
         self.known.take_in(delta);
         // The others told of the same time.

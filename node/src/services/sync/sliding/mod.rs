@@ -149,8 +149,7 @@ impl Sync {
         };
         let building = self.building(asker, &asked, (!begins).then_some(token)).await?;
         let withheld = known.withheld.clone();
-        let delta =
-            Delta { position: building.now, serial, digest, withheld, ..Delta::default() };
+        let delta = Delta { position: building.now, serial, digest, withheld, ..Delta::default() };
         let facts = Facts::default();
         let mut round = Round { building, body, shown, known, begins, facts, delta };
         round.check_shown()?;
@@ -258,12 +257,7 @@ impl Round<'_> {
         Ok(())
     }
 
-    fn has_news(
-        &self,
-        candidate: &Candidate,
-        wanted: &Wanted,
-        direct: &HashSet<String>,
-    ) -> bool {
+    fn has_news(&self, candidate: &Candidate, wanted: &Wanted, direct: &HashSet<String>) -> bool {
         let room = &candidate.room;
         let Some(sent) = self.known.rooms.get(&room.room_no) else { return true };
         let gone = matches!(candidate.member.membership, Membership::Leave | Membership::Ban);
@@ -277,8 +271,7 @@ impl Round<'_> {
     fn may_count_anew(&self, candidate: &Candidate) -> bool {
         let room_no = candidate.room.room_no;
         let Some(sent) = self.known.rooms.get(&room_no) else { return false };
-        let moved =
-            self.building.changed.as_ref().is_none_or(|it| it.receipts.contains(&room_no));
+        let moved = self.building.changed.as_ref().is_none_or(|it| it.receipts.contains(&room_no));
         candidate.is_inside() && sent.inside && (sent.recount || moved)
     }
 

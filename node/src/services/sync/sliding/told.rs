@@ -40,8 +40,7 @@ impl ToldState {
     /// since.
     pub(super) fn falls_short_of(&self, required: &Required, upto: i64) -> bool {
         let behind = |known: Option<i64>| known.is_none_or(|known| known < upto);
-        (required.lazy && behind(self.lazy))
-            || required.parts().any(|part| behind(self.upto(part)))
+        (required.lazy && behind(self.lazy)) || required.parts().any(|part| behind(self.upto(part)))
     }
 
     /// What a client that was told of the room up to a position must be told beside what changed
