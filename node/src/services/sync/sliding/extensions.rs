@@ -1,6 +1,6 @@
 //! What is told beside rooms: messages to the device, keys, the person's own data, receipts, typing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ruma::OwnedRoomId;
 use serde_json::{Value, json};
@@ -18,12 +18,13 @@ use crate::{
         rooms::Asker,
         sync::{
             Sync,
+            ahead::ROOMS,
             beside::shown_data,
             devices::{DeviceLists, told},
         },
     },
     store::{
-        letters, people,
+        ahead, letters, people,
         rooms::{self, RoomRow},
     },
 };
@@ -183,7 +184,8 @@ impl<'r> Round<'r> {
                 continue;
             }
             self.delta.withheld.data.remove(&room_no);
-            let events = if anew {
+            // To who begins all that there is has just been read.
+            let events = if anew && !self.begins {
                 let snapshot = &mut self.building.snapshot;
                 let items = people::data_of_room(snapshot, &own, room_no).await?;
                 shown_data(&items, filter)?.events
@@ -231,18 +233,29 @@ impl<'r> Round<'r> {
         let withheld = self.known.withheld.receipts.keys().copied().collect();
         let mut part = MomentsPart::default();
         let own = self.building.asker.user_id.clone();
-        for row in self.rows(answer, moved.into_iter(), withheld).await? {
+        let rows = self.rows(answer, moved.into_iter(), withheld).await?;
+        let mut ahead = HashMap::new();
+        for (at, row) in rows.iter().enumerate() {
+            if at % ROOMS == 0 {
+                let next = rows[at..].iter().take(ROOMS).map(|it| it.room_no);
+                let fresh: Vec<i64> =
+                    next.filter(|room_no| !self.known.rooms.contains_key(room_no)).collect();
+                ahead = ahead::receipts(&mut self.building.snapshot, &fresh, &own).await?;
+            }
             // Of rooms that it knows the client was told with each answer so far.
             let is_known = self.known.rooms.contains_key(&row.room_no);
             let withheld = self.known.withheld.receipts.get(&row.room_no).copied();
             let since = withheld.unwrap_or(if is_known { self.known.position } else { 0 });
-            if !takes(wish, wanted, &row) {
+            if !takes(wish, wanted, row) {
                 self.delta.withheld.receipts.insert(row.room_no, since);
                 continue;
             }
             self.delta.withheld.receipts.remove(&row.room_no);
             let snapshot = &mut self.building.snapshot;
-            let mut found = people::receipts_since(snapshot, row.room_no, &own, since).await?;
+            let mut found = match ahead.remove(&row.room_no) {
+                Some(found) => found,
+                None => people::receipts_since(snapshot, row.room_no, &own, since).await?,
+            };
             if !is_known {
                 // Of a room that is new to the client, only those that stand beside what it is shown.
                 let shown = answer.rooms.get(&row.room_id);
@@ -252,7 +265,7 @@ impl<'r> Round<'r> {
             }
             let events = self.building.receipts(found);
             if let Some(event) = merged(events) {
-                part.rooms.insert(row.room_id, event);
+                part.rooms.insert(row.room_id.clone(), event);
             }
         }
         Ok(part)

@@ -4,6 +4,7 @@
 //! write, and a client whose connection is forgotten begins anew, as the proposal has it. What an
 //! answer told counts only when its `pos` comes back, so that an answer that was lost is told again.
 
+mod ahead;
 mod answer;
 mod asked;
 mod connection;
@@ -37,6 +38,7 @@ use super::{
         rooms::{Asker, Membership},
     },
     Asked, Sync,
+    ahead::ROOMS,
     build::Building,
     token::Token,
 };
@@ -234,12 +236,16 @@ impl Round<'_> {
         let members: Vec<_> = told.iter().map(|(candidate, _)| candidate.member.clone()).collect();
         self.building.load_unread(&members).await?;
         let mut bytes = 0;
-        for (candidate, wanted) in told {
+        for (at, (candidate, wanted)) in told.iter().copied().enumerate() {
             // What finds no room now is told with the next request, which finds it untold.
             if bytes >= limits::SYNC_BYTES {
                 answer.more = true;
                 self.count_later(candidate);
                 continue;
+            }
+            if at % ROOMS == 0 {
+                let next = &told[at..told.len().min(at + ROOMS)];
+                Box::pin(self.look_ahead(next)).await?;
             }
             let before = self.known.rooms.get(&candidate.room.room_no);
             if !self.has_news(candidate, wanted, &direct) && !self.counts_anew(candidate) {

@@ -22,12 +22,15 @@ use super::{
 use crate::{
     services::{
         Error,
-        rooms::{format::Form, view},
+        rooms::{
+            format::Form,
+            view::{self, Reach},
+        },
         sync::{answer::UnreadPart, page_token},
     },
     store::{
         events::{self, StoredEvent, Stretch},
-        rooms::{self, Membership, RoomRow, StateOf},
+        rooms::{self, MemberRow, Membership, RoomRow, StateOf},
         state,
     },
 };
@@ -113,7 +116,7 @@ impl Round<'_> {
                 let ending =
                     events::by_numbers(&mut self.building.snapshot, &[member.event_no]).await?;
                 let page: Vec<StoredEvent> = ending.into_values().collect();
-                part.timeline = self.rendered(&page).await?;
+                part.timeline = self.rendered(member, &page).await?;
                 part.bump_stamp = Some(member.position);
             }
         }
@@ -153,7 +156,7 @@ impl Round<'_> {
         part.expanded_timeline = page.expanded.then_some(true);
         let first = page.events.first().and_then(|it| it.position);
         part.prev_batch = Some(page_token(first.map_or(room.last_position, |first| first - 1)));
-        part.timeline = self.rendered(&page.events).await?;
+        part.timeline = self.rendered(&candidate.member, &page.events).await?;
         let known = before.filter(|_| !page.limited).map_or(0, |it| it.limit);
         sent.limit = wanted.limit.max(known);
         sent.state = match (before, &news) {
@@ -180,13 +183,15 @@ impl Round<'_> {
         let stretch = Stretch::Back { upto: room.last_position, after };
         let most = i64::from(wanted.limit) + 1;
         let building = &mut self.building;
-        let mut found =
-            events::timeline(&mut building.snapshot, room.room_no, stretch, most).await?;
+        let mut found = match building.ahead.pages.remove(&room.room_no) {
+            Some(found) => found,
+            None => events::timeline(&mut building.snapshot, room.room_no, stretch, most).await?,
+        };
         let limited = found.len() > limit;
         found.truncate(limit);
         let mut found = building.ignored.heard(found);
         if after < candidate.member.position {
-            let reach = view::reach(&mut building.snapshot, room, building.asker).await?;
+            let reach = Reach::of(&candidate.member);
             found = view::visible(&mut building.snapshot, building.asker, reach, found).await?;
         }
         found.reverse();
@@ -410,12 +415,14 @@ impl Round<'_> {
 
     async fn rendered(
         &mut self,
+        member: &MemberRow,
         page: &[StoredEvent],
     ) -> Result<Vec<Box<serde_json::value::RawValue>>, Error> {
         let building = &mut self.building;
         let ground = &building.sync.ground;
-        let shown =
-            view::render(ground, &mut building.snapshot, building.asker, page, form()).await?;
+        let known = (&building.ahead.known, Some(member));
+        let (snapshot, asker) = (&mut building.snapshot, building.asker);
+        let shown = view::render_known(ground, snapshot, asker, page, form(), known).await?;
         Ok(shown.into_iter().map(|it| it.json).collect())
     }
 }
