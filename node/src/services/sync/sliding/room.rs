@@ -161,7 +161,8 @@ impl Round<'_> {
         sent.limit = wanted.limit.max(known);
         sent.state = match (before, &news) {
             (Some(before), News::These(changes)) => {
-                let told = (&changes.latest[..], page.limited);
+                let told: Vec<_> = changes.latest.iter().map(name).collect();
+                let told = (&told[..], page.limited);
                 before.state.after(&wanted.required, before.upto, sent.upto, told)
             }
             _ => ToldState::anew(&wanted.required, sent.upto),
@@ -297,8 +298,8 @@ impl Round<'_> {
         };
         let mut found = events::by_numbers(snapshot, &numbers).await?;
         found.retain(|_, it| {
-            let (kind, key) = (it.event.kind().to_string(), it.event.state_key());
-            parts.iter().any(|part| part.wants(&kind, key.unwrap_or_default()))
+            let (kind, key) = name(it);
+            parts.iter().any(|part| part.wants(&kind, &key))
         });
         Ok(found)
     }
@@ -433,9 +434,16 @@ fn chosen<'c>(
     takes: impl Fn(&str, &str) -> bool + 'c,
 ) -> impl Iterator<Item = (EventNo, StoredEvent)> + 'c {
     let takes = move |it: &&StoredEvent| {
-        takes(&it.event.kind().to_string(), it.event.state_key().unwrap_or_default())
+        let (kind, key) = name(it);
+        takes(&kind, &key)
     };
     changes.iter().filter(takes).map(|it| (it.event_no, it.clone()))
+}
+
+/// The type and key of an entry of the state.
+fn name(entry: &StoredEvent) -> (String, String) {
+    let key = entry.event.state_key().unwrap_or_default();
+    (entry.event.kind().to_string(), key.to_owned())
 }
 
 fn form() -> Form<'static> {
