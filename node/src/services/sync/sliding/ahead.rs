@@ -34,8 +34,8 @@ impl Round<'_> {
         }
         // These are remembered by the snapshot: what is wanted and what stands for a room as a whole
         // are most of the state beside its members.
-        let states = ahead::states(snapshot, &fresh, false).await?;
-        let held: Vec<EventNo> = states.into_values().flatten().collect();
+        building.ahead.states = ahead::states(snapshot, &fresh, false).await?;
+        let held: Vec<EventNo> = building.ahead.states.values().flatten().copied().collect();
         events::by_numbers(snapshot, &held).await?;
         let pages = building.ahead.pages.values().flatten();
         building.ahead.known = Known::of(snapshot, building.asker, pages).await?;

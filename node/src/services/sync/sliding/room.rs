@@ -1,7 +1,7 @@
 //! What is told of one room.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -39,6 +39,9 @@ use crate::{
 const CHANGES: usize = 1_000;
 /// Members that a connection remembers to have told of in one room; beyond, they are told again.
 const MEMBERS: usize = 2_000;
+/// Types of state of which all entries are read type by type; of more, the whole state is read.
+const KINDS: usize = 4;
+const MEMBER: &str = "m.room.member";
 /// What counts as something happening in a room (proposal 4186, `bump_stamp`).
 const BUMPS: [&str; 7] = [
     "m.room.create",
@@ -258,7 +261,7 @@ impl Round<'_> {
             let all = !page.limited;
             // Who changed comes also with more of the state: those told of before are not told again.
             let latest = |kind: &str, key: &str| {
-                required.wants(kind, key) || (required.lazy && all && kind == "m.room.member")
+                required.wants(kind, key) || (required.lazy && all && kind == MEMBER)
             };
             found.extend(chosen(&changes.latest, latest));
             for (behind, changes) in &changes.earlier {
@@ -280,22 +283,37 @@ impl Round<'_> {
         room: &RoomRow,
         parts: &[Arc<Part>],
     ) -> Result<HashMap<EventNo, StoredEvent>, Error> {
-        if parts.is_empty() {
-            return Ok(HashMap::new());
+        let (mut names, mut kinds, mut all) = (Vec::new(), BTreeSet::new(), None);
+        for part in parts {
+            for entry in part.include() {
+                match entry {
+                    (Some(kind), Some(key)) => names.push(StateKey::new(kind.into(), key)),
+                    (Some(kind), None) => _ = kinds.insert(kind),
+                    // Members are often most of a room's state.
+                    (None, _) => all = Some(all == Some(true) || !part.leaves_members_out()),
+                }
+            }
         }
-        let names: Option<Vec<_>> = parts.iter().map(|part| part.names()).collect();
-        let snapshot = &mut self.building.snapshot;
-        let numbers = if let Some(names) = names {
-            let keys: Vec<StateKey> = names
-                .into_iter()
-                .flatten()
-                .map(|(kind, key)| StateKey::new(kind.into(), key.as_str()))
-                .collect();
-            let found = state::lookup(snapshot, room.state_root, &keys).await?;
-            found.into_iter().flatten().collect()
-        } else {
-            rooms::state_events(snapshot, room.room_no, StateOf::All).await?
+        if kinds.len() > KINDS {
+            all = Some(all == Some(true) || kinds.contains(MEMBER));
+        }
+        let building = &mut self.building;
+        let snapshot = &mut building.snapshot;
+        let mut numbers: Vec<EventNo> = match (all, building.ahead.states.get(&room.room_no)) {
+            (Some(false), Some(held)) => held.clone(),
+            (Some(members), _) => {
+                rooms::state_events(snapshot, room.room_no, StateOf::all(members)).await?
+            }
+            (None, _) => Vec::new(),
         };
+        if all != Some(true) {
+            let found = state::lookup(snapshot, room.state_root, &names).await?;
+            numbers.extend(found.into_iter().flatten());
+            for kind in kinds.into_iter().filter(|kind| all.is_none() || *kind == MEMBER) {
+                let part = StateOf::Kind(kind);
+                numbers.extend(rooms::state_events(snapshot, room.room_no, part).await?);
+            }
+        }
         let mut found = events::by_numbers(snapshot, &numbers).await?;
         found.retain(|_, it| {
             let (kind, key) = name(it);
