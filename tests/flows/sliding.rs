@@ -24,6 +24,7 @@ stories! {
     a_space_is_looked_up_once_for_all_lists;
     what_stands_beside_rooms_is_told_once;
     what_stands_beside_rooms_is_told_of_those_wanted;
+    nothing_is_told_beside_a_room_to_who_is_outside;
     messages_are_forgotten_for_the_device_that_has_them;
     who_asks_for_too_much_is_refused;
 }
@@ -753,6 +754,46 @@ async fn what_stands_beside_rooms_is_told_of_those_wanted(stage: &mut Stage) -> 
     let note = &answer["extensions"]["account_data"]["rooms"][aside.as_str()];
     ensure!(note[0]["content"]["nth"] == 2, "{answer}");
     ensure!(told_of(&bobs.now().await?) == three(&[]), "told twice");
+    Ok(())
+}
+
+async fn nothing_is_told_beside_a_room_to_who_is_outside(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let room = ann.create_room(&json!({ "invite": [bob.id()] })).await?;
+    let said = ann.say(&room, "hello").await?;
+    let read = format!("/_matrix/client/v3/rooms/{room}/receipt/m.read/{said}");
+    let typing = format!("/_matrix/client/v3/rooms/{room}/typing/{}", ann.id());
+    let stir = async || -> Result<()> {
+        ann.post(&read, &json!({})).await?;
+        ann.put(&typing, &json!({ "typing": true, "timeout": 60_000 })).await?;
+        Ok(())
+    };
+    let beside = |answer: &Value| -> Vec<Vec<String>> {
+        ["receipts", "typing"].map(|part| names(&answer["extensions"][part])).to_vec()
+    };
+    let on = json!({ "enabled": true });
+    let mut body = window(9, 9);
+    body["extensions"] = json!({ "receipts": on, "typing": on });
+    let mut bobs = Slide::of(&bob, body);
+    stir().await?;
+    let answer = bobs.now().await?;
+    ensure!(told(&answer, &room)["membership"] == "invite", "{answer}");
+    ensure!(beside(&answer) == [ids(&[]), ids(&[])], "{answer}");
+    bobs.now().await?;
+    // Who comes in is told what stands beside what they are shown, also of the time before.
+    bob.join(&room).await?;
+    let answer = bobs.now().await?;
+    ensure!(beside(&answer) == [ids(&[&room]), ids(&[&room])], "{answer}");
+    bobs.now().await?;
+    ann.put(&typing, &json!({ "typing": false })).await?;
+    bobs.now().await?;
+    ann.deed(&room, "kick", Some(&bob)).await?;
+    bobs.now().await?;
+    let said = ann.say(&room, "he is gone").await?;
+    ann.post(&format!("/_matrix/client/v3/rooms/{room}/receipt/m.read/{said}"), &json!({})).await?;
+    stir().await?;
+    let answer = bobs.now().await?;
+    ensure!(beside(&answer) == [ids(&[]), ids(&[])], "{answer}");
     Ok(())
 }
 

@@ -16,7 +16,7 @@ impl Round<'_> {
         let mut by_limit: BTreeMap<u32, Vec<i64>> = BTreeMap::new();
         for (candidate, wanted) in next {
             let room_no = candidate.room.room_no;
-            if candidate.is_inside() && !self.known.rooms.contains_key(&room_no) {
+            if candidate.is_inside() && !self.known.has(room_no) {
                 by_limit.entry(wanted.limit).or_default().push(room_no);
             }
         }

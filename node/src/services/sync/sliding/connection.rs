@@ -155,6 +155,11 @@ impl Connection {
 }
 
 impl Known {
+    /// Whether the client was told of a room as one that the person is in.
+    pub(super) fn has(&self, room_no: i64) -> bool {
+        self.rooms.get(&room_no).is_some_and(|sent| sent.inside)
+    }
+
     fn take_in(&mut self, delta: Delta) {
         self.position = delta.position;
         self.serial = delta.serial;

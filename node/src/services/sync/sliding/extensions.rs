@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ruma::OwnedRoomId;
 use serde_json::{Value, json};
 use wayside_identity::tag;
 use wayside_specs::limits;
@@ -25,7 +24,7 @@ use crate::{
     },
     store::{
         ahead, letters, people,
-        rooms::{self, RoomRow},
+        rooms::{self, Membership, RoomRow},
     },
 };
 
@@ -120,7 +119,7 @@ impl<'r> Round<'r> {
             answer.extensions.receipts = Some(self.receipts(answer, wanted, wish).await?);
         }
         if let Some(wish) = on(&wishes.typing) {
-            answer.extensions.typing = Some(self.typing(answer, wanted, wish).await?);
+            answer.extensions.typing = Some(self.typing(wanted, wish).await?);
         }
         Ok(())
     }
@@ -200,24 +199,23 @@ impl<'r> Round<'r> {
     }
 
     /// The rooms of which receipts or typing may have to be told: those of this answer, those that
-    /// the client knows and in which something moved, and those of which something was withheld.
+    /// the client knows and in which something moved, and those of which something was withheld; of
+    /// all these only those that the person is in now.
     async fn rows(
         &mut self,
-        answer: &Answer,
         moved: impl Iterator<Item = i64>,
         withheld: Vec<i64>,
     ) -> Result<Vec<RoomRow>, Error> {
         let mut numbers: BTreeSet<i64> = moved.collect();
-        numbers.retain(|room_no| self.known.rooms.contains_key(room_no));
+        numbers.retain(|room_no| self.known.has(*room_no));
         numbers.extend(withheld);
         numbers.extend(self.delta.rooms.iter().map(|(room_no, _)| *room_no));
         let numbers: Vec<i64> = numbers.into_iter().collect();
-        let mut rows = rooms::by_numbers(&mut self.building.snapshot, &numbers).await?;
-        let door = |room_id: &OwnedRoomId| {
-            answer.rooms.get(room_id).is_some_and(|room| room.membership != "join")
-        };
-        rows.retain(|row| !door(&row.room_id));
-        Ok(rows)
+        let own = &self.building.asker.user_id;
+        let members = rooms::memberships_in(&mut self.building.snapshot, own, &numbers).await?;
+        let inside = members.iter().filter(|row| row.membership == Membership::Join);
+        let inside: Vec<i64> = inside.map(|row| row.room_no).collect();
+        Ok(rooms::by_numbers(&mut self.building.snapshot, &inside).await?)
     }
 
     async fn receipts(
@@ -233,17 +231,16 @@ impl<'r> Round<'r> {
         let withheld = self.known.withheld.receipts.keys().copied().collect();
         let mut part = MomentsPart::default();
         let own = self.building.asker.user_id.clone();
-        let rows = self.rows(answer, moved.into_iter(), withheld).await?;
+        let rows = self.rows(moved.into_iter(), withheld).await?;
         let mut ahead = HashMap::new();
         for (at, row) in rows.iter().enumerate() {
             if at % ROOMS == 0 {
                 let next = rows[at..].iter().take(ROOMS).map(|it| it.room_no);
-                let fresh: Vec<i64> =
-                    next.filter(|room_no| !self.known.rooms.contains_key(room_no)).collect();
+                let fresh: Vec<i64> = next.filter(|room_no| !self.known.has(*room_no)).collect();
                 ahead = ahead::receipts(&mut self.building.snapshot, &fresh, &own).await?;
             }
             // Of rooms that it knows the client was told with each answer so far.
-            let is_known = self.known.rooms.contains_key(&row.room_no);
+            let is_known = self.known.has(row.room_no);
             let withheld = self.known.withheld.receipts.get(&row.room_no).copied();
             let since = withheld.unwrap_or(if is_known { self.known.position } else { 0 });
             if !takes(wish, wanted, row) {
@@ -273,7 +270,6 @@ impl<'r> Round<'r> {
 
     async fn typing(
         &mut self,
-        answer: &Answer,
         wanted: &BTreeMap<i64, Wanted>,
         wish: &Wish,
     ) -> Result<MomentsPart, Error> {
@@ -281,8 +277,8 @@ impl<'r> Round<'r> {
         let moved = self.building.sync.live.rooms_typing_since(serial);
         let withheld = self.known.withheld.typing.keys().copied().collect();
         let mut part = MomentsPart::default();
-        for row in self.rows(answer, moved.into_iter(), withheld).await? {
-            let is_known = self.known.rooms.contains_key(&row.room_no);
+        for row in self.rows(moved.into_iter(), withheld).await? {
+            let is_known = self.known.has(row.room_no);
             let withheld = self.known.withheld.typing.get(&row.room_no).copied();
             let since = withheld.unwrap_or(if is_known { serial } else { 0 });
             if !takes(wish, wanted, &row) {
