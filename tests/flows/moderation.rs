@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use wayside_tests::{CallError, Client};
 
 use crate::{
-    stage::{Deeds, Ear, Stage, bodies, escaped, list, part, redact, refused, room_of, stories},
+    stage::{
+        Deeds, Ear, Stage, bodies, comes_true, escaped, list, part, redact, refused, room_of, stories,
+    },
     worlds::{Visit, connect, floor, hello, ticket, until, world_of},
 };
 
@@ -270,7 +272,14 @@ async fn an_operator_sees_from_where_somebody_is_here(stage: &mut Stage) -> Resu
     let root = stage.operator("root").await?;
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let who_is = |whom: &str| format!("{V3}/admin/whois/{}", escaped(whom));
+    // From the first call on, which may be the only one.
     ann.get(&format!("{V3}/account/whoami")).await?;
+    comes_true("where she came from", async || {
+        let found = root.get(&who_is(ann.id())).await?;
+        let session = &found["devices"][&ann.session().device_id]["sessions"][0];
+        Ok(session["connections"][0]["ip"] == "127.0.0.1")
+    })
+    .await?;
     for asker in [&ann, &root] {
         let found = asker.get(&who_is(ann.id())).await?;
         ensure!(found["user_id"] == ann.id(), "{found}");

@@ -231,7 +231,9 @@ pub async fn session(
     from: &mut impl Reads,
     token_hash: &[u8; 32],
 ) -> Result<Option<Session>, StoreError> {
-    let sql = "SELECT d.user_id, d.device_id, a.role, d.seen_ms, a.locked_ms, a.suspended_ms, \
+    // A device whose address is not known yet has not been seen.
+    let sql = "SELECT d.user_id, d.device_id, a.role, \
+               CASE WHEN d.seen_address IS NULL THEN 0 ELSE d.seen_ms END, a.locked_ms, a.suspended_ms, \
                t.expires_ms, t.confirmed \
                FROM access_tokens t JOIN devices d ON d.user_id = t.user_id AND d.device_id = t.device_id \
                JOIN accounts a ON a.user_id = t.user_id WHERE t.token_hash = $1 AND a.ended_ms IS NULL";
