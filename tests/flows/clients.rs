@@ -24,7 +24,8 @@ const NIO: Guest = Guest { script: "nio.py", packages: &["WAYSIDE_PYTHON"], keep
 const SDK: Guest = Guest { script: "sdk/sdk.mjs", packages: &["WAYSIDE_SDK"], keeps_keys: false };
 const HYDROGEN: Guest = Guest {
     script: "hydrogen/hydrogen.mjs",
-    packages: &["WAYSIDE_HYDROGEN", "WAYSIDE_BROWSER", "WAYSIDE_CHROMIUM"],
+    // Of the other client a device, which makes what this one only uses.
+    packages: &["WAYSIDE_HYDROGEN", "WAYSIDE_SDK", "WAYSIDE_BROWSER", "WAYSIDE_CHROMIUM"],
     keeps_keys: false,
 };
 

@@ -12,6 +12,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { crc32, deflateSync } from "node:zlib";
 import { packages } from "../../browser/lib.mjs";
+import { byPassword, Device } from "../sdk/device.mjs";
 
 const { chromium } = packages("playwright-core");
 const CHROMIUM = process.env.WAYSIDE_CHROMIUM ?? "/usr/bin/chromium";
@@ -172,6 +173,15 @@ class Person {
     await this.sees("#homeserver");
     const { status } = await ask("GET", "/_matrix/client/v3/account/whoami", undefined, accessToken);
     ensure(status === 401, `the token of ${this.userId} is worth nothing`);
+  }
+
+  /** Types the key of the secret storage, by which the client finds the backup of keys. */
+  async typesKey(key) {
+    const { page } = this;
+    await page.getByRole("link", { name: "Settings" }).click();
+    await page.getByPlaceholder("Security key").fill(key);
+    await page.getByRole("button", { name: "Set up" }).click();
+    await page.getByText("Key backup is enabled").waitFor();
   }
 
   async sees(selector, state = "visible") {
@@ -392,11 +402,26 @@ async function count(alice, bob, road) {
   done("unread messages are counted, and read ones are not");
 }
 
+/** Bob keeps the keys of his rooms on the server. The place for them is made by another client, as this one makes none. */
+async function keepKeys(bob) {
+  const other = await Device.logIn(url, bob.userId, "elsewhere");
+  await other.crypto.bootstrapCrossSigning({ authUploadDeviceSigningKeys: byPassword(bob.userId) });
+  const key = await other.keepSecrets();
+  await other.leave();
+  await bob.typesKey(key);
+  await bob.page.getByText("All keys are backed up").waitFor();
+  const { count } = await get(bob.token, "/_matrix/client/v3/room_keys/version");
+  ensure(count > 0, "keys are in the backup");
+  done("a backup of keys that another client made");
+  return key;
+}
+
 /**
- * Bob comes back on a new device, which cannot read what was said before, and is heard. Whether it hears what is said
- * next is left to other clients: this one gives a new device its next session only, a hundred messages later.
+ * Bob comes back on a new device, which cannot read what was said before until it has the keys out of the backup, and
+ * is heard. Whether it hears what is said next is left to other clients: this one gives a new device its next session
+ * only, a hundred messages later.
  */
-async function move(alice, bob) {
+async function move(alice, bob, key) {
   const before = (await bob.session()).deviceId;
   await bob.logOut();
   await bob.logIn();
@@ -407,6 +432,10 @@ async function move(alice, bob) {
   await alice.hears(NEWS);
   ensure(!(await bob.message(HALLO).isVisible()), "the new device cannot read what was said before it came");
   done("a new device is heard");
+  await bob.typesKey(key);
+  await bob.opens("A quiet room");
+  for (const said of [HALLO, ANSWER]) await bob.hears(said);
+  done("and reads what was said before, by the keys out of the backup");
 }
 
 async function leave(...people) {
@@ -428,7 +457,8 @@ async function full() {
   await sharePicture(alice, bob);
   for (const each of [alice, bob]) await each.picture("talk");
   await count(alice, bob, road);
-  await move(alice, bob);
+  const key = await keepKeys(bob);
+  await move(alice, bob, key);
   await bob.picture("moved");
   await leave(alice, bob);
 }

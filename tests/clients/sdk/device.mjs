@@ -249,6 +249,18 @@ export class Device {
     return [worth.length, worth.filter((each) => each.tweaks.highlight).length];
   }
 
+  /** Keeps its owner's secrets and the keys of their rooms on the server, behind the recovery key that it gives. */
+  async keepSecrets() {
+    const key = await this.crypto.createRecoveryKeyFromPassphrase();
+    const createSecretStorageKey = async () => key;
+    const wish = { createSecretStorageKey, setupNewSecretStorage: true, setupNewKeyBackup: true };
+    await this.crypto.bootstrapSecretStorage(wish);
+    await until("secrets stored", () => this.crypto.isSecretStorageReady());
+    await until("a backup of keys", () => this.crypto.getActiveSessionBackupVersion());
+    done("secrets behind a recovery key, and a backup of keys");
+    return key.encodedPrivateKey;
+  }
+
   stop() {
     this.client.stopClient();
   }

@@ -95,18 +95,6 @@ async function signDevices(...people) {
   done("cross-signing keys of both");
 }
 
-/** Alice keeps her secrets and the keys of her rooms on the server, behind a recovery key. */
-async function keepSecrets(alice) {
-  const key = await alice.crypto.createRecoveryKeyFromPassphrase();
-  const createSecretStorageKey = async () => key;
-  const wish = { createSecretStorageKey, setupNewSecretStorage: true, setupNewKeyBackup: true };
-  await alice.crypto.bootstrapSecretStorage(wish);
-  await until("secrets stored", () => alice.crypto.isSecretStorageReady());
-  await until("a backup of keys", () => alice.crypto.getActiveSessionBackupVersion());
-  done("secrets behind a recovery key, and a backup of keys");
-  return key.encodedPrivateKey;
-}
-
 /** Both compare emoji: in a room with another person, from device to device with oneself. */
 async function compareEmoji(asked, other) {
   const request = await until("a request to verify", () => other.requests.at(-1));
@@ -389,7 +377,7 @@ async function beginAnew(alice, bob) {
 async function full(url, wish) {
   const [alice, bob] = await arrive(url, wish);
   await signDevices(alice, bob);
-  const recoveryKey = await keepSecrets(alice);
+  const recoveryKey = await alice.keepSecrets();
   const room = await meetInQuiet(alice, bob);
   const said = await talk(alice, bob, room);
   await verify(alice, bob, room);
