@@ -129,7 +129,7 @@ async fn accounts_are_listed_and_found(stage: &mut Stage) -> Result<()> {
         ("name=a_b", vec!["@a_b"]),
         ("name=a%25b", vec![]),
         ("name=a.test", vec![]),
-        ("user_id=b:a.test", vec!["@a_b", "@bob"]),
+        ("guests=false&user_id=b:a.test", vec!["@a_b", "@bob"]),
         ("guests=false&order_by=admin&dir=b", vec!["@root", "@a_b", "@ann", "@bob"]),
         ("guests=false&order_by=creation_ts", vec!["@root", "@ann", "@bob", "@a_b"]),
         ("guests=false&order_by=displayname&dir=b&limit=2", vec!["@bob", "@ann"]),
