@@ -14,7 +14,7 @@ let recoveryKey = "";
 const sealedFiles = (person) =>
   person.page.evaluate(() => {
     const names = performance.getEntriesByType("resource").map(({ name }) => name);
-    return names.filter((name) => /\.wasm|\/web\/(worker|messages|members)/.test(name));
+    return names.filter((name) => /\.wasm|\/web\/(worker|messages|members\.)/.test(name));
   });
 
 /** Names of the databases that hold keys. */
