@@ -485,3 +485,5 @@ try {
   await browser.close();
   site.close();
 }
+// The other client would go on for minutes by its clocks, though it has logged out.
+process.exit();
