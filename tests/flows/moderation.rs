@@ -10,7 +10,8 @@ use wayside_tests::{CallError, Client};
 
 use crate::{
     stage::{
-        Deeds, Ear, Stage, bodies, comes_true, escaped, list, part, redact, refused, room_of, stories,
+        Deeds, Ear, Stage, bodies, comes_true, escaped, list, part, redact, refused, room_of,
+        stories,
     },
     worlds::{Visit, connect, floor, hello, ticket, until, world_of},
 };
