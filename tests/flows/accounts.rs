@@ -49,6 +49,7 @@ async fn enter(node: &Node, path: &str, body: &Value) -> Result<(Client, Value),
     Ok((client, answer))
 }
 
+// Operations: getTokenOwner, register, checkUsernameAvailability.
 async fn an_open_node_takes_everybody(stage: &mut Stage) -> Result<()> {
     let nobody = Client::nobody(stage.node.http())?;
     let mut wish = json!({"username": "ann", "password": PASSWORD, "device_id": "PHONE", "initial_device_display_name": "My phone"});
@@ -99,6 +100,7 @@ fn first_link(log: &str) -> Result<&str> {
     link.context("the node shows a link for its first operator")
 }
 
+// Operations: registrationTokenValidity.
 async fn invitations_open_a_node_that_asks_for_them(stage: &mut Stage) -> Result<()> {
     let mut node =
         stage.other("b", |options| options.flag("--registration", Some("token"))).await?;
@@ -269,6 +271,7 @@ async fn a_guest_stays_by_invitation_where_one_is_needed(stage: &mut Stage) -> R
     Ok(())
 }
 
+// Operations: getLoginFlows, login.
 async fn a_login_names_its_person_in_many_ways(stage: &mut Stage) -> Result<()> {
     stage.person("ann").await?;
     let nobody = Client::nobody(stage.node.http())?;
@@ -315,6 +318,8 @@ async fn a_login_names_its_person_in_many_ways(stage: &mut Stage) -> Result<()> 
     Ok(())
 }
 
+// Operations: deleteDevices, getDevices, deleteDevice, getDevice, updateDevice, logout,
+// logout_all.
 async fn devices_come_and_go(stage: &mut Stage) -> Result<()> {
     let ann = stage.person("ann").await?;
     let login = |device: &str| json!({"type": "m.login.password", "user": "ann", "password": PASSWORD, "device_id": device});
@@ -377,6 +382,7 @@ async fn devices_come_and_go(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: changePassword.
 async fn a_password_is_changed_by_who_knows_it(stage: &mut Stage) -> Result<()> {
     let ann = stage.person("ann").await?;
     let phone = Client::login(stage.node.http(), "ann").await?;
@@ -465,6 +471,7 @@ async fn a_role_and_a_password_changed_at_once_both_stay(stage: &mut Stage) -> R
     Ok(())
 }
 
+// Operations: deactivateAccount.
 async fn an_account_ends_for_ever(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let room = bob.create_room(&json!({"preset": "public_chat"})).await?;
@@ -496,6 +503,7 @@ async fn an_account_ends_for_ever(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: getWellknown.
 async fn a_node_says_what_it_is(stage: &mut Stage) -> Result<()> {
     let nobody = Client::nobody(stage.node.http())?;
     let versions = nobody.get("/_matrix/client/versions").await?;
@@ -510,6 +518,12 @@ async fn a_node_says_what_it_is(stage: &mut Stage) -> Result<()> {
         known["m.homeserver"]["base_url"].as_str().is_some_and(|it| it.starts_with("http")),
         "{known}"
     );
+    let mut other = stage
+        .other("b", |options| options.flag("--public-url", Some("https://way.example")))
+        .await?;
+    let known = Client::nobody(other.http())?.get("/.well-known/matrix/client").await?;
+    ensure!(known["m.homeserver"]["base_url"] == "https://way.example", "{known}");
+    other.stop().await?;
     refused(nobody.get("/_matrix/client/v3/capabilities").await, 401, "M_MISSING_TOKEN")?;
     let ann = stage.person("ann").await?;
     let can = &ann.get("/_matrix/client/v3/capabilities").await?["capabilities"];

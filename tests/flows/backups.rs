@@ -44,6 +44,8 @@ fn wrong_version(answer: Result<Value, CallError>, current: &str) -> Result<()> 
     }
 }
 
+// Operations: getRoomKeysVersionCurrent, postRoomKeysVersion, deleteRoomKeysVersion,
+// getRoomKeysVersion, putRoomKeysVersion.
 async fn backups_are_made_changed_and_removed(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     refused(ann.get(VERSION).await, 404, "M_NOT_FOUND")?;
@@ -78,6 +80,9 @@ async fn backups_are_made_changed_and_removed(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: deleteRoomKeys, getRoomKeys, putRoomKeys, deleteRoomKeysByRoomId,
+// getRoomKeysByRoomId, putRoomKeysByRoomId, deleteRoomKeyBySessionId, getRoomKeyBySessionId,
+// putRoomKeyBySessionId.
 async fn keys_go_into_the_newest_backup_and_come_back(stage: &mut Stage) -> Result<()> {
     let ann = stage.person("ann").await?;
     let old = begin(&ann).await?;

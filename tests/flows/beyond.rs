@@ -23,6 +23,7 @@ async fn userinfo(node: &Node, token: &str) -> Result<(u16, Value)> {
     Ok((answer.status, answer.json()))
 }
 
+// Operations: reportRoom, reportEvent, reportUser.
 async fn reports_reach_whoever_runs_the_node(stage: &mut Stage) -> Result<()> {
     let (ann, bob, cat) =
         (stage.person("ann").await?, stage.person("bob").await?, stage.person("cat").await?);
@@ -71,6 +72,7 @@ async fn a_person_reports_only_so_much(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: getWellknownSupport, requestOpenIdToken, getTurnServer.
 async fn other_services_and_turn_servers_are_spoken_to(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let path = format!("/_matrix/client/v3/user/{}/openid/request_token", ann.id());

@@ -536,6 +536,7 @@ async fn a_service_makes_what_somebody_asks_for(stage: &mut Stage) -> Result<()>
     Ok(())
 }
 
+// Operations: pingAppservice.
 async fn a_service_is_called_by_its_own_wish(stage: &mut Stage) -> Result<()> {
     let (mut node, bridge, bot) = bridged(stage, "").await?;
     let ann = Client::register(node.http(), "ann").await?;
@@ -575,6 +576,8 @@ async fn a_service_is_called_by_its_own_wish(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: queryLocationByAlias, queryLocationByProtocol, getProtocolMetadata, getProtocols,
+// queryUserByID, queryUserByProtocol.
 async fn other_networks_are_looked_up_through_services(stage: &mut Stage) -> Result<()> {
     let (mut node, bridge, _bot) = bridged(stage, "protocols: [irc]\n").await?;
     let ann = Client::register(node.http(), "ann").await?;
@@ -620,6 +623,7 @@ async fn other_networks_are_looked_up_through_services(stage: &mut Stage) -> Res
     Ok(())
 }
 
+// Operations: updateAppserviceRoomDirectoryVisibility.
 async fn a_service_lists_rooms_under_its_networks(stage: &mut Stage) -> Result<()> {
     let (mut node, _bridge, bot) = bridged(stage, "protocols: [irc]\n").await?;
     let ann = Client::register(node.http(), "ann").await?;

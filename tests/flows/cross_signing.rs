@@ -88,6 +88,7 @@ fn with_proof(mut body: Value, of: &Client, password: &str) -> Value {
     body
 }
 
+// Operations: uploadCrossSigningKeys.
 async fn people_publish_their_keys_and_prove_it_when_they_replace_them(
     stage: &mut Stage,
 ) -> Result<()> {
@@ -154,6 +155,7 @@ async fn with_device(client: &Client, pair: &Pair) -> Result<Value> {
     Ok(record)
 }
 
+// Operations: uploadCrossSigningSignatures.
 async fn devices_and_people_are_signed(stage: &mut Stage) -> Result<()> {
     let (ann, bob, cleo) =
         (stage.person("ann").await?, stage.person("bob").await?, stage.person("cleo").await?);

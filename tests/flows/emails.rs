@@ -161,6 +161,7 @@ async fn addresses(person: &Client) -> Result<Vec<Value>> {
     Ok(answer["threepids"].as_array().context("a list")?.clone())
 }
 
+// Operations: getAccount3PIDs, add3PID, delete3pidFromAccount, requestTokenTo3PIDEmail.
 async fn an_address_is_added_and_signed_in_with(stage: &mut Stage) -> Result<()> {
     let Some(mut mailbox) = Mailbox::open(stage).await? else { return Ok(()) };
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
@@ -212,6 +213,7 @@ async fn an_address_is_added_and_signed_in_with(stage: &mut Stage) -> Result<()>
     refused(login(stage, "ann@mail.test", PASSWORD).await, 403, "M_FORBIDDEN")
 }
 
+// Operations: requestTokenToResetPasswordEmail.
 async fn a_forgotten_password_is_set_anew(stage: &mut Stage) -> Result<()> {
     let Some(mut mailbox) = Mailbox::open(stage).await? else { return Ok(()) };
     let ann = stage.person("ann").await?;
@@ -254,6 +256,7 @@ async fn a_forgotten_password_is_set_anew(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: requestTokenToRegisterEmail.
 async fn an_account_is_made_with_an_address(stage: &mut Stage) -> Result<()> {
     let Some(mut mailbox) = Mailbox::open(stage).await? else { return Ok(()) };
     let nobody = Client::nobody(stage.node.http())?;

@@ -65,6 +65,7 @@ fn names(people: &[&Client]) -> BTreeSet<String> {
     people.iter().map(|it| it.id().to_owned()).collect()
 }
 
+// Operations: queryKeys, uploadKeys.
 async fn keys_are_published_and_shown(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let keys = device_keys(&ann);
@@ -121,6 +122,7 @@ async fn keys_are_published_and_shown(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: claimKeys.
 async fn keys_are_given_away_once_each(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let device = ann.session().device_id.clone();
@@ -201,6 +203,7 @@ async fn write(from: &Client, txn: &str, to: &Value) -> Result<()> {
     Ok(())
 }
 
+// Operations: sendToDevice.
 async fn letters_reach_each_device_once(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let phone = Client::login(stage.node.http(), "bob").await?;
@@ -272,6 +275,7 @@ async fn letters_come_in_pieces_and_outlive_a_restart(stage: &mut Stage) -> Resu
     Ok(())
 }
 
+// Operations: getKeysChanges.
 async fn it_is_heard_whose_keys_changed(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let (cleo, dan) = (stage.person("cleo").await?, stage.person("dan").await?);

@@ -22,6 +22,7 @@ async fn shown(who: &Client, room: &RoomId) -> Result<Vec<String>> {
     Ok(bodies(&list(&page["chunk"])))
 }
 
+// Operations: getEventContext, getRoomEvents.
 async fn the_rule_of_the_time_decides(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     for version in VERSIONS {
@@ -93,6 +94,7 @@ async fn the_rule_of_the_time_decides(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: getMembersByRoom.
 async fn who_has_gone_keeps_what_they_saw(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     for version in VERSIONS {
@@ -201,6 +203,7 @@ async fn anybody_reads_what_is_world_readable(stage: &mut Stage) -> Result<()> {
     )
 }
 
+// Operations: forgetRoom.
 async fn what_is_forgotten_is_gone(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let room = ann.create_room(&json!({"preset": "public_chat"})).await?;

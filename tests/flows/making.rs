@@ -26,6 +26,7 @@ const PRESETS: [(&str, &str, &str, i64); 3] = [
     ("public_chat", "public", "forbidden", 50),
 ];
 
+// Operations: createRoom.
 async fn a_room_begins_as_it_was_asked_for(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     for version in VERSIONS {
@@ -152,6 +153,7 @@ fn levels_are_right(
     Ok(())
 }
 
+// Operations: getJoinedRooms.
 async fn a_room_that_cannot_be_is_refused(stage: &mut Stage) -> Result<()> {
     let ann = stage.person("ann").await?;
     ann.create_room(&json!({"room_alias_name": "taken"})).await?;

@@ -39,6 +39,7 @@ fn locked_out(answer: Result<Value, CallError>) -> Result<()> {
     refused(answer, 401, "M_USER_LOCKED")
 }
 
+// Operations: getAdminLockUser, setAdminLockUser.
 async fn whoever_is_locked_gets_nowhere_until_they_are_unlocked(stage: &mut Stage) -> Result<()> {
     let root = stage.operator("root").await?;
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
@@ -121,6 +122,7 @@ fn changes(room: &str, bob: &str, ann: &str, theirs: &str) -> Vec<(Method, Strin
     ]
 }
 
+// Operations: getAdminSuspendUser, setAdminSuspendUser.
 async fn whoever_is_suspended_reads_and_changes_nothing(stage: &mut Stage) -> Result<()> {
     let root = stage.operator("root").await?;
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
@@ -269,6 +271,7 @@ async fn an_operator_holds_people_by_commands(stage: &mut Stage) -> Result<()> {
     locked_out(root.get(&whoami).await)
 }
 
+// Operations: getWhoIs.
 async fn an_operator_sees_from_where_somebody_is_here(stage: &mut Stage) -> Result<()> {
     let root = stage.operator("root").await?;
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);

@@ -29,6 +29,7 @@ async fn call_oneself(who: &Client, name: &str) -> Result<()> {
     Ok(())
 }
 
+// Operations: searchUserDirectory.
 async fn people_are_found_by_their_names(stage: &mut Stage) -> Result<()> {
     let (ann, bob, cat) =
         (stage.person("ann").await?, stage.person("bob").await?, stage.person("cat").await?);
@@ -78,6 +79,7 @@ async fn people_are_found_by_their_names(stage: &mut Stage) -> Result<()> {
     )
 }
 
+// Operations: getMutualRooms.
 async fn shared_rooms_are_listed(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let mut rooms = Vec::new();
@@ -107,6 +109,7 @@ async fn shared_rooms_are_listed(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: getRoomTags, deleteRoomTag, setRoomTag.
 async fn tags_are_changed_one_by_one(stage: &mut Stage) -> Result<()> {
     let ann = stage.person("ann").await?;
     let room = ann.create_room(&json!({})).await?;
@@ -144,6 +147,7 @@ async fn tags_are_changed_one_by_one(stage: &mut Stage) -> Result<()> {
     refused(bob.get(&base).await, 403, "M_FORBIDDEN")
 }
 
+// Operations: roomInitialSync.
 async fn a_first_look_into_a_room_shows_it(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let seen = json!([{"type": "m.room.history_visibility", "content": {"history_visibility": "world_readable"}}]);

@@ -18,6 +18,7 @@ fn profile(who: &Client, field: &str) -> String {
     format!("/_matrix/client/v3/profile/{}{field}", escaped(who.id()))
 }
 
+// Operations: getUserProfile, deleteProfileField, getProfileField, setProfileField.
 async fn a_profile_holds_any_field(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let nobody = Client::nobody(stage.node.http())?;
@@ -127,6 +128,7 @@ async fn a_name_spreads_into_rooms(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: getAccountData, setAccountData, getAccountDataPerRoom, setAccountDataPerRoom.
 async fn own_data_is_ones_own(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let phone = Client::login(stage.node.http(), "ann").await?;
@@ -176,6 +178,7 @@ async fn own_data_is_ones_own(stage: &mut Stage) -> Result<()> {
     )
 }
 
+// Operations: getPresence, setPresence.
 async fn presence_is_shown_and_ends(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let room = ann.create_room(&json!({"preset": "public_chat"})).await?;

@@ -125,6 +125,7 @@ async fn preview(person: &Client, url: &str) -> Result<Value, CallError> {
     person.get(&format!("{PREVIEW}?url={}&ts=1", escaped(url))).await
 }
 
+// Operations: getUrlPreviewAuthed.
 async fn a_page_is_previewed_with_its_picture(stage: &mut Stage) -> Result<()> {
     previewing(stage, true).await?;
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);

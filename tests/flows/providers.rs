@@ -463,6 +463,7 @@ async fn a_provider_that_lies_vouches_for_nobody(stage: &mut Stage) -> Result<()
     Ok(())
 }
 
+// Operations: redirectToIdP.
 async fn what_people_carry_is_theirs_and_of_now(stage: &mut Stage) -> Result<()> {
     let club = Club::open(stage, "").await?;
     let nobody = Client::nobody(stage.node.http())?;

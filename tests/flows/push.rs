@@ -53,6 +53,8 @@ fn rule<'a>(rules: &'a Value, kind: &str, id: &str) -> Option<&'a Value> {
     rules[kind].as_array()?.iter().find(|rule| rule["rule_id"] == id)
 }
 
+// Operations: getPushRules, getPushRulesGlobal, deletePushRule, getPushRule, setPushRule,
+// getPushRuleActions, setPushRuleActions, isPushRuleEnabled, setPushRuleEnabled.
 async fn push_rules_are_read_and_changed(stage: &mut Stage) -> Result<()> {
     let ann = stage.person("ann").await?;
     let phone = Client::login(stage.node.http(), "ann").await?;
@@ -297,6 +299,7 @@ async fn counts_outlive_a_restart_and_a_crash(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: getNotifications.
 async fn notifications_are_listed(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let mut events = Vec::new();

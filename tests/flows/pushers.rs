@@ -170,6 +170,7 @@ async fn text(from: &Client, room: &RoomId, body: &str) -> Result<String> {
     send(from, room, "m.room.message", &json!({ "msgtype": "m.text", "body": body })).await
 }
 
+// Operations: getPushers.
 async fn a_gateway_is_told_what_the_rules_say(stage: &mut Stage) -> Result<()> {
     calling(stage).await?;
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
@@ -373,6 +374,7 @@ async fn a_slow_gateway_holds_nobody_else_up(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: postPusher.
 async fn pushers_go_with_the_device_that_set_them(stage: &mut Stage) -> Result<()> {
     calling(stage).await?;
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);

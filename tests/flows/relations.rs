@@ -180,6 +180,8 @@ fn ids(page: &Value) -> Vec<String> {
     list(&page["chunk"]).iter().filter_map(id).collect()
 }
 
+// Operations: getRelatingEvents, getRelatingEventsWithRelType,
+// getRelatingEventsWithRelTypeAndEventType.
 async fn what_relates_is_listed_page_by_page(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let room = room_of(&[&ann, &bob], &json!({"preset": "public_chat"})).await?;
@@ -228,6 +230,7 @@ async fn what_relates_is_listed_page_by_page(stage: &mut Stage) -> Result<()> {
     refused(ann.get(&nothing).await, 404, "M_NOT_FOUND")
 }
 
+// Operations: getThreadRoots.
 async fn threads_are_listed_by_their_newest_reply(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let room = room_of(&[&ann, &bob], &json!({"preset": "public_chat"})).await?;

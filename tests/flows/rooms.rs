@@ -19,6 +19,7 @@ stories! {
     what_is_missing_or_unknown_is_said;
 }
 
+// Operations: joinRoom, knockRoom, inviteUser, joinRoomById.
 async fn every_way_into_a_room(stage: &mut Stage) -> Result<()> {
     let (ann, bob, cat) =
         (stage.person("ann").await?, stage.person("bob").await?, stage.person("cat").await?);
@@ -99,6 +100,7 @@ async fn every_way_into_a_room(stage: &mut Stage) -> Result<()> {
     refused(bob.post("/_matrix/client/v3/join/!none", &json!({})).await, 404, "M_NOT_FOUND")
 }
 
+// Operations: ban, getJoinedMembersByRoom, kick, unban.
 async fn power_decides_who_goes(stage: &mut Stage) -> Result<()> {
     let (ann, bob, cat) =
         (stage.person("ann").await?, stage.person("bob").await?, stage.person("cat").await?);
@@ -203,6 +205,7 @@ async fn guests_come_where_they_are_let_in(stage: &mut Stage) -> Result<()> {
     refused(guest.send_text(&open, "later", "still here").await, 403, "M_FORBIDDEN")
 }
 
+// Operations: getRoomState, getRoomStateWithKey, setRoomStateWithKey.
 async fn state_is_set_and_read_in_every_form(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let room = ann.create_room(&json!({"preset": "public_chat"})).await?;
@@ -272,6 +275,7 @@ async fn state_is_set_and_read_in_every_form(stage: &mut Stage) -> Result<()> {
     refused(stranger.get("/_matrix/client/v3/rooms/!none/state").await, 403, "M_FORBIDDEN")
 }
 
+// Operations: sendMessage.
 async fn a_request_that_is_repeated_does_nothing_more(stage: &mut Stage) -> Result<()> {
     let ann = stage.person("ann").await?;
     let phone = Client::login(stage.node.http(), "ann").await?;
@@ -300,6 +304,7 @@ async fn a_request_that_is_repeated_does_nothing_more(stage: &mut Stage) -> Resu
     Ok(())
 }
 
+// Operations: redactEvent.
 async fn only_who_may_redacts(stage: &mut Stage) -> Result<()> {
     let (ann, bob, cat) =
         (stage.person("ann").await?, stage.person("bob").await?, stage.person("cat").await?);
@@ -349,6 +354,8 @@ async fn only_who_may_redacts(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: getRoomVisibilityOnDirectory, setRoomVisibilityOnDirectory, deleteRoomAlias,
+// getRoomIdByAlias, setRoomAlias, getPublicRooms, queryPublicRooms, getLocalAliases.
 async fn aliases_and_the_directory(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let room = ann.create_room(&json!({"preset": "public_chat"})).await?;

@@ -28,6 +28,7 @@ async fn found(who: &Client, text: &str) -> Result<Vec<String>> {
     Ok(bodies(&events))
 }
 
+// Operations: search.
 async fn words_are_found_where_they_were_said(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let room =

@@ -45,6 +45,7 @@ fn names(tree: &Value) -> Vec<String> {
     rooms.iter().map(|room| room["name"].as_str().unwrap_or("-").to_owned()).collect()
 }
 
+// Operations: getSpaceHierarchy.
 async fn a_tree_shows_the_rooms_that_one_may_see(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let top = space(&ann, "top", &json!({})).await?;
@@ -126,6 +127,7 @@ async fn a_tree_comes_page_by_page(stage: &mut Stage) -> Result<()> {
 /// Where clients that are in use ask for a summary, as it was proposed (MSC3266).
 const PROPOSED_SUMMARY: &str = "/_matrix/client/unstable/im.nheko.summary";
 
+// Operations: getRoomSummary.
 async fn a_room_is_summed_up_for_whom_it_may_concern(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let nobody = Client::nobody(stage.node.http())?;
@@ -181,6 +183,7 @@ async fn upgraded(who: &Client, room: &RoomId, body: &Value) -> Result<RoomId> {
     Ok(RoomId::known(answer["replacement_room"].as_str().context("a room")?))
 }
 
+// Operations: upgradeRoom.
 async fn a_room_moves_to_newer_rules(stage: &mut Stage) -> Result<()> {
     let (ann, bob, cat) =
         (stage.person("ann").await?, stage.person("bob").await?, stage.person("cat").await?);
@@ -319,6 +322,7 @@ async fn who_may_not_upgrade_is_told_so(stage: &mut Stage) -> Result<()> {
     refused(ann.state(&room, "m.room.tombstone", "").await, 404, "M_NOT_FOUND")
 }
 
+// Operations: getEventByTimestamp.
 async fn the_event_nearest_to_a_time_is_found(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let room = ann.create_room(&json!({"preset": "public_chat"})).await?;

@@ -154,6 +154,7 @@ fn ids(events: &[Value]) -> Vec<String> {
     events.iter().filter_map(|it| it["event_id"].as_str().map(str::to_owned)).collect()
 }
 
+// Operations: leaveRoom.
 async fn rooms_come_and_go(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     for version in VERSIONS {
@@ -233,6 +234,7 @@ async fn rooms_come_and_go(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: defineFilter, getFilter.
 async fn filters_leave_out(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let room = room_of(&[&ann, &bob], &OPEN()).await?;
@@ -391,6 +393,7 @@ async fn state_arrives_in_every_form(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: getOneRoomEvent.
 async fn events_carry_what_belongs_to_them(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let phone = Client::login(stage.node.http(), "ann").await?;
@@ -444,6 +447,7 @@ async fn events_carry_what_belongs_to_them(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+// Operations: setReadMarker, postReceipt, setTyping.
 async fn ephemeral_things_are_told_once(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let cat = stage.person("cat").await?;
@@ -516,6 +520,7 @@ const SAID: usize = 12;
 /// How many write at once.
 const WRITERS: usize = 6;
 
+// Operations: sync.
 async fn nothing_is_lost_or_told_twice(stage: &mut Stage) -> Result<()> {
     let reader = stage.person("reader").await?;
     let room = reader.create_room(&OPEN()).await?;
