@@ -77,6 +77,8 @@ async fn hostile_rooms_tokens_and_transactions() -> Result<()> {
         "t5x",
         "%00",
         "T5",
+        "t4000000000",
+        "p4000000000_x",
         &long,
     ];
     for token in pages {

@@ -7,7 +7,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use wayside_tests::{CallError, Client, PASSWORD, RoomId};
 
-use crate::stage::{Deeds, Stage, comes_true, escaped, refused, room_of, stories};
+use crate::{
+    sliding::{Slide, window},
+    stage::{Deeds, Ear, Stage, comes_true, escaped, refused, room_of, stories},
+};
 
 stories! {
     tools_make_accounts_by_a_common_secret;
@@ -15,6 +18,7 @@ stories! {
     accounts_are_made_changed_and_ended;
     rooms_are_listed_and_looked_at;
     a_deleted_room_is_gone_and_blocked;
+    who_was_away_hears_that_a_room_is_gone;
     a_deleted_room_leads_to_another;
     deleting_a_room_outlives_a_kill;
     only_who_runs_the_node_oversees_it;
@@ -339,6 +343,43 @@ async fn a_deleted_room_is_gone_and_blocked(stage: &mut Stage) -> Result<()> {
     let none = RoomId::known("!none:a.test");
     let blocked = delete(&root, "v1", &none, &json!({"block": true})).await?;
     ensure!(blocked["kicked_users"] == json!([]), "{blocked}");
+    Ok(())
+}
+
+async fn who_was_away_hears_that_a_room_is_gone(stage: &mut Stage) -> Result<()> {
+    let root = stage.operator("root").await?;
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let cat = stage.person("cat").await?;
+    let asked = json!({"preset": "public_chat", "invite": [cat.id()]});
+    let room = room_of(&[&ann, &bob], &asked).await?;
+    let (mut anns, mut bobs) = (Ear::of(&ann).await?, Ear::of(&bob).await?);
+    let (mut cats, mut slide) = (Ear::of(&cat).await?, Slide::of(&ann, window(9, 1)));
+    ensure!(slide.now().await?["rooms"][room.as_str()]["membership"] == "join");
+    slide.now().await?;
+    bob.deed(&room, "leave", None).await?;
+    ensure!(bobs.now().await?["rooms"]["leave"][room.as_str()].is_object());
+    delete(&root, "v1", &room, &json!({})).await?;
+
+    let told = slide.now().await?;
+    let gone = &told["rooms"][room.as_str()];
+    ensure!(gone["membership"] == "leave" && told["lists"]["all"]["count"] == 0, "{told}");
+    ensure!(gone["timeline"][0]["content"]["membership"] == "leave", "{told}");
+    ensure!(slide.now().await?["rooms"].get(room.as_str()).is_none(), "it is told once");
+    // Nobody remembers what was before a start, so the store is asked.
+    stage.restart().await?;
+    for (ear, whose) in [(&mut anns, &ann), (&mut cats, &cat)] {
+        ear.client = whose.at(stage.node.http());
+        let told = ear.now().await?;
+        let gone = &told["rooms"]["leave"][room.as_str()];
+        let event = &gone["timeline"]["events"][0];
+        ensure!(event["state_key"] == whose.id(), "{told}");
+        ensure!(event["content"]["membership"] == "leave", "{told}");
+        ear.hears_nothing().await?;
+    }
+    bobs.client = bob.at(stage.node.http());
+    bobs.hears_nothing().await.context("bob had gone before")?;
+    let (_, first) = Ear::begin(&ann.at(stage.node.http()), "").await?;
+    ensure!(first["rooms"]["leave"].is_null(), "whoever knows nothing hears nothing: {first}");
     Ok(())
 }
 

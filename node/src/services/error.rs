@@ -281,6 +281,12 @@ impl From<EventError> for Error {
 }
 
 impl Error {
+    /// Refuses a token of a place in the stream that this node has not reached.
+    #[must_use]
+    pub fn from_the_future() -> Self {
+        Self::Invalid("the token is from a future that this node does not know".to_owned())
+    }
+
     /// Wraps a failure that is this node's own.
     pub fn internal(error: impl Into<anyhow::Error>) -> Self {
         Self::Internal(error.into())

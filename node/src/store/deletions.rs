@@ -1,9 +1,10 @@
 //! Rooms that are deleted: the work of it, from which it goes on after a restart, and what is blocked.
 
 use ruma::{OwnedRoomId, RoomId, UserId};
+use serde_json::value::RawValue;
 use wayside_federation::state::{EventNo, Node, NodeId};
 
-use super::{Reads, StoreError, Tx, db::Row, state};
+use super::{Reads, StoreError, Tx, bus::Change, db::Row, state};
 
 /// A room that is being deleted, or was.
 #[derive(Clone, Debug)]
@@ -53,6 +54,19 @@ impl Stage {
     }
 }
 
+/// A room that was deleted, for somebody who stood in it.
+#[derive(Clone, Debug)]
+pub struct Gone {
+    /// The number that it had here.
+    pub room_no: i64,
+    /// The room.
+    pub room_id: OwnedRoomId,
+    /// Where in the stream they were out.
+    pub position: i64,
+    /// The event that led them out, as clients see it.
+    pub event: Option<Box<RawValue>>,
+}
+
 /// Works that are remembered; the oldest are forgotten.
 const REMEMBERED: i64 = 1_000;
 /// Nodes of state trees that are removed in one go.
@@ -70,6 +84,34 @@ const OF_A_ROOM: &[&str] = &[
     "DELETE FROM network_rooms WHERE room_no = $1",
     "DELETE FROM rooms WHERE room_no = $1",
 ];
+
+/// The rooms that are deleted and that somebody was led out of after a position.
+pub async fn gone_after(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    position: i64,
+) -> Result<Vec<Gone>, StoreError> {
+    // One that other servers still have may be known here again.
+    let sql = "SELECT g.room_no, g.room_id, g.position, g.event FROM gone_rooms g \
+               WHERE g.user_id = $1 AND g.position > $2 \
+               AND NOT EXISTS (SELECT 1 FROM rooms r WHERE r.room_id = g.room_id) ORDER BY g.position";
+    let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(position);
+    query
+        .all()
+        .await?
+        .iter()
+        .map(|row| {
+            let event: Option<String> = row.get(3)?;
+            let event = event.map(RawValue::from_string).transpose();
+            Ok(Gone {
+                room_no: row.get(0)?,
+                room_id: row.parse(1)?,
+                position: row.get(2)?,
+                event: event.map_err(|_| StoreError::Damaged("an event is no JSON"))?,
+            })
+        })
+        .collect()
+}
 
 /// The work of that name.
 pub async fn deletion(
@@ -163,6 +205,18 @@ impl Tx {
             .run()
             .await
             .map(drop)
+    }
+
+    /// Writes down for somebody that a room is gone in which they stood.
+    pub async fn note_gone(&mut self, user_id: &UserId, gone: &Gone) -> Result<(), StoreError> {
+        let sql = "INSERT INTO gone_rooms (user_id, room_no, room_id, position, event) \
+                   VALUES ($1, $2, $3, $4, $5)";
+        let query = self.query(sql).bind(user_id.as_str()).bind(gone.room_no);
+        let query = query.bind(gone.room_id.as_str()).bind(gone.position);
+        query.bind(gone.event.as_deref().map(RawValue::get)).run().await?;
+        let position = self.next_number();
+        self.announce(Change::Person { user_id: user_id.to_owned(), position });
+        Ok(())
     }
 
     /// Removes a room, so that nothing of it is found any more; its events are purged behind that.

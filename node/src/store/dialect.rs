@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (12, "confirmations", include_str!("migrations/0012_confirmations.sql")),
     (13, "registrations", include_str!("migrations/0013_registrations.sql")),
     (14, "erased", include_str!("migrations/0014_erased.sql")),
+    (15, "gone", include_str!("migrations/0015_gone.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

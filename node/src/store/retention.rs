@@ -66,11 +66,21 @@ pub async fn old(
         .collect()
 }
 
+/// The rooms of which something was forgotten after a position.
+pub async fn thinned_after(from: &mut impl Reads, position: i64) -> Result<Vec<i64>, StoreError> {
+    let sql = "SELECT room_no FROM rooms WHERE thinned > $1 AND thinned > 0 ORDER BY room_no";
+    from.conn().0.query(sql).bind(position).all().await?.iter().map(|row| row.get(0)).collect()
+}
+
 impl Tx {
-    /// Tells those who count what is unread that something of a room is gone.
-    pub fn tell_forgotten(&mut self, room_no: i64) {
+    /// Tells those who count what is unread that something of a room is gone: those in this process
+    /// at once, others when they look.
+    pub async fn tell_forgotten(&mut self, room_no: i64) -> Result<(), StoreError> {
         let position = self.next_number();
+        let sql = "UPDATE rooms SET thinned = $2 WHERE room_no = $1";
+        self.query(sql).bind(room_no).bind(position).run().await?;
         self.announce(Change::Forgotten { room_no, position });
+        Ok(())
     }
 
     /// Takes events out of the store, with what was written down about them: at most

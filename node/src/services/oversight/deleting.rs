@@ -6,15 +6,15 @@ use serde_json::json;
 
 use super::{
     super::{
-        Error,
-        rooms::{Membership, NewRoom, Preset, Request, Step},
+        Error, Ground,
+        rooms::{Membership, NewRoom, Preset, Request, Step, format},
     },
     Oversight,
 };
 use crate::store::{
-    StoreError,
-    deletions::{self, Deletion, Stage},
-    rooms,
+    StoreError, Tx,
+    deletions::{self, Deletion, Gone, Stage},
+    events, rooms,
 };
 
 /// Events that are purged in one go, so that nobody waits long behind it.
@@ -178,8 +178,12 @@ impl Oversight {
             if !wish.purge {
                 return Ok(true);
             }
+            let (ground, room_id) = (self.ground.clone(), deletion.room_id.clone());
             let remove = self.ground.store.write::<_, StoreError>(move |tx| {
-                Box::pin(async move { tx.remove_room(room_no).await })
+                Box::pin(async move {
+                    note_gone(&ground, tx, &room_id, room_no).await?;
+                    tx.remove_room(room_no).await
+                })
             });
             remove.await?;
         }
@@ -306,6 +310,43 @@ impl Oversight {
         });
         Ok(note.await?)
     }
+}
+
+/// Writes down for those who live here and stood in a room that it is gone, each with the event that
+/// led them out: whoever is away while it is deleted would go on believing that they are inside.
+async fn note_gone(
+    ground: &Ground,
+    tx: &mut Tx,
+    room_id: &RoomId,
+    room_no: i64,
+) -> Result<(), StoreError> {
+    let standings = [
+        Membership::Leave,
+        Membership::Ban,
+        Membership::Join,
+        Membership::Invite,
+        Membership::Knock,
+    ];
+    for standing in standings {
+        let mut members = rooms::members(tx, room_no, standing).await?;
+        members.retain(|row| !row.forgotten && ground.is_local(&row.user_id));
+        let is_out = matches!(standing, Membership::Leave | Membership::Ban);
+        for members in members.chunks(NOTED_AFTER) {
+            let endings: Vec<_> = members.iter().map(|row| row.event_no).collect();
+            let endings = events::by_numbers(tx, &endings).await?;
+            for member in members {
+                let form = format::Form { under_room: true, ..format::Form::default() };
+                let ending = endings.get(&member.event_no).filter(|_| is_out);
+                let event =
+                    ending.map(|it| format::client_event(it, form, format::Unsigned::default()));
+                // Who could not be led out learns of it here first.
+                let position = if is_out { member.position } else { tx.next_number() };
+                let gone = Gone { room_no, room_id: room_id.to_owned(), position, event };
+                tx.note_gone(&member.user_id, &gone).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use crate::{
         Reads, Snapshot, StoreError,
         bus::{Change, Commit},
         events::{self, StoredEvent, Stretch, Verdict},
-        people,
+        people, retention,
         rooms::{self, RoomRow},
         state, unread,
     },
@@ -184,11 +184,11 @@ impl Push {
         let now = snapshot.position().await?;
         let known = *self.counted.borrow();
         let mut reached = if known == 0 { unread::counted(&mut snapshot).await? } else { known };
-        let moved = if reached < now {
-            unread::receipts_moved(&mut snapshot, reached).await?
-        } else {
-            Vec::new()
-        };
+        let (mut moved, mut thinned) = (Vec::new(), Vec::new());
+        if reached < now {
+            moved = unread::receipts_moved(&mut snapshot, reached).await?;
+            thinned = retention::thinned_after(&mut snapshot, reached).await?;
+        }
         // What was changed without word of it may concern who is where and what they want.
         *self.counting() = Counting::default();
         loop {
@@ -203,6 +203,9 @@ impl Push {
         }
         for (room_no, user_id) in moved {
             self.recount(&mut snapshot, room_no, &user_id).await?;
+        }
+        for room_no in thinned {
+            self.count_thinned(&mut snapshot, room_no).await?;
         }
         self.counted.send_replace(now);
         self.wakes.ring();
@@ -244,12 +247,7 @@ impl Push {
                     }
                     // Also where what was counted meanwhile had been read before it went.
                     Change::Forgotten { room_no, .. } => {
-                        if let Some(row) =
-                            rooms::by_numbers(&mut snapshot, &[*room_no]).await?.pop()
-                        {
-                            self.load(&mut snapshot, &row).await?;
-                            self.counting().doubt(*room_no);
-                        }
+                        self.count_thinned(&mut snapshot, *room_no).await?;
                     }
                     _ => {}
                 }
@@ -263,6 +261,15 @@ impl Push {
         }
         self.counted.send_modify(|counted| *counted = commit.position.max(*counted));
         self.wakes.ring();
+        Ok(())
+    }
+
+    /// Has a room counted anew of which something was forgotten.
+    async fn count_thinned(&self, snapshot: &mut Snapshot, room_no: i64) -> Result<(), StoreError> {
+        if let Some(row) = rooms::by_numbers(snapshot, &[room_no]).await?.pop() {
+            self.load(snapshot, &row).await?;
+            self.counting().doubt(room_no);
+        }
         Ok(())
     }
 

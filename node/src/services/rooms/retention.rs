@@ -100,7 +100,7 @@ impl Rooms {
                         gone += 1;
                     }
                     if gone > 0 {
-                        tx.tell_forgotten(room_no);
+                        tx.tell_forgotten(room_no).await?;
                     }
                     Ok(gone)
                 })

@@ -35,7 +35,7 @@ use super::{
     token::{Rest, Token},
 };
 use crate::store::{
-    Snapshot,
+    Snapshot, deletions,
     events::{self, StoredEvent, Stretch},
     people,
     rooms::{self, MemberRow, Membership, RoomRow, StateOf},
@@ -140,9 +140,7 @@ impl Sync {
         let (mut snapshot, now) = self.view(remembers).await?;
         let position = since.map_or(0, |token| token.position);
         if position > now {
-            return Err(Error::Invalid(
-                "the token is from a future that this node does not know".to_owned(),
-            ));
+            return Err(Error::from_the_future());
         }
         let ignored = Ignored::of(&mut snapshot, &asker.user_id).await?;
         let changed =
@@ -217,6 +215,7 @@ impl Building<'_> {
             last = Some(room.room_no);
         }
         self.since = self.told.map_or(0, |token| token.position);
+        Box::pin(self.gone(&mut answer)).await?;
         answer.presence = self.presence().await?;
         (answer.to_device, self.letters_told) = self.letters().await?;
         if let Some(told) = self.told {
@@ -226,6 +225,30 @@ impl Building<'_> {
         answer.device_one_time_keys_count = counts.one_time;
         answer.device_unused_fallback_key_types = counts.unused_fallback;
         Ok(answer)
+    }
+
+    /// Tells of rooms that were deleted since, in which the client believes the person to be.
+    async fn gone(&mut self, answer: &mut Answer) -> Result<(), Error> {
+        let Some(token) = self.told.filter(|_| self.may_have_lost_rooms()) else { return Ok(()) };
+        let from = token.rest.map_or(token.position, |rest| rest.position.min(token.position));
+        for gone in deletions::gone_after(&mut self.snapshot, &self.asker.user_id, from).await? {
+            let is_news = gone.position > token.position_of(gone.room_no);
+            if is_news && self.asked.filter.room.takes(gone.room_id.as_str()) {
+                let events = gone.event.into_iter().collect();
+                let timeline = TimelinePart { events, ..TimelinePart::default() };
+                let nothing = Some(Events::default());
+                let (state, state_after) =
+                    if self.asked.state_after { (None, nothing) } else { (nothing, None) };
+                let timeline = StatefulTimeline { state, state_after, timeline };
+                answer.rooms.leave.insert(gone.room_id, LeftPart { timeline });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether rooms of the person may have been deleted since they were told of them.
+    pub(super) fn may_have_lost_rooms(&self) -> bool {
+        self.changed.as_ref().is_none_or(|changed| changed.own)
     }
 
     /// Up to where a client knows of rooms for which this answer has no room.

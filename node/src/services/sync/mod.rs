@@ -153,14 +153,27 @@ impl Sync {
             .ok_or_else(|| Error::Invalid("the token was not given to you by this node".to_owned()))
     }
 
-    /// The position that a pagination token stands for: one of [`page_token`], or what an answer of
-    /// either sync gave.
-    pub fn read_page_token(&self, user_id: &UserId, text: &str) -> Result<i64, Error> {
+    /// The position that a pagination token stands for, where there is one: it is of [`page_token`], or
+    /// what an answer of either sync gave.
+    pub async fn read_page_token(
+        &self,
+        user_id: &UserId,
+        text: Option<&str>,
+    ) -> Result<Option<i64>, Error> {
+        let Some(text) = text else { return Ok(None) };
         let wrong = || Error::Invalid(format!("{text:?} is no token of this node"));
-        if text.starts_with(['t', 'p']) {
-            return token::page_position(text).ok_or_else(wrong);
+        let position = if text.starts_with(['t', 'p']) {
+            token::page_position(text).ok_or_else(wrong)?
+        } else {
+            self.read_token(user_id, text)?.position
+        };
+        // What was told last may be behind the store by a moment.
+        if position > self.ground.store.bus().position()
+            && position > self.ground.store.snapshot().await?.position().await?
+        {
+            return Err(Error::from_the_future());
         }
-        Ok(self.read_token(user_id, text)?.position)
+        Ok(Some(position))
     }
 }
 

@@ -60,12 +60,9 @@ async fn messages(asked: Asked<get_message_events::v3::Request>) -> Result<Reply
     let body = &asked.body;
     let (rooms, sync) = (&asked.app.services.rooms, &asked.app.services.sync);
     let who = asker(&asked)?;
-    let read = |text: &Option<String>| {
-        text.as_deref().map(|text| sync.read_page_token(&who.user_id, text)).transpose()
-    };
     let wanted = PageAsked {
-        from: read(&body.from)?,
-        to: read(&body.to)?,
+        from: sync.read_page_token(&who.user_id, body.from.as_deref()).await?,
+        to: sync.read_page_token(&who.user_id, body.to.as_deref()).await?,
         back: body.dir == Direction::Backward,
         limit: page_limit(body.limit).max(1),
         filter: filter_in(&asked.query)?,
@@ -146,11 +143,11 @@ async fn members(asked: Asked<get_member_events::v3::Request>) -> Result<Reply, 
         let wrong = || Fault::BadParameter("a membership is none that there is".to_owned());
         word.map(|word| Membership::parse(&word).ok_or_else(wrong)).transpose()
     };
-    let at = body.at.as_deref();
+    let sync = &asked.app.services.sync;
     let wanted = MembersAsked {
         only: filter(body.membership.as_ref().map(ToString::to_string))?,
         not: filter(body.not_membership.as_ref().map(ToString::to_string))?,
-        at: at.map(|at| asked.app.services.sync.read_page_token(&who.user_id, at)).transpose()?,
+        at: sync.read_page_token(&who.user_id, body.at.as_deref()).await?,
     };
     let chunk = asked.app.services.rooms.members(&who, &body.room_id, wanted).await?;
     text(&Chunk { chunk })

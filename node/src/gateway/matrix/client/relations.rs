@@ -108,14 +108,12 @@ async fn of_both_types(
 
 async fn relations<T>(asked: &Asked<T>, wish: Wish<'_>) -> Result<Reply, Fault> {
     let (who, sync) = (asker(asked)?, &asked.app.services.sync);
-    let read =
-        |text: Option<&str>| text.map(|text| sync.read_page_token(&who.user_id, text)).transpose();
-    let from = read(wish.from)?;
+    let from = sync.read_page_token(&who.user_id, wish.from).await?;
     let wanted = RelationsAsked {
         rel_type: wish.rel_type,
         kind: wish.kind,
         from,
-        to: read(wish.to)?,
+        to: sync.read_page_token(&who.user_id, wish.to).await?,
         back: wish.dir == Direction::Backward,
         limit: limit(wish.limit),
         recurse: wish.recurse,
@@ -139,8 +137,8 @@ async fn threads(asked: Asked<get_threads::v1::Request>) -> Result<Reply, Fault>
         _ => return Err(Fault::BadParameter("include is all or participated".to_owned())),
     };
     let sync = &asked.app.services.sync;
-    let from = body.from.as_deref().map(|text| sync.read_page_token(&who.user_id, text));
-    let wanted = ThreadsAsked { own, from: from.transpose()?, limit: limit(body.limit) };
+    let from = sync.read_page_token(&who.user_id, body.from.as_deref()).await?;
+    let wanted = ThreadsAsked { own, from, limit: limit(body.limit) };
     let Listing { events, end } =
         asked.app.services.rooms.threads(&who, &body.room_id, wanted).await?;
     text(&PageJson {

@@ -25,7 +25,7 @@ use wayside_specs::limits;
 pub(super) use self::connection::Connections;
 pub use self::{answer::Answer, asked::Body};
 use self::{
-    answer::ListPart,
+    answer::{ListPart, RoomPart},
     asked::{Required, Rule, TIMELINE},
     connection::{Delta, Known, Sent},
     extensions::Shown,
@@ -42,6 +42,7 @@ use super::{
     build::Building,
     token::Token,
 };
+use crate::store::deletions;
 
 /// What a client asks for.
 pub struct Sliding {
@@ -259,6 +260,30 @@ impl Round<'_> {
         }
         for candidate in candidates.iter().filter(|it| !wanted.contains_key(&it.room.room_no)) {
             self.count_later(candidate);
+        }
+        self.gone(answer).await
+    }
+
+    /// Tells of rooms that were deleted since, in which the client believes the person to be.
+    async fn gone(&mut self, answer: &mut Answer) -> Result<(), Error> {
+        if self.begins || !self.building.may_have_lost_rooms() {
+            return Ok(());
+        }
+        let own = &self.building.asker.user_id;
+        let snapshot = &mut self.building.snapshot;
+        for gone in deletions::gone_after(snapshot, own, self.known.position).await? {
+            let Some(sent) = self.known.rooms.get(&gone.room_no) else { continue };
+            if sent.upto < gone.position {
+                let sent = Sent { inside: false, upto: gone.position, ..sent.clone() };
+                self.delta.rooms.push((gone.room_no, sent));
+                let part = RoomPart {
+                    membership: Membership::Leave.as_str(),
+                    bump_stamp: Some(gone.position),
+                    timeline: gone.event.into_iter().collect(),
+                    ..RoomPart::default()
+                };
+                answer.rooms.insert(gone.room_id, part);
+            }
         }
         Ok(())
     }
