@@ -43,6 +43,7 @@ fn header(answer: &Response, name: &str) -> String {
     answer.headers().get(name).and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned()
 }
 
+// Operations: getContentAuthed, getContentOverrideNameAuthed, uploadContent.
 async fn a_file_comes_back_as_it_was_sent(stage: &mut Stage) -> Result<()> {
     let ann = stage.person("ann").await?;
     let (other, nobody) = (stage.person("bob").await?, Client::nobody(stage.node.http())?);
@@ -82,6 +83,7 @@ async fn a_file_comes_back_as_it_was_sent(stage: &mut Stage) -> Result<()> {
     refused(nobody.upload("text/plain", vec![]).await, 401, "M_MISSING_TOKEN")
 }
 
+// Operations: createContent, uploadContentToMXC.
 async fn a_file_can_follow_its_name(stage: &mut Stage) -> Result<()> {
     let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
     let made = ann.post("/_matrix/media/v1/create", &json!({})).await?;
@@ -138,6 +140,7 @@ async fn a_file_can_follow_its_name(stage: &mut Stage) -> Result<()> {
     )
 }
 
+// Operations: getContentThumbnailAuthed.
 async fn a_picture_is_made_smaller(stage: &mut Stage) -> Result<()> {
     let ann = stage.person("ann").await?;
     let picture = ann.upload("image/png", pictures::png(400, 200, 200)).await?;
@@ -156,6 +159,18 @@ async fn a_picture_is_made_smaller(stage: &mut Stage) -> Result<()> {
         let made = pictures::size(&answer.bytes().await?)?;
         ensure!(made == size, "{query}: {made:?}");
     }
+    // What moves does so for who asks for it, and stands still for all others.
+    let moving = ann.upload("image/gif", pictures::gif(400, 200, 3)).await?;
+    for (query, kind) in [
+        ("width=64&height=64&animated=true", "image/gif"),
+        ("width=64&height=64", "image/png"),
+        ("width=64&height=64&animated=false", "image/png"),
+    ] {
+        let path = format!("{MEDIA}/thumbnail/{}?{query}", moving.place());
+        let answer = fetch(&ann, stage, Method::GET, &path, b"").await?;
+        ensure!(header(&answer, "content-type") == kind, "{query}: {answer:?}");
+        ensure!(header(&answer, "content-disposition").starts_with("inline"), "{answer:?}");
+    }
     refused(ann.get(&thumbnail("width=0&height=64")).await, 400, "M_INVALID_PARAM")?;
     refused(ann.get(&thumbnail("height=64")).await, 400, "M_MISSING_PARAM")?;
     let text = ann.upload("text/plain", b"no picture".to_vec()).await?;
@@ -166,6 +181,7 @@ async fn a_picture_is_made_smaller(stage: &mut Stage) -> Result<()> {
     refused(ann.get(&path).await, 504, "M_NOT_YET_UPLOADED")
 }
 
+// Operations: getConfigAuthed.
 async fn everybody_has_room_of_their_own(stage: &mut Stage) -> Result<()> {
     stage.node.stop().await?;
     let small = |it: Options| {

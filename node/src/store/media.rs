@@ -6,7 +6,7 @@ use ruma::{OwnedUserId, UserId};
 
 use super::{Reads, StoreError, Tx, db::LIST_MOST};
 
-/// Most resized pictures that are kept of one picture.
+/// Most resized pictures that are kept of one picture, and most that move.
 pub const THUMBNAILS_OF_ONE: usize = 10;
 /// Pictures that are gone whose resized ones are removed at once.
 const GONE_AT_ONCE: i64 = 100;
@@ -33,7 +33,7 @@ pub struct ThumbnailKey {
     pub width: u32,
     /// Wanted height in pixels.
     pub height: u32,
-    /// `crop` or `scale`.
+    /// `crop` or `scale`, with `animated ` before it where it moves if the picture does.
     pub method: &'static str,
 }
 

@@ -1,5 +1,6 @@
 //! Pictures of strangers: what they are, and thumbnails of them (client-server API, "Content repository").
 
+mod animation;
 #[cfg(test)]
 mod tests;
 
@@ -9,6 +10,8 @@ use image::{
     DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits,
     codecs::jpeg::JpegEncoder, imageops::FilterType, metadata::Orientation,
 };
+
+pub use self::animation::animated_thumbnail;
 
 /// Most pixels of a picture that is decoded.
 pub const PIXELS_MAX: u64 = 50_000_000;
@@ -88,7 +91,7 @@ pub enum Method {
 /// A smaller copy of a picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thumbnail {
-    /// `image/jpeg` or `image/png`.
+    /// `image/jpeg` or `image/png`, or `image/gif` where it moves.
     pub content_type: &'static str,
     /// The file.
     pub bytes: Vec<u8>,
@@ -134,7 +137,7 @@ pub fn probe(bytes: &[u8]) -> Result<Picture, PictureError> {
 /// Makes a thumbnail, upright and without metadata, never larger than the picture.
 ///
 /// A JPEG gives a JPEG, everything else a PNG with its transparency; of an animation the first
-/// frame. A picture of 50 million pixels takes about a second: the caller does it on a thread for
+/// frame, as clients want it that do not ask for [`animated_thumbnail`]. A picture of 50 million pixels takes about a second: the caller does it on a thread for
 /// such work.
 pub fn thumbnail(bytes: &[u8], size: Size, method: Method) -> Result<Thumbnail, PictureError> {
     let (format, mut decoder) = open(bytes)?;
@@ -153,10 +156,8 @@ pub fn thumbnail(bytes: &[u8], size: Size, method: Method) -> Result<Thumbnail, 
 /// Reads the header and refuses what is too large before memory is taken for it.
 fn open(bytes: &[u8]) -> Result<(Format, impl ImageDecoder + '_), PictureError> {
     let (ours, format) = Format::of(bytes).ok_or(PictureError::Unsupported)?;
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(2 * DECODED_BYTES_MAX);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.limits(limits);
+    reader.limits(limits());
     let decoder = reader.into_decoder()?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
@@ -167,6 +168,13 @@ fn open(bytes: &[u8]) -> Result<(Format, impl ImageDecoder + '_), PictureError> 
         return Err(PictureError::TooLarge);
     }
     Ok((ours, decoder))
+}
+
+/// What a decoder may take of memory.
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(2 * DECODED_BYTES_MAX);
+    limits
 }
 
 /// How the camera was held; a picture whose metadata is damaged counts as upright.

@@ -25,27 +25,36 @@ impl Content {
     ) -> Result<Served, Error> {
         let row = self.row(server, media_id, wait).await?;
         let (width, height) = next_size(wish)?;
-        let method = if wish.crop { "crop" } else { "scale" };
+        let method = match (wish.crop, wish.animated) {
+            (false, false) => "scale",
+            (true, false) => "crop",
+            (false, true) => "animated scale",
+            (true, true) => "animated crop",
+        };
         let key = ThumbnailKey { blob: row.blob, width, height, method };
         let known = known(&mut self.ground.store.snapshot().await?, &key).await?;
         let made = match known {
             Some(made) => made,
-            None => self.draw(key, wish.crop).await?,
+            None => self.draw(key, wish).await?,
         };
         let (file, size) = self.blob.open(&made.blob).await?.ok_or_else(unknown)?;
         let content_type = Some(made.content_type);
         Ok(Served { file, size, content_type, file_name: row.file_name, hash: made.blob })
     }
 
-    async fn draw(&self, key: ThumbnailKey, crop: bool) -> Result<ThumbnailRow, Error> {
+    async fn draw(&self, key: ThumbnailKey, wish: ThumbnailWish) -> Result<ThumbnailRow, Error> {
         let turn = self.drawing.clone().acquire_owned().await.map_err(Error::internal)?;
         let bytes = self.blob.read(&key.blob).await?.ok_or_else(unknown)?;
         let size = Size { width: key.width, height: key.height };
-        let method = if crop { Method::Crop } else { Method::Scale };
+        let method = if wish.crop { Method::Crop } else { Method::Scale };
         let drawing = move || {
             // The turn lasts as long as the work, also when nobody waits for it any more.
             let _turn = turn;
-            picture::thumbnail(&bytes, size, method)
+            if wish.animated {
+                picture::animated_thumbnail(&bytes, size, method)
+            } else {
+                picture::thumbnail(&bytes, size, method)
+            }
         };
         let made = tokio::task::spawn_blocking(drawing).await.map_err(Error::internal)?.map_err(
             |error| match error {
@@ -80,7 +89,9 @@ impl Content {
 /// The resized picture that is there for a wish: the very one, or, where as many are kept as may be,
 /// the one that comes closest. They count against nobody's quota, so their number is bounded.
 async fn known(from: &mut impl Reads, key: &ThumbnailKey) -> Result<Option<ThumbnailRow>, Error> {
-    let made = media::thumbnails(from, &key.blob).await?;
+    let mut made = media::thumbnails(from, &key.blob).await?;
+    // Whoever does not ask for one that moves is never given one (client-server API, thumbnails).
+    made.retain(|(_, _, method, _)| is_animated(method) == is_animated(key.method));
     let full = made.len() >= THUMBNAILS_OF_ONE;
     let (wide, high) = (i64::from(key.width), i64::from(key.height));
     let distance = |(width, height, method, _): &(i64, i64, String, ThumbnailRow)| {
@@ -90,6 +101,10 @@ async fn known(from: &mut impl Reads, key: &ThumbnailKey) -> Result<Option<Thumb
     };
     let closest = made.into_iter().min_by_key(distance);
     Ok(closest.filter(|it| full || distance(it) == (false, false, 0)).map(|(.., made)| made))
+}
+
+fn is_animated(method: &str) -> bool {
+    method.starts_with("animated")
 }
 
 /// Few lengths serve all wishes, so that most find what was made for others (client-server API, thumbnails).

@@ -75,6 +75,8 @@ pub struct ThumbnailWish {
     pub height: u64,
     /// Whether to cut it to the wanted shape.
     pub crop: bool,
+    /// Whether it moves, where the picture does.
+    pub animated: bool,
 }
 
 /// Pictures resized at the same time; each may take tens of megabytes.

@@ -214,7 +214,7 @@ async fn few_sizes_of_a_picture_are_kept_and_they_go_with_it() {
     let server = &scene.content.ground.server_name;
     for side in (30..900).step_by(30) {
         for crop in [false, true] {
-            let wish = ThumbnailWish { width: side, height: 900 - side, crop };
+            let wish = ThumbnailWish { width: side, height: 900 - side, crop, animated: false };
             let name = name(&uri);
             let served = scene.content.thumbnail(server, &name, wish, Duration::ZERO).await;
             assert!(served.unwrap().size > 0, "{wish:?}");

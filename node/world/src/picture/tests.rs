@@ -4,11 +4,13 @@ use std::io::Cursor;
 
 use bolero::check;
 use image::{
-    Delay, DynamicImage, Frame, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage,
-    codecs::gif::GifEncoder,
+    AnimationDecoder, Delay, DynamicImage, Frame, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage,
+    codecs::gif::{GifDecoder, GifEncoder},
 };
 
-use super::{Format, Method, Picture, PictureError, Size, Thumbnail, probe, thumbnail};
+use super::{
+    Format, Method, Picture, PictureError, Size, Thumbnail, animated_thumbnail, probe, thumbnail,
+};
 
 /// Left half red, right half blue.
 fn halves(width: u32, height: u32) -> DynamicImage {
@@ -102,19 +104,99 @@ fn transparency_survives() {
     }
 }
 
-#[test]
-fn an_animation_shows_its_first_frame() {
+/// A GIF of frames in these colours, each shown for 100 ms.
+fn gif(width: u32, height: u32, colors: &[[u8; 3]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = GifEncoder::new(&mut bytes);
-    for color in [RED, BLUE] {
-        let [r, g, b] = color;
-        let picture = RgbaImage::from_pixel(30, 30, Rgba([r, g, b, 255]));
+    for [r, g, b] in colors {
+        let picture = RgbaImage::from_pixel(width, height, Rgba([*r, *g, *b, 255]));
         let delay = Delay::from_numer_denom_ms(100, 1);
         encoder.encode_frame(Frame::from_parts(picture, 0, 0, delay)).unwrap();
     }
     drop(encoder);
-    let small = thumbnail(&bytes, Size { width: 10, height: 10 }, Method::Scale).unwrap();
-    assert!(near(*pixels(&small).get_pixel(5, 5), RED));
+    bytes
+}
+
+/// A GIF of frames that each paint one dot, for next to no bytes.
+fn dots(width: u16, height: u16, frames: usize) -> Vec<u8> {
+    let (width, height) = (width.to_le_bytes(), height.to_le_bytes());
+    let mut bytes = [b"GIF89a".as_slice(), &width, &height, &[0x80, 0, 0]].concat();
+    bytes.extend([0, 0, 0, 0xff, 0xff, 0xff]);
+    for _ in 0..frames {
+        bytes.extend([0x2c, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0]);
+    }
+    bytes.push(0x3b);
+    bytes
+}
+
+/// A PNG that is red, then blue, each for 100 ms.
+fn apng() -> Vec<u8> {
+    let of = |[r, g, b]: [u8; 3]| {
+        let file = file(&RgbImage::from_pixel(30, 30, Rgb([r, g, b])).into(), ImageFormat::Png);
+        let at = file.windows(4).position(|it| it == b"IDAT").unwrap();
+        let length = u32::from_be_bytes(file[at - 4..at].try_into().unwrap()) as usize;
+        (file[8..33].to_vec(), file[at + 4..at + 4 + length].to_vec())
+    };
+    let ((header, red), (_, blue)) = (of(RED), of(BLUE));
+    let control = |number: u32| {
+        let mut body = b"fcTL".to_vec();
+        for part in [number, 30, 30, 0, 0] {
+            body.extend(part.to_be_bytes());
+        }
+        body.extend([0, 100, 3, 232, 0, 0]);
+        body
+    };
+    let mut bytes = [b"\x89PNG\r\n\x1a\n".as_slice(), &header].concat();
+    for body in [
+        b"acTL\0\0\0\x02\0\0\0\0".to_vec(),
+        control(0),
+        [b"IDAT".as_slice(), &red].concat(),
+        control(1),
+        [b"fdAT\0\0\0\x02".as_slice(), &blue].concat(),
+        b"IEND".to_vec(),
+    ] {
+        bytes.extend(chunk(&body));
+    }
+    bytes
+}
+
+#[test]
+fn an_animation_shows_its_first_frame_or_moves() {
+    let size = Size { width: 10, height: 10 };
+    for bytes in [gif(30, 30, &[RED, BLUE]), apng()] {
+        let small = thumbnail(&bytes, size, Method::Scale).unwrap();
+        assert_eq!(small.content_type, "image/png");
+        assert!(near(*pixels(&small).get_pixel(5, 5), RED));
+
+        let small = animated_thumbnail(&bytes, size, Method::Crop).unwrap();
+        assert_eq!((small.content_type, small.width, small.height), ("image/gif", 10, 10));
+        let frames = GifDecoder::new(Cursor::new(&small.bytes)).unwrap().into_frames();
+        let frames = frames.collect_frames().unwrap();
+        let shown: Vec<_> = frames.iter().map(|it| *it.buffer().get_pixel(5, 5)).collect();
+        assert!(near(shown[0], RED) && near(shown[1], BLUE) && shown.len() == 2);
+        assert_eq!(frames[1].delay().numer_denom_ms(), (100, 1));
+    }
+}
+
+#[test]
+fn what_does_not_move_or_moves_too_much_stands_still() {
+    let size = Size { width: 800, height: 800 };
+    for (bytes, why) in [
+        (file(&halves(40, 20), ImageFormat::Jpeg), "no animation"),
+        (file(&halves(40, 20), ImageFormat::Png), "no animation"),
+        (file(&halves(40, 20), ImageFormat::WebP), "no animation"),
+        (gif(40, 20, &[RED]), "one frame"),
+        (dots(2_000, 2_000, 26), "read too much"),
+        (dots(800, 800, 32), "written too much"),
+    ] {
+        let still = thumbnail(&bytes, size, Method::Scale);
+        assert_eq!(animated_thumbnail(&bytes, size, Method::Scale), still, "{why}");
+    }
+    let mut damaged = gif(30, 30, &[RED, BLUE]);
+    damaged.truncate(damaged.len() - 20);
+    let still = thumbnail(&damaged, size, Method::Scale);
+    assert!(still.is_ok());
+    assert_eq!(animated_thumbnail(&damaged, size, Method::Scale), still, "damaged");
 }
 
 /// A JPEG with an EXIF block that says how the camera was held.
@@ -154,11 +236,15 @@ fn png_bomb(width: u32, height: u32) -> Vec<u8> {
     header.extend(height.to_be_bytes());
     header.extend([8, 6, 0, 0, 0]);
     for body in [header, b"IDAT\x78\x9c\x03\0\0\0\0\x01".to_vec(), b"IEND".to_vec()] {
-        bytes.extend(u32::try_from(body.len() - 4).unwrap().to_be_bytes());
-        bytes.extend(&body);
-        bytes.extend(crc32(&body).to_be_bytes());
+        bytes.extend(chunk(&body));
     }
     bytes
+}
+
+/// A part of a PNG, whose kind stands before its data.
+fn chunk(body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() - 4).unwrap();
+    [&length.to_be_bytes(), body, &crc32(body).to_be_bytes()].concat()
 }
 
 fn crc32(bytes: &[u8]) -> u32 {
@@ -201,11 +287,15 @@ fn damaged_pictures_are_answered_with_an_error() {
         [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::WebP]
             .into_iter()
             .map(|format| file(&halves(16, 9), format))
+            .chain([gif(16, 9, &[RED, BLUE]), apng()])
             .collect();
     for seed in &seeds {
         for end in 0..seed.len() {
             let _ = thumbnail(&seed[..end], size, Method::Crop);
+            let _ = animated_thumbnail(&seed[..end], size, Method::Crop);
         }
+    }
+    for seed in &seeds[..4] {
         assert!(thumbnail(&seed[..seed.len() / 2], size, Method::Crop).is_err());
     }
     check!().with_type::<(usize, usize, u8, Vec<u8>)>().for_each(|(pick, at, byte, bytes)| {
@@ -216,6 +306,7 @@ fn damaged_pictures_are_answered_with_an_error() {
             // Only what is small is decoded here: the fuzzer is to look at many.
             if probe(bytes).is_ok_and(|picture| picture.width.max(picture.height) < 256) {
                 let _ = thumbnail(bytes, size, Method::Scale);
+                let _ = animated_thumbnail(bytes, size, Method::Scale);
             }
         }
     });

@@ -136,6 +136,7 @@ async fn thumbnail(asked: Asked<get_content_thumbnail::v1::Request>) -> Result<R
         width: body.width.into(),
         height: body.height.into(),
         crop: body.method == Some(Resize::Crop),
+        animated: body.animated == Some(true),
     };
     let content = &asked.app.services.content;
     let wait = body.timeout_ms;
