@@ -58,6 +58,7 @@ fn softly<T: std::fmt::Debug>(answer: Result<T, CallError>) -> Result<()> {
     refused(answer, 401, "M_UNKNOWN_TOKEN")
 }
 
+// Operations: refresh.
 async fn a_token_is_renewed_and_the_one_before_ends(stage: &mut Stage) -> Result<()> {
     let ann = stage.person("ann").await?;
     let nobody = Client::nobody(stage.node.http())?;
@@ -116,6 +117,7 @@ async fn a_refresh_token_shown_twice_ends_what_it_opened(stage: &mut Stage) -> R
     Ok(())
 }
 
+// Operations: generateLoginToken.
 async fn a_login_token_signs_one_device_in(stage: &mut Stage) -> Result<()> {
     let ann = stage.person("ann").await?;
     let nobody = Client::nobody(stage.node.http())?;
@@ -264,6 +266,7 @@ fn oauth_refused((status, body): (u16, Value), code: &str) -> Result<()> {
     Ok(())
 }
 
+// Operations: getAuthMetadata.
 async fn a_program_is_let_in(stage: &mut Stage) -> Result<()> {
     let ann = stage.person("ann").await?;
     let app = Program::of_app(stage).await?;
@@ -395,6 +398,8 @@ async fn a_program_that_does_wrong_is_refused(stage: &mut Stage) -> Result<()> {
     for (change, code) in [
         (json!({ "client_uri": "http://example.com/" }), "invalid_client_metadata"),
         (json!({ "redirect_uris": ["https://evil.test/"] }), "invalid_redirect_uri"),
+        (json!({ "redirect_uris": "https://app.test/" }), "invalid_client_metadata"),
+        (json!({ "grant_types": null }), "invalid_client_metadata"),
     ] {
         let Err(CallError::Refused { status, body, .. }) =
             app.client.post(&register, &self::app(change.clone())).await
@@ -466,6 +471,7 @@ async fn a_device_is_let_in_by_its_code(stage: &mut Stage) -> Result<()> {
     oauth_refused(refusal, "unauthorized_client")
 }
 
+// Operations: redirectToSSO.
 async fn older_clients_are_sent_to_the_page_and_back(stage: &mut Stage) -> Result<()> {
     let ann = stage.person("ann").await?;
     let nobody = Client::nobody(stage.node.http())?;

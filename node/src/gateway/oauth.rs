@@ -85,7 +85,10 @@ fn issuer(app: &App) -> String {
 
 /// Keeps what a program says of itself (RFC 7591).
 async fn register(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let said: Metadata = read(call.request.body())?;
+    let said: Metadata = read(call.request.body()).map_err(|fault| match fault {
+        Fault::NotJson(why) | Fault::BadJson(why) => refusal("invalid_client_metadata", &why),
+        fault => fault,
+    })?;
     let (client_id, kept) = call.app.services.oauth.register(said).await?;
     let mut body = serde_json::to_value(kept).map_err(Error::internal)?;
     body["client_id"] = client_id.into();
