@@ -24,6 +24,7 @@ stories! {
     a_space_is_looked_up_once_for_all_lists;
     what_stands_beside_rooms_is_told_once;
     what_stands_beside_rooms_is_told_of_those_wanted;
+    what_an_extension_missed_while_it_was_off_is_told;
     nothing_is_told_beside_a_room_to_who_is_outside;
     messages_are_forgotten_for_the_device_that_has_them;
     who_asks_for_too_much_is_refused;
@@ -32,19 +33,19 @@ stories! {
 const SLIDING: &str = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
 
 /// A connection of somebody's client.
-struct Slide {
+pub(crate) struct Slide {
     client: Client,
     pos: Option<String>,
     body: Value,
 }
 
 impl Slide {
-    fn of(client: &Client, body: Value) -> Self {
+    pub(crate) fn of(client: &Client, body: Value) -> Self {
         Self { client: client.clone(), pos: None, body }
     }
 
     /// What is new, without waiting for it.
-    async fn now(&mut self) -> Result<Value> {
+    pub(crate) async fn now(&mut self) -> Result<Value> {
         let answer = self.ask(0).await?;
         self.pos = answer["pos"].as_str().map(str::to_owned);
         Ok(answer)
@@ -64,7 +65,7 @@ impl Slide {
 }
 
 /// One list of the first rooms, with so many events of each.
-fn window(last: u32, limit: u32) -> Value {
+pub(crate) fn window(last: u32, limit: u32) -> Value {
     json!({ "lists": { "all": { "ranges": [[0, last]], "timeline_limit": limit, "required_state": [] } } })
 }
 
@@ -754,6 +755,74 @@ async fn what_stands_beside_rooms_is_told_of_those_wanted(stage: &mut Stage) -> 
     let note = &answer["extensions"]["account_data"]["rooms"][aside.as_str()];
     ensure!(note[0]["content"]["nth"] == 2, "{answer}");
     ensure!(told_of(&bobs.now().await?) == three(&[]), "told twice");
+    Ok(())
+}
+
+async fn what_an_extension_missed_while_it_was_off_is_told(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let asked = json!({ "preset": "public_chat", "initial_state": [{
+        "type": "m.room.encryption", "content": { "algorithm": "m.megolm.v1.aes-sha2" },
+    }]});
+    let room = room_of(&[&ann, &bob], &asked).await?;
+    let said = ann.say(&room, "hello").await?;
+    let (on, off) = (json!({ "enabled": true }), json!({ "enabled": false }));
+    let all = |wish: &Value| json!({ "e2ee": wish, "account_data": wish, "receipts": wish, "typing": wish });
+    let mut body = window(9, 5);
+    body["extensions"] = all(&on);
+    let mut bobs = Slide::of(&bob, body.clone());
+    // One that never had them knows no more than one that begins.
+    (body["extensions"], body["conn_id"]) = (json!({}), json!("late"));
+    let mut late = Slide::of(&bob, body);
+    for slide in [&mut bobs, &mut late] {
+        slide.now().await?;
+        slide.now().await?;
+    }
+    bobs.body["extensions"] = all(&off);
+    bobs.now().await?;
+
+    let data = format!("/_matrix/client/v3/user/{}", bob.id());
+    bob.put(&format!("{data}/account_data/org.example.a"), &json!({ "a": 1 })).await?;
+    bob.put(&format!("{data}/rooms/{room}/account_data/org.example.b"), &json!({ "b": 1 })).await?;
+    let read = format!("/_matrix/client/v3/rooms/{room}/receipt/m.read/{said}");
+    ann.post(&read, &json!({})).await?;
+    let typing = format!("/_matrix/client/v3/rooms/{room}/typing/{}", ann.id());
+    ann.put(&typing, &json!({ "typing": true, "timeout": 60_000 })).await?;
+    let keys = crate::encryption::device_keys(&ann);
+    crate::encryption::publish(&ann, &json!({ "device_keys": keys })).await?;
+    for _ in 0..2 {
+        let answer = bobs.now().await?;
+        ensure!(answer["extensions"] == json!({}), "{answer}");
+    }
+
+    for slide in [&mut bobs, &mut late] {
+        slide.body["extensions"] = all(&on);
+        let answer = slide.now().await?["extensions"].clone();
+        let global = list(&answer["account_data"]["global"]);
+        ensure!(one(&global, "org.example.a", None).is_some(), "{answer}");
+        let of_room = list(&answer["account_data"]["rooms"][room.as_str()]);
+        ensure!(one(&of_room, "org.example.b", None).is_some(), "{answer}");
+        let receipt = &answer["receipts"]["rooms"][room.as_str()]["content"][&said]["m.read"];
+        ensure!(receipt[ann.id()].is_object(), "{answer}");
+        let typists = &answer["typing"]["rooms"][room.as_str()]["content"]["user_ids"];
+        ensure!(*typists == json!([ann.id()]), "{answer}");
+        let again = slide.now().await?["extensions"].clone();
+        ensure!(list(&again["account_data"]["global"]).is_empty(), "told twice: {again}");
+        for part in ["receipts", "typing"] {
+            ensure!(again[part]["rooms"] == json!({}), "told twice: {again}");
+        }
+    }
+    // Whose keys changed is news only to who had them before.
+    bobs.body["extensions"] = all(&off);
+    bobs.now().await?;
+    crate::encryption::publish(
+        &bob,
+        &json!({ "device_keys": crate::encryption::device_keys(&bob) }),
+    )
+    .await?;
+    bobs.now().await?;
+    bobs.body["extensions"] = all(&on);
+    let answer = bobs.now().await?["extensions"].clone();
+    ensure!(answer["e2ee"]["device_lists"]["changed"] == json!([bob.id()]), "{answer}");
     Ok(())
 }
 

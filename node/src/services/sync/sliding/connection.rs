@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
-    sync::Arc,
+    convert::Infallible,
+    sync::{self, Arc, PoisonError},
 };
 
 use quick_cache::sync::Cache;
@@ -19,17 +20,23 @@ use crate::{
     },
 };
 
-/// Connections that are remembered: of more, the ones go that were used last longest ago.
-const CONNECTIONS: usize = 4_000;
+/// Devices whose connections are remembered: of more, the ones go that were used last longest ago.
+const DEVICES: usize = 4_000;
+/// Connections of one device that are remembered: of more, the ones go that began longest ago. Clients
+/// have one for their list of rooms, and perhaps one for notifications and one for what is open.
+const CONNECTIONS: usize = 8;
 
 /// Answers of one connection that are remembered while none of them has come back: of more, the ones
 /// are forgotten that were given longest ago.
 const PROMISES: usize = 4;
 
-/// All connections, by person, device and the name that the client chose.
-pub(in crate::services::sync) struct Connections(Cache<Key, Arc<Mutex<Connection>>>);
+/// All connections, by person and device.
+pub(in crate::services::sync) struct Connections(Cache<Key, Arc<sync::Mutex<OfDevice>>>);
 
-type Key = (OwnedUserId, OwnedDeviceId, String);
+type Key = (OwnedUserId, OwnedDeviceId);
+
+/// The connections of one device in the order in which they began, by the names that it chose.
+type OfDevice = VecDeque<(String, Arc<Mutex<Connection>>)>;
 
 /// One connection.
 #[derive(Default)]
@@ -60,15 +67,28 @@ pub(super) struct Known {
     pub(super) withheld: Withheld,
 }
 
-/// What stands beside rooms and was not told of some of them.
+/// What stands beside rooms and was not told, because the client did not want it or not of these.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Withheld {
+    /// What it did not want of any.
+    pub(super) paused: Paused,
     /// Receipts, by the position from where on.
     pub(super) receipts: HashMap<i64, i64>,
     /// Typing, by the count of moments from where on.
     pub(super) typing: HashMap<i64, u64>,
     /// The person's own data.
     pub(super) data: HashSet<i64>,
+}
+
+/// The extensions that were off with the answer before, by where in the stream they were told last;
+/// 0 is before everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Paused {
+    pub(super) keys: Option<i64>,
+    pub(super) data: Option<i64>,
+    pub(super) receipts: Option<i64>,
+    /// By the count of moments.
+    pub(super) typing: Option<u64>,
 }
 
 /// What a client was told of a room.
@@ -105,7 +125,7 @@ pub(super) struct Delta {
 
 impl Default for Connections {
     fn default() -> Self {
-        Self(Cache::new(CONNECTIONS))
+        Self(Cache::new(DEVICES))
     }
 }
 
@@ -113,18 +133,29 @@ impl Connections {
     /// A connection that begins, in place of one of the same name.
     pub(super) fn begin(&self, asker: &Asker, conn_id: &str) -> Arc<Mutex<Connection>> {
         let connection = Arc::default();
-        self.0.insert(key(asker, conn_id), Arc::clone(&connection));
+        let begun = (conn_id.to_owned(), Arc::clone(&connection));
+        let made = self.0.get_or_insert_with(&key(asker), || Ok::<_, Infallible>(Arc::default()));
+        let Ok(of_device) = made;
+        let mut of_device = of_device.lock().unwrap_or_else(PoisonError::into_inner);
+        of_device.retain(|(name, _)| name != conn_id);
+        if of_device.len() == CONNECTIONS {
+            of_device.pop_front();
+        }
+        of_device.push_back(begun);
         connection
     }
 
     /// A connection that goes on.
     pub(super) fn find(&self, asker: &Asker, conn_id: &str) -> Option<Arc<Mutex<Connection>>> {
-        self.0.get(&key(asker, conn_id))
+        let of_device = self.0.get(&key(asker))?;
+        let of_device = of_device.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = of_device.iter().find(|(name, _)| name == conn_id);
+        found.map(|(_, connection)| Arc::clone(connection))
     }
 }
 
-fn key(asker: &Asker, conn_id: &str) -> Key {
-    (asker.user_id.clone(), asker.device_id.clone(), conn_id.to_owned())
+fn key(asker: &Asker) -> Key {
+    (asker.user_id.clone(), asker.device_id.clone())
 }
 
 impl Connection {
@@ -206,6 +237,27 @@ mod tests {
         assert!(connection.shown(Some(&first)).is_err(), "what is long past");
         assert!(connection.shown(None).is_err());
         assert_eq!((connection.known.position, connection.known.rooms.len()), (3, 2));
+    }
+
+    #[test]
+    fn a_device_crowds_out_its_own_connections_alone() {
+        let connections = Connections::default();
+        let asker = |device: &str| Asker {
+            user_id: ruma::user_id!("@ann:a.test").to_owned(),
+            device_id: device.into(),
+        };
+        connections.begin(&asker("LAPTOP"), "0");
+        for name in 0..=CONNECTIONS {
+            connections.begin(&asker("PHONE"), &name.to_string());
+        }
+        let known = |device: &str, name: usize| {
+            connections.find(&asker(device), &name.to_string()).is_some()
+        };
+        assert!(!known("PHONE", 0) && (1..=CONNECTIONS).all(|name| known("PHONE", name)));
+        assert!(known("LAPTOP", 0));
+        // One that begins anew takes its own place.
+        connections.begin(&asker("PHONE"), "3");
+        assert!((1..=CONNECTIONS).all(|name| known("PHONE", name)));
     }
 
     #[test]

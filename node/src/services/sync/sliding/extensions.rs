@@ -10,6 +10,7 @@ use super::{
     Round, Wanted,
     answer::{Answer, DataPart, KeysPart, LettersPart, MomentsPart},
     asked::{Extensions, LettersWish, Wish},
+    connection::Paused,
 };
 use crate::{
     services::{
@@ -109,6 +110,7 @@ impl<'r> Round<'r> {
         if let Some(wish) = wishes.to_device.as_ref().filter(|wish| wish.enabled) {
             answer.extensions.to_device = Some(self.letters(wish).await?);
         }
+        self.pause(wishes);
         if on(&wishes.e2ee).is_some() {
             answer.extensions.e2ee = Some(self.keys().await?);
         }
@@ -122,6 +124,20 @@ impl<'r> Round<'r> {
             answer.extensions.typing = Some(self.typing(wanted, wish).await?);
         }
         Ok(())
+    }
+
+    /// Remembers which extensions are off, and since when: what happens meanwhile is told when they
+    /// are on again. Messages to the device wait for it anyway.
+    fn pause(&mut self, wishes: &Extensions) {
+        let is_off = |wish: &Option<Wish>| wish.as_ref().is_none_or(|wish| !wish.enabled);
+        let (was, position) = (self.known.withheld.paused, self.known.position);
+        let serial = if self.begins { 0 } else { self.known.serial };
+        self.delta.withheld.paused = Paused {
+            keys: is_off(&wishes.e2ee).then(|| was.keys.unwrap_or(position)),
+            data: is_off(&wishes.account_data).then(|| was.data.unwrap_or(position)),
+            receipts: is_off(&wishes.receipts).then(|| was.receipts.unwrap_or(position)),
+            typing: is_off(&wishes.typing).then(|| was.typing.unwrap_or(serial)),
+        };
     }
 
     async fn letters(&mut self, wish: &LettersWish) -> Result<LettersPart, Error> {
@@ -143,10 +159,16 @@ impl<'r> Round<'r> {
 
     async fn keys(&mut self) -> Result<KeysPart, Error> {
         let counts = self.building.key_counts().await?;
-        let lists = if self.begins {
+        let paused = self.known.withheld.paused.keys;
+        let since = paused.unwrap_or(self.known.position);
+        let lists = if since == 0 {
             DeviceLists::default()
         } else {
-            self.building.device_lists(self.known.position).await?
+            // What is remembered as changed changed since the answer before.
+            let changed = self.building.changed.take_if(|_| paused.is_some());
+            let lists = self.building.device_lists(since).await?;
+            self.building.changed = self.building.changed.take().or(changed);
+            lists
         };
         let (one_time_keys, unused_fallback) = (counts.one_time, counts.unused_fallback);
         Ok(KeysPart { lists, one_time_keys, unused_fallback })
@@ -160,7 +182,16 @@ impl<'r> Round<'r> {
         wanted: &BTreeMap<i64, Wanted>,
         wish: &Wish,
     ) -> Result<DataPart, Error> {
-        let (mut of_rooms, global) = self.building.account_data().await?;
+        let (mut of_rooms, global) = match self.known.withheld.paused.data {
+            Some(since) => {
+                let before = (self.building.since, self.building.changed.take());
+                self.building.since = since;
+                let found = self.building.account_data().await?;
+                (self.building.since, self.building.changed) = before;
+                found
+            }
+            None => self.building.account_data().await?,
+        };
         let mut part = DataPart { global: global.events, ..DataPart::default() };
         let own = self.building.asker.user_id.clone();
         let filter = &self.building.asked.filter.room.account_data;
@@ -224,7 +255,9 @@ impl<'r> Round<'r> {
         wanted: &BTreeMap<i64, Wanted>,
         wish: &Wish,
     ) -> Result<MomentsPart, Error> {
+        let paused = self.known.withheld.paused.receipts;
         let moved: Vec<i64> = match &self.building.changed {
+            _ if paused.is_some() => self.known.rooms.keys().copied().collect(),
             Some(changed) => changed.receipts.iter().copied().collect(),
             None => wanted.keys().copied().collect(),
         };
@@ -242,7 +275,8 @@ impl<'r> Round<'r> {
             // Of rooms that it knows the client was told with each answer so far.
             let is_known = self.known.has(row.room_no);
             let withheld = self.known.withheld.receipts.get(&row.room_no).copied();
-            let since = withheld.unwrap_or(if is_known { self.known.position } else { 0 });
+            let told = paused.unwrap_or(self.known.position);
+            let since = withheld.unwrap_or(if is_known { told } else { 0 });
             if !takes(wish, wanted, row) {
                 self.delta.withheld.receipts.insert(row.room_no, since);
                 continue;
@@ -274,6 +308,7 @@ impl<'r> Round<'r> {
         wish: &Wish,
     ) -> Result<MomentsPart, Error> {
         let serial = if self.begins { 0 } else { self.known.serial };
+        let serial = self.known.withheld.paused.typing.unwrap_or(serial);
         let moved = self.building.sync.live.rooms_typing_since(serial);
         let withheld = self.known.withheld.typing.keys().copied().collect();
         let mut part = MomentsPart::default();
