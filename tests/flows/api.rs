@@ -54,7 +54,8 @@ Beside them the node serves the pages of user-interactive authentication at
 `/_matrix/client/v3/auth/{stage}/fallback/web`, held by the stories of `confirming` and `registering`.
 
 Beside them the node serves simplified sliding sync (proposal 4186) at
-`/_matrix/client/unstable/org.matrix.simplified_msc3575/sync`, held by the stories of `sliding`.
+`/_matrix/client/unstable/org.matrix.simplified_msc3575/sync`, held by the stories of `sliding`
+and `sliding_beside`.
 ";
 
 struct Operation {

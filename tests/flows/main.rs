@@ -52,6 +52,7 @@ mod search;
 mod serve;
 mod sign_in;
 mod sliding;
+mod sliding_beside;
 mod spaces;
 mod stage;
 mod sync;
