@@ -16,6 +16,7 @@ pub mod confirmations;
 mod db;
 pub mod deletions;
 mod dialect;
+pub mod directory;
 pub mod emails;
 pub mod events;
 mod facts;

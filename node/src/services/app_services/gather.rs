@@ -17,6 +17,7 @@ use super::{
 use crate::store::{
     Snapshot, app_services,
     bus::{Change, Commit},
+    directory,
     events::{self, StoredEvent},
     people,
     rooms::{self, Membership, RoomRow},
@@ -220,7 +221,7 @@ impl AppServices {
     ) -> Result<Vec<bool>, Error> {
         let services = self.ground.app_services.all();
         let aliases = if services.iter().any(|service| service.names_aliases()) {
-            rooms::aliases_of(snapshot, room.room_no).await?
+            directory::aliases_of(snapshot, room.room_no).await?
         } else {
             Vec::new()
         };

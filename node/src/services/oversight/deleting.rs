@@ -14,7 +14,7 @@ use super::{
 use crate::store::{
     StoreError, Tx,
     deletions::{self, Deletion, Gone, Stage},
-    events, rooms,
+    directory, events, rooms,
 };
 
 /// Events that are purged in one go, so that nobody waits long behind it.
@@ -210,7 +210,7 @@ impl Oversight {
         let mut done: Shutdown = serde_json::from_str(&deletion.result).map_err(Error::internal)?;
         let (room_id, room_no) = (deletion.room_id.clone(), deletion.room_no);
         let mut snapshot = self.ground.store.snapshot().await?;
-        let aliases = rooms::aliases_of(&mut snapshot, room_no).await?;
+        let aliases = directory::aliases_of(&mut snapshot, room_no).await?;
         let mut people = Vec::new();
         for standing in [Membership::Join, Membership::Invite, Membership::Knock] {
             let rows = rooms::members(&mut snapshot, room_no, standing).await?;

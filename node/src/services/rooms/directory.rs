@@ -12,7 +12,7 @@ use super::{
     networks::Network,
 };
 use crate::store::{
-    Reads, Snapshot,
+    Reads, Snapshot, directory,
     rooms::{self, Membership, RoomRow},
 };
 
@@ -113,7 +113,7 @@ impl Rooms {
     pub async fn by_alias(&self, alias: &RoomAliasId) -> Result<OwnedRoomId, Error> {
         let unknown = || Error::NotFound(format!("the alias {alias} names no room"));
         let mut snapshot = self.ground.store.snapshot().await?;
-        let (room_no, _) = rooms::alias(&mut snapshot, alias).await?.ok_or_else(unknown)?;
+        let (room_no, _) = directory::alias(&mut snapshot, alias).await?.ok_or_else(unknown)?;
         let room = rooms::by_numbers(&mut snapshot, &[room_no]).await?.pop();
         Ok(room.ok_or_else(unknown)?.room_id)
     }
@@ -154,7 +154,8 @@ impl Rooms {
             .write(move |tx| {
                 Box::pin(async move {
                     let unknown = || Error::NotFound(format!("the alias {alias} names no room"));
-                    let (room_no, owner) = rooms::alias(tx, &alias).await?.ok_or_else(unknown)?;
+                    let (room_no, owner) =
+                        directory::alias(tx, &alias).await?.ok_or_else(unknown)?;
                     let room =
                         rooms::by_numbers(tx, &[room_no]).await?.pop().ok_or_else(unknown)?;
                     if owner != by && !may_set_alias(tx, &room, &by).await? {
@@ -181,7 +182,7 @@ impl Rooms {
         if !inside && !listed(&mut snapshot, room.clone()).await?.world_readable {
             return Err(outside());
         }
-        Ok(rooms::aliases_of(&mut snapshot, room.room_no).await?)
+        Ok(directory::aliases_of(&mut snapshot, room.room_no).await?)
     }
 
     /// What the directory would show of a room, whether it lists it or not, and whether it does.
@@ -294,15 +295,18 @@ impl Rooms {
     pub async fn directory(&self, query: &DirectoryQuery) -> Result<DirectoryPage, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let network = &query.network;
-        let all = rooms::public_count(&mut snapshot, network).await?;
+        let all = directory::public_count(&mut snapshot, network).await?;
         let rows = match query.place {
-            DirectoryPlace::First => rooms::public(&mut snapshot, network, None, LOOKED_AT).await?,
+            DirectoryPlace::First => {
+                directory::public(&mut snapshot, network, None, LOOKED_AT).await?
+            }
             DirectoryPlace::Behind(joined, number) => {
                 let behind = Some((joined, number));
-                rooms::public(&mut snapshot, network, behind, LOOKED_AT).await?
+                directory::public(&mut snapshot, network, behind, LOOKED_AT).await?
             }
             DirectoryPlace::Before(joined, number) => {
-                rooms::public_before(&mut snapshot, network, (joined, number), LOOKED_AT).await?
+                directory::public_before(&mut snapshot, network, (joined, number), LOOKED_AT)
+                    .await?
             }
         };
         let found = rows.len();
@@ -374,7 +378,7 @@ impl Rooms {
         for alias in claimed.into_iter().filter(|alias| !known.contains(alias)) {
             let alias = RoomAliasId::parse(&alias)
                 .map_err(|_| Error::Invalid(format!("{alias:?} is not an alias")))?;
-            let named = rooms::alias(&mut snapshot, &alias).await?.map(|(room_no, _)| room_no);
+            let named = directory::alias(&mut snapshot, &alias).await?.map(|(room_no, _)| room_no);
             if alias.server_name() == self.ground.server_name && named != Some(room.room_no) {
                 return Err(Error::BadAlias(alias.to_string()));
             }

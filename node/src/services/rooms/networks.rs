@@ -3,8 +3,8 @@
 use ruma::RoomId;
 
 use super::{super::Error, Rooms};
-use crate::store::rooms;
-pub use crate::store::rooms::Network;
+pub use crate::store::directory::Network;
+use crate::store::{directory, rooms};
 
 /// Most characters of the name of a network.
 const NAME_BYTES: usize = 255;
@@ -32,7 +32,7 @@ impl Rooms {
                     let room = rooms::room(tx, &room_id).await?;
                     let room =
                         room.ok_or_else(|| Error::NotFound("there is no such room".to_owned()))?;
-                    if listed && rooms::networked(tx, &service).await? >= ROOMS {
+                    if listed && directory::networked(tx, &service).await? >= ROOMS {
                         return Err(Error::TooLarge(format!("at most {ROOMS} rooms are listed")));
                     }
                     Ok(tx.list_on_network(&service, &network, room.room_no, listed).await?)

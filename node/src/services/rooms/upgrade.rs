@@ -20,7 +20,7 @@ use super::{
     joined_room,
 };
 use crate::store::{
-    Tx,
+    Tx, directory,
     events::{self, StoredEvent},
     rooms::{self, Membership, RoomRow, StateOf},
 };
@@ -201,7 +201,7 @@ impl Moving<'_> {
         let held = needed(self.tx, old, vec![key.clone()]).await?;
         let Some(held) = held.get(&key) else { return Ok(()) };
         let claimed = held.event.content().to_owned();
-        let moved: Vec<String> = rooms::aliases_of(self.tx, new.room_no)
+        let moved: Vec<String> = directory::aliases_of(self.tx, new.room_no)
             .await?
             .iter()
             .map(ToString::to_string)
