@@ -210,7 +210,7 @@ impl Tx {
     /// Writes down for somebody that a room is gone in which they stood.
     pub async fn note_gone(&mut self, user_id: &UserId, gone: &Gone) -> Result<(), StoreError> {
         let sql = "INSERT INTO gone_rooms (user_id, room_no, room_id, position, event) \
-                   VALUES ($1, $2, $3, $4, $5)";
+                   VALUES ($1, $2, $3, $4, $5) ON CONFLICT (user_id, room_no) DO NOTHING";
         let query = self.query(sql).bind(user_id.as_str()).bind(gone.room_no);
         let query = query.bind(gone.room_id.as_str()).bind(gone.position);
         query.bind(gone.event.as_deref().map(RawValue::get)).run().await?;

@@ -6,15 +6,19 @@ use serde_json::json;
 
 use super::{
     super::{
-        Error, Ground,
-        rooms::{Membership, NewRoom, Preset, Request, Step, format},
+        Error,
+        rooms::{
+            Membership, NewRoom, Preset, Request, Step,
+            format::{self, Form, Unsigned},
+        },
     },
     Oversight,
 };
 use crate::store::{
     StoreError, Tx,
     deletions::{self, Deletion, Gone, Stage},
-    directory, events, rooms,
+    directory, events,
+    rooms::{self, MemberRow},
 };
 
 /// Events that are purged in one go, so that nobody waits long behind it.
@@ -178,12 +182,9 @@ impl Oversight {
             if !wish.purge {
                 return Ok(true);
             }
-            let (ground, room_id) = (self.ground.clone(), deletion.room_id.clone());
+            self.note_gone(&deletion.room_id, room_no).await?;
             let remove = self.ground.store.write::<_, StoreError>(move |tx| {
-                Box::pin(async move {
-                    note_gone(&ground, tx, &room_id, room_no).await?;
-                    tx.remove_room(room_no).await
-                })
+                Box::pin(async move { tx.remove_room(room_no).await })
             });
             remove.await?;
         }
@@ -298,6 +299,33 @@ impl Oversight {
         Ok(room_id)
     }
 
+    /// Writes down for those who live here and stood in a room that it is gone, each with the event
+    /// that led them out: whoever is away meanwhile would go on believing that they are inside. A few
+    /// at a time, so that nobody waits long behind it; nothing of it counts while the room is there.
+    async fn note_gone(&self, room_id: &RoomId, room_no: i64) -> Result<(), Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let mut members = Vec::new();
+        for standing in [
+            Membership::Leave,
+            Membership::Ban,
+            Membership::Join,
+            Membership::Invite,
+            Membership::Knock,
+        ] {
+            members.extend(rooms::members(&mut snapshot, room_no, standing).await?);
+        }
+        drop(snapshot);
+        members.retain(|row| !row.forgotten && self.ground.is_local(&row.user_id));
+        for members in members.chunks(NOTED_AFTER) {
+            let (members, room_id) = (members.to_vec(), room_id.to_owned());
+            let note = self.ground.store.write::<_, StoreError>(move |tx| {
+                Box::pin(async move { note_gone(tx, &room_id, &members).await })
+            });
+            note.await?;
+        }
+        Ok(())
+    }
+
     async fn note_people(&self, deletion: &mut Deletion, done: &Shutdown) -> Result<(), Error> {
         deletion.result = serde_json::to_string(done).map_err(Error::internal)?;
         self.note(deletion).await
@@ -312,39 +340,18 @@ impl Oversight {
     }
 }
 
-/// Writes down for those who live here and stood in a room that it is gone, each with the event that
-/// led them out: whoever is away while it is deleted would go on believing that they are inside.
-async fn note_gone(
-    ground: &Ground,
-    tx: &mut Tx,
-    room_id: &RoomId,
-    room_no: i64,
-) -> Result<(), StoreError> {
-    let standings = [
-        Membership::Leave,
-        Membership::Ban,
-        Membership::Join,
-        Membership::Invite,
-        Membership::Knock,
-    ];
-    for standing in standings {
-        let mut members = rooms::members(tx, room_no, standing).await?;
-        members.retain(|row| !row.forgotten && ground.is_local(&row.user_id));
-        let is_out = matches!(standing, Membership::Leave | Membership::Ban);
-        for members in members.chunks(NOTED_AFTER) {
-            let endings: Vec<_> = members.iter().map(|row| row.event_no).collect();
-            let endings = events::by_numbers(tx, &endings).await?;
-            for member in members {
-                let form = format::Form { under_room: true, ..format::Form::default() };
-                let ending = endings.get(&member.event_no).filter(|_| is_out);
-                let event =
-                    ending.map(|it| format::client_event(it, form, format::Unsigned::default()));
-                // Who could not be led out learns of it here first.
-                let position = if is_out { member.position } else { tx.next_number() };
-                let gone = Gone { room_no, room_id: room_id.to_owned(), position, event };
-                tx.note_gone(&member.user_id, &gone).await?;
-            }
-        }
+async fn note_gone(tx: &mut Tx, room_id: &RoomId, members: &[MemberRow]) -> Result<(), StoreError> {
+    let endings: Vec<_> = members.iter().map(|row| row.event_no).collect();
+    let endings = events::by_numbers(tx, &endings).await?;
+    let form = Form { under_room: true, ..Form::default() };
+    for member in members {
+        let is_out = matches!(member.membership, Membership::Leave | Membership::Ban);
+        let ending = endings.get(&member.event_no).filter(|_| is_out);
+        let event = ending.map(|it| format::client_event(it, form, Unsigned::default()));
+        // Who could not be led out learns of it here first.
+        let position = if is_out { member.position } else { tx.next_number() };
+        let gone = Gone { room_no: member.room_no, room_id: room_id.to_owned(), position, event };
+        tx.note_gone(&member.user_id, &gone).await?;
     }
     Ok(())
 }
