@@ -1,0 +1,59 @@
+//! Samples of the node's own routes: pages, invitations, worlds, and what people wear there.
+
+use super::{Row, delete, get, page, post, put};
+
+/// All of them.
+pub(super) fn rows() -> Vec<Row> {
+    [own(), worlds()].concat()
+}
+
+fn own() -> Vec<Row> {
+    vec![
+        page("/", ""),
+        page("/join/{invitation}", "<invitation>"),
+        page("/w/{world}", "plaza"),
+        page("/account", ""),
+        page("/sign-in", ""),
+        page("/sign-in/return", ""),
+        page("/link", ""),
+        page("/reset/{link}", "wres_unknown"),
+        page("/web/{name}", "<script>"),
+        page("/manifest.webmanifest", ""),
+        page("/service-worker.js", ""),
+        page("/icon.svg", ""),
+        page("/icon-192.png", ""),
+        page("/icon-512.png", ""),
+        page("/health/live", ""),
+        page("/health/ready", ""),
+        page("/metrics", ""),
+        post("/_wayside/v1/invitations", "", r#"{"role":"guest","uses":1,"lasts_ms":60000}"#),
+        post("/_wayside/v1/account/keep", "", r#"{"password":"<password>"}"#).guest().ends(),
+        get("/_wayside/v1/node", "").nobody(),
+        get("/_wayside/v1/invitations/{invitation}", "<invitation>").nobody(),
+        get("/_matrix/federation/v1/version", "").nobody(),
+        get("/_matrix/key/v2/server", "").nobody(),
+        get("/_matrix/federation/v1/openid/userinfo", "").query("access_token=<openid>").nobody(),
+    ]
+}
+
+fn worlds() -> Vec<Row> {
+    let one = "/_wayside/v1/worlds/{world}";
+    vec![
+        get("/_wayside/v1/worlds", "").nobody(),
+        post(
+            "/_wayside/v1/worlds",
+            "",
+            r#"{"name":"w","description":"d","scene":"<scene>","preview":"<preview>","capacity":5,"rating":"general","public":true,"encrypted":false}"#,
+        ),
+        get(one, "<world>").nobody(),
+        post("/_wayside/v1/worlds/{world}/visits", "<world>", "{}").anyones(),
+        get("/_wayside/v1/avatar", ""),
+        put("/_wayside/v1/avatar", "", r#"{"variant":3}"#),
+        post("/_wayside/v1/avatars", "", "<vrm>").query("name=a.vrm"),
+        delete("/_wayside/v1/avatars/{hash}", "<worn>", ""),
+        get("/_wayside/v1/assets/{hash}", "<asset>").nobody(),
+        get("/_wayside/v1/bodies/{seed}", "0000000000000001").nobody(),
+        get("/_wayside/v1/motions/{name}", "wave").nobody(),
+        Row { status: Some(426), ..get("/_wayside/v1/realtime", "").nobody() },
+    ]
+}
