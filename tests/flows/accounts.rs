@@ -14,6 +14,7 @@ stories! {
     a_guest_stays_by_invitation_where_one_is_needed;
     a_login_names_its_person_in_many_ways;
     devices_come_and_go;
+    older_clients_prove_who_they_are;
     a_password_is_changed_by_who_knows_it;
     a_link_of_the_operator_gives_a_new_password;
     a_role_and_a_password_changed_at_once_both_stay;
@@ -380,6 +381,33 @@ async fn devices_come_and_go(stage: &mut Stage) -> Result<()> {
     let (four, _) = enter(&stage.node, LOGIN, &login("FOUR")).await?;
     nobody.get(&format!("{WHO}?access_token={}", four.session().token())).await?;
     Ok(())
+}
+
+async fn older_clients_prove_who_they_are(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let older = |user: Value, password: &str| json!({"auth": {"type": "m.login.password", "user": user, "password": password}});
+    let tablet = Client::login(stage.node.http(), "ann").await?;
+    let path = format!("/_matrix/client/v3/devices/{}", tablet.session().device_id);
+    let remove = async |auth: Value| ann.call(Method::DELETE, &path, Some(&auth)).await;
+    for wrong in [older(json!("ann"), "wrong"), older(json!(bob.id()), PASSWORD)] {
+        let wrong = asked_for(remove(wrong).await, "m.login.password")?;
+        ensure!(wrong["errcode"] == "M_FORBIDDEN", "{wrong}");
+    }
+    refused(remove(older(json!(7), PASSWORD)).await, 400, "M_BAD_JSON")?;
+    tablet.get(WHO).await?;
+    remove(older(json!(ann.id()), PASSWORD)).await?;
+    refused(tablet.get(WHO).await, 401, "M_UNKNOWN_TOKEN")?;
+
+    let mut change = older(json!("ann"), PASSWORD);
+    change["new_password"] = "another long password".into();
+    ann.post("/_matrix/client/v3/account/password", &change).await?;
+    // An identifier says more than the name beside it.
+    let mut end = older(json!("ann"), "another long password");
+    end["auth"]["identifier"] = json!({"type": "m.id.user", "user": bob.id()});
+    let path = "/_matrix/client/v3/account/deactivate";
+    asked_for(ann.post(path, &end).await, "m.login.password")?;
+    ann.post(path, &older(json!("ann"), "another long password")).await?;
+    refused(ann.get(WHO).await, 401, "M_UNKNOWN_TOKEN")
 }
 
 // Operations: changePassword.

@@ -11,7 +11,7 @@ use super::{
     fault::Fault,
     http::{read, unkept},
     json::object,
-    matrix::client::{BY_PASSKEY, Wanting, prove},
+    matrix::client::{BY_PASSKEY, Wanting, older, prove},
     table::{Access, Call, Rate, Reply, Route, done, json as reply},
 };
 use crate::services::{
@@ -72,10 +72,11 @@ pub(super) fn shown(auth: &AuthData) -> Result<Shown, Fault> {
 /// Lets only those on who show again who they are.
 pub(super) async fn proven(call: &Call<Bytes>, operation: Operation) -> Result<Confirmed, Fault> {
     let session = person(call)?;
-    let body = match call.request.body() {
+    let mut body = match call.request.body() {
         body if body.is_empty() => json!({}),
         body => object(body)?,
     };
+    older(&mut body)?;
     let auth = match body.get("auth") {
         None | Some(Value::Null) => None,
         Some(auth @ Value::Object(_)) => Some(serde_json::from_value::<AuthData>(auth.clone())),

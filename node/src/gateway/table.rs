@@ -11,10 +11,10 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use ruma::api::{IncomingRequest, IncomingRequestExt, Metadata, path_builder::PathBuilder};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use wayside_specs::{Role, limits};
 
-use super::{App, fault::Fault, http::spoken_in};
+use super::{App, fault::Fault, http::spoken_in, json::object};
 use crate::services::{
     Error, Language,
     accounts::{Held, Session},
@@ -237,21 +237,36 @@ impl Route {
         Self { method, paths, access, rate, admits, body_bytes, json: false, handler }
     }
 
-    /// The same for a request type that breaks where this field is missing, instead of saying so.
+    /// The same with its body gone over before the request's type reads it, for what that type breaks on,
+    /// leaves out or takes for something else. What goes over it says whether it changed anything.
     #[must_use]
-    pub fn needing(mut self, field: &'static str) -> Self {
+    pub(super) fn reading(
+        mut self,
+        edit: impl Fn(&mut Value) -> Result<bool, Fault> + Send + Sync + 'static,
+    ) -> Self {
         if let Handler::Whole(answer) = self.handler {
-            let checked = move |call: Call<Bytes>| -> Answer {
-                let missing = match super::json::object(call.request.body()) {
-                    Ok(body) if body.get(field).is_some() => return answer(call),
-                    Ok(_) => Fault::BadJson(format!("the field {field} is missing")),
-                    Err(fault) => fault,
-                };
-                Box::pin(async { Err(missing) })
+            let read = move |mut call: Call<Bytes>| -> Answer {
+                match edited(call.request.body(), &edit) {
+                    Ok(None) => answer(call),
+                    Ok(Some(body)) => {
+                        *call.request.body_mut() = body;
+                        answer(call)
+                    }
+                    Err(fault) => Box::pin(ready(Err(fault))),
+                }
             };
-            self.handler = Handler::Whole(Arc::new(checked));
+            self.handler = Handler::Whole(Arc::new(read));
         }
         self
+    }
+
+    /// The same for a request type that breaks where this field is missing, instead of saying so.
+    #[must_use]
+    pub fn needing(self, field: &'static str) -> Self {
+        self.reading(move |body| match body.get(field) {
+            Some(_) => Ok(false),
+            None => Err(Fault::BadJson(format!("the field {field} is missing"))),
+        })
     }
 
     /// The same at other paths, where clients that are in use look for it.
@@ -323,15 +338,26 @@ fn with_aliases<'p>(paths: impl Iterator<Item = &'p str>) -> Vec<String> {
     all
 }
 
+/// The body as it became, if it did.
+fn edited(
+    body: &Bytes,
+    edit: impl Fn(&mut Value) -> Result<bool, Fault>,
+) -> Result<Option<Bytes>, Fault> {
+    // A client that sends no body where all parts of it are optional means an empty one.
+    let body: &[u8] = if body.is_empty() { b"{}" } else { body };
+    let mut read = object(body)?;
+    Ok(edit(&mut read)?.then(|| read.to_string().into()))
+}
+
 fn parse<T: IncomingRequest>(call: Call<Bytes>) -> Result<Asked<T>, Fault> {
     let Call { app, session, address, mut path, request } = call;
     let (mut parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let language = spoken_in(&parts.headers);
     let json: Value = if body.is_empty() || T::METHOD == Method::GET {
-        Value::Object(serde_json::Map::new())
+        Value::Object(Map::new())
     } else {
-        super::json::object(&body)?
+        object(&body)?
     };
     // A client that sends no body where all parts of it are optional means an empty one.
     let body = if body.is_empty() { Bytes::from_static(b"{}") } else { body };

@@ -19,7 +19,7 @@ use wayside_specs::Role;
 use super::{
     emails,
     fallback::{self, BY_MAIL},
-    proof::{confirm, confirm_removal, interactive_by},
+    proof::{confirm, confirm_removal, interactive_by, older},
 };
 use crate::{
     config::Registration,
@@ -46,17 +46,23 @@ pub(super) fn routes() -> Vec<Route> {
         Route::matrix(Access::Public, Rate::Read, login_types),
         Route::matrix(Access::Service, Rate::Guess, login).needing("type"),
         Route::matrix(Access::Public, Rate::Read, refresh),
-        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, login_token),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, login_token).reading(older),
         Route::matrix(Access::Account, Rate::Write, logout).for_locked(),
         Route::matrix(Access::Account, Rate::Write, logout_all).for_locked(),
         Route::matrix(Access::Account, Rate::Read, whoami),
-        Route::matrix(Access::Perhaps, Rate::Guess, change_password),
-        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, deactivate).for_suspended(),
+        Route::matrix(Access::Perhaps, Rate::Guess, change_password).reading(older),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, deactivate)
+            .reading(older)
+            .for_suspended(),
         Route::matrix(Access::Account, Rate::Read, devices),
         Route::matrix(Access::Account, Rate::Read, device),
         Route::matrix(Access::Account, Rate::Write, rename_device).for_suspended(),
-        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, remove_device).for_suspended(),
-        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, remove_devices).for_suspended(),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, remove_device)
+            .reading(older)
+            .for_suspended(),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Guess, remove_devices)
+            .reading(older)
+            .for_suspended(),
     ]
 }
 

@@ -14,7 +14,7 @@ use ruma::{
 use serde_json::{Value, json};
 use wayside_specs::Role;
 
-use super::proof::confirm;
+use super::proof::{confirm, older};
 use crate::{
     gateway::{
         fault::Fault,
@@ -34,7 +34,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::matrix(Access::Public, Rate::Guess, ask_to_register),
         Route::matrix(Access::Public, Rate::Guess, ask_for_password),
         Route::matrix(Access::Account, Rate::Read, list),
-        Route::matrix(member, Rate::Guess, add),
+        Route::matrix(member, Rate::Guess, add).reading(older),
         Route::matrix(member, Rate::Write, delete),
     ]
 }

@@ -19,7 +19,7 @@ use serde_json::{Map, json, value::RawValue};
 use wayside_federation::device::Usage;
 
 use super::{
-    proof::confirm,
+    proof::{confirm, older},
     read::{asker, text},
     rooms::request,
 };
@@ -41,7 +41,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::matrix(Access::Account, Rate::Read, query).large().for_suspended(),
         Route::matrix(Access::Account, Rate::Write, claim).large().for_suspended(),
         Route::matrix(Access::Account, Rate::Read, changes),
-        Route::matrix(Access::Account, Rate::Write, upload_person).for_suspended(),
+        Route::matrix(Access::Account, Rate::Write, upload_person).reading(older).for_suspended(),
         Route::matrix(Access::Account, Rate::Write, upload_signed).large().for_suspended(),
         Route::matrix(Access::Account, Rate::Write, send).large().for_suspended(),
     ]

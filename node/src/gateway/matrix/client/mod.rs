@@ -25,7 +25,7 @@ mod sync;
 
 pub(in crate::gateway) use self::{
     account::NOBODY,
-    proof::{BY_PASSKEY, Wanting, prove},
+    proof::{BY_PASSKEY, Wanting, older, prove},
 };
 use crate::gateway::table::Route;
 

@@ -35,6 +35,25 @@ pub(in crate::gateway) struct Wanting<'r> {
     pub(in crate::gateway) body: &'r Value,
 }
 
+/// Takes proofs by password from clients that name the person as clients of before 2018 do: beside the
+/// proof's type instead of in an identifier.
+pub(in crate::gateway) fn older(body: &mut Value) -> Result<bool, Fault> {
+    let Some(Value::Object(auth)) = body.get_mut("auth") else { return Ok(false) };
+    let by_password = auth.get("type").is_some_and(|stage| stage == BY_PASSWORD);
+    if !by_password || auth.contains_key("identifier") {
+        return Ok(false);
+    }
+    match auth.get("user") {
+        None => Ok(false),
+        Some(Value::String(user)) => {
+            let identifier = json!({ "type": "m.id.user", "user": user });
+            auth.insert("identifier".to_owned(), identifier);
+            Ok(true)
+        }
+        Some(_) => Err(Fault::bad_json("user is the name of whoever proves who they are")),
+    }
+}
+
 /// Whether a stage is shown on the page on which people confirm what a program asks for.
 pub(super) fn is_confirmed(stage: &str) -> bool {
     [BY_PASSWORD, BY_PASSKEY, ON_PAGE, BY_OAUTH].contains(&stage)
