@@ -437,6 +437,14 @@ async fn aliases_and_the_directory(stage: &mut Stage) -> Result<()> {
     ann.put(&listed, &json!({"visibility": "private"})).await?;
     ensure!(nobody.get(&listed).await?["visibility"] == "private");
     ensure!(shown(&nobody.get("/_matrix/client/v3/publicRooms").await?).len() == 4);
+    for wrong in [json!({"visibility": 7}), json!({"visibility": "secret"})] {
+        refused(ann.put(&listed, &wrong).await, 400, "M_BAD_JSON")?;
+    }
+    ensure!(nobody.get(&listed).await?["visibility"] == "private");
+    // Who says no more lists it.
+    ann.put(&listed, &json!({})).await?;
+    ensure!(nobody.get(&listed).await?["visibility"] == "public");
+    ensure!(shown(&nobody.get("/_matrix/client/v3/publicRooms").await?).len() == 5);
     refused(nobody.get("/_matrix/client/v3/directory/list/room/!none").await, 404, "M_NOT_FOUND")?;
     refused(nobody.post("/_matrix/client/v3/publicRooms", &json!({})).await, 401, "M_MISSING_TOKEN")
 }

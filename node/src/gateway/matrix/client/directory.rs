@@ -30,7 +30,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::matrix(Access::Public, Rate::Read, public_rooms),
         Route::matrix(Access::Account, Rate::Read, public_rooms_filtered).for_suspended(),
         Route::matrix(Access::Public, Rate::Read, visibility),
-        Route::matrix(Access::AtLeast(Role::Member), Rate::Write, set_visibility),
+        Route::matrix(Access::AtLeast(Role::Member), Rate::Write, set_visibility)
+            .reading(listed_by_default),
         Route::matrix(Access::Public, Rate::Read, alias),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, add_alias),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, remove_alias),
@@ -91,6 +92,15 @@ fn own_directory<T>(asked: &Asked<T>, server: Option<&ServerName>) -> Result<(),
 async fn visibility(asked: Asked<get_room_visibility::v3::Request>) -> Result<Reply, Fault> {
     let published = asked.app.services.rooms.is_published(&asked.body.room_id).await?;
     Ok(reply(&json!({ "visibility": if published { "public" } else { "private" } })))
+}
+
+/// Whoever lists a room and says no more shows it to everybody.
+fn listed_by_default(body: &mut Value) -> Result<bool, Fault> {
+    let missing = body.get("visibility").is_none();
+    if missing {
+        body["visibility"] = "public".into();
+    }
+    Ok(missing)
 }
 
 async fn set_visibility(asked: Asked<set_room_visibility::v3::Request>) -> Result<Reply, Fault> {
