@@ -24,6 +24,56 @@ pub(super) fn object(body: &[u8]) -> Result<Value, Fault> {
     }
 }
 
+/// What a field of a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Truth,
+    Object,
+}
+
+impl Kind {
+    fn is_of(self, value: &Value) -> bool {
+        match self {
+            Self::Text => value.is_string(),
+            Self::Truth => value.is_boolean(),
+            Self::Object => value.is_object(),
+        }
+    }
+
+    /// Whether all that stands at this place within a value is of this kind, or null, which stands for
+    /// nothing. What has no such place is for another rule to look at.
+    fn is_at(self, place: Option<&str>, value: &Value) -> bool {
+        let Some(place) = place else { return value.is_null() || self.is_of(value) };
+        let (step, rest) = match place.split_once('/') {
+            Some((step, rest)) => (step, Some(rest)),
+            None => (place, None),
+        };
+        match value {
+            Value::Object(fields) if step == "*" => fields.values().all(|it| self.is_at(rest, it)),
+            Value::Array(items) if step == "*" => items.iter().all(|it| self.is_at(rest, it)),
+            Value::Object(fields) => fields.get(step).is_none_or(|it| self.is_at(rest, it)),
+            _ => true,
+        }
+    }
+}
+
+/// Refuses a body in which one of these fields is of another kind, for those that its reader takes for
+/// something else. Places are names parted by slashes, in which a star stands for each key and place.
+pub(super) fn check(body: &Value, fields: &[(&str, Kind)]) -> Result<(), Fault> {
+    for (place, kind) in fields {
+        if !kind.is_at(Some(place), body) {
+            let wanted = match kind {
+                Kind::Text => "a string",
+                Kind::Truth => "true or false",
+                Kind::Object => "an object",
+            };
+            return Err(Fault::BadJson(format!("{place} is {wanted}")));
+        }
+    }
+    Ok(())
+}
+
 /// A value within which so many more may be nested.
 #[derive(Clone, Copy)]
 struct Nested {
@@ -123,6 +173,23 @@ mod tests {
         }
         for none in ["", "{", "{} x", "{\"a\":\"\\ud800\"}", "\u{feff}{}"] {
             assert!(matches!(object(none.as_bytes()), Err(Fault::NotJson(_))), "{none}");
+        }
+    }
+
+    #[test]
+    fn what_is_of_another_kind_is_found_wherever_it_stands() {
+        let fields = [("a", Kind::Object), ("a/*/b", Kind::Truth), ("a/*/c/*", Kind::Text)];
+        for (body, good) in [
+            (serde_json::json!({}), true),
+            (serde_json::json!({ "a": null }), true),
+            (serde_json::json!({ "a": [] }), false),
+            (serde_json::json!({ "a": {} }), true),
+            (serde_json::json!({ "a": { "x": 7, "y": { "b": true, "c": ["t", null] } } }), true),
+            (serde_json::json!({ "a": { "x": {}, "y": { "b": "no" } } }), false),
+            (serde_json::json!({ "a": { "x": {}, "y": { "c": ["t", 7] } } }), false),
+            (serde_json::json!({ "a": { "x": {}, "y": { "c": { "d": [] } } } }), false),
+        ] {
+            assert_eq!(check(&body, &fields).is_ok(), good, "{body}");
         }
     }
 

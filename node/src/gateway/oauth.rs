@@ -12,8 +12,9 @@ use super::{
     App,
     fault::Fault,
     http::{ACCOUNT, ACCOUNT_ACTIONS, read, unkept},
+    json::Kind,
     matrix::client::NOBODY,
-    passkeys::ShownPasskey,
+    passkeys::{PASSKEY, ShownPasskey},
     table::{Access, Call, Rate, Reply, Route, done, json as reply},
 };
 use crate::services::{
@@ -30,6 +31,12 @@ const API: &str = "/_wayside/v1/oauth";
 const PROPOSED_METADATA: &str = "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata";
 const SSO: &str = "/_matrix/client/v3/login/sso/redirect";
 
+/// What a page asks about: a list would be taken for it, too.
+const ASKED: &[(&str, Kind)] = &[("what/authorization", Kind::Object)];
+/// By what somebody proves who they are, likewise.
+pub(super) const PROVEN: &[(&str, Kind)] =
+    &[("proof", Kind::Object), PASSKEY[0], PASSKEY[1], PASSKEY[2]];
+
 pub(super) fn routes() -> Vec<Route> {
     let (get, post, public) = (Method::GET, Method::POST, Access::Public);
     let (read, guess) = (Rate::Read, Rate::Guess);
@@ -44,8 +51,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::own(post.clone(), &below("token"), public, read, token).form(),
         Route::own(post.clone(), &below("revoke"), public, read, revoke).form(),
         Route::own(post.clone(), &below("device"), public, guess, device).form(),
-        Route::own(post.clone(), "/_wayside/v1/sign-in/look", public, guess, look),
-        Route::own(post, "/_wayside/v1/sign-in", public, guess, sign_in),
+        Route::own(post.clone(), "/_wayside/v1/sign-in/look", public, guess, look).typed(ASKED),
+        Route::own(post, "/_wayside/v1/sign-in", public, guess, sign_in).typed(ASKED).typed(PROVEN),
     ]
 }
 
@@ -158,14 +165,17 @@ async fn sso(call: Call<Bytes>) -> Result<Reply, Fault> {
     let mut page =
         url::form_urlencoded::Serializer::new(format!("{}/sign-in?", call.app.places.public));
     page.append_pair("sso", redirect);
+    let newcomer = match query.get("action").map(String::as_str) {
+        None | Some("login") => false,
+        Some("register") => true,
+        Some(_) => return Err(Fault::BadParameter("action is login or register".to_owned())),
+    };
     if let Some(provider) = call.path.first() {
         let provider = call.app.services.providers.get(provider)?;
         page.append_pair("provider", &provider.id);
     }
-    match query.get("action").map(String::as_str) {
-        None | Some("login") => {}
-        Some("register") => drop(page.append_pair("prompt", "create")),
-        Some(_) => return Err(Fault::BadParameter("action is login or register".to_owned())),
+    if newcomer {
+        page.append_pair("prompt", "create");
     }
     let page = HeaderValue::try_from(page.finish()).map_err(Error::internal)?;
     let mut reply = Reply::default();

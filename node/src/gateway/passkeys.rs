@@ -10,7 +10,7 @@ use wayside_specs::Role;
 use super::{
     fault::Fault,
     http::{read, unkept},
-    json::object,
+    json::{Kind, object},
     matrix::client::{BY_PASSKEY, Wanting, older, prove},
     table::{Access, Call, Rate, Reply, Route, done, json as reply},
 };
@@ -25,6 +25,16 @@ use crate::services::{
 const ALL: &str = "/_wayside/v1/passkeys";
 const ONE: &str = "/_wayside/v1/passkeys/{passkey}";
 
+/// What a browser shows: lists would be taken for these, too.
+const SHOWN: &[(&str, Kind)] =
+    &[("credential/response", Kind::Object), ("credential/clientExtensionResults", Kind::Object)];
+/// The same within a larger body.
+pub(super) const PASSKEY: [(&str, Kind); 3] = [
+    ("passkey", Kind::Object),
+    ("passkey/credential/response", Kind::Object),
+    ("passkey/credential/clientExtensionResults", Kind::Object),
+];
+
 pub(super) fn routes() -> Vec<Route> {
     let (member, public) = (Access::AtLeast(Role::Member), Access::Public);
     let below = |path: &str| format!("{ALL}/{path}");
@@ -32,13 +42,13 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::own(Method::GET, ALL, member, Rate::Read, list),
         Route::own(post.clone(), &below("add"), member, guess, begin_adding),
-        Route::own(post.clone(), ALL, member, guess, add),
+        Route::own(post.clone(), ALL, member, guess, add).typed(SHOWN),
         Route::own(Method::PUT, ONE, member, Rate::Write, rename).for_suspended(),
         Route::own(Method::DELETE, ONE, member, guess, remove).with_body().for_suspended(),
         Route::own(post.clone(), &below("confirm"), member, Rate::Read, confirm).for_suspended(),
         Route::own(post.clone(), &below("show"), public, Rate::Read, show),
-        Route::own(post.clone(), &below("token"), public, guess, token),
-        Route::own(post, &below("password"), public, guess, password),
+        Route::own(post.clone(), &below("token"), public, guess, token).typed(SHOWN),
+        Route::own(post, &below("password"), public, guess, password).typed(SHOWN),
     ]
 }
 

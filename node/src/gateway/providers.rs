@@ -11,7 +11,8 @@ use super::{
     App,
     fault::Fault,
     http::{read, unkept},
-    oauth::{Proof, confirm},
+    json::Kind,
+    oauth::{PROVEN, Proof, confirm},
     passkeys::{ShownPasskey, one, person, proven},
     table::{Access, Call, Rate, Reply, Route, done, json as reply},
 };
@@ -25,6 +26,16 @@ const API: &str = "/_wayside/v1/providers";
 const LINKS: &str = "/_wayside/v1/links";
 const LINK: &str = "/_wayside/v1/links/{link}";
 
+/// The proof of who adds something, which is looked at last.
+const SHOWN_AGAIN: &[(&str, Kind)] = &[
+    ("auth/type", Kind::Text),
+    ("auth/session", Kind::Text),
+    ("auth/password", Kind::Text),
+    ("auth/identifier", Kind::Object),
+    ("auth/identifier/type", Kind::Text),
+    ("auth/identifier/user", Kind::Text),
+];
+
 pub(super) fn routes() -> Vec<Route> {
     let (post, public, guess) = (Method::POST, Access::Public, Rate::Guess);
     let member = Access::AtLeast(Role::Member);
@@ -33,9 +44,9 @@ pub(super) fn routes() -> Vec<Route> {
         Route::own(post.clone(), &below("{provider}/begin"), public, guess, begin),
         Route::own(post.clone(), &below("finish"), public, guess, finish),
         Route::own(post.clone(), &below("register"), public, guess, register),
-        Route::own(post.clone(), &below("link"), public, guess, link),
+        Route::own(post.clone(), &below("link"), public, guess, link).typed(PROVEN),
         Route::own(Method::GET, LINKS, member, Rate::Read, links),
-        Route::own(post, LINKS, member, guess, add),
+        Route::own(post, LINKS, member, guess, add).typed(SHOWN_AGAIN),
         Route::own(Method::DELETE, LINK, member, guess, remove).with_body().for_suspended(),
     ]
 }

@@ -14,7 +14,12 @@ use ruma::api::{IncomingRequest, IncomingRequestExt, Metadata, path_builder::Pat
 use serde_json::{Map, Value};
 use wayside_specs::{Role, limits};
 
-use super::{App, fault::Fault, http::spoken_in, json::object};
+use super::{
+    App,
+    fault::Fault,
+    http::spoken_in,
+    json::{Kind, check, object},
+};
 use crate::services::{
     Error, Language,
     accounts::{Held, Session},
@@ -258,6 +263,12 @@ impl Route {
             self.handler = Handler::Whole(Arc::new(read));
         }
         self
+    }
+
+    /// The same for a request type that takes something else for these fields, or nothing.
+    #[must_use]
+    pub(super) fn typed(self, fields: &'static [(&'static str, Kind)]) -> Self {
+        self.reading(move |body| check(body, fields).map(|()| false))
     }
 
     /// The same for a request type that breaks where this field is missing, instead of saying so.

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Deserializer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 use serde_json::{Map, Value};
 use wayside_federation::event::Event;
 
@@ -11,10 +14,13 @@ use wayside_federation::event::Event;
 #[serde(default)]
 pub struct Filter {
     /// Of the person's own account data.
+    #[serde(deserialize_with = "object")]
     pub account_data: EventFilter,
     /// Of others' presence.
+    #[serde(deserialize_with = "object")]
     pub presence: EventFilter,
     /// Of rooms.
+    #[serde(deserialize_with = "object")]
     pub room: RoomFilter,
     /// Only these parts of the events of rooms.
     pub event_fields: Option<Fields>,
@@ -97,12 +103,16 @@ pub struct RoomFilter {
     /// Whether rooms that were left count in a first answer.
     pub include_leave: bool,
     /// Of the person's own data of a room.
+    #[serde(deserialize_with = "object")]
     pub account_data: EventFilter,
     /// Of receipts and typing.
+    #[serde(deserialize_with = "object")]
     pub ephemeral: EventFilter,
     /// Of state.
+    #[serde(deserialize_with = "object")]
     pub state: EventFilter,
     /// Of the timeline.
+    #[serde(deserialize_with = "object")]
     pub timeline: EventFilter,
 }
 
@@ -245,6 +255,22 @@ impl EventFilter {
             && self.contains_url.is_none()
             && !self.asks_for_relations()
     }
+}
+
+/// Reads an object, and nothing for null: the derived readers would take a list for one too.
+pub(super) fn object<'de, D, T>(reader: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
+    let value = Value::deserialize(reader)?;
+    if value.is_null() {
+        return Ok(T::default());
+    }
+    if !value.is_object() {
+        return Err(D::Error::custom("an object is wanted here"));
+    }
+    serde_json::from_value(value).map_err(D::Error::custom)
 }
 
 fn at_most<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<u32>, D::Error> {

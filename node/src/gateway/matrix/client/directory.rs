@@ -17,6 +17,7 @@ use wayside_specs::Role;
 use crate::{
     gateway::{
         fault::Fault,
+        json::Kind,
         table::{Access, Asked, Rate, Reply, Route, done, json as reply},
     },
     services::{
@@ -28,7 +29,9 @@ use crate::{
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::matrix(Access::Public, Rate::Read, public_rooms),
-        Route::matrix(Access::Account, Rate::Read, public_rooms_filtered).for_suspended(),
+        Route::matrix(Access::Account, Rate::Read, public_rooms_filtered)
+            .typed(FILTERED)
+            .for_suspended(),
         Route::matrix(Access::Public, Rate::Read, visibility),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, set_visibility)
             .reading(listed_by_default),
@@ -52,6 +55,13 @@ async fn public_rooms(asked: Asked<get_public_rooms::v3::Request>) -> Result<Rep
     };
     Ok(page(asked.app.services.rooms.directory(&query).await?))
 }
+
+/// What the request's type overlooks where it is wrong, or takes a list for.
+const FILTERED: &[(&str, Kind)] = &[
+    ("include_all_networks", Kind::Truth),
+    ("third_party_instance_id", Kind::Text),
+    ("filter", Kind::Object),
+];
 
 async fn public_rooms_filtered(
     asked: Asked<get_public_rooms_filtered::v3::Request>,

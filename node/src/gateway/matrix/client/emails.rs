@@ -18,6 +18,7 @@ use super::proof::{confirm, older};
 use crate::{
     gateway::{
         fault::Fault,
+        json::Kind,
         table::{Access, Asked, Rate, Reply, Route, done, json as reply},
     },
     services::{
@@ -30,14 +31,18 @@ use crate::{
 pub(super) fn routes() -> Vec<Route> {
     let member = Access::AtLeast(Role::Member);
     vec![
-        Route::matrix(Access::Public, Rate::Guess, ask_to_add),
-        Route::matrix(Access::Public, Rate::Guess, ask_to_register),
-        Route::matrix(Access::Public, Rate::Guess, ask_for_password),
+        Route::matrix(Access::Public, Rate::Guess, ask_to_add).typed(ELSEWHERE),
+        Route::matrix(Access::Public, Rate::Guess, ask_to_register).typed(ELSEWHERE),
+        Route::matrix(Access::Public, Rate::Guess, ask_for_password).typed(ELSEWHERE),
         Route::matrix(Access::Account, Rate::Read, list),
         Route::matrix(member, Rate::Guess, add).reading(older),
         Route::matrix(member, Rate::Write, delete),
     ]
 }
+
+/// What an identity server is told, which is asked nothing here; the request's types overlook what is
+/// wrong with it.
+const ELSEWHERE: &[(&str, Kind)] = &[("id_server", Kind::Text), ("id_access_token", Kind::Text)];
 
 async fn ask<T>(
     asked: &Asked<T>,

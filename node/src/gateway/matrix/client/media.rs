@@ -132,12 +132,13 @@ async fn download_as(asked: Asked<get_content_as_filename::v1::Request>) -> Resu
 
 async fn thumbnail(asked: Asked<get_content_thumbnail::v1::Request>) -> Result<Reply, Fault> {
     let body = &asked.body;
-    let wish = ThumbnailWish {
-        width: body.width.into(),
-        height: body.height.into(),
-        crop: body.method == Some(Resize::Crop),
-        animated: body.animated == Some(true),
+    let crop = match &body.method {
+        None | Some(Resize::Scale) => false,
+        Some(Resize::Crop) => true,
+        Some(_) => return Err(Fault::BadParameter("method is crop or scale".to_owned())),
     };
+    let (width, height) = (body.width.into(), body.height.into());
+    let wish = ThumbnailWish { width, height, crop, animated: body.animated == Some(true) };
     let content = &asked.app.services.content;
     let wait = body.timeout_ms;
     Ok(file(content.thumbnail(&body.server_name, &body.media_id, wish, wait).await?, None))

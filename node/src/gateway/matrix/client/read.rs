@@ -9,7 +9,10 @@ use ruma::{
             membership::{get_member_events, joined_members},
             message::get_message_events,
             room::{get_event_by_timestamp, get_room_event},
-            state::{get_state_event_for_key, get_state_events},
+            state::{
+                get_state_event_for_key::{self, v3::StateEventFormat},
+                get_state_events,
+            },
         },
     },
 };
@@ -126,10 +129,15 @@ async fn state(asked: Asked<get_state_events::v3::Request>) -> Result<Reply, Fau
 
 async fn state_event(asked: Asked<get_state_event_for_key::v3::Request>) -> Result<Reply, Fault> {
     let body = &asked.body;
+    let whole = match body.format {
+        StateEventFormat::Content => false,
+        StateEventFormat::Event => true,
+        _ => return Err(Fault::BadParameter("format is content or event".to_owned())),
+    };
     let (kind, key) = (body.event_type.clone(), body.state_key.as_str());
     let rooms = &asked.app.services.rooms;
     let event = rooms.state_event(&asker(&asked)?, &body.room_id, kind, key).await?;
-    if body.format == get_state_event_for_key::v3::StateEventFormat::Event {
+    if whole {
         return text(&event);
     }
     let content: Content<'_> = serde_json::from_str(event.get()).map_err(Error::internal)?;

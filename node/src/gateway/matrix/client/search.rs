@@ -12,6 +12,7 @@ use super::read::{asker, only_json, text};
 use crate::{
     gateway::{
         fault::Fault,
+        json::{Kind, check},
         table::{Access, Asked, Rate, Reply, Route},
     },
     services::{
@@ -26,18 +27,22 @@ pub(super) fn routes() -> Vec<Route> {
     vec![Route::matrix(Access::Account, Rate::Read, search).for_suspended()]
 }
 
+/// Lists would be taken for these, with their fields in the order in which their types have them.
+const OBJECTS: &[(&str, Kind)] = &[
+    ("search_categories", Kind::Object),
+    ("search_categories/room_events", Kind::Object),
+    ("search_categories/room_events/event_context", Kind::Object),
+    ("search_categories/room_events/filter", Kind::Object),
+    ("search_categories/room_events/groupings", Kind::Object),
+    ("search_categories/room_events/groupings/group_by/*", Kind::Object),
+];
+
 async fn search(asked: Asked<search_events::Request>) -> Result<Reply, Fault> {
     let who = asker(&asked)?;
+    check(&asked.json, OBJECTS)?;
     let Some(criteria) = &asked.body.search_categories.room_events else {
         return text(&Answer { search_categories: Categories { room_events: None } });
     };
-    // As elements of a list these would be taken for objects with fields of that order.
-    for part in ["event_context", "groupings", "filter"] {
-        let given = asked.json.pointer(&format!("/search_categories/room_events/{part}"));
-        if given.is_some_and(Value::is_array) {
-            return Err(Fault::BadJson(format!("{part} is an object")));
-        }
-    }
     let keys = match &criteria.keys {
         None => [true; 3],
         Some(given) => {

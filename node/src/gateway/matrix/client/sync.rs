@@ -18,7 +18,7 @@ use super::read::{asker, filter_in, text};
 use crate::{
     gateway::{
         fault::Fault,
-        json::object,
+        json::{Kind, check, object},
         table::{Access, Asked, Call, Rate, Reply, Route, json as reply},
     },
     services::{
@@ -56,7 +56,9 @@ async fn sync(asked: Asked<sync_events::v3::Request>) -> Result<Reply, Fault> {
         }
         Some(sync_events::v3::Filter::FilterId(id)) => {
             let stored = Box::pin(asked.app.services.social.filter(&who.user_id, id)).await?;
-            serde_json::from_str(stored.get()).map_err(Error::internal)?
+            // It was kept when lists still passed for objects, if it cannot be read.
+            let unread = |error| Fault::BadParameter(format!("this filter is none: {error}"));
+            serde_json::from_str(stored.get()).map_err(unread)?
         }
         Some(sync_events::v3::Filter::FilterDefinition(_)) => filter_in(&asked.query)?,
         Some(_) => {
@@ -83,6 +85,15 @@ async fn sync(asked: Asked<sync_events::v3::Request>) -> Result<Reply, Fault> {
 /// Where the clients of today ask for sliding sync.
 const SLIDING: &str = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
 
+/// Lists would be taken for these, too.
+const STATE: &[(&str, Kind)] = &[
+    ("room_subscriptions/*", Kind::Object),
+    ("room_subscriptions/*/required_state/include/*", Kind::Object),
+    ("room_subscriptions/*/required_state/exclude/*", Kind::Object),
+    ("lists/*/required_state/include/*", Kind::Object),
+    ("lists/*/required_state/exclude/*", Kind::Object),
+];
+
 /// Read by hand: clients write it in the forms of several texts of the proposal.
 async fn slide(call: Call<Bytes>) -> Result<Reply, Fault> {
     #[derive(Default, Deserialize)]
@@ -97,6 +108,7 @@ async fn slide(call: Call<Bytes>) -> Result<Reply, Fault> {
     let query = axum::extract::Query::<Query>::try_from_uri(request.uri());
     let query = query.map_err(|error| Fault::BadParameter(error.body_text()))?.0;
     let json = object(request.body())?;
+    check(&json, STATE)?;
     // Whoever waits holds nothing of what they asked but what was read of it.
     drop(request);
     let text = json.to_string();

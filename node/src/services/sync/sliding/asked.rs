@@ -6,10 +6,9 @@ use std::{
 };
 
 use ruma::{OwnedRoomId, RoomId};
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _},
-};
+use serde::Deserialize;
+
+use crate::services::filter::object;
 
 /// Most lists of one request, and most entries of each part of one.
 const LISTS: usize = 100;
@@ -163,22 +162,6 @@ pub struct LettersWish {
     pub since: Option<String>,
     /// At most so many.
     pub limit: Option<u32>,
-}
-
-/// Reads an object, and nothing for null: the derived readers would take a list for one too.
-fn object<'de, D, T>(reader: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: DeserializeOwned + Default,
-{
-    let value = serde_json::Value::deserialize(reader)?;
-    if value.is_null() {
-        return Ok(T::default());
-    }
-    if !value.is_object() {
-        return Err(D::Error::custom("an object is wanted here"));
-    }
-    serde_json::from_value(value).map_err(D::Error::custom)
 }
 
 impl Body {
