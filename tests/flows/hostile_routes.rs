@@ -1,8 +1,10 @@
 //! Every route of the node's own table, called by people who mean no good.
 //!
 //! The table in [`table`] gives each route one valid call; all hostile calls are made from it, so
-//! that a route that is added to the node is attacked in every way here or the story fails.
+//! that a route that is added to the node is attacked in every way here or the story fails. What
+//! Matrix specifies for a call is known from [`fields`], and stands in the samples likewise.
 
+mod fields;
 mod stage;
 mod table;
 
@@ -18,12 +20,16 @@ use wayside_tests::{Answer, Client, Engine, Town, Wire};
 use crate::{passkeys::PUBLIC, serve::authority_of};
 
 use self::{
+    fields::{Field, is_below, pointers, strange_values, wrong_values},
     stage::Stage,
     table::{Row, rows},
 };
 
 /// How many rows are played at the same time, each on a stage of its own.
 const LANES: usize = 4;
+/// With what a value of a wrong kind is refused; the last, where a room would begin with it.
+const WRONG_KIND: [&str; 4] =
+    ["M_BAD_JSON", "M_INVALID_PARAM", "M_MISSING_PARAM", "M_INVALID_ROOM_STATE"];
 
 #[tokio::test]
 async fn hostile_routes_on_sqlite() -> Result<()> {
@@ -41,17 +47,43 @@ fn hostile_routes_have_a_sample_each() {
         .iter()
         .flat_map(|(_, it)| it.paths.iter().map(move |path| format!("{} {path}", it.method)))
         .collect();
-    let rows = rows();
+    let (further, rows): (Vec<Row>, Vec<Row>) = rows().into_iter().partition(|row| row.again);
     let sampled: BTreeSet<String> =
         rows.iter().map(|row| format!("{} {}", row.method, row.path)).collect();
     assert_eq!(sampled.len(), rows.len(), "a route has two samples");
     let unknown: Vec<&String> = sampled.difference(&known).collect();
     assert!(unknown.is_empty(), "samples of routes that the node has not: {unknown:?}");
+    for row in further {
+        let route = format!("{} {}", row.method, row.path);
+        assert!(sampled.contains(&route), "{route} has a further sample, but no first one");
+    }
     for (_, route) in all_routes() {
         let has = |path: &String| sampled.contains(&format!("{} {path}", route.method));
         let found = route.paths.iter().filter(|path| has(path)).count();
         assert_eq!(found, 1, "{} {:?} needs one sample in the table", route.method, route.paths);
     }
+}
+
+#[test]
+fn hostile_routes_have_every_field_of_the_specification_in_their_samples() {
+    let (rows, fields) = (rows(), Field::all());
+    assert!(fields.len() > 400, "the list of fields is not whole: {}", fields.len());
+    let mut missing = Vec::new();
+    for field in &fields {
+        let mut of_route = rows.iter().filter(|row| field.is_of(row)).peekable();
+        assert!(of_route.peek().is_some(), "{:?} has a field, but no sample", field.route);
+        let stands = |row: &Row| match field.place.strip_prefix('?') {
+            Some(name) => row.query.split('&').any(|pair| pair.split('=').next() == Some(name)),
+            None => {
+                let body = serde_json::from_str(row.body).unwrap_or_default();
+                pointers(&body, "").iter().any(|pointer| field.is_at(pointer))
+            }
+        };
+        if !of_route.any(stands) {
+            missing.push(format!("{} {} {}", field.route.0, field.route.1, field.place));
+        }
+    }
+    assert!(missing.is_empty(), "these stand in no sample:\n{}", missing.join("\n"));
 }
 
 async fn every_route(engine: Engine) -> Result<()> {
@@ -102,7 +134,16 @@ async fn play(lane: usize, client: &Url, root: Client, doors: (Wire, Wire)) -> R
         let (theirs, route) = found_route.context("the story before this one names the row")?;
         let methods = methods_of(&routes, row.path);
         let wire = if *theirs { doors.1.clone() } else { doors.0.clone() };
-        let mut attack = Attack { wire, stage, route: route.clone(), row, found: Vec::new() };
+        let fields = Field::all().into_iter().filter(|field| field.is_of(&row)).collect();
+        let mut attack = Attack {
+            wire,
+            stage,
+            route: route.clone(),
+            row,
+            fields,
+            code: String::new(),
+            found: Vec::new(),
+        };
         attack.all(&methods).await.with_context(|| format!("attacking {}", attack.row.path))?;
         found.append(&mut attack.found);
         stage = attack.stage;
@@ -121,6 +162,10 @@ struct Attack {
     stage: Stage,
     route: Route,
     row: Row,
+    /// What is known of the fields of its calls.
+    fields: Vec<Field>,
+    /// The code with which the sample is refused, if it is.
+    code: String,
     found: Vec<String>,
 }
 
@@ -153,6 +198,9 @@ impl Call {
 impl Attack {
     async fn all(&mut self, methods: &BTreeSet<String>) -> Result<()> {
         self.sample_succeeds().await?;
+        if self.row.again {
+            return self.fields().await;
+        }
         self.strangers().await?;
         self.wrong_method_and_path(methods).await?;
         self.arguments().await?;
@@ -214,7 +262,7 @@ impl Attack {
         {
             self.wrong(&format!("{what}: {error}"), &answer);
         }
-        if answer.is_success() && call.method != "GET" {
+        if answer.is_success() && call.method != "GET" && !self.row.keeps {
             self.stage.clear(self.row.ends).await?;
         }
         Ok(answer)
@@ -248,6 +296,10 @@ impl Attack {
         let fits = |status: u16| first.status == status;
         if !self.row.status.map_or(first.is_success(), fits) {
             self.wrong("the sample fails", &first);
+        }
+        self.code = first.errcode();
+        if self.row.again {
+            return Ok(());
         }
         let paths = self.route.paths.clone();
         let alias = self.row.path.replacen("/v3/", "/r0/", 1);
@@ -404,6 +456,15 @@ impl Attack {
         let pairs = self.row.query.split('&').filter(|pair| !pair.is_empty()).count();
         let long = "9".repeat(5_000);
         for at in 0..pairs {
+            let name = self.row.query.split('&').nth(at).unwrap_or_default();
+            let place = format!("?{}", name.split('=').next().unwrap_or_default());
+            let known = self.fields.iter().find(|field| field.place == place);
+            for wrong in known.map(Field::wrong_texts).unwrap_or_default() {
+                let mut call = self.call().await?;
+                call.query = changed(&call.query, at, |name| Some(format!("{name}={wrong}")));
+                let what = format!("query {:?}", call.query);
+                self.refused(&what, &call, &[400], &[]).await?;
+            }
             for junk in [
                 "",
                 "-1",
@@ -485,30 +546,58 @@ impl Attack {
         self.refused("a body over the limit", &large, &[413], &["M_TOO_LARGE"]).await
     }
 
-    /// Each value of the body in turn is of another kind.
+    /// Each value of the body in turn is of another kind, which changes nothing; then it is strange.
     async fn fields(&mut self) -> Result<()> {
         let call = self.call().await?;
         let Ok(sample) = serde_json::from_slice::<Value>(&call.body) else { return Ok(()) };
+        let before = self.stage.now().await?;
+        let mut strange = Vec::new();
         for pointer in pointers(&sample, "") {
             let is = sample.pointer(&pointer).cloned().unwrap_or_default();
-            for (other, strict) in others(&is) {
-                let mut call = self.call().await?;
-                let mut body: Value = serde_json::from_slice(&call.body)?;
-                if let Some(place) = body.pointer_mut(&pointer) {
-                    *place = other.clone();
-                }
-                call.body = body.to_string().replace("\"LONE\"", "\"\\ud800\"").into_bytes();
-                let shown: String = other.to_string().chars().take(60).collect();
-                let what = format!("{pointer} is {shown}");
-                let free = self.row.free.iter().any(|it| pointer.starts_with(it));
-                if strict && !free {
-                    self.refused(&what, &call, &[400], &[]).await?;
+            let known = self.fields.iter().find(|field| field.is_at(&pointer)).cloned();
+            let free = match &known {
+                Some(field) => field.ignored.is_some(),
+                None => self.row.free.iter().any(|it| is_below(&pointer, it)),
+            };
+            for value in wrong_values(&is, known.as_ref()) {
+                if free {
+                    strange.push((pointer.clone(), value));
                 } else {
-                    self.make(&what, &call).await?;
+                    self.field(&pointer, &value, true).await?;
                 }
             }
+            strange.extend(strange_values(&is).into_iter().map(|value| (pointer.clone(), value)));
+        }
+        let news = self.stage.news(&before).await;
+        if !news.as_ref().is_ok_and(Vec::is_empty) {
+            let Row { method, path, .. } = &self.row;
+            self.found.push(format!("{method} {path}: wrong types changed something: {news:?}"));
+        }
+        for (pointer, value) in strange {
+            self.field(&pointer, &value, false).await?;
         }
         Ok(())
+    }
+
+    /// The sample with one value of its body made anew, which must be refused or only not break
+    /// anything.
+    async fn field(&mut self, pointer: &str, value: &Value, refused: bool) -> Result<()> {
+        let mut call = self.call().await?;
+        let mut body: Value = serde_json::from_slice(&call.body)?;
+        if let Some(place) = body.pointer_mut(pointer) {
+            *place = value.clone();
+        }
+        call.body = body.to_string().replace("\"LONE\"", "\"\\ud800\"").into_bytes();
+        let shown: String = value.to_string().chars().take(60).collect();
+        let what = format!("{pointer} is {shown}");
+        if !refused {
+            self.make(&what, &call).await?;
+            return Ok(());
+        }
+        // A sample that is refused by itself would else be refused whatever its fields are.
+        let codes: Vec<&str> =
+            WRONG_KIND.iter().copied().filter(|code| *code != self.code).collect();
+        self.refused(&what, &call, &[400], &codes).await
     }
 }
 
@@ -539,60 +628,6 @@ fn is_refusal(answer: &Answer) -> Result<()> {
 fn keys(answer: &Answer) -> Vec<String> {
     let body = answer.json();
     body.as_object().map(|object| object.keys().cloned().collect()).unwrap_or_default()
-}
-
-/// All values in a body, as JSON pointers.
-fn pointers(value: &Value, at: &str) -> Vec<String> {
-    let inside: Vec<(String, &Value)> = match value {
-        Value::Object(object) => object
-            .iter()
-            .map(|(key, value)| (key.replace('~', "~0").replace('/', "~1"), value))
-            .collect(),
-        Value::Array(items) => {
-            items.iter().enumerate().map(|(at, it)| (at.to_string(), it)).collect()
-        }
-        _ => Vec::new(),
-    };
-    let mut all = Vec::new();
-    for (key, value) in inside {
-        let at = format!("{at}/{key}");
-        all.extend(pointers(value, &at));
-        all.push(at);
-    }
-    all
-}
-
-/// Values of other kinds, and whether they must be refused. A null may stand for nothing, and a
-/// strange value of the right kind is only not to break anything.
-fn others(is: &Value) -> Vec<(Value, bool)> {
-    let kinds =
-        [json!(true), json!(7), json!("text"), json!([]), json!({}), json!([[]]), json!({"a": []})];
-    let kind = |value: &Value| std::mem::discriminant(value);
-    let mut all: Vec<(Value, bool)> =
-        kinds.into_iter().filter(|other| kind(other) != kind(is)).map(|it| (it, true)).collect();
-    all.push((Value::Null, false));
-    match is {
-        Value::Number(_) => all.extend(
-            [json!(-1), json!(0), json!(1.5), json!(1e300), json!(u64::MAX), json!(i64::MIN)]
-                .map(|it| (it, false)),
-        ),
-        Value::String(_) => all.extend(
-            [
-                json!(""),
-                json!("\0"),
-                json!("LONE"),
-                json!("x".repeat(70_000)),
-                json!("@\u{202e}:a.test"),
-            ]
-            .map(|it| (it, false)),
-        ),
-        Value::Array(items) => {
-            let item = items.first().cloned().unwrap_or(json!("x"));
-            all.push((Value::Array(vec![item; 1_000]), false));
-        }
-        _ => {}
-    }
-    all
 }
 
 /// The query with what stands at this place made anew; nothing takes it away.

@@ -7,10 +7,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use reqwest::{Method, Url};
-use serde_json::json;
+use serde_json::{Value, json};
 use wayside_tests::{Client, EventId, PASSWORD, RoomId};
 
-use crate::{passkeys, pictures::png, worlds::floor};
+use crate::{cross_signing::Person, passkeys, pictures::png, worlds::floor};
 
 /// People and things.
 pub(crate) struct Stage {
@@ -23,6 +23,9 @@ pub(crate) struct Stage {
     root: Client,
     things: HashMap<String, String>,
 }
+
+/// From what the keys are made with which Alice signs.
+const SIGNING: u8 = 70;
 
 /// What is taken by a name must be new: no name is given twice in a process.
 pub(crate) fn new_name() -> String {
@@ -68,6 +71,38 @@ impl Stage {
             rest = after;
         }
         Ok(filled + rest)
+    }
+
+    /// A place in what Alice hears.
+    pub(crate) async fn now(&self) -> Result<String> {
+        let none = r#"{"room":{"rooms":[]},"account_data":{"limit":0}}"#;
+        let filter: String = url::form_urlencoded::byte_serialize(none.as_bytes()).collect();
+        let heard = self.heard(&format!("filter={filter}")).await?;
+        Ok(heard["next_batch"].as_str().context("a sync names no place")?.to_owned())
+    }
+
+    /// What has changed for Alice since then: events of her rooms, her data, messages to her device.
+    pub(crate) async fn news(&self, since: &str) -> Result<Vec<Value>> {
+        let heard = self.heard(&format!("since={since}")).await?;
+        let mut news = Vec::new();
+        let mut look =
+            |part: &Value| news.extend(part["events"].as_array().into_iter().flatten().cloned());
+        look(&heard["account_data"]);
+        look(&heard["to_device"]);
+        for way in ["join", "invite", "knock", "leave"] {
+            for room in heard["rooms"][way].as_object().into_iter().flat_map(|rooms| rooms.values())
+            {
+                for part in ["timeline", "state", "account_data", "invite_state", "knock_state"] {
+                    look(&room[part]);
+                }
+            }
+        }
+        Ok(news)
+    }
+
+    async fn heard(&self, query: &str) -> Result<Value> {
+        let path = format!("/_matrix/client/v3/sync?timeout=0&set_presence=offline&{query}");
+        Ok(self.alice.get(&path).await?)
     }
 
     fn person(&self, who: &str) -> Result<&Client> {
@@ -142,6 +177,8 @@ impl Stage {
                 let place = alice.upload("image/png", png(4, 4, 4)).await?;
                 place.place().trim_start_matches("a.test/").to_owned()
             }
+            "master" | "self_signing" | "user_signing" => key_of(&alice, word)?,
+            "self_signing_signed" | "user_signing_signed" => signature_of(&alice, word)?,
             _ => self.make_own(&alice, word).await?,
         })
     }
@@ -271,6 +308,21 @@ async fn person(base: &Url, name: &str) -> Result<Client> {
     let path = format!("/_matrix/client/v3/profile/{}/displayname", client.session().user_id);
     client.call(Method::PUT, &path, Some(&json!({"displayname": name}))).await?;
     Ok(client)
+}
+
+/// The public half of one of the keys with which somebody signs.
+fn key_of(who: &Client, word: &str) -> Result<String> {
+    let key = &Person::of(SIGNING)?.keys(who)?[format!("{word}_key")]["keys"];
+    let public = key.as_object().and_then(|keys| keys.values().next());
+    Ok(public.and_then(Value::as_str).context("no key")?.to_owned())
+}
+
+/// What the first of these keys signed another with.
+fn signature_of(who: &Client, word: &str) -> Result<String> {
+    let key = &Person::of(SIGNING)?.keys(who)?[word.replace("_signed", "_key")];
+    let by_key = &key["signatures"][&who.session().user_id];
+    let signature = by_key.as_object().and_then(|keys| keys.values().next());
+    Ok(signature.and_then(Value::as_str).context("no signature")?.to_owned())
 }
 
 /// A token by which another service may ask who somebody is.

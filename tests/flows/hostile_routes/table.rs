@@ -26,12 +26,18 @@ pub(crate) struct Row {
     pub(crate) who: &'static str,
     /// Whether other people get on with the same call as well.
     pub(crate) anyones: bool,
-    /// Where in the body the specification takes any JSON, as JSON pointers.
+    /// Where in the body any JSON is taken, and below: JSON pointers, in which a star stands for each key
+    /// and place.
     pub(crate) free: &'static [&'static str],
     /// Whether a good call ends the caller's session or account.
     pub(crate) ends: bool,
+    /// Whether a good call leaves all that other calls name as it was.
+    pub(crate) keeps: bool,
     /// Whether people read it in a browser, so that it refuses with a page.
     pub(crate) page: bool,
+    /// Whether it is a further sample of a route that has one already, for fields that cannot stand in
+    /// one body.
+    pub(crate) again: bool,
     /// How the sample is answered, where that is no success.
     pub(crate) status: Option<u16>,
 }
@@ -71,7 +77,9 @@ fn row(method: &'static str, path: &str, arguments: &'static str, body: &'static
         anyones: false,
         free: &[],
         ends: false,
+        keeps: false,
         page: false,
+        again: false,
         status: None,
     }
 }
@@ -121,6 +129,14 @@ impl Row {
         Self { ends: true, ..self }
     }
 
+    fn again(self) -> Self {
+        Self { again: true, ..self }
+    }
+
+    fn keeps(self) -> Self {
+        Self { keeps: true, ..self }
+    }
+
     fn query(self, query: &'static str) -> Self {
         Self { query, ..self }
     }
@@ -130,4 +146,4 @@ impl Row {
     }
 }
 
-const AUTH: &str = r#"{"auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>"}}"#;
+const AUTH: &str = r#"{"auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>","session":"s"}}"#;

@@ -19,9 +19,10 @@ fn coming_in() -> Vec<Row> {
             "/register",
             "",
             r#"{"username":"u<new>","password":"<password>","device_id":"D","initial_device_display_name":"d",
-               "inhibit_login":false,"refresh_token":false,"auth":{"type":"m.login.dummy"}}"#,
+               "inhibit_login":false,"refresh_token":false,"auth":{"type":"m.login.dummy","session":"s"}}"#,
         )
-        .nobody(),
+        .nobody()
+        .query("kind=user"),
         get("/register/available", "").query("username=u<new>").nobody(),
         get("/_matrix/client/v1/register/m.login.registration_token/validity", "")
             .query("token=<invitation>")
@@ -34,6 +35,18 @@ fn coming_in() -> Vec<Row> {
                "device_id":"D","initial_device_display_name":"d","refresh_token":true}"#,
         )
         .nobody(),
+        // Clients of before 2018 name themselves so.
+        post(
+            "/login",
+            "",
+            r#"{"type":"m.login.password","user":"<alice>","password":"<password>"}"#,
+        )
+        .nobody()
+        .again(),
+        Row {
+            status: Some(403),
+            ..post("/login", "", r#"{"type":"m.login.token","token":"unknown"}"#).nobody().again()
+        },
         post("/logout", "", "{}").anyones().ends(),
         post("/logout/all", "", "{}").anyones().ends(),
         get("/account/whoami", ""),
@@ -41,14 +54,14 @@ fn coming_in() -> Vec<Row> {
             "/account/password",
             "",
             r#"{"new_password":"<password>","logout_devices":false,
-               "auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>"}}"#,
+               "auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>","session":"s"}}"#,
         )
         .ends(),
         post(
             "/account/deactivate",
             "",
-            r#"{"erase":false,
-               "auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>"}}"#,
+            r#"{"erase":false,"id_server":"example.org",
+               "auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>","session":"s"}}"#,
         )
         .ends(),
         get("/devices", ""),
@@ -59,14 +72,22 @@ fn coming_in() -> Vec<Row> {
             "/delete_devices",
             "",
             r#"{"devices":["<device>"],
-               "auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>"}}"#,
+               "auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>","session":"s"}}"#,
         ),
+        // So clients of before 2018 prove who they are.
+        post(
+            "/delete_devices",
+            "",
+            r#"{"devices":["<device>"],"auth":{"type":"m.login.password","user":"<alice>","password":"<password>"}}"#,
+        )
+        .again(),
     ]
 }
 
 /// Without a server to hand mail to, nobody is known by an address.
 fn mailing() -> Vec<Row> {
-    let ask = r#"{"client_secret":"s","email":"a@example.org","send_attempt":1,"next_link":"https://example.org/"}"#;
+    let ask = r#"{"client_secret":"s","email":"a@example.org","send_attempt":1,"next_link":"https://example.org/",
+        "id_server":"example.org","id_access_token":"t"}"#;
     let refused = |row: Row| Row { status: Some(400), ..row };
     let over = |row: Row| Row { status: Some(404), page: true, ..row };
     vec![
@@ -78,7 +99,7 @@ fn mailing() -> Vec<Row> {
             "/account/3pid/add",
             "",
             r#"{"client_secret":"s","sid":"s",
-               "auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>"}}"#,
+               "auth":{"type":"m.login.password","identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>","session":"s"}}"#,
         )),
         post(
             "/account/3pid/delete",

@@ -11,6 +11,8 @@ pub(super) fn rows() -> Vec<Row> {
 fn letting_in() -> Vec<Row> {
     let own = "/_wayside/v1/oauth";
     let answered = |status: u16, row: Row| Row { status: Some(status), ..row.nobody() };
+    let look = |body| post("/_wayside/v1/sign-in/look", "", body).again();
+    let sign_in = |body| post("/_wayside/v1/sign-in", "", body).again();
     let form = |name: &str, body| post(&format!("{own}/{name}"), "", body);
     vec![
         answered(404, get("/_wayside/v1/resets/{link}", "wres_unknown")),
@@ -42,7 +44,7 @@ fn letting_in() -> Vec<Row> {
             get("/login/sso/redirect/{provider}", "unknown").query("redirectUrl=https%3A%2F%2Fa.test&action=login"),
         ),
         // The node of the story knows no provider.
-        answered(404, post("/_wayside/v1/providers/{provider}/begin", "unknown", r#"{"browser":"0123456789abcdef0123456789abcdef"}"#)),
+        answered(404, post("/_wayside/v1/providers/{provider}/begin", "unknown", r#"{"browser":"0123456789abcdef0123456789abcdef","confirm":false}"#)),
         answered(
             403,
             post(
@@ -50,6 +52,15 @@ fn letting_in() -> Vec<Row> {
                 "",
                 r#"{"state":"club.a.1.b","code":"c","iss":"https://a.test","browser":"0123456789abcdef0123456789abcdef"}"#,
             ),
+        ),
+        answered(
+            403,
+            post(
+                "/_wayside/v1/providers/finish",
+                "",
+                r#"{"state":"club.a.1.b","code":"c","browser":"0123456789abcdef0123456789abcdef","confirm":"s"}"#,
+            )
+            .again(),
         ),
         answered(
             403,
@@ -63,6 +74,7 @@ fn letting_in() -> Vec<Row> {
                 r#"{"ticket":"a.b","browser":"0123456789abcdef0123456789abcdef","proof":{"user":"<alice>","password":"<password>"}}"#,
             ),
         ),
+        answered(403, post("/_wayside/v1/providers/link", "", LINK_BY_PASSKEY).again()),
         // The node of the story knows no provider, and Alice is known by none.
         get("/_wayside/v1/links", ""),
         Row { status: Some(404), ..post("/_wayside/v1/links", "", ADD_LINK) },
@@ -77,7 +89,16 @@ fn letting_in() -> Vec<Row> {
             ..post("/auth/{stage}/fallback/web", "m.login.dummy", "").query("session=any").nobody()
         },
         post("/_wayside/v1/sign-in/look", "", LOOK).nobody(),
+        answered(404, look(r#"{"what":{"device":"ABCDEFGH"}}"#)),
+        look(r#"{"what":{"sso":"https://a.test/"}}"#).nobody(),
+        answered(403, look(r#"{"what":{"confirm":"s"}}"#)),
         post("/_wayside/v1/sign-in", "", SIGN_IN).nobody(),
+        answered(403, sign_in(r#"{"what":{"device":"ABCDEFGH"},"proof":{"login_token":"t"}}"#)),
+        answered(
+            403,
+            sign_in(r#"{"what":{"sso":"https://a.test/"},"proof":{"word":"w","browser":"0123456789abcdef0123456789abcdef"}}"#),
+        ),
+        answered(403, sign_in(CONFIRM_BY_PASSKEY)),
     ]
 }
 
@@ -99,8 +120,15 @@ fn showing_passkeys() -> Vec<Row> {
     ]
 }
 
-const ADD_LINK: &str = r#"{"provider":"club","browser":"0123456789abcdef0123456789abcdef"}"#;
-const ADD_PASSKEY: &str = r#"{"ceremony":"e30.e30","name":"x","credential":{"id":"AAAA","rawId":"AAAA","type":"public-key","response":{"clientDataJSON":"e30","attestationObject":"oA"},"clientExtensionResults":{}}}"#;
+const ADD_LINK: &str = r#"{"provider":"club","browser":"0123456789abcdef0123456789abcdef","auth":{"type":"m.login.password",
+    "identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>","session":"s"}}"#;
+const LINK_BY_PASSKEY: &str = r#"{"ticket":"a.b","browser":"0123456789abcdef0123456789abcdef","passkey":{"ceremony":"e30.e30",
+    "credential":{"id":"AAAA","rawId":"AAAA","type":"public-key","response":{"clientDataJSON":"e30",
+    "authenticatorData":"AAAA","signature":"AAAA","userHandle":"AAAA"},"clientExtensionResults":{}}}}"#;
+const CONFIRM_BY_PASSKEY: &str = r#"{"what":{"confirm":"s"},"passkey":{"ceremony":"e30.e30",
+    "credential":{"id":"AAAA","rawId":"AAAA","type":"public-key","response":{"clientDataJSON":"e30",
+    "authenticatorData":"AAAA","signature":"AAAA","userHandle":"AAAA"},"clientExtensionResults":{}}}}"#;
+const ADD_PASSKEY: &str = r#"{"ceremony":"e30.e30","name":"x","credential":{"id":"AAAA","rawId":"AAAA","type":"public-key","response":{"clientDataJSON":"e30","attestationObject":"oA","transports":["usb"]},"clientExtensionResults":{}}}"#;
 const SHOWN: &str = r#"{"ceremony":"e30.e30","credential":{"id":"AAAA","rawId":"AAAA","type":"public-key","response":{"clientDataJSON":"e30","authenticatorData":"AAAA","signature":"AAAA","userHandle":"AAAA"},"clientExtensionResults":{}}}"#;
 const PASSKEY_PASSWORD: &str = r#"{"ceremony":"e30.e30","password":"<password>","credential":{"id":"AAAA","rawId":"AAAA","type":"public-key","response":{"clientDataJSON":"e30","authenticatorData":"AAAA","signature":"AAAA","userHandle":"AAAA"},"clientExtensionResults":{}}}"#;
 

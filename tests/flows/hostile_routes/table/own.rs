@@ -28,6 +28,16 @@ fn own() -> Vec<Row> {
         page("/metrics", ""),
         post("/_wayside/v1/invitations", "", r#"{"role":"guest","uses":1,"lasts_ms":60000}"#),
         post("/_wayside/v1/account/keep", "", r#"{"password":"<password>"}"#).guest().ends(),
+        Row {
+            status: Some(403),
+            ..post(
+                "/_wayside/v1/account/keep",
+                "",
+                r#"{"password":"<password>","invitation":"unknown"}"#,
+            )
+            .guest()
+            .again()
+        },
         get("/_wayside/v1/node", "").nobody(),
         get("/_wayside/v1/invitations/{invitation}", "<invitation>").nobody(),
         get("/_matrix/federation/v1/version", "").nobody(),
@@ -49,6 +59,7 @@ fn worlds() -> Vec<Row> {
         post("/_wayside/v1/worlds/{world}/visits", "<world>", "{}").anyones(),
         get("/_wayside/v1/avatar", ""),
         put("/_wayside/v1/avatar", "", r#"{"variant":3}"#),
+        put("/_wayside/v1/avatar", "", r#"{"sha256":"<worn>"}"#).again(),
         post("/_wayside/v1/avatars", "", "<vrm>").query("name=a.vrm"),
         delete("/_wayside/v1/avatars/{hash}", "<worn>", ""),
         get("/_wayside/v1/assets/{hash}", "<asset>").nobody(),

@@ -67,14 +67,24 @@ fn pushing() -> Vec<Row> {
         get(one, message).anyones(),
         put(one, "content <new>", r#"{"pattern":"p","actions":["notify"]}"#)
             // An action may be a word or an object.
-            .free(&["/actions/"])
+            .free(&["/actions/*"])
             .anyones(),
+        put(
+            one,
+            "override <new>",
+            r#"{"actions":[{"set_tweak":"sound","value":"default"}],"conditions":[
+               {"kind":"event_match","key":"content.body","pattern":"p"},{"kind":"room_member_count","is":"2"},
+               {"kind":"event_property_is","key":"content.m\\.b","value":true}]}"#,
+        )
+        .free(&["/actions/*"])
+        .anyones()
+        .again(),
         delete(one, "content <push_rule>", ""),
         get("/pushrules/global/{kind}/{rule_id}/enabled", message).anyones(),
         put("/pushrules/global/{kind}/{rule_id}/enabled", message, r#"{"enabled":true}"#).anyones(),
         get("/pushrules/global/{kind}/{rule_id}/actions", message).anyones(),
         put("/pushrules/global/{kind}/{rule_id}/actions", message, r#"{"actions":["notify"]}"#)
-            .free(&["/actions/"])
+            .free(&["/actions/*"])
             .anyones(),
         get("/notifications", "").query("from=5&limit=5&only=highlight"),
         get("/pushers", "").anyones(),
@@ -107,7 +117,7 @@ fn media() -> Vec<Row> {
         // Off here, and so unknown.
         Row {
             status: Some(404),
-            ..get("/_matrix/client/v1/media/preview_url", "").query("url=https://example.org/")
+            ..get("/_matrix/client/v1/media/preview_url", "").query("url=https://example.org/&ts=1")
         },
     ]
 }

@@ -36,6 +36,7 @@ fn overseeing() -> Vec<Row> {
         )
         .root()
         .ends(),
+        Row { status: Some(400), ..put(user, "<alice>", r#"{"user_type":"bot"}"#).root().again() },
         post("/_synapse/admin/v1/deactivate/{user_id}", "<alice>", r#"{"erase":false}"#).root().ends(),
         get("/_synapse/admin/v1/rooms", "")
             .query("from=0&limit=5&search_term=s&order_by=name&dir=f")
@@ -48,7 +49,7 @@ fn overseeing() -> Vec<Row> {
             r#"{"new_room_user_id":"<bob>","room_name":"n","message":"m","block":false,"purge":true,"force_purge":false}"#,
         )
         .root(),
-        delete("/_synapse/admin/v2/rooms/{room_id}", "<room>", r#"{"block":false,"purge":true}"#).root(),
+        delete("/_synapse/admin/v2/rooms/{room_id}", "<room>", r#"{"new_room_user_id":"<bob>","room_name":"n","message":"m","block":false,"purge":true,"force_purge":false}"#).root(),
         unknown(get("/_synapse/admin/v2/rooms/{room_id}/delete_status", "<room>").root()),
         unknown(get("/_synapse/admin/v2/rooms/delete_status/{delete_id}", "none").root()),
     ]
