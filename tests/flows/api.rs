@@ -1,5 +1,4 @@
-//! The table of the client-server API in specs/, made from the node's routes and from what the stories
-//! say they hold.
+//! The table of the client-server API in specs/, made from routes and from what stories say they hold.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
