@@ -22,7 +22,7 @@ use crate::{passkeys::PUBLIC, serve::authority_of};
 use self::{
     fields::{Field, is_below, pointers, strange_values, wrong_values},
     stage::Stage,
-    table::{Row, rows},
+    table::{After, Row, rows},
 };
 
 /// How many rows are played at the same time, each on a stage of its own.
@@ -72,12 +72,12 @@ fn hostile_routes_have_every_field_of_the_specification_in_their_samples() {
     for field in &fields {
         let mut of_route = rows.iter().filter(|row| field.is_of(row)).peekable();
         assert!(of_route.peek().is_some(), "{:?} has a field, but no sample", field.route);
-        let stands = |row: &Row| match field.place.strip_prefix('?') {
-            Some(name) => row.query.split('&').any(|pair| pair.split('=').next() == Some(name)),
-            None => {
-                let body = serde_json::from_str(row.body).unwrap_or_default();
-                pointers(&body, "").iter().any(|pointer| field.is_at(pointer))
+        let stands = |row: &Row| {
+            if let Some(name) = field.place.strip_prefix('?') {
+                return row.query.split('&').any(|pair| pair.split('=').next() == Some(name));
             }
+            let body = serde_json::from_str(row.body).unwrap_or_default();
+            pointers(&body, "").iter().any(|pointer| field.is_at(pointer))
         };
         if !of_route.any(stands) {
             missing.push(format!("{} {} {}", field.route.0, field.route.1, field.place));
@@ -262,8 +262,8 @@ impl Attack {
         {
             self.wrong(&format!("{what}: {error}"), &answer);
         }
-        if answer.is_success() && call.method != "GET" && !self.row.keeps {
-            self.stage.clear(self.row.ends).await?;
+        if answer.is_success() && call.method != "GET" && self.row.after != After::Same {
+            self.stage.clear(self.row.after == After::Ended).await?;
         }
         Ok(answer)
     }

@@ -29,10 +29,8 @@ pub(crate) struct Row {
     /// Where in the body any JSON is taken, and below: JSON pointers, in which a star stands for each key
     /// and place.
     pub(crate) free: &'static [&'static str],
-    /// Whether a good call ends the caller's session or account.
-    pub(crate) ends: bool,
-    /// Whether a good call leaves all that other calls name as it was.
-    pub(crate) keeps: bool,
+    /// What a good call leaves behind.
+    pub(crate) after: After,
     /// Whether people read it in a browser, so that it refuses with a page.
     pub(crate) page: bool,
     /// Whether it is a further sample of a route that has one already, for fields that cannot stand in
@@ -40,6 +38,17 @@ pub(crate) struct Row {
     pub(crate) again: bool,
     /// How the sample is answered, where that is no success.
     pub(crate) status: Option<u16>,
+}
+
+/// What a good call leaves behind of what other calls name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// Things that may be gone or different.
+    Changed,
+    /// All as it was.
+    Same,
+    /// Nobody: the caller's session or account has ended.
+    Ended,
 }
 
 const C: &str = "/_matrix/client/v3";
@@ -76,8 +85,7 @@ fn row(method: &'static str, path: &str, arguments: &'static str, body: &'static
         who: "alice",
         anyones: false,
         free: &[],
-        ends: false,
-        keeps: false,
+        after: After::Changed,
         page: false,
         again: false,
         status: None,
@@ -126,7 +134,7 @@ impl Row {
     }
 
     fn ends(self) -> Self {
-        Self { ends: true, ..self }
+        Self { after: After::Ended, ..self }
     }
 
     fn again(self) -> Self {
@@ -134,7 +142,7 @@ impl Row {
     }
 
     fn keeps(self) -> Self {
-        Self { keeps: true, ..self }
+        Self { after: After::Same, ..self }
     }
 
     fn query(self, query: &'static str) -> Self {

@@ -34,7 +34,7 @@ pub(super) fn routes() -> Vec<Route> {
             .for_suspended(),
         Route::matrix(Access::Public, Rate::Read, visibility),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, set_visibility)
-            .reading(listed_by_default),
+            .reading(|body| Ok(listed_by_default(body))),
         Route::matrix(Access::Public, Rate::Read, alias),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, add_alias),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, remove_alias),
@@ -105,12 +105,12 @@ async fn visibility(asked: Asked<get_room_visibility::v3::Request>) -> Result<Re
 }
 
 /// Whoever lists a room and says no more shows it to everybody.
-fn listed_by_default(body: &mut Value) -> Result<bool, Fault> {
+fn listed_by_default(body: &mut Value) -> bool {
     let missing = body.get("visibility").is_none();
     if missing {
         body["visibility"] = "public".into();
     }
-    Ok(missing)
+    missing
 }
 
 async fn set_visibility(asked: Asked<set_room_visibility::v3::Request>) -> Result<Reply, Fault> {
