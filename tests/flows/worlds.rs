@@ -9,7 +9,14 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 use wayside_tests::{Client, Engine, Node, Town, Wire};
 
-use crate::pictures::{crc, png};
+use crate::{
+    pictures::{crc, png},
+    stage::{Deeds, Stage, list, stories},
+};
+
+stories! {
+    worlds_made_at_once_share_one_space;
+}
 
 /// Longer than anything here takes, with room for a machine that does other things.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -170,6 +177,20 @@ pub(crate) async fn world_of(
     let made = who.post("/_wayside/v1/worlds", &wish).await?;
     ensure!(made["report"]["accepted"] == true, "{made}");
     Ok(made["alias"].as_str().context("no alias")?.to_owned())
+}
+
+async fn worlds_made_at_once_share_one_space(stage: &mut Stage) -> Result<()> {
+    let mut people = Vec::new();
+    for name in ["ann", "bob", "cat", "dan"] {
+        people.push(stage.person(name).await?);
+    }
+    let all = people.iter().map(|who| new_world(who, who.id()));
+    futures_util::future::try_join_all(all).await?;
+    let named = people[0].get("/_matrix/client/v3/directory/room/%23worlds:a.test").await?;
+    let space = named["room_id"].as_str().context("no space")?;
+    let tree = people[0].get(&format!("/_matrix/client/v1/rooms/{space}/hierarchy")).await?;
+    ensure!(list(&tree["rooms"]).len() == 5, "a space and four worlds: {tree}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -230,14 +230,31 @@ impl Worlds {
             return room_of(&known);
         }
         // One that was made when a crash came between it and its being noted.
-        let alias = format!("#worlds:{}", self.ground.server_name);
-        let alias = RoomAliasId::parse(alias).map_err(Error::internal)?;
-        let left = self.rooms.by_alias(&alias).await.ok();
-        let made = match left {
-            Some(room_id) if self.is_member(&room_id, &self.service_user()?).await? => room_id,
-            taken => self.new_space(taken.is_none()).await?,
+        let made = match self.space_by_name().await? {
+            Some(room_id) => room_id,
+            None => match self.new_space(true).await {
+                // Whoever made another world meanwhile was quicker, or the name is not the node's.
+                Err(Error::AliasTaken(_)) => match self.space_by_name().await? {
+                    Some(room_id) => room_id,
+                    None => self.new_space(false).await?,
+                },
+                made => made?,
+            },
         };
         room_of(&self.settle(SPACE_FACT, made.as_str()).await?)
+    }
+
+    /// The node's own room that has the name of the space.
+    async fn space_by_name(&self) -> Result<Option<OwnedRoomId>, Error> {
+        let alias = format!("#worlds:{}", self.ground.server_name);
+        let alias = RoomAliasId::parse(alias).map_err(Error::internal)?;
+        let room_id = match self.rooms.by_alias(&alias).await {
+            Ok(room_id) => room_id,
+            Err(Error::NotFound(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let own = self.is_member(&room_id, &self.service_user()?).await?;
+        Ok(own.then_some(room_id))
     }
 
     async fn new_space(&self, named: bool) -> Result<OwnedRoomId, Error> {
