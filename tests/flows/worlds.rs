@@ -116,6 +116,11 @@ impl Visit {
     pub(crate) async fn next(&mut self, kind: u8) -> Result<Vec<u8>> {
         until(&mut self.socket, kind).await
     }
+
+    /// The next frame of one of these kinds.
+    pub(crate) async fn next_of(&mut self, kinds: &[u8]) -> Result<Vec<u8>> {
+        until_any(&mut self.socket, kinds).await
+    }
 }
 
 pub(crate) async fn ticket(who: &Client, world: &str) -> Result<String> {
@@ -137,10 +142,16 @@ pub(crate) fn hello(ticket: &str) -> Message {
 }
 
 pub(crate) async fn until(socket: &mut Socket, kind: u8) -> Result<Vec<u8>> {
+    until_any(socket, &[kind]).await
+}
+
+/// The next frame of one of these kinds.
+async fn until_any(socket: &mut Socket, kinds: &[u8]) -> Result<Vec<u8>> {
+    let is_wanted = |bytes: &[u8]| bytes.first().is_some_and(|kind| kinds.contains(kind));
     let found = timeout(SOON, async {
         while let Some(message) = socket.next().await {
             match message? {
-                Message::Binary(bytes) if bytes.first() == Some(&kind) => return Ok(bytes.to_vec()),
+                Message::Binary(bytes) if is_wanted(&bytes) => return Ok(bytes.to_vec()),
                 Message::Binary(bytes) if bytes.first() == Some(&0x4b) => {
                     bail!("the visit is over: {bytes:?}")
                 }
@@ -149,7 +160,7 @@ pub(crate) async fn until(socket: &mut Socket, kind: u8) -> Result<Vec<u8>> {
         }
         bail!("the connection ended")
     });
-    found.await.with_context(|| format!("waiting for a frame {kind:#x}"))?
+    found.await.with_context(|| format!("waiting for a frame of {kinds:#x?}"))?
 }
 
 /// The reason for which a visit is over.
