@@ -11,6 +11,7 @@ use crate::stage::{
 };
 
 stories! {
+    what_another_process_writes_loses_no_counts;
     push_rules_are_read_and_changed;
     rules_that_make_no_sense_are_refused;
     what_is_unread_is_counted_by_the_rules;
@@ -29,6 +30,24 @@ fn unread(answer: &Value, room: &RoomId) -> Option<(i64, i64)> {
 
 fn counts(value: &Value) -> Option<(i64, i64)> {
     Some((value["notification_count"].as_i64()?, value["highlight_count"].as_i64()?))
+}
+
+async fn what_another_process_writes_loses_no_counts(stage: &mut Stage) -> Result<()> {
+    let (ann, bob) = (stage.person("ann").await?, stage.person("bob").await?);
+    let room = room_of(&[&ann, &bob], &json!({ "preset": "public_chat" })).await?;
+    let unread = async |count: i64| {
+        let (answer, _) = ann.sync(None, Duration::ZERO).await?;
+        Ok(part(&answer, &room, "join/unread_notifications")["notification_count"] == count)
+    };
+    for count in 1..=3 {
+        // Most of it is in memory alone when the node learns that somebody else wrote.
+        bob.say(&room, &format!("hello {count}")).await?;
+        comes_true("it is counted", async || unread(count).await).await?;
+        let role = if count == 1 { "moderator" } else { "member" };
+        let done = stage.node.command(&["user", "role", "bob", "--role", role]).await?;
+        ensure!(done.status.success(), "{done:?}");
+    }
+    Ok(())
 }
 
 /// What a new client of somebody is told that they have not read.

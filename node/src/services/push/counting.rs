@@ -101,6 +101,7 @@ impl Push {
                 },
             }
         }
+        self.recount_stale().await;
         self.write_down().await;
     }
 
@@ -180,17 +181,24 @@ impl Push {
     }
 
     async fn try_catch_up(&self) -> Result<(), StoreError> {
+        // What is in memory alone is forgotten below. Where it cannot be written down, it is counted again.
+        self.write_down().await;
         let mut snapshot = self.ground.store.snapshot().await?;
         let now = snapshot.position().await?;
         let known = *self.counted.borrow();
-        let mut reached = if known == 0 { unread::counted(&mut snapshot).await? } else { known };
+        let mut reached = if known == 0 || self.counting().has_unwritten() {
+            unread::counted(&mut snapshot).await?
+        } else {
+            known
+        };
         let (mut moved, mut thinned) = (Vec::new(), Vec::new());
         if reached < now {
             moved = unread::receipts_moved(&mut snapshot, reached).await?;
             thinned = retention::thinned_after(&mut snapshot, reached).await?;
         }
         // What was changed without word of it may concern who is where and what they want.
-        *self.counting() = Counting::default();
+        let stale = std::mem::take(&mut self.counting().stale);
+        *self.counting() = Counting { stale, ..Counting::default() };
         loop {
             let page = events::after(&mut snapshot, reached, PAGE).await?;
             for stored in &page {
@@ -600,6 +608,10 @@ impl Push {
 }
 
 impl Counting {
+    fn has_unwritten(&self) -> bool {
+        self.rooms.values().any(|room| !room.dirty.is_empty())
+    }
+
     /// Doubts what was counted in a room, because something is gone from it.
     fn doubt(&mut self, room_no: i64) {
         let people = self.rooms.get(&room_no).into_iter().flat_map(|room| room.unread.keys());
