@@ -135,7 +135,7 @@ impl Groups {
     async fn tend(&mut self, turn: Turn) {
         let Some(wal) = &mut self.wal else { return };
         if let Err(error) = wal.tend(&mut self.tx.conn, turn, self.clock.instant()).await {
-            tracing::warn!(%error, "emptying the log of changes failed");
+            tracing::warn!(%error, "copying the log of changes into the database failed");
         }
     }
 

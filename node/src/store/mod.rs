@@ -215,8 +215,6 @@ const SQLITE_READERS: u32 = 4;
 const READER_WAIT: Duration = Duration::from_secs(20);
 /// How long an engine that another process has locked is waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
-/// The same, for a connection of SQLite that for a moment waited for nobody.
-const BUSY_AGAIN: &str = "PRAGMA busy_timeout = 10000";
 /// How long the connections that read may take to end with the store.
 const CLOSING_WAIT: Duration = Duration::from_millis(300);
 /// Statements kept prepared on each connection.
@@ -240,7 +238,7 @@ impl Store {
             (db, conn, None)
         };
         let wal = match &db {
-            Db::Sqlite(readers, folder) => Some(Wal::new(folder, readers.clone(), clock.instant())),
+            Db::Sqlite(readers, _) => Some(Wal::new(readers.clone(), clock.instant())),
             Db::Postgres(_) => None,
         };
         let bus = Bus::local();
@@ -366,8 +364,7 @@ async fn open_sqlite(folder: &Path) -> Result<(Db, Conn), StoreError> {
         .pragma("cache_size", "-4096")
         // The log is copied beside the writer instead, see `wal`.
         .pragma("wal_autocheckpoint", "0")
-        // What the log of changes keeps of its length when it begins anew, in bytes.
-        .pragma("journal_size_limit", "16777216")
+        .pragma("journal_size_limit", wal::KEPT.to_string())
         .disable_statement_logging();
     let mut conn = sqlx::SqliteConnection::connect_with(&options).await?;
     dialect::migrator(false).run_direct(None, &mut conn, false).await?;

@@ -108,23 +108,44 @@ async fn nothing_is_written_beside_a_transaction_that_was_undone() {
 }
 
 #[tokio::test]
-async fn the_log_of_changes_is_copied_before_it_is_emptied() {
+async fn the_log_of_changes_is_copied_and_begins_anew() {
     let fresh = Fresh::sqlite().await;
     let store = &fresh.store;
     let database = fresh.folder.path().join("wayside.db");
     let length = || std::fs::metadata(&database).unwrap().len();
-    let (before, mib) = (length(), 1024 * 1024);
-    for n in 0..6 {
+    let (before, kept) = (length(), kept());
+    for n in 0..20 {
         large(store, n).await;
     }
     let copied = async {
-        while length() < before + 4 * mib {
+        while length() < before + 16 * 1024 * 1024 {
             put(store, "small", false).await.unwrap();
         }
     };
     timeout(LONG / 4, copied).await.expect("it is copied");
-    let log = store.wal_bytes().unwrap();
-    assert!(log > 6 * mib, "{log} bytes: nobody had to wait until it was emptied");
+    // Far more than the log may hold, of which everything is there.
+    for n in 0..100 {
+        large(store, n).await;
+    }
+    bounded(store).await;
+    assert!(store.wal_bytes().unwrap() > kept / 4, "it is not cut: to grow again would cost more");
+    put(store, "small", false).await.unwrap();
+    assert_eq!(kinds(store).await, HashSet::from(["large".to_owned(), "small".to_owned()]));
+}
+
+/// What the log's file keeps of its length.
+fn kept() -> u64 {
+    u64::try_from(wal::KEPT).unwrap()
+}
+
+/// Waits until the log is no longer than it may be, while others write.
+async fn bounded(store: &Store) {
+    let bounded = async {
+        while store.wal_bytes().unwrap() > kept() {
+            put(store, "small", false).await.unwrap();
+        }
+    };
+    timeout(LONG / 4, bounded).await.expect("it is bounded again");
 }
 
 #[tokio::test]
@@ -133,19 +154,13 @@ async fn the_log_of_changes_shrinks_when_the_last_long_reader_is_gone() {
     let store = &fresh.store;
     let mut reader = store.snapshot().await.unwrap();
     reader.position().await.unwrap();
-    for n in 0..24 {
+    for n in 0..56 {
         large(store, n).await;
     }
-    let (grown, limit) = (store.wal_bytes().unwrap(), 16 * 1024 * 1024);
-    assert!(grown > limit, "{grown} bytes: the reader needs what is older");
+    let grown = store.wal_bytes().unwrap();
+    assert!(grown > kept(), "{grown} bytes: the reader needs what is older");
     drop(reader);
-    let shrinks = async {
-        // Those who write meanwhile are not kept from it.
-        while store.wal_bytes().unwrap() > limit {
-            put(store, "small", false).await.unwrap();
-        }
-    };
-    timeout(LONG / 4, shrinks).await.expect("it is bounded again");
+    bounded(store).await;
     put(store, "small", false).await.unwrap();
     assert_eq!(kinds(store).await, HashSet::from(["large".to_owned(), "small".to_owned()]));
 }
