@@ -54,6 +54,52 @@ pub(super) const POSTGRES_WORDS: &str = "SELECT event_no, CAST(ts_rank(words, CA
                                          FROM words WHERE words @@ CAST($1 AS TSQUERY) AND event_no <= $3 \
                                          ORDER BY event_no DESC LIMIT $4";
 
+/// The items of a list in JSON, which is `$1`: many rows in one statement, as each way to the engine and
+/// back takes longer than a row.
+macro_rules! items {
+    (sqlite) => {
+        "json_each($1) AS item"
+    };
+    (postgres) => {
+        "json_array_elements(CAST($1 AS JSON)) AS item (value)"
+    };
+}
+
+/// Puts events into the index of words: each item is an event's number and what is found by it.
+pub(super) const fn add_words(postgres: bool) -> &'static str {
+    if postgres {
+        concat!(
+            "INSERT INTO words (event_no, words) ",
+            "SELECT event_no, CAST(item.value->>1 AS TSVECTOR) FROM ",
+            items!(postgres),
+            " JOIN events ON event_no = CAST(item.value->>0 AS BIGINT) ON CONFLICT (event_no) DO NOTHING"
+        )
+    } else {
+        concat!(
+            "INSERT INTO words (rowid, body, name, topic, room) ",
+            "SELECT event_no, item.value->>1, item.value->>2, item.value->>3, item.value->>4 FROM ",
+            items!(sqlite),
+            " JOIN events ON event_no = CAST(item.value->>0 AS BIGINT)"
+        )
+    }
+}
+
+/// Writes down what people have not read of a room, `$2`: each item is a person, a thread and two counts.
+pub(super) const fn add_unread(postgres: bool) -> &'static str {
+    macro_rules! add {
+        ($engine:ident) => {
+            concat!(
+                "INSERT INTO unread (user_id, room_no, thread, notified, highlighted) ",
+                "SELECT item.value->>0, room_no, item.value->>1, ",
+                "CAST(item.value->>2 AS BIGINT), CAST(item.value->>3 AS BIGINT) FROM ",
+                items!($engine),
+                " JOIN rooms ON room_no = $2"
+            )
+        };
+    }
+    if postgres { add!(postgres) } else { add!(sqlite) }
+}
+
 /// Takes an emptied event out of the index of words.
 pub(super) const fn forget_words(postgres: bool) -> &'static str {
     if postgres {

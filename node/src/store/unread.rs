@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use ruma::{OwnedUserId, UserId};
+use serde_json::{Value, json};
 
 use super::{
     Reads, StoreError, Tx,
     db::{LIST_MOST, Row},
+    dialect,
 };
 
 /// What somebody has not read.
@@ -120,23 +122,25 @@ pub async fn receipts_moved(
 }
 
 impl Tx {
-    /// Writes down what somebody has not read of a room, in place of what stood there.
+    /// Writes down what people have not read of a room, in place of what stood there.
     pub async fn set_unread(
         &mut self,
-        user_id: &UserId,
         room_no: i64,
-        threads: &Threads,
+        people: &[(OwnedUserId, Threads)],
     ) -> Result<(), StoreError> {
-        let sql = "DELETE FROM unread WHERE user_id = $1 AND room_no = $2";
-        self.query(sql).bind(user_id.as_str()).bind(room_no).run().await?;
-        for (thread, count) in threads {
-            let sql = "INSERT INTO unread (user_id, room_no, thread, notified, highlighted) \
-                       SELECT $1, room_no, $3, $4, $5 FROM rooms WHERE room_no = $2";
-            let query = self.query(sql).bind(user_id.as_str()).bind(room_no);
-            let query = query.bind(thread.as_str()).bind(count.notified).bind(count.highlighted);
-            query.run().await?;
+        let sql = "DELETE FROM unread WHERE room_no = $1 AND user_id IN (LIST)";
+        for some in people.chunks(LIST_MOST) {
+            let whose: Vec<&str> = some.iter().map(|(user_id, _)| user_id.as_str()).collect();
+            self.query(sql).bind(room_no).list(&whose).run().await?;
         }
-        Ok(())
+        let counts = people.iter().flat_map(|(user_id, threads)| {
+            threads.iter().map(move |(thread, count)| {
+                json!([user_id, thread, count.notified, count.highlighted])
+            })
+        });
+        let counts: Value = counts.collect();
+        let sql = dialect::add_unread(self.conn.is_postgres());
+        self.query(sql).bind(counts.to_string()).bind(room_no).run().await.map(drop)
     }
 
     /// Notes up to where unread events were counted.

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use ruma::EventId;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Reads, StoreError, Tx, dialect,
@@ -154,21 +154,18 @@ fn keys(asked: &WordsAsked<'_>) -> impl Iterator<Item = usize> {
 }
 
 impl Tx {
-    /// Puts an event into the index.
-    pub async fn add_words(&mut self, entry: &Entry) -> Result<(), StoreError> {
-        if self.conn.is_postgres() {
-            let sql = "INSERT INTO words (event_no, words) \
-                       SELECT event_no, CAST($2 AS TSVECTOR) FROM events WHERE event_no = $1 \
-                       ON CONFLICT (event_no) DO NOTHING";
-            let vector = postgres_vector(entry);
-            return self.query(sql).bind(entry.event_no).bind(vector).run().await.map(drop);
-        }
-        let sql = "INSERT INTO words (rowid, body, name, topic, room) \
-                   SELECT event_no, $2, $3, $4, $5 FROM events WHERE event_no = $1";
-        let [body, name, topic] = entry.words.each_ref().map(|words| words.join(" "));
-        let room = format!("r{}", entry.room_no);
-        let query = self.query(sql).bind(entry.event_no).bind(body).bind(name).bind(topic);
-        query.bind(room).run().await.map(drop)
+    /// Puts events into the index, those that are still there.
+    pub async fn add_words(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        let postgres = self.conn.is_postgres();
+        let item = |entry: &Entry| {
+            if postgres {
+                return json!([entry.event_no, postgres_vector(entry)]);
+            }
+            let [body, name, topic] = entry.words.each_ref().map(|words| words.join(" "));
+            json!([entry.event_no, body, name, topic, format!("r{}", entry.room_no)])
+        };
+        let items: Value = entries.iter().map(item).collect();
+        self.query(dialect::add_words(postgres)).bind(items.to_string()).run().await.map(drop)
     }
 
     /// Takes an event out of the index that has been emptied.

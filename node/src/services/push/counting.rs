@@ -567,26 +567,24 @@ impl Push {
     /// Writes down what changed since it was last done, with the position that it holds for.
     async fn write_down(&self) {
         let counted = *self.counted.borrow();
-        let changed: Vec<(i64, OwnedUserId, Threads)> = {
-            let mut counting = self.counting();
-            let mut changed = Vec::new();
-            for (room_no, room) in &mut counting.rooms {
-                for user_id in room.dirty.drain() {
-                    let threads = room.unread.get(&user_id).cloned().unwrap_or_default();
-                    changed.push((*room_no, user_id, threads));
-                }
-            }
-            changed
-        };
+        let mut changed: HashMap<i64, Vec<(OwnedUserId, Threads)>> = HashMap::new();
+        for (room_no, room) in &mut self.counting().rooms {
+            let people = room.dirty.drain().map(|user_id| {
+                let threads = room.unread.get(&user_id).cloned().unwrap_or_default();
+                (user_id, threads)
+            });
+            changed.insert(*room_no, people.collect());
+        }
+        changed.retain(|_, people| !people.is_empty());
         if changed.is_empty() {
             return;
         }
-        let kept: Vec<(i64, OwnedUserId)> =
-            changed.iter().map(|(room_no, user_id, _)| (*room_no, user_id.clone())).collect();
+        let changed = Arc::new(changed);
+        let writing = changed.clone();
         let written = self.ground.store.write::<(), StoreError>(move |tx| {
             Box::pin(async move {
-                for (room_no, user_id, threads) in &changed {
-                    tx.set_unread(user_id, *room_no, threads).await?;
+                for (room_no, people) in &*writing {
+                    tx.set_unread(*room_no, people).await?;
                 }
                 tx.set_counted(counted).await
             })
@@ -594,9 +592,9 @@ impl Push {
         if let Err(error) = written.await {
             tracing::warn!(%error, "writing unread counts down failed; it is tried again");
             let mut counting = self.counting();
-            for (room_no, user_id) in kept {
-                if let Some(room) = counting.rooms.get_mut(&room_no) {
-                    room.dirty.insert(user_id);
+            for (room_no, people) in &*changed {
+                if let Some(room) = counting.rooms.get_mut(room_no) {
+                    room.dirty.extend(people.iter().map(|(user_id, _)| user_id.clone()));
                 }
             }
         }

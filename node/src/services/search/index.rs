@@ -24,7 +24,7 @@ const WALK: &str = "words";
 /// Events read in one go: few, because the largest are large.
 const AT_ONCE: i64 = 4;
 /// Events written in one go, and bytes of their words, so that nobody waits long behind it.
-const BATCH: (usize, usize) = (200, 256 * 1024);
+const BATCH: (usize, usize) = (64, 64 * 1024);
 /// How long what is new is gathered before it is written, while nobody waits for it.
 const GATHERED: Duration = Duration::from_millis(500);
 /// How long after a failure it is tried again.
@@ -142,9 +142,7 @@ impl Search {
                         // Another process has come further: what it wrote is not written twice.
                         return Ok(());
                     }
-                    for entry in &batch.entries {
-                        tx.add_words(entry).await?;
-                    }
+                    tx.add_words(&batch.entries).await?;
                     for event_id in &batch.emptied {
                         tx.forget_words(event_id).await?;
                     }
