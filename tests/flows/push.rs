@@ -287,6 +287,15 @@ async fn threads_are_counted_apart(stage: &mut Stage) -> Result<()> {
     ensure!(apart().await? == [Some((1, 0)), None], "{:?}", apart().await?);
     read(&bob, &room, &last, &json!({})).await?;
     ensure!(apart().await? == [Some((0, 0)), None], "{:?}", apart().await?);
+    // What names no event begins no thread, which could not be written down.
+    let long = format!("${}", "x".repeat(300));
+    for (n, root) in ["a\0b", "$a\0b", "no event", &long].into_iter().enumerate() {
+        send(&ann, &room, &format!("none{n}"), &in_thread(root)).await?;
+    }
+    let (_ear, answer) = Ear::begin(&bob, &query).await?;
+    ensure!(unread(&answer, &room) == Some((4, 0)), "{answer}");
+    let threads = part(&answer, &room, "join/unread_thread_notifications");
+    ensure!(threads.as_object().is_none_or(serde_json::Map::is_empty), "{threads}");
     Ok(())
 }
 

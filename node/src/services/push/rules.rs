@@ -22,7 +22,10 @@ use ruma::{
 use serde_json::Value;
 use wayside_federation::event::Event;
 
-use crate::services::{filter::read_path, rooms::Ignored};
+use crate::{
+    services::{filter::read_path, rooms::Ignored},
+    store::relations,
+};
 
 /// Largest compiled pattern with wildcards, in bytes: what needs more matches nothing.
 const PATTERN_BYTES: usize = 256 * 1024;
@@ -355,7 +358,7 @@ impl<'e> Seen<'e> {
         let mut named: HashSet<String> =
             mentioned.filter_map(|it| it.as_str().map(str::to_owned)).collect();
         named.extend(event.state_key().filter(|key| !key.is_empty()).map(str::to_owned));
-        let thread = thread_of(&content);
+        let thread = thread_of(event);
         let kind = event.kind().to_string();
         Self { event, content, kind, joined, sender_may_notify: false, named, thread }
     }
@@ -378,11 +381,9 @@ impl<'e> Seen<'e> {
 }
 
 /// The root of the thread that an event belongs to (client-server API, threading).
-fn thread_of(content: &Value) -> Option<String> {
-    let relation = content.get("m.relates_to")?;
-    let is_thread = relation.get("rel_type").and_then(Value::as_str) == Some("m.thread");
-    let root = relation.get("event_id").and_then(Value::as_str).filter(|_| is_thread)?;
-    Some(root.to_owned())
+fn thread_of(event: &Event) -> Option<String> {
+    let relation = relations::relation(event).filter(|it| it.rel_type == "m.thread")?;
+    Some(relation.target.into())
 }
 
 #[cfg(test)]
