@@ -69,6 +69,7 @@ const GROUPS: &[(Group, &[&str])] = &[
             "matrix.seen_p50_ratio",
             "matrix.seen_p99_ratio",
             "matrix.seen_p50_ms",
+            "matrix.seen_control_p99_ms",
             "matrix.initial_sync_ratio",
             "matrix.initial_sync_ms",
             "matrix.quiet_sync_cpu_ms",

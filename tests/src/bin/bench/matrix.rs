@@ -1,7 +1,9 @@
 //! The rows of the Matrix server: the node beside Synapse under the same load, one run after the other.
 
 use std::{
-    fs,
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -23,10 +25,13 @@ const MEMBERS: usize = 100;
 const SENDERS: usize = 8;
 /// How long messages are sent in one run.
 const SENDING: Duration = Duration::from_secs(10);
-/// Messages of which it is measured how soon they are seen, in one run.
-const SEEN: usize = 200;
+/// Messages of which it is measured how soon they are seen, in one run: enough for a hundredth of them
+/// to be more than one or two.
+const SEEN: usize = 520;
 /// Of these, the first warm the server up.
 const WARMING: usize = 20;
+/// What is written before the disk is synced by itself: about what a message takes.
+const CONTROL_BYTES: usize = 64 * 1024;
 const ROOMS: usize = 500;
 const MESSAGES_EACH: usize = 5;
 /// People who make these rooms, and write in them.
@@ -48,6 +53,8 @@ struct Field {
     listener: Client,
     /// Whoever is in all the rooms.
     busy: String,
+    /// On the same disk as the database: what it takes to sync it alone is measured between messages.
+    control: File,
 }
 
 /// What one run found.
@@ -56,11 +63,12 @@ struct Found {
     per_s: f64,
     p50_ms: f64,
     p99_ms: f64,
+    control_p99_ms: f64,
     initial_ms: f64,
 }
 
 impl Field {
-    async fn lay(base: &Url, pid: u32) -> Result<Self> {
+    async fn lay(base: &Url, pid: u32, folder: &Path) -> Result<Self> {
         let owner = Client::register(base, "owner").await?;
         let wish = json!({ "preset": "public_chat", "room_version": "11" });
         let room = owner.create_room(&wish).await?;
@@ -83,25 +91,20 @@ impl Field {
         }
         people.truncate(SENDERS);
         let busy = "busy".to_owned();
-        Ok(Self { base: base.clone(), pid, room, senders: people, listener, busy })
+        let control = File::create(folder.join("control"))?;
+        Ok(Self { base: base.clone(), pid, room, senders: people, listener, busy, control })
     }
 
     async fn run(&self, run: usize) -> Result<Found> {
         let per_s = self.messages(run).await?;
-        let mut seen = self.seen(run).await?;
-        seen.drain(..WARMING);
-        seen.sort_unstable();
-        let at = |part: f64| {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                clippy::cast_precision_loss,
-                reason = "a place in a short list"
-            )]
-            let index = ((seen.len() as f64) * part) as usize;
-            milliseconds(seen[index.min(seen.len() - 1)])
-        };
-        Ok(Found { per_s, p50_ms: at(0.5), p99_ms: at(0.99), initial_ms: self.initial().await? })
+        let (seen, control) = self.seen(run).await?;
+        Ok(Found {
+            per_s,
+            p50_ms: at(&seen, 0.5),
+            p99_ms: at(&seen, 0.99),
+            control_p99_ms: at(&control, 0.99),
+            initial_ms: self.initial().await?,
+        })
     }
 
     /// Messages that are acknowledged in a second, where each sender has one under way.
@@ -129,8 +132,9 @@ impl Field {
         Ok(f64::from(all) / begun.elapsed().as_secs_f64())
     }
 
-    /// How long each message takes until somebody who waits for news has it, one after the other.
-    async fn seen(&self, run: usize) -> Result<Vec<Duration>> {
+    /// How long each message takes until somebody who waits for news has it, one after the other, and
+    /// how long a sync of the disk does by itself, both in order.
+    async fn seen(&self, run: usize) -> Result<(Vec<Duration>, Vec<Duration>)> {
         let sender = self.senders.first().context("a sender")?;
         let mut speaks = Line::open(&self.base, sender.session().token()).await?;
         let mut hears = Line::open(&self.base, self.listener.session().token()).await?;
@@ -138,7 +142,8 @@ impl Field {
         let sync = "/_matrix/client/v3/sync?set_presence=offline";
         let first = hears.ask("GET", &format!("{sync}&timeout=0"), "").await?;
         let mut since = next_batch(&first)?;
-        let mut times = Vec::new();
+        let (mut times, mut control) = (Vec::new(), Vec::new());
+        let page = vec![0; CONTROL_BYTES];
         for number in 0..SEEN {
             let word = format!("seen {run} {number}");
             let body = json!({ "msgtype": "m.text", "body": word }).to_string();
@@ -160,8 +165,15 @@ impl Field {
             let (said, heard) = tokio::join!(says, hear);
             said?;
             times.push(heard?);
+            let begun = Instant::now();
+            self.control.write_all_at(&page, 0)?;
+            self.control.sync_data()?;
+            control.push(begun.elapsed());
         }
-        Ok(times)
+        times.drain(..WARMING);
+        times.sort_unstable();
+        control.sort_unstable();
+        Ok((times, control))
     }
 
     /// A first sync of a device that has just signed in, in milliseconds; no server has it in a cache.
@@ -213,9 +225,9 @@ pub(crate) async fn beside_synapse() -> Result<Vec<Row>> {
     let mut node = town.node("a")?.start().await?;
     let pid = node.pid().context("the node has ended by itself")?;
     eprintln!("  laying out {ROOMS} rooms on the node");
-    let ours = Field::lay(node.http(), pid).await?;
+    let ours = Field::lay(node.http(), pid, town.folder()).await?;
     eprintln!("  laying out {ROOMS} rooms on Synapse, which takes minutes");
-    let theirs = Field::lay(&synapse.base, synapse.pid).await?;
+    let theirs = Field::lay(&synapse.base, synapse.pid, town.folder()).await?;
     let mut runs = Vec::new();
     for run in 0..RUNS {
         eprintln!("  run {} of {RUNS}", run + 1);
@@ -252,6 +264,8 @@ pub(crate) async fn beside_synapse() -> Result<Vec<Row>> {
         absolute("matrix.seen_p50_ms", |it| it.p50_ms, "ms", lower)
             .limit(5.0)
             .note("from sending to the answer of whoever waits for news"),
+        absolute("matrix.seen_control_p99_ms", |it| it.control_p99_ms, "ms", lower)
+            .note("the disk by itself between these messages: 64 KiB written and synced"),
         compared("matrix.initial_sync_ratio", |it| it.initial_ms, 0.1, lower, "ms"),
         absolute("matrix.initial_sync_ms", |it| it.initial_ms, "ms", lower)
             .note(format!("{ROOMS} rooms of {MESSAGES_EACH} messages")),
@@ -269,7 +283,7 @@ pub(crate) async fn on_postgres() -> Result<Vec<Row>> {
     let town = town(Engine::Postgres)?;
     let mut node = town.node("a")?.start().await?;
     let pid = node.pid().context("the node has ended by itself")?;
-    let ours = Field::lay(node.http(), pid).await?;
+    let ours = Field::lay(node.http(), pid, town.folder()).await?;
     let mut runs = Vec::new();
     for run in 0..RUNS {
         runs.push(ours.run(run).await?);
@@ -333,6 +347,18 @@ fn cpu_ms(pid: u32) -> Result<f64> {
 
 fn resident_mb(pid: u32) -> Result<f64> {
     Ok(megabytes(resident_bytes(pid)?))
+}
+
+/// What a part of the times is below, in milliseconds.
+fn at(times: &[Duration], part: f64) -> f64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a place in a short list"
+    )]
+    let index = ((times.len() as f64) * part) as usize;
+    milliseconds(times[index.min(times.len() - 1)])
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
