@@ -94,6 +94,7 @@ async function windows({ link }) {
   for (const [width, height] of WINDOWS) {
     await ann.page.setViewportSize({ width, height });
     await apart(`a window of ${width} x ${height}`);
+    await ann.picture(`window-${width}`);
   }
 }
 
