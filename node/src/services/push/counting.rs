@@ -568,14 +568,14 @@ impl Push {
     async fn write_down(&self) {
         let counted = *self.counted.borrow();
         let mut changed: HashMap<i64, Vec<(OwnedUserId, Threads)>> = HashMap::new();
-        for (room_no, room) in &mut self.counting().rooms {
+        let is_dirty = |(_, room): &(&i64, &mut Room)| !room.dirty.is_empty();
+        for (room_no, room) in self.counting().rooms.iter_mut().filter(is_dirty) {
             let people = room.dirty.drain().map(|user_id| {
                 let threads = room.unread.get(&user_id).cloned().unwrap_or_default();
                 (user_id, threads)
             });
             changed.insert(*room_no, people.collect());
         }
-        changed.retain(|_, people| !people.is_empty());
         if changed.is_empty() {
             return;
         }
