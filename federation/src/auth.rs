@@ -109,6 +109,16 @@ pub fn check(
     against(version, event, state).map_err(Refusal::Rules)
 }
 
+/// Check 4 alone: whether an event stands by the events that it cites, whatever the state of the room.
+/// `by_id` answers for those, and in version 12 for the create event.
+pub fn stands_by_cited(
+    version: RoomVersion,
+    event: &Event,
+    by_id: impl Fn(&EventId) -> Option<Event>,
+) -> Result<(), Refusal> {
+    cited(version, event, by_id).map_err(Refusal::AuthEvents)
+}
+
 /// Checks 4 to 6 on receipt of a PDU, after [`Event::receive`] and [`Event::verify`] did 1 to 3.
 ///
 /// `by_id` answers for the ids and `before` and `current` for the entries that [`plan`] names:

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use ruma::{
     CanonicalJsonObject, CanonicalJsonValue, MilliSecondsSinceUnixEpoch, OwnedServerName,
-    OwnedServerSigningKeyId, ServerName, ServerSigningKeyId, UInt,
+    OwnedServerSigningKeyId, ServerName, ServerSigningKeyId, SigningKeyAlgorithm, UInt,
     serde::Base64,
-    signatures::{Ed25519KeyPair, KeyPair, PublicKeyMap, sign_event, sign_json, verify_json},
+    signatures::{
+        Ed25519KeyPair, KeyPair, PublicKeyMap, sign_event, sign_json, verify_canonical_json_bytes,
+        verify_json,
+    },
 };
 
 use crate::{
@@ -168,6 +171,24 @@ impl PublicKeys {
             CanonicalJsonValue::Object([(server.as_str().to_owned(), own.clone())].into()),
         );
         verify_json(&self.0, &narrowed).map_err(|error| KeyError::BadSignature(error.to_string()))
+    }
+
+    /// Checks the signature of raw bytes by one key of a server; `signature` is base64.
+    pub(crate) fn verify_bytes(
+        &self,
+        server: &ServerName,
+        key_id: &str,
+        signature: &str,
+        message: &[u8],
+    ) -> Result<(), KeyError> {
+        let wrong = |why: String| KeyError::BadSignature(why);
+        let key = self.0.get(server.as_str()).and_then(|keys| keys.get(key_id));
+        let key = key.ok_or_else(|| wrong(format!("no key {key_id} of {server} is known")))?;
+        let signature: Base64 =
+            Base64::parse(signature).map_err(|error| wrong(error.to_string()))?;
+        let (key, signature) = (key.as_bytes(), signature.as_bytes());
+        verify_canonical_json_bytes(&SigningKeyAlgorithm::Ed25519, key, signature, message)
+            .map_err(|error| wrong(error.to_string()))
     }
 
     /// As ruma wants them.

@@ -3,13 +3,16 @@
 //! Every node of a room decides for itself, from the same events and without asking anyone, what
 //! the room is like; this room of the house holds that reasoning and nothing else. [`event`] reads,
 //! hashes, signs and redacts PDUs; [`key`] is the server's key and the published keys of others;
-//! [`device`] reads the keys by which people encrypt; [`auth`] judges an event against a state; [`state`] keeps states as a persistent tree in which a
-//! change costs a path; [`resolve`] joins forks with work in proportion to what they differ on.
+//! [`discovery`] says where another server is to be found, and [`request`] who asks; [`device`] reads
+//! the keys by which people encrypt; [`auth`] judges an event against a state, and [`acl`] which
+//! servers a room lets take part; [`state`] keeps states as a persistent tree in which a
+//! change costs a path; [`resolve`] joins forks with work in proportion to what they differ on; and
+//! [`room`] says, with all of these, what an event does to its room.
 //! Room versions 10, 11 and 12 ([`version`]); the types, rules and signatures beneath are ruma's.
 //!
 //! Its invariant: data in, decision out. There is no I/O, no clock and no randomness here, so the
 //! same input gives the same answer on every machine and on every run; what is missing is named
-//! ([`state::Missing`], [`resolve::ResolveError::Need`], [`auth::Plan`]) and fetched by the caller.
+//! ([`state::Missing`], [`resolve::ResolveError::Need`], [`room::Need`]) and fetched by the caller.
 //!
 //! ```
 //! use ruma::{MilliSecondsSinceUnixEpoch, uint, user_id};
@@ -35,12 +38,17 @@
 //! # Ok(()) }
 //! ```
 
+pub mod acl;
 pub mod auth;
+pub mod backoff;
 pub mod canonical;
 pub mod device;
+pub mod discovery;
 pub mod event;
 pub mod key;
+pub mod request;
 pub mod resolve;
+pub mod room;
 mod seal;
 pub mod state;
 #[cfg(test)]

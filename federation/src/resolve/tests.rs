@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    testing::{Room, draft, key, user},
+    testing::{Dice, Room, draft, key, random_room, user},
     version::RoomVersion,
 };
 
@@ -86,19 +86,6 @@ fn tell(story: &Story, version: RoomVersion, name: &str) {
     }
 }
 
-/// A small linear congruential generator: the same rooms on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from((self.0 >> 33) % sides as u64).unwrap()
-    }
-}
-
-const PEOPLE: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
-
 #[test]
 fn reduced_equals_full_in_random_rooms() {
     let (mut conflicts, mut most_rounds) = (0, 0);
@@ -118,75 +105,4 @@ fn reduced_equals_full_in_random_rooms() {
     }
     println!("{conflicts} conflicts, at most {most_rounds} rounds of loading");
     assert!(conflicts > 1_000);
-}
-
-/// A room in which people act at random after one or two of the last events.
-fn random_room(version: RoomVersion, dice: &mut Dice, steps: usize) -> (Room, Vec<OwnedEventId>) {
-    let (mut room, create) = Room::created(version, &json!({}));
-    let mut ids = vec![create.clone()];
-    let join = json!({ "membership": "join" });
-    let alice = user("alice");
-    let mut last = create;
-    let opening = [
-        ("m.room.member", alice.as_str(), join),
-        ("m.room.power_levels", "", levels(version, &[("bob", 100), ("carol", 50)])),
-        ("m.room.join_rules", "", json!({ "join_rule": "public" })),
-    ];
-    for (kind, state_key, content) in opening {
-        last = room.send(&draft("alice", kind, Some(state_key), &content, 2), &[last]).unwrap();
-        ids.push(last.clone());
-    }
-    for step in 0..steps {
-        let recent = &ids[ids.len().saturating_sub(6).max(3)..];
-        let mut prev = vec![recent[dice.roll(recent.len())].clone()];
-        let other = recent[dice.roll(recent.len())].clone();
-        if dice.roll(3) == 0 && other != prev[0] {
-            prev.push(other);
-        }
-        let (sender, kind, state_key, content) = random_act(version, dice);
-        // Clocks are wrong now and then.
-        let ts = 10 + u64::try_from(step + dice.roll(12)).unwrap();
-        if let Ok(id) = room.send(&draft(sender, kind, Some(&state_key), &content, ts), &prev) {
-            ids.push(id);
-        }
-    }
-    (room, ids)
-}
-
-fn random_act(
-    version: RoomVersion,
-    dice: &mut Dice,
-) -> (&'static str, &'static str, String, Value) {
-    let sender = PEOPLE[dice.roll(5)];
-    let target = PEOPLE[dice.roll(5)];
-    match dice.roll(10) {
-        0..=2 => (sender, "m.room.member", user(sender).into(), json!({ "membership": "join" })),
-        3 => (sender, "m.room.member", user(sender).into(), json!({ "membership": "leave" })),
-        4 | 5 => {
-            let membership = ["ban", "leave", "invite"][dice.roll(3)];
-            ("alice", "m.room.member", user(target).into(), json!({ "membership": membership }))
-        }
-        6 => {
-            let rule = ["public", "invite"][dice.roll(2)];
-            (sender, "m.room.join_rules", String::new(), json!({ "join_rule": rule }))
-        }
-        7 => {
-            let bob = [0, 50, 100][dice.roll(3)];
-            let content = levels(version, &[("bob", bob), (target, 50)]);
-            (["alice", "bob"][dice.roll(2)], "m.room.power_levels", String::new(), content)
-        }
-        8 => (sender, "m.room.topic", String::new(), json!({ "topic": dice.roll(100) })),
-        _ => ("carol", "m.room.name", String::new(), json!({ "name": dice.roll(100).to_string() })),
-    }
-}
-
-/// Power levels in which alice, the creator, stands at the top.
-fn levels(version: RoomVersion, users: &[(&str, i64)]) -> Value {
-    let mut all: HashMap<String, i64> =
-        users.iter().map(|(name, level)| (user(name).into(), *level)).collect();
-    all.insert(user("alice").into(), 100);
-    if version == RoomVersion::V12 {
-        all.remove(user("alice").as_str());
-    }
-    json!({ "users": all, "events": { "m.room.topic": 0 } })
 }

@@ -1,0 +1,199 @@
+//! The decision on one event.
+
+use std::{collections::HashSet, sync::Arc};
+
+use ruma::{EventId, OwnedEventId};
+
+use super::{Halt, Head, Known, Room, Shelf, Standing, forks, shelf::Desk};
+use crate::{
+    auth::{self, Refusal, Verdict, key_of},
+    event::Event,
+    state::{self, Difference, EventNo, Node, NodeId, StateKey},
+};
+
+/// Rejected and soft-failed events through which the edges of one event are followed.
+const FOLLOWED: usize = 1_000;
+
+/// What is to be done about an event.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Nothing: it was decided before.
+    Known,
+    /// These events must be had from somebody first.
+    Missing(Missing),
+    /// This.
+    Placed(Box<Placed>),
+}
+
+/// Events that an event names and that are not here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Among its `auth_events`.
+    pub auth: Vec<OwnedEventId>,
+    /// Among its `prev_events`, or there only as outliers.
+    pub prev: Vec<OwnedEventId>,
+}
+
+/// Where an event stands, and the room after it.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// What the checks made of it.
+    pub standing: Standing,
+    /// Why it does not stand, or is not shown.
+    pub refusal: Option<Refusal>,
+    /// The state before it.
+    pub before: NodeId,
+    /// The state after it.
+    pub after: NodeId,
+    /// The heads of the room from now on.
+    pub heads: Vec<Head>,
+    /// The state of the room from now on.
+    pub state: NodeId,
+    /// How that differs from the state of before.
+    pub changed: Vec<Difference>,
+    /// Nodes of all these states that are to be stored before them.
+    pub nodes: Vec<(NodeId, Arc<Node>)>,
+}
+
+/// Decides on an event that was received and verified (server-server API, "Checks performed on
+/// receipt of a PDU", 4 to 6), and what the room is like with it.
+///
+/// `number` is what the event will be called here. `named` says whether an event of this room that
+/// was placed before names it: then it is no head. `given` is the state before it where its
+/// `prev_events` cannot be had and somebody has told that state; the events of that state must be
+/// here.
+pub fn admit(
+    room: &Room,
+    event: &Event,
+    number: EventNo,
+    named: bool,
+    given: Option<NodeId>,
+    shelf: &Shelf,
+) -> Result<Outcome, Halt> {
+    let desk = Desk::over(shelf);
+    if event.room_id() != room.id {
+        return Err(Halt::Failed("it is of another room".to_owned()));
+    }
+    if desk.event(event.id()).is_some_and(|known| known.after.is_some()) {
+        return Ok(Outcome::Known);
+    }
+    let plan = auth::plan(room.version, event).map_err(|error| Halt::Failed(error.to_string()))?;
+    let cited: Vec<(&OwnedEventId, Option<Known>)> =
+        plan.auth.iter().map(|id| (id, desk.event(id))).collect();
+    let prev: Vec<(&OwnedEventId, Option<NodeId>)> = event
+        .prev_events()
+        .iter()
+        .map(|id| (id, desk.event(id).and_then(|known| known.after)))
+        .collect();
+    desk.all_there()?;
+    let absent = |(id, there): (&OwnedEventId, bool)| (!there).then(|| id.clone());
+    let missing = Missing {
+        auth: cited.iter().filter_map(|(id, it)| absent((id, it.is_some()))).collect(),
+        prev: match given {
+            Some(_) => Vec::new(),
+            None => prev.iter().filter_map(|(id, it)| absent((id, it.is_some()))).collect(),
+        },
+    };
+    if missing != Missing::default() {
+        return Ok(Outcome::Missing(missing));
+    }
+    let before = match given {
+        Some(state) => state,
+        None => forks::join(room.version, &desk, prev.iter().filter_map(|(_, after)| *after))?,
+    };
+    let verdict = judge(room, event, &plan, before, &desk)?;
+    let (standing, refusal) = match verdict {
+        Verdict::Accept => (Standing::Accepted, None),
+        Verdict::SoftFail(why) => (Standing::SoftFailed, Some(why)),
+        Verdict::Reject(why) => (Standing::Rejected, Some(why)),
+    };
+    let after = match key_of(event).filter(|_| standing != Standing::Rejected) {
+        Some(key) => forks::change(&desk, before, &[(key.hash(), Some(number))])?,
+        None => before,
+    };
+    let event = event.with_rejected(standing == Standing::Rejected);
+    desk.place(Known { event: event.clone(), number, standing, after: Some(after) });
+    let heads = heads(room, &event, standing, named, after, &desk)?;
+    let state = if heads == room.heads {
+        room.state
+    } else {
+        forks::join(room.version, &desk, heads.iter().map(|head| head.after))?
+    };
+    let changed = desk.walked(state::diff(room.state, state, |id| desk.node(id)))?;
+    let nodes = desk.made.take().into_iter().collect();
+    Ok(Outcome::Placed(Box::new(Placed {
+        standing,
+        refusal,
+        before,
+        after,
+        heads,
+        state,
+        changed,
+        nodes,
+    })))
+}
+
+fn judge(
+    room: &Room,
+    event: &Event,
+    plan: &auth::Plan,
+    before: NodeId,
+    desk: &Desk<'_>,
+) -> Result<Verdict, Halt> {
+    let hashes: Vec<_> = plan.state.iter().map(StateKey::hash).collect();
+    let read = |root: NodeId| -> Result<Vec<Option<Event>>, Halt> {
+        let numbers = desk.walked(state::get(root, &hashes, |id| desk.node(id)))?;
+        let event = |number: EventNo| desk.numbered(number).map(|known| known.event);
+        Ok(numbers.into_iter().map(|number| number.and_then(event)).collect())
+    };
+    let (states, now) = (read(before)?, read(room.state)?);
+    desk.all_there()?;
+    let entry = |held: &[Option<Event>], key: &StateKey| {
+        let at = plan.state.iter().position(|planned| planned == key)?;
+        held[at].clone()
+    };
+    Ok(auth::admit(
+        room.version,
+        event,
+        |id: &EventId| desk.event(id).map(|known| known.event),
+        |key| entry(&states, key),
+        |key| entry(&now, key),
+    ))
+}
+
+/// The heads of the room after an event. Those that it names are none any more, and neither are those
+/// that it names by way of events that are not shown.
+fn heads(
+    room: &Room,
+    event: &Event,
+    standing: Standing,
+    named: bool,
+    after: NodeId,
+    desk: &Desk<'_>,
+) -> Result<Vec<Head>, Halt> {
+    if standing != Standing::Accepted {
+        return Ok(room.heads.clone());
+    }
+    let mut covered: HashSet<OwnedEventId> = event.prev_events().iter().cloned().collect();
+    let mut open: Vec<OwnedEventId> = covered.iter().cloned().collect();
+    let mut followed = 0;
+    while let Some(id) = open.pop() {
+        let Some(known) = desk.event(&id) else { continue };
+        if known.standing == Standing::Accepted || followed >= FOLLOWED {
+            continue;
+        }
+        followed += 1;
+        for id in known.event.prev_events() {
+            if covered.insert(id.clone()) {
+                open.push(id.clone());
+            }
+        }
+    }
+    desk.all_there()?;
+    let mut heads: Vec<Head> =
+        room.heads.iter().filter(|head| !covered.contains(&head.id)).cloned().collect();
+    if !named {
+        heads.push(Head { id: event.id().to_owned(), depth: event.depth(), after });
+    }
+    Ok(heads)
+}
