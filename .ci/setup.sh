@@ -87,10 +87,11 @@ need lld "links the node in a second instead of ten" has ld.lld
 if [ "$purpose" != run ]; then
     need git "tests/tidy.rs asks it which files belong to the project" has git
     need postgresql "the second storage engine, tested in a cluster of its own" compgen -G '/usr/lib/postgresql/*/bin/initdb'
-    need python3 "runs the stories of matrix-nio" has python3
+    need python3 "runs the stories of matrix-nio, and Synapse" has python3
     need chromium "the browser of the stories that are told through one" test -x "$WAYSIDE_CHROMIUM"
     # A pip that is there without venv's own installer cannot make an environment.
-    [ -e "$WAYSIDE_VENV/complete" ] || need python3-venv "keeps matrix-nio apart from the system" python3 -c 'import ensurepip, venv'
+    { [ -e "$WAYSIDE_VENV/complete" ] && [ -e "$WAYSIDE_SYNAPSE_VENV/complete" ]; } ||
+        need python3-venv "keeps matrix-nio and Synapse apart from the system" python3 -c 'import ensurepip, venv'
     need util-linux "starts PostgreSQL as another user than root" has setpriv
     need mount "the story of the full disk mounts a small one" has mount
     need e2fsprogs "the story of the full disk makes its file system" test -x /sbin/mkfs.ext4
@@ -106,16 +107,14 @@ if [ "$purpose" != run ]; then
     cargo_tool nextest "$NEXTEST_VERSION" "runs the tests, each in a process of its own"
     python_environment "$WAYSIDE_VENV" tests/requirements.txt \
         "a Python environment with matrix-nio: the stories talk to the node through a client of others"
+    python_environment "$WAYSIDE_SYNAPSE_VENV" tests/synapse/requirements.txt \
+        "Synapse: the server of others that nodes federate with and are compared with"
     node_environment "$WAYSIDE_BROWSER" tests/browser \
         "packages for the stories that drive a browser, and the validator of glTF"
     node_environment "$WAYSIDE_SDK" tests/clients/sdk \
         "matrix-js-sdk: most clients of others are built on it"
     node_environment "$WAYSIDE_HYDROGEN" tests/clients/hydrogen \
         "Hydrogen: a client of others for the stories that drive a browser" index.html main.js vite.config.js
-fi
-if [ "$purpose" = bench ]; then
-    python_environment "$WAYSIDE_SYNAPSE_VENV" tests/synapse/requirements.txt \
-        "Synapse: the server of others that the benches compare with"
 fi
 if [ "$purpose" = full ] || { [ "$purpose" = test ] && in_ci; }; then
     cargo_tool deny "$DENY_VERSION" "checks licences, bans and sources of the dependencies"

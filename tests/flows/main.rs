@@ -57,5 +57,6 @@ mod spaces;
 mod stage;
 mod sync;
 mod talk;
+mod town;
 mod visits;
 mod worlds;

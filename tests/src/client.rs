@@ -186,6 +186,14 @@ impl Client {
         Ok(())
     }
 
+    /// Joins a room by way of a server that is in it.
+    pub async fn join_through(&self, room: &RoomId, server: &str) -> Result<()> {
+        // Both names of the parameter: servers of before 1.12 know the first alone.
+        let path = format!("/_matrix/client/v3/join/{room}?server_name={server}&via={server}");
+        self.post(&path, &json!({})).await?;
+        Ok(())
+    }
+
     /// Says something in a room.
     pub async fn send_text(
         &self,

@@ -15,22 +15,32 @@
 //! # Ok(()) }
 //! ```
 
+mod address;
+mod authority;
 mod browser;
 mod client;
+mod destination;
 mod engine;
 mod metrics;
 mod node;
 mod programs;
 mod seeded;
+mod signing;
+mod synapse;
 mod town;
 mod wire;
 
+pub use address::Address;
+pub use authority::{Authority, Leaf};
 pub use browser::Browser;
 pub use client::{CallError, Client, EventId, MediaUri, PASSWORD, RoomId, Session, SyncToken};
+pub use destination::Destination;
 pub use engine::{Database, Engine};
 pub use metrics::Metrics;
 pub use node::{Node, Options, Refusal};
 pub use programs::{Script, package_folder, resident_bytes, skip};
 pub use seeded::Seeded;
+pub use signing::{SigningKey, verify};
+pub use synapse::{Synapse, SynapseOptions};
 pub use town::Town;
 pub use wire::{Answer, Wire};

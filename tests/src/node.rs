@@ -20,16 +20,14 @@ use tokio::{
 };
 
 use crate::{
-    Database, Metrics,
-    programs::{node_program, signal_term},
+    Address, Database, Destination, Metrics,
+    programs::{end_of, node_program, signal_term},
 };
 
 /// From start to the ready line, with room for a machine that does other things.
 const READY_LIMIT: Duration = Duration::from_secs(20);
 /// From SIGTERM to the end: what an operator's service manager is promised.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
-/// How much of the log a failing story shows.
-const SHOWN_LOG_LINES: usize = 60;
 
 /// How a node is started. Its doors open on free ports of the loopback address.
 #[derive(Debug)]
@@ -40,6 +38,8 @@ pub struct Options {
     environment: Vec<(String, OsString)>,
     database: Option<Database>,
     file_limit: Option<u64>,
+    /// Kept so that nobody else takes it.
+    _address: Option<Address>,
 }
 
 impl Options {
@@ -55,6 +55,7 @@ impl Options {
             environment: Vec::new(),
             database: None,
             file_limit: None,
+            _address: None,
         }
     }
 
@@ -62,6 +63,16 @@ impl Options {
     #[must_use]
     pub fn named(self, server_name: &str) -> Self {
         self.flag("--server-name", Some(server_name))
+    }
+
+    /// Lets other servers reach the node at an address of its own, by which it is named.
+    #[must_use]
+    pub fn at(self, address: Address) -> Self {
+        let named = self.named(&address.server_name());
+        let set = named
+            .flag("--federation", Some(&address.federation().to_string()))
+            .flag("--https", Some(&address.port(0).to_string()));
+        Self { _address: Some(address), ..set }
     }
 
     /// Puts the node on a database of its own.
@@ -112,6 +123,13 @@ impl Options {
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// The server name; empty where it has none as yet.
+    #[must_use]
+    pub fn server_name(&self) -> &str {
+        let at = self.flags.iter().position(|flag| flag == "--server-name");
+        at.and_then(|at| self.flags.get(at + 1)).map_or("", String::as_str)
     }
 
     /// Starts the node and waits until it is ready.
@@ -239,6 +257,18 @@ impl Node {
         self.address("federation")
     }
 
+    /// Its server name; empty where it has none as yet.
+    #[must_use]
+    pub fn server_name(&self) -> &str {
+        self.options.server_name()
+    }
+
+    /// It as other servers know it.
+    #[must_use]
+    pub fn destination(&self) -> Destination {
+        Destination { name: self.server_name().to_owned(), url: self.federation().clone() }
+    }
+
     /// Its data folder.
     #[must_use]
     pub fn data(&self) -> &Path {
@@ -347,9 +377,7 @@ impl Node {
     }
 
     fn log_tail(&self) -> String {
-        let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(SHOWN_LOG_LINES)..].join("\n")
+        end_of(&self.log())
     }
 }
 

@@ -10,6 +10,9 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use tokio::{process::Command, time::timeout};
 
+/// How much of a log a failing story shows.
+const SHOWN_LOG_LINES: usize = 60;
+
 /// Whether this run may not leave anything out.
 fn is_ci() -> bool {
     env::var_os("CI").is_some_and(|value| value == "true")
@@ -31,6 +34,12 @@ pub fn skip(why: &str) -> Result<()> {
     ensure!(!is_ci(), "{story} cannot be left out in CI: {why}");
     println!("skipped: {story}: {why}");
     Ok(())
+}
+
+/// The end of a log, as a failing story shows it.
+pub(crate) fn end_of(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(SHOWN_LOG_LINES)..].join("\n")
 }
 
 /// Asks a process to end. The standard library can only kill, hence the shell.

@@ -1,16 +1,17 @@
-//! The town: one folder and one engine, in which the nodes of a story live.
+//! The town: one folder, one engine and one authority, among which the servers of a story live.
 
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::{Engine, Options};
+use crate::{Address, Authority, Engine, Options, SynapseOptions};
 
 /// The ground of a story. It goes away with all its files when it is dropped, after its nodes.
 #[derive(Debug)]
 pub struct Town {
     engine: Engine,
+    authority: Authority,
     folder: TempDir,
 }
 
@@ -23,7 +24,8 @@ impl Town {
         // Not the folder for short-lived files, which may be in memory: a story about losing or
         // keeping data says nothing unless it runs on a disk.
         let folder = tempfile::Builder::new().prefix("wayside-town.").tempdir_in("/var/tmp")?;
-        Ok(Some(Self { engine, folder }))
+        let authority = Authority::found(&folder.path().join("authority"))?;
+        Ok(Some(Self { engine, authority, folder }))
     }
 
     /// The way in which the node `name` is started: server name `NAME.test`, its own data folder
@@ -36,6 +38,32 @@ impl Town {
             Some(database) => options.on(database),
             None => options,
         })
+    }
+
+    /// The way in which the node `name` is started as a server among others: with an address of its
+    /// own, which is its server name, a certificate of the town for it, and trust in the town's.
+    pub fn server(&self, name: &str) -> Result<Options> {
+        let address = Address::claim()?;
+        let leaf = self.authority.leaf(&[&address.ip().to_string()])?;
+        Ok(self
+            .node(name)?
+            .flag("--tls-cert", leaf.certificate.to_str())
+            .flag("--tls-key", leaf.key.to_str())
+            .flag("--trust-ca", self.authority.pem().to_str())
+            .flag("--allow-private-addresses", None)
+            .at(address))
+    }
+
+    /// The way in which a Synapse is started as another server, or `None` with a word on it where
+    /// there is none on this machine.
+    pub fn synapse(&self, name: &str) -> Result<Option<SynapseOptions>> {
+        SynapseOptions::find(&self.folder.path().join(name), &self.authority)
+    }
+
+    /// Who vouches for the servers of the town.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
     }
 
     /// The folder that holds the data of all nodes, each under its name, and their logs.

@@ -7,7 +7,6 @@ mod ground;
 mod line;
 mod matrix;
 mod rows;
-mod synapse;
 mod world;
 
 use std::{env, path::Path};

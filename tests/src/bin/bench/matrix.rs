@@ -17,7 +17,6 @@ use crate::{
     ground::{megabytes, milliseconds, town},
     line::Line,
     rows::{Better, Row},
-    synapse::Synapse,
 };
 
 const RUNS: usize = 3;
@@ -221,13 +220,16 @@ async fn fill(owner: &Client, busy: &Client, number: usize) -> Result<()> {
 /// The node and Synapse, both on SQLite and on the same disk, in turn.
 pub(crate) async fn beside_synapse() -> Result<Vec<Row>> {
     let town = town(Engine::Sqlite)?;
-    let synapse = Synapse::start(town.folder()).await?;
+    let synapse =
+        town.synapse("synapse")?.context("there is no Synapse (make bench sets it up)")?;
+    let mut synapse = synapse.log_level("WARNING").start().await?;
+    let their_pid = synapse.pid().context("Synapse has ended by itself")?;
     let mut node = town.node("a")?.start().await?;
     let pid = node.pid().context("the node has ended by itself")?;
     eprintln!("  laying out {ROOMS} rooms on the node");
     let ours = Field::lay(node.http(), pid, town.folder()).await?;
     eprintln!("  laying out {ROOMS} rooms on Synapse, which takes minutes");
-    let theirs = Field::lay(&synapse.base, synapse.pid, town.folder()).await?;
+    let theirs = Field::lay(synapse.http(), their_pid, town.folder()).await?;
     let mut runs = Vec::new();
     for run in 0..RUNS {
         eprintln!("  run {} of {RUNS}", run + 1);
