@@ -29,11 +29,11 @@ use crate::{
     },
     instances::{Instances, Stood},
     ops::{
-        certificates::{self, Authority, Certificates},
+        certificates::{self, Authority, Certificates, Wish},
         descriptors, memory,
         metrics::Metrics,
     },
-    outbound::Guarded,
+    outbound::{Chosen, Guarded},
     services::{
         Ground, Services,
         accounts::Accounts,
@@ -478,7 +478,10 @@ fn certificates_of(ground: &Ground, lan: Option<IpAddr>) -> anyhow::Result<Certi
         Err(_) if !names.contains(&name) => names.insert(0, name),
         Err(_) => {}
     }
-    Ok(Certificates::own(authority, names, addresses, ground.clock.now_ms())?)
+    let own = Certificates::own(authority, names, addresses, ground.clock.now_ms())?;
+    let Some(wish) = Wish::of(config) else { return Ok(own) };
+    let client = Chosen::new(config.trust_ca.as_deref())?;
+    Ok(own.until_given(wish, &config.data.join("tls").join("acme"), client)?)
 }
 
 /// The address that people type: the operator's word, else the local network, else this machine.

@@ -1,17 +1,21 @@
 //! Every setting of a node: one struct, from which the flags, the environment and the example file come.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env, fs, io,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 use http::Uri;
-use lettre::{AsyncSmtpTransport, Tokio1Executor, message::Mailbox};
+use lettre::{Address, AsyncSmtpTransport, Tokio1Executor, message::Mailbox};
 use ruma::{OwnedServerName, OwnedUserId};
 use serde::Deserialize;
 use toml::{Table, Value};
+use url::Url;
+
+/// Most names of one certificate that is asked for by ACME.
+const CERTIFICATE_NAMES: usize = 25;
 
 /// Who may make an account without being an operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -118,6 +122,15 @@ settings! {
     tls_cert: Option<PathBuf> = None, Text "\"/etc/wayside/cert.pem\"";
     /// Private key of the certificate, in PEM, read again when it changes.
     tls_key: Option<PathBuf> = None, Text "\"/etc/wayside/key.pem\"";
+    /// The ACME directory of an authority that gives certificates, instead of `tls_cert`. It looks at
+    /// port 443 of each name, which must lead to the HTTPS of this node (TLS-ALPN-01).
+    acme_directory: Option<String> = None, Text "\"https://acme-v02.api.letsencrypt.org/directory\"";
+    /// Whether you agree to the terms of service of that authority: none gives certificates without.
+    acme_accept_terms: bool = false, Flag "false";
+    /// Where that authority reaches you by mail.
+    acme_contact: Option<String> = None, Text "\"admin@example.org\"";
+    /// The names in that certificate; without them the host of `server_name` and that of `public_url`.
+    acme_names: Vec<String> = Vec::new(), List "[]";
     /// A further authority in PEM that this node trusts when it calls other servers.
     trust_ca: Option<PathBuf> = None, Text "\"/etc/wayside/ca.pem\"";
     /// Let this node call private and loopback addresses; for tests and closed networks only.
@@ -307,7 +320,86 @@ impl Config {
             return Err(ConfigError::Contradiction(message.to_owned()));
         }
         self.check_mail()?;
+        self.check_acme()?;
         Ok(self)
+    }
+
+    /// The names of the certificate that is asked for by ACME, each once, in lower case.
+    #[must_use]
+    pub fn certificate_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = if self.acme_names.is_empty() {
+            let url = self.public_url.as_deref().and_then(|url| Url::parse(url).ok());
+            let server = self.server_name.as_ref().map(|it| it.host().to_ascii_lowercase());
+            let public = url.and_then(|url| url.host_str().map(str::to_owned));
+            // What is no name of the DNS has no certificate, and needs none to be a server's name.
+            server.into_iter().chain(public).filter(|name| is_dns_name(name)).collect()
+        } else {
+            self.acme_names.iter().map(|name| name.to_ascii_lowercase()).collect()
+        };
+        let mut seen = BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names
+    }
+
+    fn check_acme(&self) -> Result<(), ConfigError> {
+        let wrong = |message: String| Err(ConfigError::Contradiction(message));
+        let Some(directory) = &self.acme_directory else {
+            let beside = [
+                ("acme_accept_terms", self.acme_accept_terms),
+                ("acme_contact", self.acme_contact.is_some()),
+                ("acme_names", !self.acme_names.is_empty()),
+            ];
+            return match beside.into_iter().find(|(_, is_given)| *is_given) {
+                Some((name, _)) => wrong(format!(
+                    "{name} belongs to acme_directory: name the directory, or leave both out"
+                )),
+                None => Ok(()),
+            };
+        };
+        if self.tls_cert.is_some() {
+            return wrong(
+                "tls_cert and acme_directory exclude each other: give the certificate \
+                          that you have, or the directory that gives one"
+                    .to_owned(),
+            );
+        }
+        if !is_directory(directory) {
+            return wrong(
+                "acme_directory must be the https:// address of an ACME directory, such \
+                          as https://acme-v02.api.letsencrypt.org/directory"
+                    .to_owned(),
+            );
+        }
+        if !self.acme_accept_terms {
+            return wrong(
+                "acme_accept_terms must be true: read the terms of service of the \
+                          authority that acme_directory names, and agree to them by it"
+                    .to_owned(),
+            );
+        }
+        if self.acme_contact.as_ref().is_some_and(|it| it.parse::<Address>().is_err()) {
+            return wrong(
+                "acme_contact must be a mail address such as admin@example.org".to_owned(),
+            );
+        }
+        let names = self.certificate_names();
+        if let Some(name) = names.iter().find(|name| !is_dns_name(name)) {
+            return wrong(format!(
+                "acme_names must be names of the DNS such as example.org, and {name:?} is none: \
+                 addresses, wildcards and localhost cannot be proven by TLS-ALPN-01"
+            ));
+        }
+        if names.is_empty() {
+            return wrong(
+                "acme_directory needs a name to give a certificate for: set server_name, \
+                          or list acme_names"
+                    .to_owned(),
+            );
+        }
+        if names.len() > CERTIFICATE_NAMES {
+            return wrong(format!("acme_names must be at most {CERTIFICATE_NAMES}"));
+        }
+        Ok(())
     }
 
     fn check_mail(&self) -> Result<(), ConfigError> {
@@ -352,6 +444,33 @@ fn is_address(text: &str) -> bool {
     (text.starts_with("https://") || text.starts_with("http://"))
         && !text.contains(['?', '#'])
         && text.parse::<Uri>().is_ok_and(|uri| has_host(&uri))
+}
+
+/// Whether a text is an address of an ACME directory, without a password that logs would show.
+fn is_directory(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        url.scheme() == "https"
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.fragment().is_none()
+    })
+}
+
+/// Whether a text is a name that an authority can look up (RFC 1035, 2.3.1).
+fn is_dns_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= 253
+        && text.split('.').all(is_label)
+        // The last label of an address is a number, and localhost is a machine's own (RFC 6761).
+        && !last.bytes().all(|byte| byte.is_ascii_digit())
+        && last != "localhost"
 }
 
 fn parse(key: &Key, origin: &str, text: &str) -> Result<Value, ConfigError> {
@@ -460,6 +579,56 @@ mod tests {
             assert!(none.starts_with(&format!("{name} must")), "{none}");
             let less = load(&format!("{name} = -1\n"), &[]).unwrap_err().to_string();
             assert!(less.contains(name), "{less}");
+        }
+    }
+
+    #[test]
+    fn certificates_by_acme_want_an_authority_its_terms_and_names() {
+        const DIRECTORY: &str = "acme_directory = \"https://ca.test/dir\"\n";
+        const AGREED: &str = "acme_accept_terms = true\n";
+        const NAME: &str = "server_name = \"A.test:8448\"\n";
+        let together = |parts: &[&str]| load(&parts.concat(), &[]);
+        let config = together(&[DIRECTORY, AGREED, NAME]).unwrap();
+        assert_eq!(config.certificate_names(), ["a.test"]);
+        let public = "public_url = \"https://Play.a.test:8443/\"\n";
+        let config = together(&[DIRECTORY, AGREED, NAME, public]).unwrap();
+        assert_eq!(config.certificate_names(), ["a.test", "play.a.test"]);
+        let names = "acme_names = [\"b.test\", \"B.test\", \"c.test\"]\n";
+        let config = together(&[DIRECTORY, AGREED, NAME, names]).unwrap();
+        assert_eq!(config.certificate_names(), ["b.test", "c.test"]);
+        let contact = "acme_contact = \"me@a.test\"\n";
+        assert!(together(&[DIRECTORY, AGREED, contact, names]).is_ok());
+
+        let many: Vec<String> =
+            (0..=CERTIFICATE_NAMES).map(|at| format!("\"n{at}.test\"")).collect();
+        let many = format!("acme_names = [{}]\n", many.join(", "));
+        let pair = "tls_cert = \"x.pem\"\ntls_key = \"y.pem\"\n";
+        for (parts, why) in [
+            (&[AGREED][..], "acme_accept_terms belongs to acme_directory"),
+            (&[contact], "acme_contact belongs to acme_directory"),
+            (&[names], "acme_names belongs to acme_directory"),
+            (&[DIRECTORY, NAME], "acme_accept_terms must be true"),
+            (&[DIRECTORY, AGREED, NAME, pair], "tls_cert and acme_directory exclude"),
+            (&[DIRECTORY, AGREED, NAME, "acme_contact = \"me\"\n"], "acme_contact must"),
+            (&[DIRECTORY, AGREED], "acme_directory needs a name"),
+            (&[DIRECTORY, AGREED, "server_name = \"192.0.2.1\"\n"], "acme_directory needs a name"),
+            (&[DIRECTORY, AGREED, "server_name = \"[::1]:1\"\n"], "acme_directory needs a name"),
+            (&[DIRECTORY, AGREED, &many], "acme_names must be at most"),
+        ] {
+            let wrong = together(parts).unwrap_err().to_string();
+            assert!(wrong.starts_with(why), "{parts:?}: {wrong}");
+        }
+        for wrong in ["http://ca.test/dir", "ca.test", "https://", "https://me:pw@ca.test/", "/dir"]
+        {
+            let flags = [("acme_directory", wrong), ("acme_accept_terms", "true")];
+            let said = load(NAME, &flags).unwrap_err().to_string();
+            assert!(said.starts_with("acme_directory must"), "{wrong}: {said}");
+        }
+        for wrong in ["192.0.2.1", "::1", "*.a.test", "localhost", "a..test", "-a.test", "a_b.test"]
+        {
+            let said = load(&[DIRECTORY, AGREED, NAME].concat(), &[("acme_names", wrong)]);
+            let said = said.unwrap_err().to_string();
+            assert!(said.starts_with("acme_names must") && said.contains(wrong), "{wrong}: {said}");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Stories: what people and operators live through with a node, told through its public doors.
 
 mod accounts;
+mod acme;
 mod affairs;
 mod api;
 mod authenticator;

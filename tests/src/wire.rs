@@ -27,6 +27,8 @@ const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 pub struct Wire {
     address: SocketAddr,
     secure: Option<TlsConnector>,
+    /// What the certificate must be for.
+    name: ServerName<'static>,
 }
 
 /// A connection, encrypted or not.
@@ -50,7 +52,12 @@ impl Wire {
     pub fn to(base: &Url) -> Result<Self> {
         let addresses = base.socket_addrs(|| None).context("finding where the node answers")?;
         let address = addresses.first().copied().context("an address of digits names one place")?;
-        Ok(Self { address, secure: None })
+        Ok(Self { address, secure: None, name: ServerName::IpAddress(address.ip().into()) })
+    }
+
+    /// The same door, called by a name, for which its certificate must be.
+    pub fn named(self, name: &str) -> Result<Self> {
+        Ok(Self { name: ServerName::try_from(name.to_owned())?, ..self })
     }
 
     /// The encrypted door of a node with this authority, a PEM file; speaks `protocol` as ALPN names it.
@@ -70,9 +77,7 @@ impl Wire {
         let stream = TcpStream::connect(self.address).await?;
         Ok(match &self.secure {
             None => Box::new(stream),
-            Some(tls) => Box::new(
-                tls.connect(ServerName::IpAddress(self.address.ip().into()), stream).await?,
-            ),
+            Some(tls) => Box::new(tls.connect(self.name.clone(), stream).await?),
         })
     }
 

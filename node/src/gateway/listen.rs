@@ -19,7 +19,7 @@ use hyper_util::{
 };
 use rustls::ServerConfig;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::Notify,
     time::timeout,
@@ -34,7 +34,7 @@ use super::{
     crowd::{Crowd, Staying},
     http::only_https,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, ops::certificates::ACME_TLS};
 
 /// How long a connection may take to say what it wants, and to shake hands.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -163,6 +163,11 @@ async fn connection(
             let shaking = timeout(PATIENCE, TlsAcceptor::from(config).accept(stream));
             let Some(shaken) = hall.stop.run_until_cancelled(shaking).await else { return };
             match shaken {
+                // An authority looks at a certificate that is there to be looked at (RFC 8737, 3): on such
+                // a connection nothing is served, whatever is said on it.
+                Ok(Ok(mut stream)) if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS) => {
+                    let _gone_before = timeout(FAREWELL, stream.shutdown()).await;
+                }
                 Ok(Ok(stream)) => {
                     let arrival = Arrival { peer, secure: true };
                     Box::pin(converse(stream, arrival, router, None, hall, Some(staying))).await;
@@ -292,7 +297,7 @@ impl Drop for Answering {
 #[cfg(test)]
 pub(super) mod tests {
     use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt;
 
     use super::*;
     use crate::ops::metrics::Connections;

@@ -198,6 +198,16 @@ impl Collector for Inside {
         gauge("process_resident_memory", help, &Unit::Bytes, resident_bytes())?;
         let help = "When the certificate that is served ends, since the epoch";
         gauge("certificate_expiry", help, &Unit::Seconds, self.certificates.expiry_s())?;
+        if let Some(standing) = self.certificates.standing() {
+            let help = "When the next certificate is asked for by ACME, since the epoch";
+            gauge("acme_next_attempt", help, &Unit::Seconds, standing.next_ms / 1000)?;
+            let help = "When asking for a certificate by ACME failed last, since the epoch";
+            let failed_ms = standing.failed_ms.unwrap_or(0);
+            gauge("acme_last_failure", help, &Unit::Seconds, failed_ms / 1000)?;
+            let help = "Attempts since the last certificate that did not bring one";
+            let unit = Unit::Other("attempts".to_owned());
+            gauge("acme_failed", help, &unit, standing.failures.into())?;
+        }
         encode_worlds(&self.worlds, &mut encoder)
     }
 }

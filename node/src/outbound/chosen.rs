@@ -1,4 +1,4 @@
-//! The line to those whom the operator names: application services, and providers of identities.
+//! The line to those whom the operator names: application services, providers of identities, authorities.
 //!
 //! Where they are is the operator's word, so it may be a private address. But what they answer leads
 //! nowhere else, and is bounded.
@@ -7,6 +7,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::Context;
 use bytes::Bytes;
+use http::{Request, Response};
 use reqwest::{Client, Method, RequestBuilder, redirect};
 use serde_json::Value;
 
@@ -102,6 +103,17 @@ impl Chosen {
         answered(proven(request, proof).timeout(wait)).await
     }
 
+    /// Sends a request as it is, and gives what comes back with its headers.
+    pub async fn exchange(
+        &self,
+        request: Request<Bytes>,
+        wait: Duration,
+    ) -> Result<Response<Bytes>, Unreached> {
+        let (head, body) = request.into_parts();
+        let request = self.client.request(head.method, head.uri.to_string());
+        exchanged(request.headers(head.headers).body(body).timeout(wait)).await
+    }
+
     /// Sends a form, and gives what comes back.
     pub async fn form(
         &self,
@@ -127,6 +139,11 @@ fn proven(request: RequestBuilder, proof: Proof<'_>) -> RequestBuilder {
 }
 
 async fn answered(request: RequestBuilder) -> Result<Reached, Unreached> {
+    let answer = exchanged(request).await?;
+    Ok(Reached { status: answer.status().as_u16(), body: answer.into_body() })
+}
+
+async fn exchanged(request: RequestBuilder) -> Result<Response<Bytes>, Unreached> {
     let broken = |error: reqwest::Error| {
         if error.is_timeout() {
             return Unreached::TooLate;
@@ -135,7 +152,7 @@ async fn answered(request: RequestBuilder) -> Result<Reached, Unreached> {
         Unreached::Broken(format!("{:#}", anyhow::Error::from(error.without_url())))
     };
     let mut answer = request.send().await.map_err(broken)?;
-    let status = answer.status().as_u16();
+    let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(broken)? {
         if body.len() + chunk.len() > ANSWER_BYTES {
@@ -143,5 +160,7 @@ async fn answered(request: RequestBuilder) -> Result<Reached, Unreached> {
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Reached { status, body: body.into() })
+    let mut whole = Response::new(Bytes::from(body));
+    (*whole.status_mut(), *whole.headers_mut()) = (status, headers);
+    Ok(whole)
 }

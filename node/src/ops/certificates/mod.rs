@@ -1,8 +1,9 @@
-//! Certificates: the operator's files, or the node's own authority until there are some.
+//! Certificates: the operator's files, an authority's by ACME, or the node's own until there are some.
 //!
 //! Every encrypted listener asks [`Certificates`] for the key of each new connection, so that
 //! another certificate is served without a restart, and connections that stand do not notice.
 
+mod acme;
 mod authority;
 #[cfg(test)]
 mod tests;
@@ -26,12 +27,18 @@ use rustls::{
     sign::CertifiedKey,
 };
 use sha2::{Digest, Sha256};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-pub use self::authority::Authority;
-use self::authority::Leaf;
-use crate::{clock::Clock, config::Config};
+pub use self::{
+    acme::{ACME_TLS, Standing, Wish},
+    authority::Authority,
+};
+use self::{
+    acme::{Acme, SITE, wants_proof},
+    authority::Leaf,
+};
+use crate::{clock::Clock, config::Config, outbound::Chosen};
 
 /// How often is looked whether another certificate is due or has been put there.
 const EVERY: Duration = Duration::from_secs(2);
@@ -76,6 +83,8 @@ pub enum CertificateError {
 /// The certificate that the listeners serve with, and where the next one comes from.
 pub struct Certificates {
     source: Source,
+    /// An authority that gives better ones; the source's are served until it has given the first.
+    acme: Option<Acme>,
     served: RwLock<Served>,
 }
 
@@ -100,7 +109,8 @@ struct Own {
 
 struct Served {
     key: Arc<CertifiedKey>,
-    expiry_s: i64,
+    /// From when to when it is good, in milliseconds since the epoch.
+    valid_ms: Range<i64>,
 }
 
 /// Whether the files that the settings name hold what they should.
@@ -134,7 +144,22 @@ impl Certificates {
         let served = RwLock::new(usable(chain, key, &authority.path)?);
         let used_ms = Mutex::new(used_ms);
         let source = Source::Own(Box::new(Own { authority, names, addresses, used_ms }));
-        Ok(Self { source, served })
+        Ok(Self { source, acme: None, served })
+    }
+
+    /// The same, until an authority has given one by ACME. What it gave is kept below `folder`.
+    pub fn until_given(
+        mut self,
+        wish: Wish,
+        folder: &Path,
+        client: Chosen,
+    ) -> Result<Self, CertificateError> {
+        let (acme, given) = Acme::open(wish, folder, client)?;
+        if let Some(given) = given {
+            self.served = RwLock::new(given);
+        }
+        self.acme = Some(acme);
+        Ok(self)
     }
 
     /// Certificates that the operator keeps in two files, in PEM.
@@ -144,7 +169,7 @@ impl Certificates {
         let seen = Mutex::new(pair.digest());
         let source =
             Source::Files { certificate: certificate.to_owned(), key: key.to_owned(), seen };
-        Ok(Self { source, served })
+        Ok(Self { source, acme: None, served })
     }
 
     /// What a listener serves with: whatever is here when a connection begins.
@@ -154,7 +179,8 @@ impl Certificates {
             .map_err(CertificateError::Mismatch)?
             .with_no_client_auth()
             .with_cert_resolver(self.clone());
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let shows_proofs = self.acme.is_some().then_some(ACME_TLS);
+        config.alpn_protocols = SITE.into_iter().chain(shows_proofs).map(<[u8]>::to_vec).collect();
         Ok(config)
     }
 
@@ -162,6 +188,7 @@ impl Certificates {
     #[must_use]
     pub fn fingerprint(&self) -> Option<String> {
         match &self.source {
+            Source::Own(_) if self.is_given() => None,
             Source::Own(own) => Some(own.authority.fingerprint()),
             Source::Files { .. } => None,
         }
@@ -170,12 +197,26 @@ impl Certificates {
     /// When the certificate that is served ends, in seconds since the epoch.
     #[must_use]
     pub fn expiry_s(&self) -> i64 {
-        self.served.read().unwrap_or_else(PoisonError::into_inner).expiry_s
+        self.served.read().unwrap_or_else(PoisonError::into_inner).valid_ms.end / 1000
+    }
+
+    /// How getting certificates by ACME goes, where they come so.
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        self.acme.as_ref().map(Acme::standing)
+    }
+
+    /// Whether an authority has given one by ACME.
+    fn is_given(&self) -> bool {
+        self.acme.as_ref().is_some_and(Acme::has_certificate)
     }
 
     /// Looks whether another certificate is to be served, and says whether one is from now on. An
     /// error leaves the one from before, and is given once for what caused it.
     pub fn look(&self, now_ms: i64) -> Result<bool, CertificateError> {
+        if self.is_given() {
+            return Ok(false);
+        }
         let next = match &self.source {
             Source::Own(own) => {
                 let mut used_ms = locked(&own.used_ms);
@@ -202,16 +243,41 @@ impl Certificates {
             }
         };
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        if self.is_given() {
+            // It came in the meantime, and is on its way to here.
+            return Ok(false);
+        }
         // A file that was broken for a while may have come back as it was.
         let is_another = served.key.cert != next.key.cert;
         *served = next;
         Ok(is_another)
     }
 
-    /// Looks now and then, until `stop` falls.
+    /// Looks now and then whether another certificate is to be served, and gets one where it is to be
+    /// got, until `stop` falls.
     pub async fn follow(self: Arc<Self>, clock: Clock, stop: CancellationToken) {
-        let mut often = interval(EVERY);
-        often.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::join!(self.clone().watch(clock, &stop), self.get(clock, &stop));
+    }
+
+    /// Gets certificates by ACME, where they come so.
+    async fn get(&self, clock: Clock, stop: &CancellationToken) {
+        let Some(acme) = &self.acme else { return };
+        acme.announce(clock);
+        let mut often = often();
+        let mut get = async || {
+            often.tick().await;
+            acme.attempt_when_due(clock).await
+        };
+        while let Some(got) = stop.run_until_cancelled(get()).await {
+            let Some(next) = got else { continue };
+            let expiry_s = next.valid_ms.end / 1000;
+            *self.served.write().unwrap_or_else(PoisonError::into_inner) = next;
+            tracing::info!(expiry_s, "a certificate came by ACME, and new connections get it");
+        }
+    }
+
+    async fn watch(self: Arc<Self>, clock: Clock, stop: &CancellationToken) {
+        let mut often = often();
         let mut look = async || {
             often.tick().await;
             let this = self.clone();
@@ -237,7 +303,13 @@ impl Certificates {
 }
 
 impl ResolvesServerCert for Certificates {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if let Some(acme) = &self.acme {
+            let offered: Vec<&[u8]> = hello.alpn().into_iter().flatten().collect();
+            if let Some(may_have_one) = wants_proof(&offered) {
+                return acme.proofs.of(hello.server_name().filter(|_| may_have_one)?);
+            }
+        }
         Some(self.served.read().unwrap_or_else(PoisonError::into_inner).key.clone())
     }
 }
@@ -281,10 +353,19 @@ fn usable(
     let first = chain.first().ok_or(()).map_err(pem(path, "certificate"))?;
     let (_, parsed) =
         x509_parser::parse_x509_certificate(first).map_err(pem(path, "certificate"))?;
-    let expiry_s = parsed.validity().not_after.timestamp();
+    let validity = parsed.validity();
+    let ms = |time: x509_parser::time::ASN1Time| time.timestamp().saturating_mul(1000);
+    let valid_ms = ms(validity.not_before)..ms(validity.not_after);
     let key =
         CertifiedKey::from_der(chain, key, &provider()).map_err(CertificateError::Mismatch)?;
-    Ok(Served { key: Arc::new(key), expiry_s })
+    Ok(Served { key: Arc::new(key), valid_ms })
+}
+
+/// How often it is looked whether something is due.
+fn often() -> Interval {
+    let mut often = interval(EVERY);
+    often.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    often
 }
 
 fn provider() -> CryptoProvider {

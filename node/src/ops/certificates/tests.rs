@@ -37,7 +37,7 @@ fn the_own_certificate_is_made_again_at_two_thirds_of_its_life() {
     assert_eq!(certificates.expiry_s(), (NOW_MS + 60 * DAY_MS) / 1000);
 }
 
-fn pair(name: &str) -> (String, String) {
+pub(super) fn pair(name: &str) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let made = CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
     (made.pem(), key.serialize_pem())
