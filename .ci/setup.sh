@@ -92,7 +92,6 @@ if [ "$purpose" != run ]; then
     # A pip that is there without venv's own installer cannot make an environment.
     { [ -e "$WAYSIDE_VENV/complete" ] && [ -e "$WAYSIDE_SYNAPSE_VENV/complete" ]; } ||
         need python3-venv "keeps matrix-nio and Synapse apart from the system" python3 -c 'import ensurepip, venv'
-    [ -e "$WAYSIDE_VENV/complete" ] || need python3-venv "keeps matrix-nio apart from the system" python3 -c 'import ensurepip, venv'
     need pebble "an authority that gives certificates by ACME, for the stories about them" has pebble
     need util-linux "starts PostgreSQL as another user than root" has setpriv
     need mount "the story of the full disk mounts a small one" has mount

@@ -13,9 +13,8 @@ const MOST: Duration = Duration::from_hours(1);
 pub fn wait_after(failures: u32, lot: u64) -> Duration {
     let doublings = failures.saturating_sub(1).min(20);
     let whole = FIRST.saturating_mul(1 << doublings).min(MOST);
-    let fifth = whole / 5;
     let parts = u32::try_from(lot % 1_000).unwrap_or(0);
-    whole - fifth + fifth * 2 * parts / 1_000
+    whole * 4 / 5 + whole * 2 * parts / 5_000
 }
 
 #[cfg(test)]

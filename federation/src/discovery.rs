@@ -118,8 +118,7 @@ impl Search {
     }
 
     /// Goes on with the SRV records that were found. `lot` decides among records of equal
-    /// priority: any number.
-    #[must_use]
+    /// priority: any number. Without any record the search goes on.
     pub fn services(self, mut found: Vec<Service>, lot: u64) -> Result<Way, Self> {
         if found.is_empty() {
             let stage = match self.stage {

@@ -149,12 +149,11 @@ fn parameters(mut rest: &str) -> Option<Vec<(&str, String)>> {
             return None;
         }
         let behind = behind.trim_start_matches([' ', '\t']);
-        let (value, behind) = match behind.strip_prefix('"') {
-            Some(quoted) => unquote(quoted)?,
-            None => {
-                let end = behind.find([',', ' ', '\t']).unwrap_or(behind.len());
-                (behind[..end].to_owned(), &behind[end..])
-            }
+        let (value, behind) = if let Some(quoted) = behind.strip_prefix('"') {
+            unquote(quoted)?
+        } else {
+            let end = behind.find([',', ' ', '\t']).unwrap_or(behind.len());
+            (behind[..end].to_owned(), &behind[end..])
         };
         found.push((name, value));
         rest = behind.trim_start_matches([' ', '\t']);

@@ -19,7 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wayside_federation::key::ServerKey;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, matrix_time},
     config::Config,
     gateway::{
         self, App, Places,
@@ -33,9 +33,9 @@ use crate::{
         descriptors, memory,
         metrics::Metrics,
     },
-    outbound::{Chosen, Guarded},
+    outbound::{self, Chosen, Guarded, Names},
     services::{
-        Ground, Services,
+        Ground, OldKey, Services,
         accounts::Accounts,
         affairs::Affairs,
         app_services::{AppServices, Registered},
@@ -52,11 +52,12 @@ use crate::{
         reports::Reports,
         rooms::Rooms,
         search::Search,
+        servers::Servers,
         social::Social,
         sync::Sync,
         worlds::Worlds,
     },
-    store::{Purpose, Store, blob::Blob},
+    store::{Purpose, Store, StoreError, blob::Blob, servers},
 };
 
 /// How long requests under way may take to finish when the node ends.
@@ -116,16 +117,18 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
         Some(_) => "opening the PostgreSQL database".to_owned(),
         None => format!("opening the data in {}", folder.display()),
     })?;
-    let (server_name, seed, token_key) = settle(&store, &config, purpose, clock).await?;
-    let server_key = ServerKey::from_seed(seed, "1").context("reading the node's signing key")?;
+    let (server_name, token_key) = settle(&store, &config, purpose, clock).await?;
+    let (server_key, old_keys) = signing_keys(&store, purpose, clock).await?;
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     // A command beside the node lets nobody in.
     let threads = if purpose == Purpose::Serving { world_threads(&config) } else { 0 };
     let blob = Blob::disk(&folder.join("blobs"), clock).await;
     let blob = blob.context("opening the folder of files")?;
-    let trust = config.trust_ca.as_deref();
-    let outbound = Guarded::new(trust, config.allow_private_addresses);
+    let (trust, private) = (config.trust_ca.as_deref(), config.allow_private_addresses);
+    let names = Arc::new(Names::new(&config.dns_servers())?);
+    let outbound = Guarded::new(trust, private, names.clone());
     let outbound = outbound.context("preparing for calls to others")?;
+    let lines = outbound::Servers::new(trust, private, names)?;
     let app_services = Registered::read(&config.app_services, &server_name);
     let app_services = app_services.context("reading app_services")?;
     let ground = Arc::new(Ground {
@@ -135,6 +138,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
         app_services,
         server_name,
         server_key,
+        old_keys,
         token_key,
         outbound,
         stop,
@@ -144,6 +148,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     let live = Arc::new(live);
     let accounts = Arc::new(Accounts::new(ground.clone()));
     let rooms = Arc::new(Rooms::new(ground.clone()));
+    let servers = Arc::new(Servers::new(ground.clone(), lines));
     let social = Arc::new(Social::new(ground.clone(), live.clone()));
     let (stands, stood) = mpsc::channel(STOOD);
     let instances = Instances::start(threads, clock, &stands);
@@ -174,6 +179,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
         app_services: Arc::new(app_services),
         reports: Reports::new(ground.clone(), rooms.clone()),
         search: Arc::new(Search::new(ground.clone())),
+        servers,
         rooms,
         social,
         encryption: Encryption::new(ground.clone()),
@@ -196,7 +202,7 @@ async fn settle(
     config: &Config,
     purpose: Purpose,
     clock: Clock,
-) -> anyhow::Result<(OwnedServerName, [u8; 32], [u8; 32])> {
+) -> anyhow::Result<(OwnedServerName, [u8; 32])> {
     let wished = match &config.server_name {
         Some(name) => name.clone(),
         None => try_out_name(config)?,
@@ -225,22 +231,55 @@ async fn settle(
              use that name or a new data folder"
         );
     }
-    let (seed, token_key) = (clock.random::<32>(), clock.random::<32>());
+    let token_key = clock.random::<32>();
     let facts = store
         .write(move |tx| {
             Box::pin(async move {
                 let name = tx.settle_node_fact("server_name", wished.as_bytes()).await?;
-                let seed = tx.settle_node_fact("signing_seed", &seed).await?;
                 let token_key = tx.settle_node_fact("token_key", &token_key).await?;
-                Ok::<_, crate::store::StoreError>((name, seed, token_key))
+                Ok::<_, StoreError>((name, token_key))
             })
         })
         .await?;
     let name = String::from_utf8(facts.0).context("reading the node's name")?;
     let name = ServerName::parse(&name).context("reading the node's name")?;
-    let exact =
-        |bytes: Vec<u8>| <[u8; 32]>::try_from(bytes).ok().context("reading the node's keys");
-    Ok((name, exact(facts.1)?, exact(facts.2)?))
+    let token_key = <[u8; 32]>::try_from(facts.1).ok().context("reading the node's keys")?;
+    Ok((name, token_key))
+}
+
+/// The key with which this node signs, and those with which it did before. One that is to retire does
+/// so at the start of the node: what it signs until then, others may check against it.
+async fn signing_keys(
+    store: &Store,
+    purpose: Purpose,
+    clock: Clock,
+) -> anyhow::Result<(ServerKey, Vec<OldKey>)> {
+    let (seed, now_ms) = (clock.random::<32>(), clock.now_ms());
+    let keys = store
+        .write(move |tx| {
+            Box::pin(async move {
+                let keys = servers::signing_keys(tx).await?;
+                let newest = keys.first();
+                if newest.is_none_or(|key| key.retiring && purpose == Purpose::Serving) {
+                    let key_id = format!("ed25519:{}", keys.len() + 1);
+                    tx.begin_signing(&key_id, seed, now_ms).await?;
+                }
+                servers::signing_keys(tx).await
+            })
+        })
+        .await?;
+    let mut keys = keys.into_iter().map(|key| {
+        let version = key.key_id.trim_start_matches("ed25519:");
+        let read = ServerKey::from_seed(key.seed, version);
+        Ok::<_, anyhow::Error>((read.context("reading the node's signing key")?, key.expired_ms))
+    });
+    let (newest, _) = keys.next().context("the node has no signing key")??;
+    let old = keys.map(|key| {
+        let (key, expired_ms) = key?;
+        let expired = matrix_time(expired_ms.unwrap_or(now_ms));
+        Ok((key.key_id().to_string(), key.public_key_base64(), expired))
+    });
+    Ok((newest, old.collect::<anyhow::Result<_>>()?))
 }
 
 /// A node without a name can be reached on this machine only, and is called so.
@@ -301,14 +340,19 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let http_url = url("http", http.local_addr()?);
     let https_at = https.local_addr()?;
     let https_url = url("https", https_at);
-    let federation_url = url("https", federation.local_addr()?);
+    let federation_at = federation.local_addr()?;
+    let federation_url = url("https", federation_at);
+    let delegated = match &config.federation_address {
+        Some(address) => address.to_string(),
+        None => format!("{}:{}", ground.server_name.host(), federation_at.port()),
+    };
     let lan = lan.filter(|_| !https_at.ip().is_loopback());
     let lan_url = lan.map(|address| url("https", SocketAddr::new(address, https_at.port())));
     let public = public_url(config, lan_url.as_deref(), &http_url, &https_url);
     let meter = services.instances.meter();
     services.accounts.offer_passkeys(&public);
     let metrics = Metrics::new(ground.clock, ground.store.clone(), certificates.clone(), meter);
-    let places = Places { public, https: https_url.clone() };
+    let places = Places { public, https: https_url.clone(), federation: delegated };
     let app = Arc::new(App::new(services, metrics, places));
     let clients = gateway::router(&app, gateway::routes());
     let servers = gateway::router(&app, gateway::federation_routes());

@@ -359,6 +359,26 @@ async fn list_reports(services: &Services) -> anyhow::Result<()> {
     }
 }
 
+/// Looks after the key by which other servers know the node.
+pub(crate) async fn key(config: Config, arguments: &ArgMatches) -> anyhow::Result<()> {
+    let inside = app::open(config, Purpose::Command).await?;
+    let ground = &inside.services.ground;
+    let rotates = arguments.subcommand_name() == Some("rotate");
+    let done = if rotates { inside.services.servers.retire_key().await } else { Ok(()) };
+    if rotates && done.is_ok() {
+        println!("The next start of the node takes another key: restart it.");
+    }
+    if !rotates {
+        let public = ground.server_key.public_key_base64();
+        println!("{} {public} in use", ground.server_key.key_id());
+        for (key_id, public, expired) in &ground.old_keys {
+            println!("{key_id} {public} until {}", expired.get());
+        }
+    }
+    ground.store.close().await;
+    Ok(done?)
+}
+
 /// Sends bots to a world.
 pub(crate) async fn bots(given: &ArgMatches) -> anyhow::Result<()> {
     let optional = |name: &str| given.get_one::<String>(name).cloned();

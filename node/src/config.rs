@@ -135,6 +135,18 @@ settings! {
     trust_ca: Option<PathBuf> = None, Text "\"/etc/wayside/ca.pem\"";
     /// Let this node call private and loopback addresses; for tests and closed networks only.
     allow_private_addresses: bool = false, Flag "false";
+    /// DNS servers to ask in place of those of this machine, such as `192.0.2.53` or `192.0.2.53:5353`.
+    dns_servers: Vec<DnsServer> = Vec::new(), List "[]";
+    /// Host and port at which other servers reach this node, if that is not the port of `federation`
+    /// at the server name; they learn it from `/.well-known/matrix/server`.
+    federation_address: Option<OwnedServerName> = None, Text "\"matrix.example.org:443\"";
+    /// Meet these servers and no others; `*` and `?` stand for any letters and for one. Without any,
+    /// all are met.
+    federate_only_with: Vec<String> = Vec::new(), List "[]";
+    /// Meet none of these servers.
+    never_federate_with: Vec<String> = Vec::new(), List "[]";
+    /// Servers whose word on the keys of others is believed when those cannot be reached.
+    key_notaries: Vec<OwnedServerName> = Vec::new(), List "[]";
     /// Proxies whose `X-Forwarded-For` is believed, as IP addresses.
     trusted_proxies: Vec<IpAddr> = Vec::new(), List "[]";
     /// Who may make an account: open, token or closed.
@@ -189,6 +201,19 @@ settings! {
     /// How to log: text or json.
     log_format: LogFormat = LogFormat::Text, Text "\"text\"";
 }
+
+/// The address of a DNS server, with a port where it is not the usual one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum DnsServer {
+    /// With a port.
+    At(SocketAddr),
+    /// Without.
+    On(IpAddr),
+}
+
+/// The port of DNS.
+const DNS_PORT: u16 = 53;
 
 /// Why the settings could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -275,6 +300,16 @@ impl Config {
             ConfigError::Contradiction(format!("reading the settings: {}", error.message()))
         })?;
         config.check()
+    }
+
+    /// The DNS servers to ask; none for those of the machine.
+    #[must_use]
+    pub fn dns_servers(&self) -> Vec<SocketAddr> {
+        let at = |server: &DnsServer| match *server {
+            DnsServer::At(address) => address,
+            DnsServer::On(address) => SocketAddr::new(address, DNS_PORT),
+        };
+        self.dns_servers.iter().map(at).collect()
     }
 
     fn check(self) -> Result<Self, ConfigError> {

@@ -62,6 +62,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
             "room" => commands::room(config, arguments).await,
             "world" => commands::world(config, arguments).await,
             "reports" => commands::reports(config).await,
+            "key" => commands::key(config, arguments).await,
             other => anyhow::bail!("there is no command {other}"),
         }
     });
@@ -110,6 +111,15 @@ fn command() -> Command {
         .subcommand(with_settings(world_command()))
         .subcommand(with_settings(
             Command::new("reports").about("List what people have reported, the oldest first"),
+        ))
+        .subcommand(with_settings(
+            Command::new("key")
+                .about("Look after the key by which other servers know this node")
+                .subcommand_required(true)
+                .subcommand(Command::new("list").about("List the keys, the one in use first"))
+                .subcommand(
+                    Command::new("rotate").about("Let the next start of the node take another key"),
+                ),
         ))
         .subcommand(bots_command())
         .subcommand(with_settings(

@@ -3,10 +3,13 @@
 //! [`Outbound`] calls one address that whoever runs the node names; the bots use it. [`Guarded`] calls
 //! addresses that strangers name, and so reaches nothing but the public Internet: every name is looked
 //! up here, every address that it stands for is judged, and the connection goes to the very address
-//! that was judged.
+//! that was judged. [`Servers`] does the same for other servers of Matrix, which are found in a way of
+//! their own.
 
 mod address;
 mod chosen;
+mod names;
+mod servers;
 
 use std::{
     error::Error as StdError,
@@ -19,6 +22,7 @@ use std::{
 use anyhow::{Context, bail};
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
     Certificate, Client, ClientBuilder, RequestBuilder, Response,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -28,7 +32,11 @@ pub use reqwest::{Method, Url};
 use serde_json::Value;
 use tokio::time::timeout;
 
-pub use self::chosen::{Chosen, Proof, Reached, Unreached};
+pub use self::{
+    chosen::{Chosen, Proof, Reached, Unreached},
+    names::Names,
+    servers::{Asking, Line, Servers},
+};
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -105,6 +113,13 @@ impl Outbound {
     }
 }
 
+/// Text as a part of a path or query, where none of its signs means anything (RFC 3986, unreserved).
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, &KEPT).to_string()
+}
+
 /// What becomes of an answer that is larger than it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beyond {
@@ -134,6 +149,8 @@ pub struct Answer {
     pub url: Url,
     /// What the bytes are said to be.
     pub content_type: Option<String>,
+    /// How long they may be believed, in the words of the header `Cache-Control`.
+    pub cache_control: Option<String>,
     /// The bytes.
     pub bytes: Bytes,
 }
@@ -177,12 +194,16 @@ pub struct Guarded {
 
 impl Guarded {
     /// The client. `trust` names a further authority in PEM; `private` lets it call any address.
-    pub fn new(trust: Option<&Path>, private: bool) -> anyhow::Result<Self> {
+    pub fn new(trust: Option<&Path>, private: bool, names: Arc<Names>) -> anyhow::Result<Self> {
         let may_call = if private { |_| true } else { address::is_global };
-        Self::judging(trust, may_call)
+        Self::judging(trust, may_call, names)
     }
 
-    fn judging(trust: Option<&Path>, may_call: fn(IpAddr) -> bool) -> anyhow::Result<Self> {
+    fn judging(
+        trust: Option<&Path>,
+        may_call: fn(IpAddr) -> bool,
+        names: Arc<Names>,
+    ) -> anyhow::Result<Self> {
         let client = Client::builder()
             .user_agent(NAME)
             .connect_timeout(CONNECT)
@@ -192,7 +213,7 @@ impl Guarded {
             .referer(false)
             // A proxy would look names up itself, and connect to whatever it found.
             .no_proxy()
-            .dns_resolver(Arc::new(Judging { may_call }));
+            .dns_resolver(Arc::new(Judging { may_call, names }));
         let client = match trusting(client, trust)?.build() {
             Ok(client) => Some(client),
             Err(error) if trust.is_none() => {
@@ -229,13 +250,20 @@ impl Guarded {
         timeout(bounds.time, call).await.map_err(|_| CallError::TooSlow(bounds.time))?
     }
 
-    /// Fetches what an address of the web holds, wherever it leads.
-    pub async fn get(&self, url: &Url, accept: &str, bounds: Bounds) -> Result<Answer, CallError> {
+    /// Fetches what an address of the web holds, wherever it leads: by HTTPS, or by HTTP too where
+    /// `plain`.
+    pub async fn get(
+        &self,
+        url: &Url,
+        plain: bool,
+        accept: &str,
+        bounds: Bounds,
+    ) -> Result<Answer, CallError> {
         let call = async {
             let mut url = url.clone();
             for _ in 0..=REDIRECTS {
                 // Each of them is somebody's word: nothing follows from the one before.
-                self.judge(&url, true)?;
+                self.judge(&url, plain)?;
                 let request = self.client()?.get(url.clone()).header(header::ACCEPT, accept);
                 let response = send(request).await?;
                 let Some(next) = leads_to(&url, &response) else {
@@ -281,6 +309,7 @@ impl Guarded {
 #[derive(Debug)]
 struct Judging {
     may_call: fn(IpAddr) -> bool,
+    names: Arc<Names>,
 }
 
 /// Says inside the client's errors that a name stands for nothing that may be called.
@@ -290,10 +319,11 @@ struct NameBanned;
 
 impl Resolve for Judging {
     fn resolve(&self, name: Name) -> Resolving {
-        let may_call = self.may_call;
+        let (may_call, names) = (self.may_call, self.names.clone());
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = found.filter(|it| may_call(it.ip())).collect();
+            let found = names.addresses(name.as_str()).await?;
+            let allowed = found.into_iter().filter(|address| may_call(*address));
+            let allowed: Vec<SocketAddr> = allowed.map(|it| SocketAddr::new(it, 0)).collect();
             if allowed.is_empty() {
                 return Err(NameBanned.into());
             }
@@ -332,10 +362,13 @@ fn leads_to(url: &Url, response: &Response) -> Option<Result<Url, CallError>> {
 
 async fn read(response: Response, url: Url, bounds: Bounds) -> Result<Answer, CallError> {
     let status = response.status();
-    let content_type = response.headers().get(header::CONTENT_TYPE);
-    let content_type = content_type.and_then(|it| it.to_str().ok()).map(str::to_owned);
+    let said = |name| {
+        let value = response.headers().get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    let (content_type, cache_control) = (said(header::CONTENT_TYPE), said(header::CACHE_CONTROL));
     let bytes = bounded(response, bounds.bytes, bounds.beyond).await?;
-    Ok(Answer { status, url, content_type, bytes })
+    Ok(Answer { status, url, content_type, cache_control, bytes })
 }
 
 /// Reads an answer while it comes: what it says of its length is only what it says.

@@ -45,6 +45,7 @@ mod private_worlds;
 mod providers;
 mod push;
 mod pushers;
+mod queries;
 mod registering;
 mod relations;
 mod retention;

@@ -26,7 +26,7 @@ use wayside_world::{
 use self::walker::Walker;
 use crate::{
     clock::Clock,
-    outbound::{Method, Outbound},
+    outbound::{Method, Outbound, escaped},
 };
 
 /// How long coming in may take.
@@ -241,18 +241,6 @@ fn tls(trust: Option<&Path>) -> anyhow::Result<rustls::ClientConfig> {
 
 fn world_path(world: &str, behind: &str) -> String {
     format!("/_wayside/v1/worlds/{}{behind}", escaped(world))
-}
-
-/// A part of a path whose signs mean nothing there.
-fn escaped(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
-            other => format!("%{other:02X}"),
-        })
-        .collect()
 }
 
 #[cfg(test)]

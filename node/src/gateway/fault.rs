@@ -207,6 +207,7 @@ fn service(error: &Error) -> (StatusCode, &'static str) {
         Error::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "M_TOO_LARGE"),
         Error::UnknownToken | Error::SoftLogout => (StatusCode::UNAUTHORIZED, "M_UNKNOWN_TOKEN"),
         Error::AccountEnded => (StatusCode::FORBIDDEN, "M_USER_DEACTIVATED"),
+        Error::Unsigned(_) => (StatusCode::UNAUTHORIZED, "M_UNAUTHORIZED"),
         Error::Locked => (StatusCode::UNAUTHORIZED, "M_USER_LOCKED"),
         Error::Suspended => (StatusCode::FORBIDDEN, "M_USER_SUSPENDED"),
         Error::Exclusive(_) => (StatusCode::BAD_REQUEST, "M_EXCLUSIVE"),

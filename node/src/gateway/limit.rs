@@ -15,7 +15,7 @@ use std::{
 };
 
 use quick_cache::sync::Cache;
-use ruma::OwnedUserId;
+use ruma::{OwnedServerName, OwnedUserId};
 
 use super::table::Rate;
 use crate::{clock::Clock, services::Error};
@@ -25,6 +25,8 @@ use crate::{clock::Clock, services::Error};
 pub(super) enum Who {
     /// A signed-in person, on whatever device.
     Person(OwnedUserId),
+    /// A server that has signed what it asks.
+    Server(OwnedServerName),
     /// An address; of IPv6 the first 64 bits, which are one customer.
     Address(IpAddr),
 }
@@ -66,6 +68,8 @@ impl Limits {
             Kind::new(Rate::Write, 10, 100),
             Kind::new(Rate::Media, 20, 200),
             Kind::new(Rate::Outside, 1, 30),
+            // A server speaks for all its people: it has as much as the busiest of them need.
+            Kind::new(Rate::Federation, 100, 1_000),
         ];
         let kinds = if off { Vec::new() } else { kinds };
         Self { kinds, clock, begin: clock.instant() }

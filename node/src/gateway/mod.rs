@@ -22,7 +22,7 @@ mod ws;
 
 use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use ::http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header};
+use ::http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header, request::Parts};
 use anyhow::anyhow;
 use axum::{
     Router,
@@ -34,9 +34,10 @@ use axum::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use ruma::UserId;
+use ruma::{OwnedServerName, UserId};
 use serde::Deserialize;
 use tokio::time::timeout;
+use wayside_federation::request::Request as SignedRequest;
 
 use self::{
     body::Dawdling,
@@ -69,6 +70,8 @@ pub struct Places {
     pub public: String,
     /// HTTPS on this machine.
     pub https: String,
+    /// Host and port for other servers.
+    pub federation: String,
 }
 
 /// By which kind of listener a request came, and from where.
@@ -93,6 +96,11 @@ impl App {
     /// Takes an attempt at an account's password from the budget that all addresses share.
     pub fn guessed(&self, user_id: &UserId) -> Result<(), Fault> {
         Ok(self.limits.take(table::Rate::Guessed, &Who::Person(user_id.to_owned()))?)
+    }
+
+    /// Takes a call of another server from somebody's budget of those, where what they ask for is there.
+    pub fn calls(&self, session: &Session) -> Result<(), Fault> {
+        Ok(self.limits.take(table::Rate::Outside, &Who::Person(session.user_id.clone()))?)
     }
 }
 
@@ -171,21 +179,53 @@ async fn pass(app: &Arc<App>, route: &Route, request: Request<Body>) -> Result<R
     let trusted = &app.services.ground.config.trusted_proxies;
     let address = claims::address(trusted, peer, &parts.headers);
     // Boxed, as all that is over soon: many requests wait, and each holds the room of its largest part.
-    let session = Box::pin(session(app, route, &parts.headers, &parts.uri, address)).await?;
+    let session = match route.access {
+        Access::Server => {
+            app.limits.take(table::Rate::Shown, &Who::address(address))?;
+            None
+        }
+        _ => Box::pin(session(app, route, &parts.headers, &parts.uri, address)).await?,
+    };
     let params = RawPathParams::from_request_parts(&mut parts, &()).await;
     let params = params.map_err(|error| Fault::BadParameter(error.body_text()))?;
     let path = params.iter().map(|(_, value)| value.to_owned()).collect();
     match &route.handler {
         Handler::Stream(answer) => {
+            let origin = Box::pin(origin(app, route, &parts, b"")).await?;
             let request = Request::from_parts(parts, body);
-            answer(Call { app: app.clone(), session, address, path, request }).await
+            answer(Call { app: app.clone(), session, origin, address, path, request }).await
         }
         Handler::Whole(answer) => {
             let body = Box::pin(whole(body, route.body_bytes)).await?;
+            let origin = Box::pin(origin(app, route, &parts, &body)).await?;
             let request = Request::from_parts(parts, body);
-            answer(Call { app: app.clone(), session, address, path, request }).await
+            answer(Call { app: app.clone(), session, origin, address, path, request }).await
         }
     }
+}
+
+/// The server that asks, where the route is for servers: it signs the request and its body.
+async fn origin(
+    app: &App,
+    route: &Route,
+    head: &Parts,
+    body: &[u8],
+) -> Result<Option<OwnedServerName>, Fault> {
+    if route.access != Access::Server {
+        return Ok(None);
+    }
+    let unsigned = |why: &str| Error::Unsigned(why.to_owned());
+    let header = head.headers.get(header::AUTHORIZATION);
+    let header =
+        header.ok_or_else(|| unsigned("servers sign what they ask: X-Matrix is missing"))?;
+    let header = header.to_str().map_err(|_| unsigned("the X-Matrix header is no plain text"))?;
+    let content = std::str::from_utf8(body).map_err(|_| Fault::bad_json("the body is no UTF-8"))?;
+    let uri = head.uri.path_and_query().map_or("/", |uri| uri.as_str());
+    let content = Some(content).filter(|content| !content.is_empty());
+    let asked = SignedRequest { method: head.method.as_str(), uri, content };
+    let origin = app.services.servers.admit(header, asked).await?;
+    app.limits.take(route.rate, &Who::Server(origin.clone()))?;
+    Ok(Some(origin))
 }
 
 async fn session(

@@ -10,7 +10,10 @@ use std::{
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Method, Request, Response};
-use ruma::api::{IncomingRequest, IncomingRequestExt, Metadata, path_builder::PathBuilder};
+use ruma::{
+    OwnedServerName, ServerName,
+    api::{IncomingRequest, IncomingRequestExt, Metadata, path_builder::PathBuilder},
+};
 use serde_json::{Map, Value};
 use wayside_specs::{Role, limits};
 
@@ -35,6 +38,8 @@ pub enum Access {
     Perhaps,
     /// Anybody; an application service that shows its token is known by it.
     Service,
+    /// Another server, which signs what it asks (server-server API, request authentication).
+    Server,
     /// Whoever is signed in, guests too.
     Account,
     /// Whoever is signed in with a role of at least this.
@@ -91,6 +96,8 @@ pub enum Rate {
     Media,
     /// Having the node call somebody elsewhere.
     Outside,
+    /// What another server asks.
+    Federation,
 }
 
 /// A reply with its whole body at hand, or one that streams.
@@ -113,12 +120,22 @@ pub struct Call<B> {
     pub app: Arc<App>,
     /// Who asks, where the route wants to know.
     pub session: Option<Session>,
+    /// The server that asks, where the route is for servers.
+    pub origin: Option<OwnedServerName>,
     /// From where.
     pub address: IpAddr,
     /// The variable parts of the path, decoded, in their order.
     pub path: Vec<String>,
     /// The request.
     pub request: Request<B>,
+}
+
+impl<B> Call<B> {
+    /// The server that asks.
+    pub fn origin(&self) -> Result<&ServerName, Fault> {
+        let unsigned = || Error::Unsigned("a signed request of a server is needed".to_owned());
+        Ok(self.origin.as_deref().ok_or_else(unsigned)?)
+    }
 }
 
 /// A request of the Matrix API, parsed.
@@ -315,6 +332,13 @@ impl Route {
         self
     }
 
+    /// The same with room for a body of so many bytes.
+    #[must_use]
+    pub fn within(mut self, body_bytes: usize) -> Self {
+        self.body_bytes = body_bytes;
+        self
+    }
+
     /// The same with room for a larger body.
     #[must_use]
     pub fn large(mut self) -> Self {
@@ -361,7 +385,7 @@ fn edited(
 }
 
 fn parse<T: IncomingRequest>(call: Call<Bytes>) -> Result<Asked<T>, Fault> {
-    let Call { app, session, address, mut path, request } = call;
+    let Call { app, session, address, mut path, request, .. } = call;
     let (mut parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let language = spoken_in(&parts.headers);

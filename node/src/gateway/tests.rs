@@ -35,7 +35,7 @@ async fn node() -> (App, tempfile::TempDir) {
     let own = Certificates::own(authority, vec!["a.test".to_owned()], Vec::new(), now_ms).unwrap();
     let meter = services.instances.meter();
     let metrics = Metrics::new(ground.clock, ground.store.clone(), Arc::new(own), meter);
-    let places = Places { public: String::new(), https: String::new() };
+    let places = Places { public: String::new(), https: String::new(), federation: String::new() };
     (App::new(services, metrics, places), folder)
 }
 

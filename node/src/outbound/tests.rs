@@ -63,9 +63,13 @@ fn moved(to: &str) -> String {
     )
 }
 
+fn names() -> Arc<Names> {
+    Arc::new(Names::new(&[]).unwrap())
+}
+
 fn guard(may_call: fn(IpAddr) -> bool) -> Guarded {
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    Guarded::judging(None, may_call).unwrap()
+    Guarded::judging(None, may_call, names()).unwrap()
 }
 
 /// As if one address of this machine were public, and no other.
@@ -75,7 +79,7 @@ fn only_the_first(address: IpAddr) -> bool {
 
 async fn get(guard: &Guarded, url: &str) -> Result<Answer, CallError> {
     let url = Url::parse(url).unwrap();
-    guard.get(&url, "*/*", BOUNDS).await
+    guard.get(&url, true, "*/*", BOUNDS).await
 }
 
 #[tokio::test]
@@ -93,7 +97,7 @@ async fn names_and_literals_of_this_machine_are_refused_before_a_connection() {
         assert!(matches!(refused, Err(CallError::Banned)), "{host}: {refused:?}");
     }
     assert_eq!(server.asked(), 0);
-    let open = Guarded::new(None, true).unwrap();
+    let open = Guarded::new(None, true, names()).unwrap();
     let answer = get(&open, &format!("http://localhost:{port}/")).await.unwrap();
     assert_eq!(&answer.bytes[..], b"secret");
 }
@@ -144,14 +148,14 @@ async fn an_answer_is_counted_while_it_comes() {
         let refused = get(&guard, &url).await;
         assert!(matches!(refused, Err(CallError::TooLarge(1_000))), "{refused:?}");
         let cut = Bounds { beyond: Beyond::Cut, ..BOUNDS };
-        let answer = guard.get(&Url::parse(&url).unwrap(), "*/*", cut).await.unwrap();
+        let answer = guard.get(&Url::parse(&url).unwrap(), true, "*/*", cut).await.unwrap();
         assert_eq!(answer.bytes.len(), 1_000);
     }
     let never =
         Server::start(|_| "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345".to_owned()).await;
     let url = Url::parse(&format!("http://127.0.0.1:{}/", never.port)).unwrap();
     let short = Bounds { time: Duration::from_millis(200), ..BOUNDS };
-    let ended = guard.get(&url, "*/*", short).await.unwrap_err();
+    let ended = guard.get(&url, true, "*/*", short).await.unwrap_err();
     assert!(matches!(ended, CallError::TooSlow(_) | CallError::Failed(_)), "{ended:?}");
 }
 

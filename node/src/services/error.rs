@@ -194,6 +194,9 @@ pub enum Error {
     /// Nobody has proven that they read what is sent to the address, or what they proved is used up.
     #[error("the address has not been confirmed: open the link in the mail first")]
     EmailUnproven,
+    /// A request is not known to come from the server that it says it does.
+    #[error("{0}")]
+    Unsigned(String),
     /// Somebody elsewhere, whom the node was asked to call, gave no answer that helps.
     #[error("{0}")]
     NoAnswer(String),

@@ -1,11 +1,22 @@
 //! What every service stands on: the store, the clock, the node's name and keys.
 
-use ruma::{OwnedServerName, OwnedUserId, UserId};
+use ruma::{MilliSecondsSinceUnixEpoch, OwnedServerName, OwnedUserId, UserId};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use wayside_federation::key::ServerKey;
+use wayside_federation::key::{ServerKey, ServerKeys};
 
 use super::app_services::Registered;
-use crate::{clock::Clock, config::Config, outbound::Guarded, store::Store};
+use crate::{
+    clock::{Clock, matrix_time},
+    config::Config,
+    outbound::Guarded,
+    store::Store,
+};
+
+/// How long another server may believe our keys without asking again, in milliseconds.
+const KEYS_LAST_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// A key with which this node signed: its id, the public half, and when it ceased to be used.
+pub type OldKey = (String, String, MilliSecondsSinceUnixEpoch);
 
 /// Shared by all services; made once by `app`.
 pub struct Ground {
@@ -21,6 +32,8 @@ pub struct Ground {
     pub server_name: OwnedServerName,
     /// Signs this node's events.
     pub server_key: ServerKey,
+    /// Those that did before.
+    pub old_keys: Vec<OldKey>,
     /// Seals tokens that clients hand back, such as sync tokens.
     pub token_key: [u8; 32],
     /// Calls addresses that strangers name.
@@ -43,6 +56,14 @@ impl Ground {
         work: impl Future<Output = Result<T, super::Error>> + Send + 'static,
     ) -> Result<T, super::Error> {
         self.tasks.spawn(work).await.map_err(super::Error::internal)?
+    }
+
+    /// The keys of this node as it publishes them, signed (server-server API, publishing keys).
+    pub fn published_keys(&self) -> Result<String, super::Error> {
+        let until = matrix_time(self.clock.now_ms() + KEYS_LAST_MS);
+        let published =
+            ServerKeys::publish(&self.server_name, &self.server_key, &self.old_keys, until);
+        published.map_err(super::Error::internal)
     }
 
     /// Whether that person lives on this node.

@@ -23,6 +23,7 @@ pub mod push;
 pub mod reports;
 pub mod rooms;
 pub mod search;
+pub mod servers;
 pub mod social;
 pub mod sync;
 pub mod worlds;
@@ -33,11 +34,11 @@ use self::{
     accounts::Accounts, affairs::Affairs, app_services::AppServices, bodies::Bodies,
     content::Content, emails::Emails, encryption::Encryption, live::Live, oauth::OAuth,
     oversight::Oversight, previews::Previews, providers::Providers, push::Push, reports::Reports,
-    rooms::Rooms, search::Search, social::Social, sync::Sync, worlds::Worlds,
+    rooms::Rooms, search::Search, servers::Servers, social::Social, sync::Sync, worlds::Worlds,
 };
 pub use self::{
     error::{Error, Unproven},
-    ground::Ground,
+    ground::{Ground, OldKey},
     language::Language,
 };
 use crate::instances::Instances;
@@ -58,6 +59,8 @@ pub struct Services {
     pub reports: Reports,
     /// Finding what was said.
     pub search: Arc<Search>,
+    /// Other servers.
+    pub servers: Arc<Servers>,
     /// People.
     pub social: Arc<Social>,
     /// What concerns a person everywhere.

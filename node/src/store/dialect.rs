@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (13, "registrations", include_str!("migrations/0013_registrations.sql")),
     (14, "erased", include_str!("migrations/0014_erased.sql")),
     (15, "gone", include_str!("migrations/0015_gone.sql")),
+    (16, "servers", include_str!("migrations/0016_servers.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

@@ -39,6 +39,7 @@ pub mod relations;
 pub mod reports;
 pub mod retention;
 pub mod rooms;
+pub mod servers;
 pub mod state;
 mod text;
 pub mod tokens;

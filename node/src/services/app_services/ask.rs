@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 
 use super::{super::Error, AppService, AppServices, Method, Proof, Reached, Unreached};
-use crate::store::accounts;
+use crate::{outbound::escaped, store::accounts};
 
 /// How long a service may take to answer a question.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -282,14 +282,6 @@ fn protocol_of(told: Map<String, Value>) -> Option<Value> {
 /// Whether an answer names what it found, where, and by which fields.
 fn is_entry(lookup: Lookup, entry: &Value) -> bool {
     entry[lookup.name()].is_string() && entry["protocol"].is_string() && entry["fields"].is_object()
-}
-
-/// Text as it stands in a path or query.
-fn escaped(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 fn query<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {

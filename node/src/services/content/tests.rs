@@ -12,7 +12,7 @@ use super::{keeping, *};
 use crate::{
     clock::Clock,
     config::Config,
-    outbound::Guarded,
+    outbound::{Guarded, Names},
     store::{Purpose, Store, StoreError},
 };
 
@@ -39,8 +39,9 @@ impl Scene {
             app_services: crate::services::app_services::Registered::default(),
             server_name: owned_server_name!("a.test"),
             server_key: ServerKey::from_seed([7; 32], "1").unwrap(),
+            old_keys: Vec::new(),
             token_key: [8; 32],
-            outbound: Guarded::new(None, false).unwrap(),
+            outbound: Guarded::new(None, false, Names::new(&[]).unwrap().into()).unwrap(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };

@@ -160,7 +160,7 @@ impl Previews {
             |_| Error::Crowded { why: "many previews are being made".to_owned(), retry_ms: 5_000 };
         let _turn = turn.map_err(crowded)?.map_err(Error::internal)?;
         let accept = "text/html, application/xhtml+xml, image/*;q=0.9, */*;q=0.5";
-        let answer = match self.ground.outbound.get(&url, accept, PAGE).await {
+        let answer = match self.ground.outbound.get(&url, true, accept, PAGE).await {
             Ok(answer) if answer.status.is_success() => answer,
             Ok(answer) => {
                 return Ok(Err(NoPreview::NoAnswer(format!("it answers {}", answer.status))));
@@ -192,7 +192,7 @@ impl Previews {
     }
 
     async fn fetch_picture(&self, url: &Url) -> Option<Answer> {
-        let answer = self.ground.outbound.get(url, "image/*", PICTURE).await;
+        let answer = self.ground.outbound.get(url, true, "image/*", PICTURE).await;
         // A preview without its picture is still one.
         answer.ok().filter(|answer| answer.status.is_success())
     }

@@ -11,6 +11,7 @@ fn coming_in() -> Vec<Row> {
     vec![
         get("/_matrix/client/versions", "").nobody(),
         get("/.well-known/matrix/client", "").nobody(),
+        get("/.well-known/matrix/server", "").nobody(),
         get("/capabilities", ""),
         Row { status: Some(404), ..get("/.well-known/matrix/support", "").nobody() },
         get("/voip/turnServer", ""),

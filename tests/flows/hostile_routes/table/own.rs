@@ -37,11 +37,22 @@ fn own() -> Vec<Row> {
             )
             .guest()
             .again()
+            // Without the invitation it is a good call.
+            .ends()
         },
         get("/_wayside/v1/node", "").nobody(),
         get("/_wayside/v1/invitations/{invitation}", "<invitation>").nobody(),
         get("/_matrix/federation/v1/version", "").nobody(),
         get("/_matrix/key/v2/server", "").nobody(),
+        get("/_matrix/key/v2/server/{key_id}", "ed25519:1").nobody(),
+        get("/_matrix/key/v2/query/{server}", "a.test").query("minimum_valid_until_ts=5").nobody(),
+        post(
+            "/_matrix/key/v2/query",
+            "",
+            r#"{"server_keys":{"a.test":{"ed25519:1":{"minimum_valid_until_ts":5}}}}"#,
+        )
+        .nobody()
+        .keeps(),
         get("/_matrix/federation/v1/openid/userinfo", "").query("access_token=<openid>").nobody(),
     ]
 }

@@ -1,7 +1,7 @@
 //! Finding rooms: aliases and the public directory.
 
 use ruma::{
-    RoomOrAliasId, ServerName,
+    ServerName,
     api::client::{
         alias::{create_alias, delete_alias, get_alias},
         directory::{
@@ -11,31 +11,30 @@ use ruma::{
     },
     directory::{RoomNetwork, RoomTypeFilter},
 };
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use wayside_specs::Role;
 
 use crate::{
     gateway::{
+        App,
         fault::Fault,
         json::Kind,
         table::{Access, Asked, Rate, Reply, Route, done, json as reply},
     },
-    services::{
-        Error,
-        rooms::{DirectoryPage, DirectoryPlace, DirectoryQuery, Listed, Network},
-    },
+    services::rooms::{DirectoryPage, DirectoryPlace, DirectoryQuery, Listed, Network},
 };
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::matrix(Access::Public, Rate::Read, public_rooms),
+        Route::matrix(Access::Perhaps, Rate::Read, public_rooms),
         Route::matrix(Access::Account, Rate::Read, public_rooms_filtered)
             .typed(FILTERED)
             .for_suspended(),
         Route::matrix(Access::Public, Rate::Read, visibility),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, set_visibility)
             .reading(|body| Ok(listed_by_default(body))),
-        Route::matrix(Access::Public, Rate::Read, alias),
+        Route::matrix(Access::Perhaps, Rate::Read, alias),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, add_alias),
         Route::matrix(Access::AtLeast(Role::Member), Rate::Write, remove_alias),
         Route::matrix(Access::Account, Rate::Read, aliases_of),
@@ -47,7 +46,10 @@ const PAGE: (usize, usize) = (50, 200);
 
 async fn public_rooms(asked: Asked<get_public_rooms::v3::Request>) -> Result<Reply, Fault> {
     let body = &asked.body;
-    own_directory(&asked, body.server.as_deref())?;
+    if let Some(server) = elsewhere(&asked, body.server.as_deref()) {
+        let wish = json!({ "limit": limit(body.limit.map(u64::from)), "since": body.since });
+        return of_server(&asked, server, &wish).await;
+    }
     let query = DirectoryQuery {
         limit: limit(body.limit.map(u64::from)),
         place: place(body.since.as_deref())?,
@@ -67,7 +69,9 @@ async fn public_rooms_filtered(
     asked: Asked<get_public_rooms_filtered::v3::Request>,
 ) -> Result<Reply, Fault> {
     let body = &asked.body;
-    own_directory(&asked, body.server.as_deref())?;
+    if let Some(server) = elsewhere(&asked, body.server.as_deref()) {
+        return of_server(&asked, server, &asked.json).await;
+    }
     let kinds = (!body.filter.room_types.is_empty()).then(|| {
         let kind = |kind: &RoomTypeFilter| match kind {
             RoomTypeFilter::Default => None,
@@ -75,28 +79,71 @@ async fn public_rooms_filtered(
         };
         body.filter.room_types.iter().map(kind).collect()
     });
+    let network = match &body.room_network {
+        RoomNetwork::Matrix => Network::Own,
+        RoomNetwork::All => Network::All,
+        RoomNetwork::ThirdParty(id) => asked.app.services.rooms.network(id),
+        _ => return Err(Fault::BadParameter("this network is unknown".to_owned())),
+    };
     let query = DirectoryQuery {
         limit: limit(body.limit.map(u64::from)),
         place: place(body.since.as_deref())?,
         words: body.filter.generic_search_term.clone(),
         kinds,
-        network: match &body.room_network {
-            RoomNetwork::Matrix => Network::Own,
-            RoomNetwork::All => Network::All,
-            RoomNetwork::ThirdParty(id) => asked.app.services.rooms.network(id),
-            _ => return Err(Fault::BadParameter("this network is unknown".to_owned())),
-        },
+        network,
     };
     Ok(page(asked.app.services.rooms.directory(&query).await?))
 }
 
-/// Only the directory of this node can be read here.
-fn own_directory<T>(asked: &Asked<T>, server: Option<&ServerName>) -> Result<(), Fault> {
-    let own = &asked.app.services.ground.server_name;
-    if server.is_none_or(|server| server == own) {
-        return Ok(());
-    }
-    Err(Error::NotFound("that server cannot be reached from here".to_owned()).into())
+/// What another server wants to know of the directory, in the words of a client.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Wish {
+    limit: Option<u64>,
+    since: Option<String>,
+    filter: Option<Filter>,
+    include_all_networks: Option<bool>,
+    third_party_instance_id: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Filter {
+    generic_search_term: Option<String>,
+    room_types: Option<Vec<Option<String>>>,
+}
+
+/// The directory of this node for another server (server-server API, published room directory).
+pub(in crate::gateway::matrix) async fn answer_server(
+    app: &App,
+    wish: &Value,
+) -> Result<Reply, Fault> {
+    let wish = Wish::deserialize(wish).map_err(|error| Fault::BadJson(error.to_string()))?;
+    let filter = wish.filter.unwrap_or_default();
+    let network = match wish.third_party_instance_id {
+        Some(id) => app.services.rooms.network(&id),
+        None if wish.include_all_networks == Some(true) => Network::All,
+        None => Network::Own,
+    };
+    let query = DirectoryQuery {
+        limit: limit(wish.limit),
+        place: place(wish.since.as_deref())?,
+        words: filter.generic_search_term,
+        kinds: filter.room_types,
+        network,
+    };
+    Ok(page(app.services.rooms.directory(&query).await?))
+}
+
+/// The server whose directory is meant, where that is not this node.
+fn elsewhere<'s, T>(asked: &Asked<T>, server: Option<&'s ServerName>) -> Option<&'s ServerName> {
+    server.filter(|server| **server != asked.app.services.ground.server_name)
+}
+
+/// The directory of another server, for whoever is known here.
+async fn of_server<T>(asked: &Asked<T>, server: &ServerName, wish: &Value) -> Result<Reply, Fault> {
+    asked.app.calls(asked.session()?)?;
+    Ok(reply(&Value::Object(asked.app.services.servers.directory(server, wish).await?)))
 }
 
 async fn visibility(asked: Asked<get_room_visibility::v3::Request>) -> Result<Reply, Fault> {
@@ -126,9 +173,14 @@ async fn set_visibility(asked: Asked<set_room_visibility::v3::Request>) -> Resul
 }
 
 async fn alias(asked: Asked<get_alias::v3::Request>) -> Result<Reply, Fault> {
-    let alias = <&RoomOrAliasId>::from(&*asked.body.room_alias);
-    let room_id = asked.app.services.app_services.resolve(alias).await?;
-    let servers = [&asked.app.services.ground.server_name];
+    let (alias, services) = (&asked.body.room_alias, &asked.app.services);
+    if alias.server_name() != services.ground.server_name {
+        asked.app.calls(asked.session()?)?;
+        let place = services.servers.alias(alias).await?;
+        return Ok(reply(&json!({ "room_id": place.room_id, "servers": place.servers })));
+    }
+    let room_id = services.app_services.resolve((&**alias).into()).await?;
+    let servers = [&services.ground.server_name];
     Ok(reply(&json!({ "room_id": room_id, "servers": servers })))
 }
 

@@ -5,7 +5,7 @@ mod admin;
 mod backups;
 mod beyond;
 mod bridges;
-mod directory;
+pub(super) mod directory;
 mod emails;
 mod fallback;
 mod keys;

@@ -1,5 +1,7 @@
 //! What this node is and can.
 
+use bytes::Bytes;
+use http::Method;
 use ruma::api::client::discovery::{discover_homeserver, get_capabilities, get_supported_versions};
 use serde_json::{Value, json};
 use wayside_federation::version::RoomVersion;
@@ -7,13 +9,20 @@ use wayside_specs::Role;
 
 use crate::gateway::{
     fault::Fault,
-    table::{Access, Asked, Rate, Reply, Route, json as reply},
+    table::{Access, Asked, Call, Rate, Reply, Route, json as reply},
 };
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::matrix(Access::Public, Rate::Free, versions),
         Route::matrix(Access::Public, Rate::Free, well_known),
+        Route::own(
+            Method::GET,
+            "/.well-known/matrix/server",
+            Access::Public,
+            Rate::Free,
+            well_known_server,
+        ),
         Route::matrix(Access::Account, Rate::Read, capabilities),
     ]
 }
@@ -35,6 +44,11 @@ async fn versions(_: Asked<get_supported_versions::Request>) -> Result<Reply, Fa
 
 async fn well_known(asked: Asked<discover_homeserver::Request>) -> Result<Reply, Fault> {
     Ok(reply(&json!({ "m.homeserver": { "base_url": asked.app.places.public } })))
+}
+
+/// Where other servers find this node (server-server API, server discovery).
+async fn well_known_server(call: Call<Bytes>) -> Result<Reply, Fault> {
+    Ok(reply(&json!({ "m.server": call.app.places.federation })))
 }
 
 async fn capabilities(asked: Asked<get_capabilities::v3::Request>) -> Result<Reply, Fault> {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{Method, Uri};
 use ruma::{
+    UserId,
     api::client::{
         config::{
             get_global_account_data, get_room_account_data, set_global_account_data,
@@ -18,7 +19,7 @@ use ruma::{
     presence::PresenceState,
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{read::text, sync::own};
 use crate::{
@@ -38,8 +39,8 @@ use crate::{
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::matrix(Access::Public, Rate::Read, profile),
-        Route::matrix(Access::Public, Rate::Read, profile_field),
+        Route::matrix(Access::Perhaps, Rate::Read, profile),
+        Route::matrix(Access::Perhaps, Rate::Read, profile_field),
         Route::own(Method::PUT, FIELD, Access::Account, Rate::Write, set_profile_field),
         Route::own(Method::DELETE, FIELD, Access::Account, Rate::Write, delete_profile_field),
         Route::matrix(Access::Account, Rate::Read, global_data),
@@ -62,18 +63,31 @@ const KEYS: [&str; 3] = ["m.cross_signing.", "m.secret_storage.", "m.megolm_back
 const FIELD: &str = "/_matrix/client/v3/profile/{user_id}/{field}";
 
 async fn profile(asked: Asked<get_profile::v3::Request>) -> Result<Reply, Fault> {
-    asked.app.services.app_services.summon(&asked.body.user_id).await?;
-    let profile = asked.app.services.social.profile(&asked.body.user_id).await?;
-    Ok(reply(&Value::Object(profile)))
+    Ok(reply(&Value::Object(fields(&asked, &asked.body.user_id, None).await?)))
 }
 
 async fn profile_field(asked: Asked<get_profile_field::v3::Request>) -> Result<Reply, Fault> {
     let name = asked.body.field.to_string();
-    asked.app.services.app_services.summon(&asked.body.user_id).await?;
-    let mut profile = asked.app.services.social.profile(&asked.body.user_id).await?;
+    let mut profile = fields(&asked, &asked.body.user_id, Some(&name)).await?;
     let value = profile.remove(&name);
     let value = value.ok_or_else(|| Error::NotFound(format!("the profile has no {name}")))?;
     Ok(reply(&json!({ name: value })))
+}
+
+/// A profile, of which only one field is needed where it is named. Those of other servers are fetched
+/// for whoever is known here.
+async fn fields<T>(
+    asked: &Asked<T>,
+    user_id: &UserId,
+    name: Option<&str>,
+) -> Result<Map<String, Value>, Fault> {
+    let services = &asked.app.services;
+    if services.ground.is_local(user_id) {
+        services.app_services.summon(user_id).await?;
+        return Ok(services.social.profile(user_id).await?);
+    }
+    asked.app.calls(asked.session()?)?;
+    Ok(services.servers.profile(user_id, name).await?)
 }
 
 /// Read by hand: a null takes a name or picture away, as clients of before version 1.16 mean it.

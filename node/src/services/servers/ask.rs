@@ -1,0 +1,210 @@
+//! Asking other servers: signed, bounded, and not at all while they do not answer.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use ruma::ServerName;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use wayside_federation::request::Request;
+
+use super::{Error, Server, Servers};
+use crate::outbound::{Answer, Asking, Beyond, Bounds, CallError};
+
+/// What an answer may cost unless the question says otherwise.
+const BOUNDS: Bounds =
+    Bounds { bytes: 1024 * 1024, beyond: Beyond::Refused, time: Duration::from_secs(20) };
+/// Most letters of a server's own words that are told to somebody.
+const WORDS: usize = 300;
+
+/// What a server is asked.
+pub struct Question {
+    asking: Asking,
+    bounds: Bounds,
+    is_signed: bool,
+    is_urgent: bool,
+}
+
+impl Question {
+    /// Reads something: the parts of the path from `_matrix` on, and the query.
+    #[must_use]
+    pub fn get(path: &[&str], query: &[(&str, &str)]) -> Self {
+        let asking = Asking::get(path, query);
+        Self { asking, bounds: BOUNDS, is_signed: true, is_urgent: false }
+    }
+
+    /// The same with a body.
+    pub fn with(self, method: Method, content: &impl Serialize) -> Result<Self, Error> {
+        let content = serde_json::to_vec(content).map_err(Error::internal)?;
+        Ok(Self { asking: self.asking.with(method, content), ..self })
+    }
+
+    /// The same for an answer of so many bytes at most, that may take so long.
+    #[must_use]
+    pub fn bounded(mut self, bytes: usize, time: Duration) -> Self {
+        self.bounds = Bounds { bytes, time, ..BOUNDS };
+        self
+    }
+
+    /// The same without saying who asks.
+    #[must_use]
+    pub fn unsigned(self) -> Self {
+        Self { is_signed: false, ..self }
+    }
+
+    /// The same also where the server has not answered lately: somebody waits for the answer.
+    #[must_use]
+    pub fn urgent(self) -> Self {
+        Self { is_urgent: true, ..self }
+    }
+}
+
+/// Why a server gave no answer that is of use.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// It is this node itself, or one that those who run it do not want to meet.
+    #[error("this node does not meet the server {0}")]
+    Unmet(String),
+    /// It has not answered lately.
+    #[error("the server {server} has not answered: it is tried again in {wait_ms} ms")]
+    Paused {
+        /// Which.
+        server: String,
+        /// When it is tried again, in milliseconds from now.
+        wait_ms: i64,
+    },
+    /// It could not be reached.
+    #[error("the server {server} could not be reached: {source}")]
+    Unreached {
+        /// Which.
+        server: String,
+        /// Why.
+        source: CallError,
+    },
+    /// It does not want to.
+    #[error("the server {server} refuses: {why}")]
+    Refused {
+        /// Which.
+        server: String,
+        /// The status of HTTP.
+        status: u16,
+        /// The code of Matrix, if there is one.
+        code: String,
+        /// Its own words.
+        why: String,
+    },
+    /// What it answers is of no use.
+    #[error("the server {server} answers what it should not: {why}")]
+    BadAnswer {
+        /// Which.
+        server: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// This node failed.
+    #[error(transparent)]
+    Node(#[from] Error),
+}
+
+impl From<AskError> for Error {
+    fn from(error: AskError) -> Self {
+        let said = error.to_string();
+        match error {
+            AskError::Node(error) => error,
+            AskError::Refused { status: 404, .. } => Self::NotFound(said),
+            AskError::Refused { status: 403, .. } | AskError::Unmet(_) => Self::Forbidden(said),
+            AskError::Refused { .. }
+            | AskError::Paused { .. }
+            | AskError::Unreached { .. }
+            | AskError::BadAnswer { .. } => Self::NoAnswer(said),
+        }
+    }
+}
+
+impl Servers {
+    /// Asks a server, and reads what it answers.
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        name: &ServerName,
+        question: Question,
+    ) -> Result<T, AskError> {
+        if *name == self.ground.server_name || !self.meets(name) {
+            return Err(AskError::Unmet(name.to_string()));
+        }
+        let server = self.server(name).await?;
+        let wait_ms = server.gone().retry_ms - self.ground.clock.now_ms();
+        if wait_ms > 0 && !question.is_urgent {
+            return Err(AskError::Paused { server: name.to_string(), wait_ms });
+        }
+        let answer = self.call(&server, question).await?;
+        read(name, &answer)
+    }
+
+    async fn call(&self, server: &Server, question: Question) -> Result<Answer, AskError> {
+        let name = &server.name;
+        let _place = server.calls.acquire().await.map_err(Error::internal)?;
+        let Question { mut asking, bounds, is_signed, .. } = question;
+        if is_signed {
+            asking.authorization = Some(self.sign(name, &asking)?);
+        }
+        let answer = match self.line(server).await {
+            Ok(line) => line.call(asking, bounds).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(answer) => {
+                let status = answer.status;
+                if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+                    self.note_failed(server, retry_after_ms(&answer)).await?;
+                } else {
+                    self.note_reached(server).await?;
+                }
+                Ok(answer)
+            }
+            Err(source) => {
+                tracing::debug!(%source, server = %name, "a server could not be reached");
+                self.lost(server).await;
+                self.note_failed(server, None).await?;
+                Err(AskError::Unreached { server: name.to_string(), source })
+            }
+        }
+    }
+
+    fn sign(&self, destination: &ServerName, asking: &Asking) -> Result<String, AskError> {
+        let content = asking.content.as_deref().map(std::str::from_utf8).transpose();
+        let content = content.map_err(Error::internal)?;
+        let request = Request { method: asking.method.as_str(), uri: &asking.uri, content };
+        let ground = &self.ground;
+        let signed = request.sign(&ground.server_name, destination, &ground.server_key);
+        Ok(signed.map_err(Error::internal)?)
+    }
+}
+
+/// How a server says why it refuses.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refusal {
+    errcode: String,
+    error: String,
+    retry_after_ms: Option<u64>,
+}
+
+fn refusal(answer: &Answer) -> Refusal {
+    serde_json::from_slice(&answer.bytes).unwrap_or_default()
+}
+
+fn retry_after_ms(answer: &Answer) -> Option<u64> {
+    refusal(answer).retry_after_ms
+}
+
+fn read<T: DeserializeOwned>(name: &ServerName, answer: &Answer) -> Result<T, AskError> {
+    let server = name.to_string();
+    if !answer.status.is_success() {
+        let Refusal { errcode: code, error, .. } = refusal(answer);
+        let words: String = error.chars().filter(|it| !it.is_control()).take(WORDS).collect();
+        let status = answer.status.as_u16();
+        let why = if words.is_empty() { format!("status {status}") } else { words };
+        return Err(AskError::Refused { server, status, code, why });
+    }
+    let read = serde_json::from_slice::<T>(&answer.bytes);
+    read.map_err(|error| AskError::BadAnswer { server, why: error.to_string() })
+}

@@ -1,0 +1,296 @@
+//! The keys of other servers: fetched from them, or from notaries while they are away, and kept for ever.
+
+use std::time::{Duration, Instant};
+
+use ruma::{MilliSecondsSinceUnixEpoch, ServerName};
+use serde_json::value::RawValue;
+use wayside_federation::key::{PublicKeys, ServerKeys};
+
+use super::{AskError, Error, Question, Server, Servers, notary};
+use crate::store::servers::KeyRow;
+
+/// However long a document says that it is valid, in milliseconds (room version 5, signing key validity).
+const BELIEVED_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+/// A server whose keys were fetched, or could not be, is not asked for them again so soon.
+const AGAIN: Duration = Duration::from_secs(30);
+/// What the keys of a server may cost.
+const DOCUMENT: (usize, Duration) = (64 * 1024, Duration::from_secs(15));
+
+/// The known keys of one server.
+pub(super) struct Known {
+    rows: Vec<KeyRow>,
+    /// When they were last asked for.
+    asked: Option<Instant>,
+}
+
+impl Known {
+    pub(super) fn of(rows: Vec<KeyRow>) -> Self {
+        Self { rows, asked: None }
+    }
+
+    /// The documents that tell of these keys, or of any, and are believed until then or longer; the
+    /// newest first, each once.
+    pub(super) fn documents(&self, key_ids: &[String], until_ms: i64) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        let wanted = |row: &&KeyRow| key_ids.is_empty() || key_ids.contains(&row.key_id);
+        for row in self.rows.iter().filter(wanted).filter(|row| row.valid_until_ms >= until_ms) {
+            if !found.contains(&row.document) {
+                found.push(row.document.clone());
+            }
+        }
+        // Without a wish, the newest tells of all keys that the server still owns up to.
+        found.truncate(if key_ids.is_empty() { 1 } else { found.len() });
+        found
+    }
+
+    /// The keys with which something of that time may be signed.
+    fn valid_at(&self, server: &ServerName, at_ms: i64) -> PublicKeys {
+        let mut keys = PublicKeys::new();
+        for row in &self.rows {
+            if at_ms <= until_ms(row)
+                && let Err(error) = keys.insert(server, &row.key_id, &row.public)
+            {
+                tracing::warn!(%error, "a stored key of a server does not read");
+            }
+        }
+        keys
+    }
+
+    fn holds(&self, key_id: &str, at_ms: i64) -> bool {
+        self.rows.iter().any(|row| row.key_id == key_id && at_ms <= until_ms(row))
+    }
+
+    /// Takes in what was fetched; what it says of a key counts in place of what was known.
+    fn learn(&mut self, rows: Vec<KeyRow>) {
+        self.rows.retain(|row| rows.iter().all(|new| new.key_id != row.key_id));
+        self.rows.splice(0..0, rows);
+    }
+}
+
+/// Until when something may be signed with a key.
+fn until_ms(row: &KeyRow) -> i64 {
+    row.expired_ms.unwrap_or(row.valid_until_ms.min(row.fetched_ms.saturating_add(BELIEVED_MS)))
+}
+
+impl Servers {
+    /// Lets the next start of the node take another key.
+    pub async fn retire_key(&self) -> Result<(), Error> {
+        let retire = self
+            .ground
+            .store
+            .write::<_, Error>(|tx| Box::pin(async move { Ok(tx.retire_signing_key().await?) }));
+        retire.await
+    }
+
+    /// The keys by which a request of a server is checked that names one of them.
+    pub(super) async fn request_keys(
+        &self,
+        name: &ServerName,
+        key_id: &str,
+    ) -> Result<PublicKeys, Error> {
+        let now_ms = self.ground.clock.now_ms();
+        let server = self.server(name).await?;
+        let mut known = server.keys.lock().await;
+        if !known.holds(key_id, now_ms) {
+            self.fetch_keys(&server, &mut known).await?;
+        }
+        Ok(known.valid_at(name, now_ms))
+    }
+
+    /// The keys with which a server may have signed an event of that time, with these among them if
+    /// they can be had.
+    pub async fn event_keys(
+        &self,
+        name: &ServerName,
+        key_ids: &[String],
+        at: MilliSecondsSinceUnixEpoch,
+    ) -> Result<PublicKeys, Error> {
+        let at_ms = i64::try_from(u64::from(at.get())).unwrap_or(i64::MAX);
+        let server = self.server(name).await?;
+        let mut known = server.keys.lock().await;
+        if !key_ids.iter().any(|key_id| known.holds(key_id, at_ms)) {
+            self.fetch_keys(&server, &mut known).await?;
+        }
+        Ok(known.valid_at(name, at_ms))
+    }
+
+    /// The documents of a server's keys for whoever asks this node as a notary.
+    pub(super) async fn documents(
+        &self,
+        name: &ServerName,
+        key_ids: &[String],
+        until_ms: i64,
+    ) -> Result<Vec<String>, Error> {
+        if !self.meets(name) {
+            return Ok(Vec::new());
+        }
+        let server = self.server(name).await?;
+        let mut known = server.keys.lock().await;
+        let found = known.documents(key_ids, until_ms.max(self.ground.clock.now_ms()));
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        self.fetch_keys(&server, &mut known).await?;
+        // While a server is away, what it said last is better than nothing.
+        Ok(known.documents(key_ids, 0))
+    }
+
+    /// Fetches the keys of a server, unless that was just done. That they cannot be had is no
+    /// failure: nothing that needs them verifies then.
+    async fn fetch_keys(&self, server: &Server, known: &mut Known) -> Result<(), Error> {
+        let now = self.ground.clock.instant();
+        if known.asked.is_some_and(|asked| now < asked + AGAIN) {
+            return Ok(());
+        }
+        known.asked = Some(now);
+        let rows = match self.published(server).await {
+            Ok(rows) => rows,
+            Err(AskError::Node(error)) => return Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "the keys of a server could not be fetched from it");
+                self.by_notaries(server).await?
+            }
+        };
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let (name, kept) = (server.name.clone(), rows.clone());
+        let keep = self.ground.store.write::<_, Error>(move |tx| {
+            Box::pin(async move { Ok(tx.keep_keys(&name, &kept).await?) })
+        });
+        keep.await?;
+        known.learn(rows);
+        Ok(())
+    }
+
+    /// The keys that a server publishes.
+    async fn published(&self, server: &Server) -> Result<Vec<KeyRow>, AskError> {
+        // Somebody may have been let wait for whoever asks, so it is asked in any case.
+        let question = Question::get(&["_matrix", "key", "v2", "server"], &[]);
+        let question = question.unsigned().urgent().bounded(DOCUMENT.0, DOCUMENT.1);
+        let document: Box<RawValue> = self.ask(&server.name, question).await?;
+        let wrong = |why: String| AskError::BadAnswer { server: server.name.to_string(), why };
+        let read = ServerKeys::parse(document.get()).map_err(|error| wrong(error.to_string()))?;
+        if read.server != server.name {
+            return Err(wrong(format!("these are keys of {}", read.server)));
+        }
+        Ok(rows(&read, document.get(), self.ground.clock.now_ms()))
+    }
+
+    /// The same by the word of those whom the operator believes.
+    async fn by_notaries(&self, server: &Server) -> Result<Vec<KeyRow>, Error> {
+        let mut found = Vec::new();
+        let notaries = &self.ground.config.key_notaries;
+        // For a notary nobody else vouches: two that were asked for each other's keys would wait for
+        // each other.
+        let others = notaries.iter().filter(|_| !notaries.contains(&server.name));
+        for name in others.filter(|name| **name != self.ground.server_name) {
+            match Box::pin(self.ask_notary(name, &server.name)).await {
+                Ok(documents) => {
+                    let now_ms = self.ground.clock.now_ms();
+                    for (read, text) in documents {
+                        found.extend(rows(&read, &text, now_ms));
+                    }
+                }
+                Err(AskError::Node(error)) => return Err(error),
+                Err(error) => tracing::debug!(%error, "a notary knows no keys"),
+            }
+            if !found.is_empty() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// What a notary knows of a server's keys, signed by both.
+    async fn ask_notary(
+        &self,
+        notary: &ServerName,
+        name: &ServerName,
+    ) -> Result<Vec<(ServerKeys, String)>, AskError> {
+        let answer = self.ask(notary, notary::question(name)?).await?;
+        // Its own keys, of which only it can tell.
+        let server = self.server(notary).await?;
+        let mut known = server.keys.lock().await;
+        let now_ms = self.ground.clock.now_ms();
+        if known.valid_at(notary, now_ms) == PublicKeys::new() {
+            let rows = self.published(&server).await?;
+            known.learn(rows);
+        }
+        let keys = known.valid_at(notary, now_ms);
+        Ok(notary::read(answer, notary, &keys, name))
+    }
+}
+
+/// A document as it is kept.
+fn rows(read: &ServerKeys, document: &str, now_ms: i64) -> Vec<KeyRow> {
+    let ms =
+        |at: MilliSecondsSinceUnixEpoch| i64::try_from(u64::from(at.get())).unwrap_or(i64::MAX);
+    let row = |(key_id, key): (&String, &wayside_federation::key::PublishedKey)| KeyRow {
+        key_id: key_id.clone(),
+        public: key.key.clone(),
+        expired_ms: key.expired.map(ms),
+        valid_until_ms: ms(read.valid_until),
+        fetched_ms: now_ms,
+        document: document.to_owned(),
+    };
+    read.keys.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::server_name;
+    use wayside_federation::key::ServerKey;
+
+    use super::*;
+    use crate::clock::matrix_time;
+
+    const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+    const NOW_MS: i64 = 1_000 * DAY_MS;
+
+    /// A document with a current and an old key that says to be valid for so long.
+    fn document(valid_ms: i64) -> Vec<KeyRow> {
+        let key = ServerKey::from_seed([1; 32], "new").unwrap();
+        let old = ServerKey::from_seed([2; 32], "old").unwrap();
+        let expired =
+            ("ed25519:old".to_owned(), old.public_key_base64(), matrix_time(NOW_MS - DAY_MS));
+        let until = matrix_time(NOW_MS + valid_ms);
+        let text = ServerKeys::publish(server_name!("a.test"), &key, &[expired], until).unwrap();
+        rows(&ServerKeys::parse(&text).unwrap(), &text, NOW_MS)
+    }
+
+    #[test]
+    fn a_key_is_good_while_it_is_said_to_be_and_no_longer_than_a_week() {
+        for (valid_ms, at_ms, current) in [
+            (DAY_MS, NOW_MS, true),
+            (DAY_MS, NOW_MS + DAY_MS, true),
+            (DAY_MS, NOW_MS + DAY_MS + 1, false),
+            (30 * DAY_MS, NOW_MS + 7 * DAY_MS, true),
+            (30 * DAY_MS, NOW_MS + 7 * DAY_MS + 1, false),
+            (-DAY_MS, NOW_MS, false),
+        ] {
+            let known = Known::of(document(valid_ms));
+            assert_eq!(known.holds("ed25519:new", at_ms), current, "{valid_ms} {at_ms}");
+            assert!(!known.holds("ed25519:old", at_ms));
+            assert!(known.holds("ed25519:old", NOW_MS - DAY_MS));
+            let keys = known.valid_at(server_name!("a.test"), at_ms);
+            assert_eq!(keys.contains(server_name!("a.test"), "ed25519:new"), current);
+        }
+    }
+
+    #[test]
+    fn what_was_fetched_last_counts_and_what_was_known_stays() {
+        let mut known = Known::of(document(DAY_MS));
+        let mut newer = document(2 * DAY_MS);
+        newer.retain(|row| row.key_id == "ed25519:new");
+        newer[0].expired_ms = Some(NOW_MS);
+        known.learn(newer);
+        assert!(!known.holds("ed25519:new", NOW_MS + 1), "it has expired since");
+        assert!(known.holds("ed25519:old", NOW_MS - DAY_MS), "it is not told of any more");
+        assert_eq!(known.documents(&[], 0).len(), 1);
+        let both = ["ed25519:new".to_owned(), "ed25519:old".to_owned()];
+        assert_eq!(known.documents(&both, 0).len(), 2);
+        assert!(known.documents(&[], NOW_MS + 3 * DAY_MS).is_empty());
+        assert!(known.documents(&["ed25519:other".to_owned()], 0).is_empty());
+    }
+}

@@ -1,0 +1,184 @@
+//! Other servers: which of them are met, where they are, what they are asked, and what they sign.
+//!
+//! Every request to another server passes [`Servers::ask`], and every request of one
+//! [`Servers::admit`]. A server that does not answer is left alone for longer and longer, until it
+//! calls by itself; what is known of that outlives the process.
+
+mod ask;
+mod find;
+mod keys;
+mod notary;
+mod queries;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quick_cache::sync::Cache;
+use ruma::{OwnedServerName, ServerName};
+use tokio::sync::Semaphore;
+use wayside_federation::{
+    acl,
+    backoff::wait_after,
+    request::{Request, RequestError, XMatrix},
+};
+
+pub use self::{
+    ask::{AskError, Question},
+    notary::Wishes,
+    queries::{Object, Place},
+};
+use self::{find::Found, keys::Known};
+use super::{Error, Ground};
+use crate::{
+    outbound,
+    store::servers::{self, Destination},
+};
+
+/// Servers of which this process remembers how to reach them; more of them are looked up anew.
+const REMEMBERED: usize = 10_000;
+/// Requests to one server at the same time; further ones wait.
+const AT_ONCE: usize = 16;
+/// That a server answers is written down so often at most, in milliseconds.
+const NOTED_MS: i64 = 10 * 60 * 1_000;
+
+/// The service of other servers.
+pub struct Servers {
+    ground: Arc<Ground>,
+    lines: outbound::Servers,
+    known: Cache<OwnedServerName, Arc<Server>>,
+}
+
+/// What this process knows of one server.
+struct Server {
+    name: OwnedServerName,
+    /// Where it was found. Whoever looks for it holds the lock, and the others wait for what is found.
+    found: tokio::sync::Mutex<Found>,
+    /// Its keys, likewise.
+    keys: tokio::sync::Mutex<Known>,
+    calls: Semaphore,
+    gone: Mutex<Destination>,
+}
+
+impl Server {
+    fn gone(&self) -> Destination {
+        *self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Servers {
+    /// The service on its ground and its lines.
+    #[must_use]
+    pub fn new(ground: Arc<Ground>, lines: outbound::Servers) -> Self {
+        Self { ground, lines, known: Cache::new(REMEMBERED) }
+    }
+
+    /// Whether those who run this node let it meet a server.
+    #[must_use]
+    pub fn meets(&self, server: &ServerName) -> bool {
+        let config = &self.ground.config;
+        let named =
+            |list: &[String]| list.iter().any(|pattern| acl::matches(pattern, server.host()));
+        !named(&config.never_federate_with)
+            && (config.federate_only_with.is_empty() || named(&config.federate_only_with))
+    }
+
+    /// Finds out which server sent a request, by its `Authorization` header.
+    pub async fn admit(&self, header: &str, asked: Request<'_>) -> Result<OwnedServerName, Error> {
+        let said = XMatrix::parse(header).map_err(|error| unsigned(&error))?;
+        let own = &self.ground.server_name;
+        if said.destination.as_ref().is_some_and(|destination| destination != own) {
+            return Err(Error::Unsigned(format!("the request is for another server than {own}")));
+        }
+        if said.origin == *own {
+            return Err(Error::Unsigned("nobody but this node signs in its name".to_owned()));
+        }
+        if !self.meets(&said.origin) {
+            return Err(Error::Forbidden("this node does not meet that server".to_owned()));
+        }
+        let keys = self.request_keys(&said.origin, &said.key_id).await?;
+        said.verify(asked, &keys).map_err(|error| unsigned(&error))?;
+        self.heard_from(&said.origin).await?;
+        Ok(said.origin)
+    }
+
+    /// A server that calls can be called again, however long it has not answered.
+    async fn heard_from(&self, name: &ServerName) -> Result<(), Error> {
+        let server = self.server(name).await?;
+        if server.gone().failures > 0 {
+            self.set_gone(&server, |gone| {
+                gone.failures = 0;
+                gone.retry_ms = 0;
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn server(&self, name: &ServerName) -> Result<Arc<Server>, Error> {
+        let load = async {
+            let mut snapshot = self.ground.store.snapshot().await?;
+            let gone = servers::destination(&mut snapshot, name).await?.unwrap_or_default();
+            let keys = servers::keys(&mut snapshot, name).await?;
+            Ok::<_, Error>(Arc::new(Server {
+                name: name.to_owned(),
+                found: tokio::sync::Mutex::default(),
+                keys: tokio::sync::Mutex::new(Known::of(keys)),
+                calls: Semaphore::new(AT_ONCE),
+                gone: Mutex::new(gone),
+            }))
+        };
+        self.known.get_or_insert_async(name, load).await
+    }
+
+    /// Notes that a server has answered.
+    async fn note_reached(&self, server: &Server) -> Result<(), Error> {
+        let now_ms = self.ground.clock.now_ms();
+        let gone = server.gone();
+        let noted = gone.reached_ms.is_some_and(|reached_ms| now_ms - reached_ms < NOTED_MS);
+        if noted && gone.failures == 0 && gone.failing_ms.is_none() {
+            return Ok(());
+        }
+        self.set_gone(server, |gone| {
+            *gone = Destination { reached_ms: Some(now_ms), ..Destination::default() };
+        })
+        .await
+    }
+
+    /// Notes that a server has not answered; it is left alone for a while, or for as long as it asks.
+    async fn note_failed(&self, server: &Server, asks_ms: Option<u64>) -> Result<(), Error> {
+        let now_ms = self.ground.clock.now_ms();
+        let lot = u64::from_be_bytes(self.ground.clock.random());
+        self.set_gone(server, |gone| {
+            gone.failures = gone.failures.saturating_add(1);
+            gone.failing_ms.get_or_insert(now_ms);
+            let wait_ms = wait_after(gone.failures, lot).as_millis();
+            let wait_ms = u64::try_from(wait_ms).unwrap_or(u64::MAX);
+            let wait_ms = wait_ms.max(asks_ms.unwrap_or(0).min(ASKED_MOST_MS));
+            gone.retry_ms = now_ms.saturating_add_unsigned(wait_ms);
+        })
+        .await
+    }
+
+    async fn set_gone(
+        &self,
+        server: &Server,
+        change: impl FnOnce(&mut Destination),
+    ) -> Result<(), Error> {
+        let gone = {
+            let mut gone = server.gone.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut gone);
+            *gone
+        };
+        let name = server.name.clone();
+        self.ground
+            .store
+            .write(move |tx| Box::pin(async move { Ok(tx.set_destination(&name, gone).await?) }))
+            .await
+    }
+}
+
+/// The longest that a server may ask to be left alone, in milliseconds.
+const ASKED_MOST_MS: u64 = 60 * 60 * 1_000;
+
+fn unsigned(error: &RequestError) -> Error {
+    Error::Unsigned(error.to_string())
+}

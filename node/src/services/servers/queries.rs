@@ -1,0 +1,105 @@
+//! Single questions to other servers: profiles, aliases, their directories (server-server API, queries).
+
+use std::time::Duration;
+
+use http::Method;
+use ruma::{OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, ServerName, UserId};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use wayside_specs::limits;
+
+use super::{AskError, Error, Question, Servers};
+
+/// An object of JSON, of which the fields are the asked server's affair.
+pub type Object = Map<String, Value>;
+
+/// A room, and servers that know it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Place {
+    /// The room.
+    pub room_id: OwnedRoomId,
+    /// Servers of people who are in it.
+    pub servers: Vec<OwnedServerName>,
+}
+
+/// How long somebody waits for such an answer.
+const WAIT: Duration = Duration::from_secs(20);
+/// Most bytes of a page of a directory.
+const DIRECTORY_BYTES: usize = 2 * 1024 * 1024;
+/// Most servers of one room that are kept.
+const PLACES: usize = 200;
+/// Fields that say how one page of a directory hangs together with others.
+const PAGE_FIELDS: [&str; 3] = ["next_batch", "prev_batch", "total_room_count_estimate"];
+
+impl Servers {
+    /// The profile of somebody who lives elsewhere, or one field of it.
+    pub async fn profile(&self, user_id: &UserId, field: Option<&str>) -> Result<Object, Error> {
+        let mut query = vec![("user_id", user_id.as_str())];
+        query.extend(field.map(|field| ("field", field)));
+        let question = Question::get(&["_matrix", "federation", "v1", "query", "profile"], &query);
+        let question = question.bounded(2 * limits::PROFILE_BYTES, WAIT);
+        let mut profile: Object = self.ask(user_id.server_name(), question).await?;
+        // So some servers say that there is no such field.
+        profile.retain(|_, value| !value.is_null());
+        Ok(profile)
+    }
+
+    /// The room that an alias of another server names.
+    pub async fn alias(&self, alias: &RoomAliasId) -> Result<Place, Error> {
+        let query = [("room_alias", alias.as_str())];
+        let path = ["_matrix", "federation", "v1", "query", "directory"];
+        // Somebody stands before the door.
+        let question = Question::get(&path, &query).urgent();
+        let mut place: Place = self.ask(alias.server_name(), question).await?;
+        place.servers.truncate(PLACES);
+        Ok(place)
+    }
+
+    /// A page of the directory of another server; the wish is what a client would ask for.
+    pub async fn directory(&self, server: &ServerName, wish: &Value) -> Result<Object, Error> {
+        let path = ["_matrix", "federation", "v1", "publicRooms"];
+        let question = Question::get(&path, &[]).bounded(DIRECTORY_BYTES, WAIT).urgent();
+        let answer: Object = self.ask(server, question.with(Method::POST, wish)?).await?;
+        Ok(page(server, answer)?)
+    }
+}
+
+/// A page of a directory as clients know it, without what is no room.
+fn page(server: &ServerName, mut answer: Object) -> Result<Object, AskError> {
+    let Some(Value::Array(mut chunk)) = answer.remove("chunk") else {
+        let why = "a page of a directory without rooms".to_owned();
+        return Err(AskError::BadAnswer { server: server.to_string(), why });
+    };
+    let is_room = |entry: &Value| {
+        let room_id = entry.get("room_id").and_then(Value::as_str);
+        room_id.is_some_and(|room_id| RoomId::parse(room_id).is_ok())
+    };
+    chunk.retain(is_room);
+    answer.retain(|name, _| PAGE_FIELDS.contains(&name.as_str()));
+    answer.insert("chunk".to_owned(), chunk.into());
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use ruma::server_name;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_page_holds_rooms_and_what_belongs_to_it() {
+        let read =
+            |answer: Value| page(server_name!("a.test"), answer.as_object().unwrap().clone());
+        let room = json!({ "room_id": "!a:a.test", "name": "A", "more": [1] });
+        let found = read(json!({
+            "chunk": [room, { "name": "none" }, { "room_id": 1 }, { "room_id": "a" }, 5],
+            "next_batch": "x",
+            "other": "y",
+        }));
+        assert_eq!(Value::Object(found.unwrap()), json!({ "chunk": [room], "next_batch": "x" }));
+        for wrong in [json!({}), json!({ "chunk": {} })] {
+            assert!(matches!(read(wrong), Err(AskError::BadAnswer { .. })));
+        }
+    }
+}
