@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use ruma::{OwnedRoomId, OwnedUserId};
+use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId};
 use tokio::sync::broadcast;
 
 /// Groups of changes that a slow listener may fall behind before it must look at the store instead.
@@ -22,8 +22,8 @@ pub enum Change {
         room_id: OwnedRoomId,
         /// Where in the stream.
         position: i64,
-        /// The person whose membership the event sets, if it does.
-        member: Option<OwnedUserId>,
+        /// Those whose membership it changes, by itself or by what its branch brings.
+        members: Vec<OwnedUserId>,
         /// Whether it may change who encrypts for whom: somebody came or went, or encryption began.
         encrypts: bool,
     },
@@ -65,6 +65,13 @@ pub enum Change {
     Letter {
         /// Whose.
         user_id: OwnedUserId,
+        /// Where in the stream.
+        position: i64,
+    },
+    /// Something waits for other servers. No client is told of it.
+    Outgoing {
+        /// Which.
+        servers: Vec<OwnedServerName>,
         /// Where in the stream.
         position: i64,
     },

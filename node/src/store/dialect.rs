@@ -22,6 +22,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (14, "erased", include_str!("migrations/0014_erased.sql")),
     (15, "gone", include_str!("migrations/0015_gone.sql")),
     (16, "servers", include_str!("migrations/0016_servers.sql")),
+    (17, "shared", include_str!("migrations/0017_shared.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

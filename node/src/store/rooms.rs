@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use ruma::{OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId};
+use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId};
 use wayside_federation::{
+    room::{Head, Room},
     state::{EventNo, NodeId},
     version::RoomVersion,
 };
@@ -26,8 +27,8 @@ pub struct RoomRow {
     pub version: RoomVersion,
     /// The `type` of its create event.
     pub kind: Option<String>,
-    /// The events that no other event names yet, with their depths.
-    pub heads: Vec<(OwnedEventId, u64)>,
+    /// The events that no other event names yet; none where this node has not been in the room.
+    pub heads: Vec<Head>,
     /// The current state.
     pub state_root: NodeId,
     /// The position of its newest event.
@@ -38,6 +39,25 @@ pub struct RoomRow {
     pub invited: i64,
     /// Whether the public directory lists it.
     pub published: bool,
+}
+
+impl RoomRow {
+    /// The room as decisions see it.
+    #[must_use]
+    pub fn decided(&self) -> Room {
+        Room {
+            id: self.room_id.clone(),
+            version: self.version,
+            heads: self.heads.clone(),
+            state: self.state_root,
+        }
+    }
+
+    /// Its heads as an event of this node names them.
+    #[must_use]
+    pub fn prev_events(&self) -> Vec<(ruma::OwnedEventId, u64)> {
+        self.heads.iter().map(|head| (head.id.clone(), head.depth)).collect()
+    }
 }
 
 /// How somebody stands to a room (client-server API, `m.room.member`).
@@ -383,6 +403,27 @@ pub async fn encrypted_among(
     Ok(found)
 }
 
+/// The servers whose people are in a room, by name.
+pub async fn servers(
+    from: &mut impl Reads,
+    room_no: i64,
+) -> Result<Vec<OwnedServerName>, StoreError> {
+    let sql = "SELECT server FROM room_servers WHERE room_no = $1 AND joined > 0 ORDER BY server LIMIT $2";
+    let rows = from.conn().0.query(sql).bind(room_no).bind(PAGE).all().await?;
+    rows.iter().map(|row| row.parse(0)).collect()
+}
+
+/// Whether somebody of a server is in a room.
+pub async fn has_server(
+    from: &mut impl Reads,
+    room_no: i64,
+    server: &ServerName,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT joined FROM room_servers WHERE room_no = $1 AND server = $2 AND joined > 0";
+    let query = from.conn().0.query(sql).bind(room_no).bind(server.as_str());
+    Ok(query.one().await?.is_some())
+}
+
 /// All rooms by number, for the command line.
 pub async fn all(
     from: &mut impl Reads,
@@ -452,6 +493,30 @@ impl Tx {
             .map(drop)
     }
 
+    /// Takes away one entry of the current state.
+    pub async fn unset_state(
+        &mut self,
+        room_no: i64,
+        kind: &str,
+        state_key: &str,
+    ) -> Result<(), StoreError> {
+        let sql = "DELETE FROM room_state WHERE room_no = $1 AND kind = $2 AND state_key = $3";
+        let query = self.query(sql).bind(room_no).bind(&*escape(kind));
+        query.bind(&*escape(state_key)).run().await.map(drop)
+    }
+
+    /// Counts people of a server who came into a room, or left it.
+    pub async fn count_server(
+        &mut self,
+        room_no: i64,
+        server: &ServerName,
+        more: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO room_servers (room_no, server, joined) VALUES ($1, $2, $3) \
+                   ON CONFLICT (room_no, server) DO UPDATE SET joined = room_servers.joined + excluded.joined";
+        self.query(sql).bind(room_no).bind(server.as_str()).bind(more).run().await.map(drop)
+    }
+
     /// Sets how a person stands to a room.
     pub async fn set_membership(&mut self, member: &MemberRow) -> Result<(), StoreError> {
         let sql = "INSERT INTO memberships (user_id, room_no, membership, event_no, position, left_position, \
@@ -485,17 +550,24 @@ fn is_full(rows: &[Row]) -> bool {
     i64::try_from(rows.len()).is_ok_and(|count| count >= PAGE)
 }
 
-/// Heads as text: a line each, the id and the depth.
-fn write_heads(heads: &[(OwnedEventId, u64)]) -> String {
-    let lines: Vec<String> = heads.iter().map(|(id, depth)| format!("{id} {depth}")).collect();
-    lines.join("\n")
+/// Heads as text: a line each, the id, the depth and the root of the state after it.
+fn write_heads(heads: &[Head]) -> String {
+    let line = |head: &Head| format!("{} {} {}", head.id, head.depth, hex::encode(head.after.0));
+    heads.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn read_heads(text: &str) -> Option<Vec<(OwnedEventId, u64)>> {
+/// Before rooms were shared they had one head each, and it did not say that the state after it was the
+/// room's own.
+fn read_heads(text: &str, state: NodeId) -> Option<Vec<Head>> {
     text.lines()
         .map(|line| {
-            let (id, depth) = line.split_once(' ')?;
-            Some((id.try_into().ok()?, depth.parse().ok()?))
+            let mut words = line.split(' ');
+            let (id, depth) = (words.next()?.try_into().ok()?, words.next()?.parse().ok()?);
+            let after = match words.next() {
+                Some(word) => NodeId(hex::decode(word).ok()?.try_into().ok()?),
+                None => state,
+            };
+            Some(Head { id, depth, after })
         })
         .collect()
 }
@@ -503,14 +575,16 @@ fn read_heads(text: &str) -> Option<Vec<(OwnedEventId, u64)>> {
 pub(super) fn read_room(row: &Row) -> Result<RoomRow, StoreError> {
     let version: String = row.get(2)?;
     let heads: String = row.get(4)?;
+    let state_root = NodeId(row.array(5)?);
     Ok(RoomRow {
         room_no: row.get(0)?,
         room_id: row.parse(1)?,
         version: RoomVersion::parse(&version)
             .ok_or(StoreError::Damaged("a stored room version is unknown"))?,
         kind: row.get::<Option<String>>(3)?.map(unescape),
-        heads: read_heads(&heads).ok_or(StoreError::Damaged("a room's heads do not parse"))?,
-        state_root: NodeId(row.array(5)?),
+        heads: read_heads(&heads, state_root)
+            .ok_or(StoreError::Damaged("a room's heads do not parse"))?,
+        state_root,
         last_position: row.get(6)?,
         joined: row.get(7)?,
         invited: row.get(8)?,

@@ -29,6 +29,42 @@ pub async fn lookup(
     walk(from, |nodes| state::get(root, &hashes, nodes)).await
 }
 
+/// The event that holds one key.
+pub async fn at(
+    from: &mut impl Reads,
+    root: NodeId,
+    key: KeyHash,
+) -> Result<Option<EventNo>, StoreError> {
+    Ok(walk(from, |nodes| state::get(root, &[key], nodes)).await?.pop().flatten())
+}
+
+/// Nodes by their names; all of them, or the store is damaged.
+pub async fn nodes(
+    from: &mut impl Reads,
+    ids: &[NodeId],
+) -> Result<Vec<(NodeId, Arc<Node>)>, StoreError> {
+    let cache = from.nodes().clone();
+    let mut found = Vec::with_capacity(ids.len());
+    let mut absent = Vec::new();
+    for id in ids {
+        match cache.get(id) {
+            Some(node) => found.push((*id, node)),
+            None => absent.push(*id),
+        }
+    }
+    for chunk in absent.chunks(LIST_MOST) {
+        let loaded = load(from, chunk).await?;
+        if loaded.len() < chunk.len() {
+            return Err(StoreError::Damaged("a node of a state tree is missing"));
+        }
+        for (id, node) in loaded {
+            cache.insert(id, node.clone());
+            found.push((id, node));
+        }
+    }
+    Ok(found)
+}
+
 /// Every entry of a state.
 pub async fn entries(
     from: &mut impl Reads,
@@ -81,21 +117,12 @@ async fn walk<T>(
     let cache = from.nodes().clone();
     let mut near: HashMap<NodeId, Arc<Node>> = HashMap::new();
     loop {
-        let found = step(&|id| near.get(id).cloned().or_else(|| cache.get(id)));
-        let missing = match found {
+        let held = step(&|id| near.get(id).cloned().or_else(|| cache.get(id)));
+        let missing = match held {
             Ok(value) => return Ok(value),
             Err(Missing(ids)) => ids,
         };
-        for ids in missing.chunks(LIST_MOST) {
-            let loaded = load(from, ids).await?;
-            if loaded.len() < ids.len() {
-                return Err(StoreError::Damaged("a node of a state tree is missing"));
-            }
-            for (id, node) in loaded {
-                cache.insert(id, node.clone());
-                near.insert(id, node);
-            }
-        }
+        near.extend(nodes(from, &missing).await?);
     }
 }
 

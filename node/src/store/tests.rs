@@ -237,6 +237,7 @@ async fn told_in_order(fresh: Fresh) {
             | Change::Keys { position, .. }
             | Change::Letter { position, .. }
             | Change::Account { position, .. }
+            | Change::Outgoing { position, .. }
             | Change::Forgotten { position, .. }
             | Change::Receipt { position, .. }
             | Change::Event { position, .. } => *position,

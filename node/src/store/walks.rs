@@ -32,6 +32,7 @@ impl Tx {
         for sql in [
             "DELETE FROM relations",
             "DELETE FROM names",
+            "DELETE FROM auth_edges",
             "UPDATE rooms SET open = 0",
             "UPDATE walks SET reached = 0, goal = (SELECT max(event_no) FROM events) WHERE goal IS NOT NULL",
         ] {

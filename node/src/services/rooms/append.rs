@@ -17,14 +17,13 @@ use super::{
     super::{Error, Ground},
     WORLD,
     membership::text_of,
+    place::place,
 };
 use crate::store::{
-    Reads, Tx, accounts,
-    bus::Change,
-    deletions,
-    events::{self, Roots, StoredEvent, Verdict},
+    Reads, Tx, accounts, deletions,
+    events::{self, StoredEvent},
     relations,
-    rooms::{MemberRow, Membership, RoomRow},
+    rooms::{Membership, RoomRow},
     state,
 };
 
@@ -118,79 +117,15 @@ pub(super) async fn append(
         redacts: saying.redacts,
         origin_server_ts: saying.sent.unwrap_or_else(|| ground.clock.now()),
     };
-    let event = draft.seal(version, Some(&room.room_id), &room.heads, auth, &ground.server_key)?;
+    let prev = room.prev_events();
+    let event = draft.seal(version, Some(&room.room_id), &prev, auth, &ground.server_key)?;
     auth::check(version, &event, |key| held.get(key).map(|it| it.event.clone()))?;
-    let stored = place(tx, room, event).await?;
+    let stored = place(ground, tx, room, event).await?;
     if let Some(target) = stored.event.redacts() {
         let target = target.to_owned();
         redact(tx, room, &stored, &target, &held).await?;
     }
     Ok(stored)
-}
-
-/// Stores an authorised event as the room's newest.
-pub(super) async fn place(
-    tx: &mut Tx,
-    room: &mut RoomRow,
-    event: Event,
-) -> Result<StoredEvent, Error> {
-    let number = tx.next_number();
-    let state_before = room.state_root;
-    let (mut member, mut opened) = (None, false);
-    let encrypts = *event.kind() == TimelineEventType::RoomMember
-        || *event.kind() == TimelineEventType::RoomEncryption;
-    if let Some(key) = event.state_key() {
-        let kind = event.kind().to_string();
-        let hash = StateKey::new(kind.as_str().into(), key).hash();
-        room.state_root = tx.change_state(state_before, &[(hash, Some(EventNo(number)))]).await?;
-        tx.set_state(room.room_no, &kind, key, EventNo(number)).await?;
-        if *event.kind() == TimelineEventType::RoomMember {
-            member = move_member(tx, room, &event, number).await?;
-        }
-        if matches!(
-            event.kind(),
-            TimelineEventType::RoomJoinRules | TimelineEventType::RoomHistoryVisibility
-        ) {
-            opened = true;
-        }
-    }
-    let stored = StoredEvent {
-        event,
-        event_no: EventNo(number),
-        room_no: room.room_no,
-        position: Some(number),
-        verdict: Verdict::Accepted,
-        roots: Some(Roots::in_line(state_before, room.state_root)),
-        redacted_by: None,
-    };
-    tx.add_event(&stored).await?;
-    if opened {
-        note_openness(tx, room).await?;
-    }
-    room.heads = vec![(stored.event.id().to_owned(), stored.event.depth())];
-    room.last_position = number;
-    tx.announce(Change::Event {
-        room_no: room.room_no,
-        room_id: room.room_id.clone(),
-        position: number,
-        member,
-        encrypts,
-    });
-    Ok(stored)
-}
-
-/// Notes whether anybody may come into a room or read it, as its state says now.
-pub(super) async fn note_openness(tx: &mut Tx, room: &RoomRow) -> Result<(), Error> {
-    let rule = StateKey::new(StateEventType::RoomJoinRules, "");
-    let sight = StateKey::new(StateEventType::RoomHistoryVisibility, "");
-    let held = needed(tx, room, vec![rule.clone(), sight.clone()]).await?;
-    let says = |key: &StateKey, field: &str, word: &str| {
-        let said = held.get(key).and_then(|it| text_of(it.event.content(), field));
-        said.as_deref() == Some(word)
-    };
-    let open =
-        says(&rule, "join_rule", "public") || says(&sight, "history_visibility", "world_readable");
-    Ok(tx.open_room(room.room_no, open).await?)
 }
 
 /// Remembers which request made an event; or finds the event that it made before.
@@ -227,39 +162,6 @@ fn unchanged<'a>(
     let old: serde_json::Value = serde_json::from_str(now.event.content().get()).ok()?;
     let new: serde_json::Value = serde_json::from_str(saying.content.get()).ok()?;
     (old == new).then_some(now)
-}
-
-async fn move_member(
-    tx: &mut Tx,
-    room: &mut RoomRow,
-    event: &Event,
-    number: i64,
-) -> Result<Option<OwnedUserId>, Error> {
-    let Some(user_id) = event.state_key().and_then(|key| UserId::parse(key).ok()) else {
-        return Ok(None);
-    };
-    let Some(membership) = membership_of(event) else { return Ok(None) };
-    let before = crate::store::rooms::membership(tx, room.room_no, &user_id).await?;
-    let was = before.as_ref().map(|row| row.membership);
-    let leaves = was == Some(Membership::Join) && membership != Membership::Join;
-    let left = if leaves { Some(number) } else { before.and_then(|row| row.left) };
-    let count = |wanted| i64::from(membership == wanted) - i64::from(was == Some(wanted));
-    room.joined += count(Membership::Join);
-    room.invited += count(Membership::Invite);
-    tx.set_membership(&MemberRow {
-        user_id: user_id.clone(),
-        room_no: room.room_no,
-        membership,
-        event_no: EventNo(number),
-        position: number,
-        left,
-        forgotten: false,
-    })
-    .await?;
-    if membership == Membership::Join && was != Some(Membership::Join) {
-        tx.note_name(&user_id).await?;
-    }
-    Ok(Some(user_id))
 }
 
 /// Whoever's account has ended comes in nowhere any more, also not by a request that was under way
@@ -317,7 +219,6 @@ async fn stays_one_of_both(tx: &mut Tx, room: &RoomRow, saying: &Saying) -> Resu
     Ok(())
 }
 
-/// What an `m.room.member` event says.
 /// Nobody annotates an event in the same way twice (client-server API, annotations).
 async fn annotates_anew(
     tx: &mut Tx,
@@ -347,6 +248,7 @@ fn annotation(content: &RawValue) -> Option<(OwnedEventId, String)> {
     Some((target, said.get("key")?.as_str()?.to_owned()))
 }
 
+/// What an `m.room.member` event says.
 pub(super) fn membership_of(event: &Event) -> Option<Membership> {
     membership_in(event.content())
 }

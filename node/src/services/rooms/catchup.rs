@@ -5,7 +5,7 @@
 use futures_util::future::BoxFuture;
 use ruma::UserId;
 
-use super::{super::Error, Rooms, append::note_openness};
+use super::{super::Error, Rooms, place::note_openness};
 use crate::store::{Tx, events, rooms, walks};
 
 /// Rows seen to in one go, so that nobody waits long behind it, and the largest events take little room.
@@ -17,8 +17,8 @@ type Step = for<'t> fn(&'t mut Tx, i64) -> BoxFuture<'t, Result<Option<i64>, Err
 impl Rooms {
     /// Does for all that was there before what is done for what comes now.
     pub async fn catch_up(&self) -> Result<(), Error> {
-        let walks: [(&'static str, Step); 3] =
-            [("relations", relate), ("open_rooms", open), ("names", name)];
+        let walks: [(&'static str, Step); 4] =
+            [("relations", relate), ("open_rooms", open), ("names", name), ("auth_edges", cite)];
         for (name, step) in walks {
             self.walk(name, step).await?;
         }
@@ -51,6 +51,17 @@ fn relate(tx: &mut Tx, behind: i64) -> BoxFuture<'_, Result<Option<i64>, Error>>
     Box::pin(async move {
         let page = events::numbered(tx, behind, AT_ONCE).await?;
         tx.relate_all(&page).await?;
+        Ok(page.last().map(|it| it.event_no.0))
+    })
+}
+
+/// Writes down what state events cite.
+fn cite(tx: &mut Tx, behind: i64) -> BoxFuture<'_, Result<Option<i64>, Error>> {
+    Box::pin(async move {
+        let page = events::numbered(tx, behind, AT_ONCE).await?;
+        for stored in &page {
+            tx.note_cited(stored).await?;
+        }
         Ok(page.last().map(|it| it.event_no.0))
     })
 }

@@ -18,6 +18,7 @@ use super::{
     directory::claimed_aliases,
     invitations,
     membership::person,
+    place,
 };
 use crate::store::{StoreError, Tx, rooms::RoomRow};
 
@@ -209,7 +210,7 @@ pub(super) async fn begin(
         published: new.published,
     };
     tx.add_room(&room).await?;
-    append::place(tx, &mut room, event).await?;
+    place::place(ground, tx, &mut room, event).await?;
     let mut joining = person(tx, creator).await?;
     joining.insert("membership".to_owned(), "join".into());
     let joining = Saying::state(

@@ -14,6 +14,7 @@ mod invitations;
 mod membership;
 mod near;
 mod networks;
+mod place;
 mod read;
 pub mod related;
 mod retention;

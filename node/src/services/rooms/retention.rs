@@ -124,7 +124,7 @@ fn goes(old: &Old, heads: &HashSet<OwnedEventId>) -> bool {
 /// What the next event of a room will stand on.
 async fn heads_of(from: &mut impl Reads, room_no: i64) -> Result<HashSet<OwnedEventId>, Error> {
     let room = rooms::by_numbers(from, &[room_no]).await?.pop();
-    Ok(room.into_iter().flat_map(|room| room.heads).map(|(id, _)| id).collect())
+    Ok(room.into_iter().flat_map(|room| room.heads).map(|head| head.id).collect())
 }
 
 /// How long the content of `m.room.retention` wants things kept, in milliseconds.

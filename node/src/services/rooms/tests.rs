@@ -181,7 +181,7 @@ async fn worlds_forget_sooner_than_other_rooms() {
     for (room, event) in rooms.iter().zip(&said) {
         let mut snapshot = services.ground.store.snapshot().await.unwrap();
         let row = rooms::room(&mut snapshot, room).await.unwrap().unwrap();
-        let stored = events::by_id(&mut snapshot, &row.heads[0].0).await.unwrap().unwrap();
+        let stored = events::by_id(&mut snapshot, &row.heads[0].id).await.unwrap().unwrap();
         assert_eq!(stored.event.id(), event);
         let is_kept = stored.position.is_some();
         assert_eq!(stored.event.json().contains("line"), is_kept, "{}", stored.event.json());

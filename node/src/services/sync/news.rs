@@ -173,7 +173,9 @@ impl News {
                 Change::Person { user_id, .. } => What::Person(user_id.clone()),
                 Change::Keys { user_id, only, .. } => What::Keys(user_id.clone(), only.clone()),
                 Change::Letter { user_id, .. } => What::Letter(user_id.clone()),
-                Change::Account { .. } | Change::Forgotten { .. } => return None,
+                Change::Account { .. } | Change::Forgotten { .. } | Change::Outgoing { .. } => {
+                    return None;
+                }
             };
             Some(Entry { position: position_of(change), what })
         }));
@@ -197,6 +199,7 @@ fn position_of(change: &Change) -> i64 {
         | Change::Keys { position, .. }
         | Change::Letter { position, .. }
         | Change::Account { position, .. }
+        | Change::Outgoing { position, .. }
         | Change::Forgotten { position, .. } => *position,
     }
 }

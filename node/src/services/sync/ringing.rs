@@ -44,9 +44,11 @@ impl Bells {
     /// Has those woken whom a commit concerns.
     pub(super) fn ring_for(&self, commit: Arc<Commit>) {
         for change in &commit.changes {
-            if let Change::Event { room_no, member: Some(member), .. } = change {
+            if let Change::Event { room_no, members, .. } = change {
                 // Whoever comes or goes does not type.
-                self.live.set_typing(*room_no, member, None);
+                for member in members {
+                    self.live.set_typing(*room_no, member, None);
+                }
             }
         }
         if self.queue.try_send(commit).is_err() {
@@ -93,8 +95,8 @@ impl Ringing {
         }
         for change in &commit.changes {
             match change {
-                Change::Event { room_no, member, .. } => {
-                    if let Some(member) = member {
+                Change::Event { room_no, members, .. } => {
+                    for member in members {
                         self.members.forget(*room_no);
                         self.live.ring(member);
                     }
@@ -108,7 +110,7 @@ impl Ringing {
                 // Whoever was signed out or locked waits no longer.
                 | Change::Account { user_id, .. } => self.live.ring(user_id),
                 Change::Keys { user_id, .. } => self.ring_near(user_id).await,
-                Change::Forgotten { .. } => {}
+                Change::Forgotten { .. } | Change::Outgoing { .. } => {}
             }
         }
     }

@@ -108,13 +108,13 @@ impl Worlds {
     async fn show(&self, commit: &Commit) -> Result<(), Error> {
         for change in &commit.changes {
             match change {
-                Change::Event { room_no, room_id, position, member, .. } => {
+                Change::Event { room_no, room_id, position, members, .. } => {
                     if self.instances.crowd(room_id).is_none() {
                         continue;
                     }
                     let stretch = Stretch::Forth { after: position - 1, upto: *position };
                     self.show_stretch(*room_no, room_id, stretch).await?;
-                    if let Some(member) = member {
+                    for member in members {
                         self.check(*room_no, room_id, member).await?;
                     }
                 }
@@ -123,6 +123,7 @@ impl Worlds {
                 | Change::Person { .. }
                 | Change::Keys { .. }
                 | Change::Letter { .. }
+                | Change::Outgoing { .. }
                 | Change::Forgotten { .. } => {}
             }
         }

@@ -1,0 +1,54 @@
+-- Rooms that other servers are in too. How many of their people are in each, by server; a room that
+-- has only this node's needs no telling, so it says how many others there are.
+CREATE TABLE room_servers (
+    room_no BIGINT NOT NULL,
+    server TEXT NOT NULL,
+    joined BIGINT NOT NULL,
+    PRIMARY KEY (room_no, server)
+) {compact};
+CREATE INDEX room_servers_server ON room_servers (server, room_no);
+{only sqlite}
+INSERT INTO room_servers (room_no, server, joined)
+    SELECT room_no, substr(user_id, instr(user_id, ':') + 1), count(*) FROM memberships
+    WHERE membership = 'join' GROUP BY 1, 2;
+{end}
+{only postgres}
+INSERT INTO room_servers (room_no, server, joined)
+    SELECT room_no, substr(user_id, strpos(user_id, ':') + 1), count(*) FROM memberships
+    WHERE membership = 'join' GROUP BY 1, 2;
+{end}
+
+-- Which state events cite which, for telling what an event rests on when branches are joined.
+CREATE TABLE auth_edges (
+    room_no BIGINT NOT NULL,
+    cited_id TEXT NOT NULL,
+    event_no BIGINT NOT NULL,
+    PRIMARY KEY (room_no, cited_id, event_no)
+) {compact};
+INSERT INTO walks (name, reached, goal) SELECT 'auth_edges', 0, coalesce(max(event_no), 0) FROM events;
+
+-- Events that others name and that are not here.
+CREATE TABLE gaps (
+    room_no BIGINT NOT NULL,
+    event_id TEXT NOT NULL,
+    PRIMARY KEY (room_no, event_id)
+) {compact};
+
+-- What waits for other servers, in order: an event, or the text of an ephemeral data unit.
+CREATE TABLE outgoing (
+    server TEXT NOT NULL,
+    position BIGINT NOT NULL,
+    event_no BIGINT,
+    edu TEXT,
+    PRIMARY KEY (server, position)
+) {compact};
+
+-- Transactions of other servers that were answered, and how.
+CREATE TABLE incoming (
+    server TEXT NOT NULL,
+    txn_id TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    answered_ms BIGINT NOT NULL,
+    PRIMARY KEY (server, txn_id)
+);
+CREATE INDEX incoming_age ON incoming (answered_ms);

@@ -1,0 +1,116 @@
+//! Transactions: what waits for other servers, and what of theirs was answered.
+
+use ruma::{OwnedServerName, ServerName};
+use wayside_federation::{
+    outbox::{EDUS, Item, PDUS, Waiting},
+    state::EventNo,
+};
+
+use super::{Reads, StoreError, Tx, bus::Change};
+
+/// Servers that are read in one go.
+const PAGE: i64 = 1_000;
+/// Answers that are forgotten in one go.
+const FORGOTTEN: i64 = 1_000;
+
+/// What waits first for a server, at least as much as one transaction takes.
+pub async fn waiting(
+    from: &mut impl Reads,
+    server: &ServerName,
+) -> Result<Vec<Waiting>, StoreError> {
+    let sql = "SELECT o.position, o.edu, e.pdu FROM outgoing o \
+               LEFT JOIN events e ON e.event_no = o.event_no \
+               WHERE o.server = $1 ORDER BY o.position LIMIT $2";
+    let most = i64::try_from(PDUS + EDUS).unwrap_or(i64::MAX);
+    let rows = from.conn().0.query(sql).bind(server.as_str()).bind(most).all().await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (edu, pdu): (Option<String>, Option<String>) = (row.get(1)?, row.get(2)?);
+        // An event that was let go of meanwhile is told to nobody any more.
+        let item = match (edu, pdu) {
+            (Some(text), _) => Item::Edu(text),
+            (None, Some(text)) => Item::Pdu(text),
+            (None, None) => continue,
+        };
+        found.push(Waiting { position: row.get(0)?, item });
+    }
+    Ok(found)
+}
+
+/// The servers for which something waits, by name, behind one.
+pub async fn awaiting(
+    from: &mut impl Reads,
+    behind: &str,
+) -> Result<Vec<OwnedServerName>, StoreError> {
+    let sql = "SELECT DISTINCT server FROM outgoing WHERE server > $1 ORDER BY server LIMIT $2";
+    let rows = from.conn().0.query(sql).bind(behind).bind(PAGE).all().await?;
+    rows.iter().map(|row| row.parse(0)).collect()
+}
+
+/// How a transaction of a server was answered, if it was.
+pub async fn answered(
+    from: &mut impl Reads,
+    server: &ServerName,
+    txn_id: &str,
+) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT answer FROM incoming WHERE server = $1 AND txn_id = $2";
+    let row = from.conn().0.query(sql).bind(server.as_str()).bind(txn_id).one().await?;
+    row.map(|row| row.get(0)).transpose()
+}
+
+impl Tx {
+    /// Lets an event wait for every server that is in a room now, but this one's own.
+    pub async fn tell_servers(
+        &mut self,
+        room_no: i64,
+        event_no: EventNo,
+        own: &ServerName,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO outgoing (server, position, event_no) \
+                   SELECT server, $3, $3 FROM room_servers WHERE room_no = $1 AND joined > 0 AND server <> $2 \
+                   ON CONFLICT DO NOTHING RETURNING server";
+        let query = self.query(sql).bind(room_no).bind(own.as_str()).bind(event_no.0);
+        let rows = query.all().await?;
+        let servers = rows.iter().map(|row| row.parse(0)).collect::<Result<Vec<_>, _>>()?;
+        if !servers.is_empty() {
+            self.announce(Change::Outgoing { servers, position: event_no.0 });
+        }
+        Ok(())
+    }
+
+    /// Lets an ephemeral data unit wait for a server.
+    pub async fn tell_server(&mut self, server: &ServerName, edu: &str) -> Result<(), StoreError> {
+        let position = self.next_number();
+        let sql = "INSERT INTO outgoing (server, position, edu) VALUES ($1, $2, $3)";
+        self.query(sql).bind(server.as_str()).bind(position).bind(edu).run().await?;
+        self.announce(Change::Outgoing { servers: vec![server.to_owned()], position });
+        Ok(())
+    }
+
+    /// Lets go of what a server has answered.
+    pub async fn delivered(&mut self, server: &ServerName, upto: i64) -> Result<(), StoreError> {
+        let sql = "DELETE FROM outgoing WHERE server = $1 AND position <= $2";
+        self.query(sql).bind(server.as_str()).bind(upto).run().await.map(drop)
+    }
+
+    /// Remembers how a transaction of a server was answered.
+    pub async fn remember_answer(
+        &mut self,
+        server: &ServerName,
+        txn_id: &str,
+        answer: &str,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO incoming (server, txn_id, answer, answered_ms) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT DO NOTHING";
+        let query = self.query(sql).bind(server.as_str()).bind(txn_id);
+        query.bind(answer).bind(now_ms).run().await.map(drop)
+    }
+
+    /// Forgets some of the answers of before a time.
+    pub async fn forget_answers(&mut self, before_ms: i64) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM incoming WHERE answered_ms < $1 AND answered_ms <= (SELECT max(answered_ms) FROM \
+                   (SELECT answered_ms FROM incoming ORDER BY answered_ms LIMIT $2) AS oldest)";
+        self.query(sql).bind(before_ms).bind(FORGOTTEN).run().await
+    }
+}
