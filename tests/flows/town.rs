@@ -1,11 +1,20 @@
-//! The harness of federation proves itself: servers of ours and of others, certificates, names, peers.
+//! The harness of federation proves itself: servers of ours and of others, certificates, peers.
 
-use anyhow::{Result, ensure};
-use serde_json::json;
-use tokio::try_join;
-use wayside_tests::{Client, Destination, Engine, Synapse, Town, Wire, verify};
+use std::time::Duration;
 
-use crate::stage::{Deeds, Ear, bodies, list, part};
+use anyhow::{Context, Result, ensure};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::{time::Instant, try_join};
+use wayside_tests::{
+    Client, Destination, Engine, PeerReply, PeerRoom, RoomId, Signing, SigningKey, Synapse, Town,
+    Wire, verify,
+};
+
+use crate::stage::{Deeds, Ear, VERSIONS, bodies, list, part};
+
+/// Where servers ask each other for profiles.
+const PROFILE: &str = "/_matrix/federation/v1/query/profile";
 
 /// A Synapse of this town, or nothing where there is none on this machine.
 async fn synapse(town: &Town, name: &str) -> Result<Option<Synapse>> {
@@ -20,6 +29,22 @@ fn door(town: &Town, to: &Destination) -> Result<Wire> {
     Wire::secure(&to.url, town.authority().pem(), "http/1.1")
 }
 
+/// The keys that a server publishes.
+async fn keys_of(town: &Town, to: &Destination) -> Result<Value> {
+    let answer = door(town, to)?.ask("GET", "/_matrix/key/v2/server", &[], b"").await?;
+    verify(&answer.json(), &to.name, &answer.json())?;
+    Ok(answer.json())
+}
+
+/// Waits until somebody hears a message.
+async fn heard(ear: &mut Ear, room: &RoomId, text: &str) -> Result<()> {
+    let is_said = |news: &Value| {
+        let said = bodies(&list(part(news, room, "join/timeline")));
+        said.contains(&text.to_owned()).then_some(())
+    };
+    ear.hear(is_said).await.with_context(|| format!("waiting for {text:?}"))
+}
+
 #[tokio::test]
 async fn two_people_talk_on_synapse_which_keeps_what_they_said() -> Result<()> {
     let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
@@ -31,11 +56,7 @@ async fn two_people_talk_on_synapse_which_keeps_what_they_said() -> Result<()> {
     bob.join(&room).await?;
     let mut ear = Ear::of(&bob).await?;
     ann.say(&room, "hello").await?;
-    ear.hear(|news| {
-        let said = bodies(&list(part(news, &room, "join/timeline")));
-        said.contains(&"hello".to_owned()).then_some(())
-    })
-    .await?;
+    heard(&mut ear, &room, "hello").await?;
 
     // The same data, address and people after it was killed.
     server.kill().await?;
@@ -58,11 +79,7 @@ async fn two_synapses_of_a_town_federate() -> Result<()> {
     let (mut ann_hears, mut bob_hears) = (Ear::of(&ann).await?, Ear::of(&bob).await?);
     for (who, ear, text) in [(&ann, &mut bob_hears, "to b"), (&bob, &mut ann_hears, "to a")] {
         who.say(&room, text).await?;
-        ear.hear(|news| {
-            let said = bodies(&list(part(news, &room, "join/timeline")));
-            said.contains(&text.to_owned()).then_some(())
-        })
-        .await?;
+        heard(ear, &room, text).await?;
     }
     try_join!(a.stop(), b.stop())?;
     Ok(())
@@ -77,9 +94,8 @@ async fn a_node_of_a_town_answers_others_at_its_name() -> Result<()> {
     let door = door(&town, &destination)?;
     let version = door.ask("GET", "/_matrix/federation/v1/version", &[], b"").await?;
     ensure!(version.json()["server"]["name"] == "Wayside", "{}", version.short());
-    let keys = door.ask("GET", "/_matrix/key/v2/server", &[], b"").await?;
-    verify(&keys.json(), &destination.name, &keys.json())?;
-    ensure!(keys.json()["server_name"] == destination.name, "{}", keys.short());
+    let keys = keys_of(&town, &destination).await?;
+    ensure!(keys["server_name"] == destination.name, "{keys}");
     let ann = Client::register(node.http(), "ann").await?;
     ensure!(ann.id() == format!("@ann:{}", destination.name), "{}", ann.id());
 
@@ -90,5 +106,119 @@ async fn a_node_of_a_town_answers_others_at_its_name() -> Result<()> {
     let other = town.server("b")?;
     ensure!(other.server_name() != destination.name, "{}", other.server_name());
     node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_peer_and_synapse_ask_each_other() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(mut server) = synapse(&town, "s").await? else { return Ok(()) };
+    let peer = town.peer()?.start().await?;
+    let ann = Client::register(server.http(), "ann").await?;
+
+    peer.answer(Method::GET, PROFILE, |request| {
+        let asks = request.path.contains("user_id=%40pia");
+        PeerReply::json(&json!({ "displayname": if asks { "Pia" } else { "nobody" } }))
+    });
+    let profile = ann.get(&format!("/_matrix/client/v3/profile/{}", peer.user("pia"))).await?;
+    ensure!(profile["displayname"] == "Pia", "{profile}");
+    let mut request = peer.request(&Method::GET, PROFILE).await?;
+    let signed = request.x_matrix()?;
+    ensure!(signed.origin == server.server_name(), "{signed:?}");
+    ensure!(signed.destination.as_deref() == Some(peer.server_name()), "{signed:?}");
+    ensure!(request.host == peer.server_name(), "{request:?}");
+    let keys = keys_of(&town, &server.destination()).await?;
+    signed.verify(&request, &keys)?;
+    request.path.push('x');
+    ensure!(signed.verify(&request, &keys).is_err(), "another path passes for signed");
+
+    let (to, stranger) = (server.destination(), SigningKey::generate("other")?);
+    let path = format!("{PROFILE}?user_id=@ann:{}", to.name);
+    let answer = peer.ask(&to, Method::GET, &path, None).await?;
+    ensure!(answer.json()["displayname"] == "ann", "{}", answer.short());
+    let wrong = [
+        Signing::Missing,
+        Signing::Broken,
+        Signing::By(&stranger),
+        Signing::For("elsewhere.test"),
+        Signing::As("elsewhere.test:1"),
+    ];
+    for signing in wrong {
+        let answer = peer.ask_signed(&to, Method::GET, &path, None, signing).await?;
+        ensure!(answer.status == 401, "{signing:?}: {}", answer.short());
+    }
+    let late = town.peer()?.start().await?;
+    late.end_keys_at(1_000);
+    let answer = late.ask(&to, Method::GET, &path, None).await?;
+    ensure!(answer.status == 401, "with keys that have ended: {}", answer.short());
+    server.stop().await
+}
+
+#[tokio::test]
+async fn synapse_calls_nobody_whose_certificate_is_wrong() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(mut server) = synapse(&town, "s").await? else { return Ok(()) };
+    let ann = Client::register(server.http(), "ann").await?;
+    let (right, old, foreign) = (town.peer()?, town.peer()?, town.peer()?);
+    let expired = town.authority().expired_leaf(&[&old.ip().to_string()])?;
+    let other = town.authority().leaf(&["elsewhere.test", "127.0.0.1"])?;
+    let peers = [(right, true), (old.certified(expired), false), (foreign.certified(other), false)];
+    for (options, is_believed) in peers {
+        let peer = options.start().await?;
+        peer.answer(Method::GET, PROFILE, |_| PeerReply::json(&json!({ "displayname": "Pia" })));
+        let path = format!("/_matrix/client/v3/profile/{}", peer.user("pia"));
+        ensure!(ann.get(&path).await.is_ok() == is_believed, "{}", peer.server_name());
+        ensure!(peer.requests().is_empty() != is_believed, "{:?}", peer.requests());
+    }
+    server.stop().await
+}
+
+#[tokio::test]
+async fn synapse_joins_rooms_that_a_peer_has_made() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(mut server) = synapse(&town, "s").await? else { return Ok(()) };
+    let peer = town.peer()?.start().await?;
+    let (pia, to) = (peer.user("pia"), server.destination());
+    let ann = Client::register(server.http(), "ann").await?;
+    for version in VERSIONS {
+        let room = peer.host(PeerRoom::create(&peer, version, &pia)?);
+        let id = RoomId::known(room.lock().unwrap().id());
+        ann.join_through(&id, peer.server_name()).await.context(version)?;
+        let mut ear = Ear::of(&ann).await?;
+        let content = json!({ "msgtype": "m.text", "body": version });
+        let said = room.lock().unwrap().send(&pia, "m.room.message", None, &content)?;
+        let answer = peer.transact(&to, &[&said], &[]).await?;
+        ensure!(answer.json()["pdus"][&said.id] == json!({}), "{version}: {}", answer.short());
+        heard(&mut ear, &id, version).await?;
+
+        // The other way round: what Synapse says is signed, and lies behind what the peer said.
+        let event = ann.say(&id, "back").await?;
+        let pdu = peer.event(|it| it["content"]["body"] == "back" && it["room_id"] == id.as_str());
+        let pdu = pdu.await?;
+        ensure!(room.lock().unwrap().identify(&pdu)?.id == event, "{version}: {pdu}");
+        ensure!(pdu["prev_events"] == json!([said.id]), "{version}: {pdu}");
+    }
+    server.stop().await
+}
+
+#[tokio::test]
+async fn a_peer_answers_late_and_in_drops_and_is_away() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let (mut late, asker) = (town.peer()?.start().await?, town.peer()?.start().await?);
+    let to = late.destination();
+    let pause = Duration::from_millis(20);
+    late.answer(Method::POST, "/slow", move |request| {
+        PeerReply::bytes("text/plain", request.body.to_vec()).after(pause).dripping(1, pause)
+    });
+    let begun = Instant::now();
+    let answer = asker.ask(&to, Method::POST, "/slow", Some(&json!([1]))).await?;
+    ensure!(answer.body == b"[1]" && begun.elapsed() >= 4 * pause, "{}", answer.short());
+    let came = late.request(&Method::POST, "/slow").await?;
+    came.x_matrix()?.verify(&came, &keys_of(&town, &asker.destination()).await?)?;
+    ensure!(asker.ask(&to, Method::GET, "/unknown", None).await?.status == 404);
+    late.stop().await;
+    ensure!(asker.ask(&to, Method::GET, "/unknown", None).await.is_err(), "it is not away");
+    late.restart().await?;
+    ensure!(asker.ask(&to, Method::GET, "/unknown", None).await?.status == 404);
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::{Address, Authority, Engine, Options, SynapseOptions};
+use crate::{Address, Authority, Engine, Options, PeerOptions, SynapseOptions};
 
 /// The ground of a story. It goes away with all its files when it is dropped, after its nodes.
 #[derive(Debug)]
@@ -58,6 +58,12 @@ impl Town {
     /// there is none on this machine.
     pub fn synapse(&self, name: &str) -> Result<Option<SynapseOptions>> {
         SynapseOptions::find(&self.folder.path().join(name), &self.authority)
+    }
+
+    /// The way in which a server of the tests' own is started, with an address and a certificate of
+    /// the town.
+    pub fn peer(&self) -> Result<PeerOptions> {
+        PeerOptions::new(&self.authority)
     }
 
     /// Who vouches for the servers of the town.

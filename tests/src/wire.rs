@@ -29,6 +29,7 @@ pub struct Wire {
     secure: Option<TlsConnector>,
     /// What the certificate must be for.
     name: ServerName<'static>,
+    host: String,
 }
 
 /// A connection, encrypted or not.
@@ -52,7 +53,8 @@ impl Wire {
     pub fn to(base: &Url) -> Result<Self> {
         let addresses = base.socket_addrs(|| None).context("finding where the node answers")?;
         let address = addresses.first().copied().context("an address of digits names one place")?;
-        Ok(Self { address, secure: None, name: ServerName::IpAddress(address.ip().into()) })
+        let name = ServerName::IpAddress(address.ip().into());
+        Ok(Self { address, secure: None, name, host: "a.test".to_owned() })
     }
 
     /// The same door, called by a name, for which its certificate must be.
@@ -70,6 +72,12 @@ impl Wire {
         let mut config = config.with_root_certificates(trusted).with_no_client_auth();
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
         Ok(Self { secure: Some(TlsConnector::from(Arc::new(config))), ..Self::to(base)? })
+    }
+
+    /// Asks for another host than `a.test` in well-formed requests.
+    #[must_use]
+    pub fn hosted(self, host: &str) -> Self {
+        Self { host: host.to_owned(), ..self }
     }
 
     /// A new connection.
@@ -90,7 +98,7 @@ impl Wire {
         body: &[u8],
     ) -> Result<Answer> {
         let mut head = vec![format!("{method} {target} HTTP/1.1")];
-        head.extend(["host: a.test".to_owned(), "connection: close".to_owned()]);
+        head.extend([format!("host: {}", self.host), "connection: close".to_owned()]);
         if !body.is_empty() || method != "GET" {
             head.push(format!("content-length: {}", body.len()));
         }

@@ -1,0 +1,87 @@
+//! A peer in whose room others are: it lets them in, and hands on what is said.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU32, Ordering},
+};
+
+use anyhow::Result;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{Pdu, Peer, PeerReply, PeerRoom, SEND, locked, now_ms};
+use crate::{Answer, Destination};
+
+impl Peer {
+    /// Lets others into a room and shows them its events. The room is given back, to go on in it.
+    #[must_use]
+    pub fn host(&self, room: PeerRoom) -> Arc<Mutex<PeerRoom>> {
+        let id = room.id().to_owned();
+        let room = Arc::new(Mutex::new(room));
+        let template = format!("/_matrix/federation/v1/make_join/{id}/");
+        let shared = Arc::clone(&room);
+        self.answer(Method::GET, &template.clone(), move |request| {
+            let target = request.target();
+            let user = target.strip_prefix(&template).unwrap_or_default();
+            let room = locked(&shared);
+            let content = json!({ "membership": "join" });
+            answered(
+                room.draft(user, "m.room.member", Some(user), &content)
+                    .map(|event| json!({ "room_version": room.version(), "event": event })),
+            )
+        });
+        let shared = Arc::clone(&room);
+        let origin = self.server_name().to_owned();
+        let door = format!("/_matrix/federation/v2/send_join/{id}/");
+        self.answer(Method::PUT, &door, move |request| {
+            let event = request.json();
+            let mut room = locked(&shared);
+            let (state, chain) = (jsons(&room.state()), jsons(&room.auth_chain()));
+            answered(room.identify(&event).map(|joined| {
+                room.add(joined);
+                json!({
+                    "origin": origin, "state": state, "auth_chain": chain, "event": event,
+                    "members_omitted": false,
+                })
+            }))
+        });
+        let shared = Arc::clone(&room);
+        self.answer(Method::GET, "/_matrix/federation/v1/event/", move |request| {
+            let target = request.target();
+            let id = target.rsplit('/').next().unwrap_or_default();
+            match locked(&shared).events().iter().find(|event| event.id == id) {
+                Some(event) => PeerReply::json(&json!({ "pdus": [event.json] })),
+                None => PeerReply::refusal(404, "M_NOT_FOUND", "no such event"),
+            }
+        });
+        room
+    }
+
+    /// Sends a transaction, under an id that no other has.
+    pub async fn transact(
+        &self,
+        to: &Destination,
+        pdus: &[&Pdu],
+        edus: &[Value],
+    ) -> Result<Answer> {
+        static SENT: AtomicU32 = AtomicU32::new(0);
+        let path =
+            format!("{SEND}t{}-{}", std::process::id(), SENT.fetch_add(1, Ordering::Relaxed));
+        let content = json!({
+            "origin": self.server_name(), "origin_server_ts": now_ms()?, "pdus": jsons(pdus),
+            "edus": edus,
+        });
+        self.ask(to, Method::PUT, &path, Some(&content)).await
+    }
+}
+
+fn jsons(events: &[&Pdu]) -> Vec<Value> {
+    events.iter().map(|event| event.json.clone()).collect()
+}
+
+fn answered(found: Result<Value>) -> PeerReply {
+    found.map_or_else(
+        |error| PeerReply::refusal(400, "M_BAD_JSON", &format!("{error:#}")),
+        |found| PeerReply::json(&found),
+    )
+}
