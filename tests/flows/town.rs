@@ -1,14 +1,19 @@
-//! The harness of federation proves itself: servers of ours and of others, certificates, peers.
+//! The harness of federation proves itself: servers of ours and of others, certificates, names, peers.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::{time::Instant, try_join};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    time::{Instant, timeout},
+    try_join,
+};
 use wayside_tests::{
-    Client, Destination, Engine, PeerReply, PeerRoom, RoomId, Signing, SigningKey, Synapse, Town,
-    Wire, verify,
+    Client, Destination, Engine, Names, PeerReply, PeerRoom, Record, RoomId, Signing, SigningKey,
+    Synapse, Town, Wire, verify,
 };
 
 use crate::stage::{Deeds, Ear, VERSIONS, bodies, list, part};
@@ -220,5 +225,63 @@ async fn a_peer_answers_late_and_in_drops_and_is_away() -> Result<()> {
     ensure!(asker.ask(&to, Method::GET, "/unknown", None).await.is_err(), "it is not away");
     late.restart().await?;
     ensure!(asker.ask(&to, Method::GET, "/unknown", None).await?.status == 404);
+    Ok(())
+}
+
+/// A question for a name, as it travels, with recursion wished for.
+fn question(name: &str, kind: u8) -> Vec<u8> {
+    let mut message = vec![7, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        message.push(u8::try_from(label.len()).expect("labels are short"));
+        message.extend(label.as_bytes());
+    }
+    message.extend([0, 0, kind, 0, 1]);
+    message
+}
+
+#[tokio::test]
+async fn names_are_told_as_the_story_wants_them() -> Result<()> {
+    const A: u8 = 1;
+    const SRV: u8 = 33;
+    let names = Names::open().await?;
+    names.add("home.test", Record::A([127, 1, 2, 3].into()));
+    names.add("www.Home.test", Record::Cname("home.test".into()));
+    let target = "home.test".to_owned();
+    let service = Record::Srv { priority: 10, weight: 5, port: 8448, target };
+    names.add("_matrix-fed._tcp.home.test", service);
+    let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    let ask = async |name: &str, kind: u8| {
+        socket.send_to(&question(name, kind), names.place()).await?;
+        let mut answer = [0; 512];
+        let length = timeout(Duration::from_secs(10), socket.recv(&mut answer)).await??;
+        anyhow::Ok(answer[..length].to_vec())
+    };
+    let code = |answer: &[u8]| answer[3] % 16;
+    // The same id, no error, so many answers, and the data at the end.
+    let direct = ask("HOME.test", A).await?;
+    ensure!(direct[..4] == [7, 9, 0x85, 0x80] && direct[7] == 1, "{direct:?}");
+    ensure!(direct.ends_with(&[0, 4, 127, 1, 2, 3]), "{direct:?}");
+    let alias = ask("www.home.test", A).await?;
+    ensure!(alias[7] == 2 && alias.ends_with(&[0, 4, 127, 1, 2, 3]), "{alias:?}");
+    let service = ask("_matrix-fed._tcp.home.test", SRV).await?;
+    let data = b"\0\x11\0\x0a\0\x05\x21\x00\x04home\x04test\0";
+    ensure!(service[7] == 1 && service.ends_with(data), "{service:?}");
+    let (other, unknown) = (ask("home.test", SRV).await?, ask("nowhere.test", A).await?);
+    ensure!(code(&other) == 0 && other[7] == 0, "{other:?}");
+    ensure!(code(&unknown) == 3 && unknown[7] == 0, "{unknown:?}");
+
+    let mut stream = TcpStream::connect(names.place()).await?;
+    let message = question("home.test", A);
+    stream.write_u16(u16::try_from(message.len())?).await?;
+    stream.write_all(&message).await?;
+    let mut answer = vec![0; usize::from(stream.read_u16().await?)];
+    stream.read_exact(&mut answer).await?;
+    ensure!(answer.ends_with(&[0, 4, 127, 1, 2, 3]), "{answer:?}");
+
+    names.forget("home.test");
+    ensure!(code(&ask("home.test", A).await?) == 3);
+    let asked = names.asked();
+    let wanted = ("_matrix-fed._tcp.home.test".to_owned(), "SRV".to_owned());
+    ensure!(asked.len() == 7 && asked[2] == wanted, "{asked:?}");
     Ok(())
 }

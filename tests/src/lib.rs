@@ -3,8 +3,8 @@
 //! Nothing here knows the inside of a node. A node is a program, found through `WAYSIDE_BIN` or
 //! beside the running test, and is spoken to through its flags, its signals and its doors only.
 //! Other servers of a town are [`Synapse`], which others wrote, and [`Peer`], which a story writes;
-//! each has an [`Address`] and a certificate of the town's [`Authority`]. What they sign and hash is
-//! ruma's work alone, so that it is a second opinion.
+//! each has an [`Address`] and a certificate of the town's [`Authority`], and [`Names`] tell where
+//! the rest is. What they sign and hash is ruma's work alone, so that it is a second opinion.
 //!
 //! ```no_run
 //! # async fn story() -> anyhow::Result<()> {
@@ -25,6 +25,7 @@ mod client;
 mod destination;
 mod engine;
 mod metrics;
+mod names;
 mod node;
 mod peer;
 mod programs;
@@ -41,6 +42,7 @@ pub use client::{CallError, Client, EventId, MediaUri, PASSWORD, RoomId, Session
 pub use destination::Destination;
 pub use engine::{Database, Engine};
 pub use metrics::Metrics;
+pub use names::{Names, Record};
 pub use node::{Node, Options, Refusal};
 pub use peer::{Pdu, Peer, PeerOptions, PeerReply, PeerRequest, PeerRoom, Signing, XMatrix};
 pub use programs::{Script, package_folder, resident_bytes, skip};
