@@ -43,6 +43,7 @@ use crate::{
         content::Content,
         emails::Emails,
         encryption::Encryption,
+        federation::Federation,
         live::{Live, Moment},
         oauth::OAuth,
         oversight::Oversight,
@@ -179,6 +180,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
         app_services: Arc::new(app_services),
         reports: Reports::new(ground.clone(), rooms.clone()),
         search: Arc::new(Search::new(ground.clone())),
+        federation: Arc::new(Federation::new(ground.clone(), servers.clone())),
         servers,
         rooms,
         social,
@@ -317,6 +319,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     duty(&tasks, "ringing for news", ringing);
     let commits = ground.store.bus().listen();
     duty(&tasks, "counting unread events", services.push.clone().follow(commits));
+    let telling = services.federation.clone().tell(ground.store.bus().listen());
+    duty(&tasks, "telling other servers", telling);
     duty(&tasks, "telling push gateways", services.push.clone().deliver());
     duty(&tasks, "showing what is said in worlds", services.worlds.clone().follow());
     duty(&tasks, "indexing what is said", services.search.clone().follow());
@@ -469,6 +473,7 @@ async fn forget(app: Arc<App>, stop: CancellationToken) {
     let mut seldom = steady(FORGETTING);
     while stop.run_until_cancelled(seldom.tick()).await.is_some() {
         app.services.rooms.forget_requests().await;
+        app.services.federation.forget_answers().await;
         app.services.worlds.forget_places().await;
         app.services.encryption.forget_letters().await;
         app.services.oauth.forget().await;

@@ -8,6 +8,9 @@ pub const ID_BYTES: usize = 255;
 pub const REQUEST_BYTES: usize = 128 * 1024;
 /// Largest JSON body of a request that names many things (createRoom, filters, account data) in bytes.
 pub const LARGE_REQUEST_BYTES: usize = 1024 * 1024;
+/// Largest transaction of another server in bytes: as many events and others as it may hold, each as
+/// large as it may be, with what servers write beside them.
+pub const TRANSACTION_BYTES: usize = 12 * 1024 * 1024;
 /// Deepest nesting of a JSON body.
 pub const JSON_DEPTH: usize = 100;
 /// Largest profile of one person in bytes of canonical JSON (client-server API, profiles).

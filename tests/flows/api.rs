@@ -20,7 +20,8 @@ stories! {
 /// The operations of version 1.19 that are not deprecated: method, path and name.
 const OPERATIONS: &str = include_str!("api/operations.tsv");
 /// Routes of the client API beside them: those of proposals, and what is deprecated.
-const BESIDE: [&str; 6] = [
+const BESIDE: [&str; 7] = [
+    "GET /.well-known/matrix/server",
     "GET /_matrix/client/unstable/im.nheko.summary/rooms/{}/summary",
     "GET /_matrix/client/unstable/im.nheko.summary/summary/{}",
     "GET /_matrix/client/unstable/org.matrix.msc2965/auth_metadata",

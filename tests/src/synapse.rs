@@ -276,6 +276,7 @@ fn settings(folder: &Path, address: &Address, leaf: &Leaf, authority: &Path) -> 
         "enable_registration_without_verification": true,
         "presence": { "enabled": true },
         "allow_public_rooms_over_federation": true,
+        "room_list_publication_rules": [{ "action": "allow" }],
         "federation": {
             "client_timeout": "10s", "max_short_retries": 1, "max_long_retries": 1,
             "destination_min_retry_interval": "1s", "destination_retry_multiplier": 1,

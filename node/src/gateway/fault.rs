@@ -136,6 +136,9 @@ impl Fault {
                 body["org.wayside.name"] = name.into();
             }
         }
+        if let Self::Service(Error::IncompatibleVersion(version)) = &self {
+            body["room_version"] = version.as_str().into();
+        }
         if let Self::Service(Error::WrongBackup { current }) = &self {
             body["current_version"] = current.as_str().into();
         }
@@ -224,6 +227,7 @@ fn service(error: &Error) -> (StatusCode, &'static str) {
         Error::UnknownPos => (StatusCode::BAD_REQUEST, "M_UNKNOWN_POS"),
         Error::AliasTaken(_) => (StatusCode::CONFLICT, "M_ROOM_IN_USE"),
         Error::RoomVersion(_) => (StatusCode::BAD_REQUEST, "M_UNSUPPORTED_ROOM_VERSION"),
+        Error::IncompatibleVersion(_) => (StatusCode::BAD_REQUEST, "M_INCOMPATIBLE_ROOM_VERSION"),
         Error::AnnotatedAlready => (StatusCode::BAD_REQUEST, "M_DUPLICATE_ANNOTATION"),
         Error::InviteBlocked(_) => (StatusCode::FORBIDDEN, "M_INVITE_BLOCKED"),
         Error::NotLeft => (StatusCode::BAD_REQUEST, "M_UNKNOWN"),

@@ -155,6 +155,9 @@ pub enum Error {
     /// This node does not know the room version.
     #[error("the room version {0} is not one of 10, 11 and 12")]
     RoomVersion(String),
+    /// A server does not know the rules that a room follows.
+    #[error("the room follows version {0}, which your server does not know")]
+    IncompatibleVersion(String),
     /// The person wants no invitations.
     #[error("{0} takes no invitations")]
     InviteBlocked(OwnedUserId),

@@ -11,6 +11,7 @@ pub mod content;
 pub mod emails;
 pub mod encryption;
 mod error;
+pub mod federation;
 pub mod filter;
 mod ground;
 mod language;
@@ -32,9 +33,10 @@ use std::sync::Arc;
 
 use self::{
     accounts::Accounts, affairs::Affairs, app_services::AppServices, bodies::Bodies,
-    content::Content, emails::Emails, encryption::Encryption, live::Live, oauth::OAuth,
-    oversight::Oversight, previews::Previews, providers::Providers, push::Push, reports::Reports,
-    rooms::Rooms, search::Search, servers::Servers, social::Social, sync::Sync, worlds::Worlds,
+    content::Content, emails::Emails, encryption::Encryption, federation::Federation, live::Live,
+    oauth::OAuth, oversight::Oversight, previews::Previews, providers::Providers, push::Push,
+    reports::Reports, rooms::Rooms, search::Search, servers::Servers, social::Social, sync::Sync,
+    worlds::Worlds,
 };
 pub use self::{
     error::{Error, Unproven},
@@ -59,6 +61,8 @@ pub struct Services {
     pub reports: Reports,
     /// Finding what was said.
     pub search: Arc<Search>,
+    /// Rooms that are shared with them.
+    pub federation: Arc<Federation>,
     /// Other servers.
     pub servers: Arc<Servers>,
     /// People.

@@ -58,6 +58,12 @@ pub async fn answered(
     row.map(|row| row.get(0)).transpose()
 }
 
+/// When the oldest answer was given that is still known, in milliseconds since the epoch.
+pub async fn oldest_answer(from: &mut impl Reads) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT answered_ms FROM incoming ORDER BY answered_ms LIMIT 1";
+    from.conn().0.query(sql).one().await?.map(|row| row.get(0)).transpose()
+}
+
 impl Tx {
     /// Lets an event wait for every server that is in a room now, but this one's own.
     pub async fn tell_servers(

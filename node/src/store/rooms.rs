@@ -39,6 +39,8 @@ pub struct RoomRow {
     pub invited: i64,
     /// Whether the public directory lists it.
     pub published: bool,
+    /// How many other servers have people in it.
+    pub others: i64,
 }
 
 impl RoomRow {
@@ -122,7 +124,7 @@ const PAGE: i64 = 10_000;
 /// The room of that id.
 pub async fn room(from: &mut impl Reads, room_id: &RoomId) -> Result<Option<RoomRow>, StoreError> {
     let sql = "SELECT room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, \
-               published FROM rooms WHERE room_id = $1";
+               published, others FROM rooms WHERE room_id = $1";
     let row = from.conn().0.query(sql).bind(room_id.as_str()).one().await?;
     row.as_ref().map(read_room).transpose()
 }
@@ -135,7 +137,7 @@ pub async fn by_numbers(
     let mut found = Vec::with_capacity(numbers.len());
     for chunk in numbers.chunks(LIST_MOST) {
         let sql = "SELECT room_no, room_id, version, kind, heads, state_root, last_position, joined, \
-                   invited, published FROM rooms WHERE room_no IN (LIST)";
+                   invited, published, others FROM rooms WHERE room_no IN (LIST)";
         for row in from.conn().0.query(sql).list(chunk).all().await? {
             found.push(read_room(&row)?);
         }
@@ -431,7 +433,7 @@ pub async fn all(
     limit: i64,
 ) -> Result<Vec<RoomRow>, StoreError> {
     let sql = "SELECT room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, \
-               published FROM rooms WHERE room_no > $1 ORDER BY room_no LIMIT $2";
+               published, others FROM rooms WHERE room_no > $1 ORDER BY room_no LIMIT $2";
     let rows = from.conn().0.query(sql).bind(after).bind(limit).all().await?;
     rows.iter().map(read_room).collect()
 }
@@ -440,7 +442,7 @@ impl Tx {
     /// Writes a new room down.
     pub async fn add_room(&mut self, room: &RoomRow) -> Result<(), StoreError> {
         let sql = "INSERT INTO rooms (room_no, room_id, version, kind, heads, state_root, last_position, \
-                   joined, invited, published) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+                   joined, invited, published, others) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         self.query(sql)
             .bind(room.room_no)
             .bind(room.room_id.as_str())
@@ -452,6 +454,7 @@ impl Tx {
             .bind(room.joined)
             .bind(room.invited)
             .bind(room.published)
+            .bind(room.others)
             .run()
             .await
             .map(drop)
@@ -459,8 +462,8 @@ impl Tx {
 
     /// Moves a room on to its new heads and state.
     pub async fn move_room(&mut self, room: &RoomRow) -> Result<(), StoreError> {
-        let sql = "UPDATE rooms SET heads = $2, state_root = $3, last_position = $4, joined = $5, invited = $6 \
-                   WHERE room_no = $1";
+        let sql = "UPDATE rooms SET heads = $2, state_root = $3, last_position = $4, joined = $5, invited = $6, \
+                   others = $7 WHERE room_no = $1";
         self.query(sql)
             .bind(room.room_no)
             .bind(write_heads(&room.heads))
@@ -468,6 +471,7 @@ impl Tx {
             .bind(room.last_position)
             .bind(room.joined)
             .bind(room.invited)
+            .bind(room.others)
             .run()
             .await
             .map(drop)
@@ -505,16 +509,18 @@ impl Tx {
         query.bind(&*escape(state_key)).run().await.map(drop)
     }
 
-    /// Counts people of a server who came into a room, or left it.
+    /// Counts people of a server who came into a room, or left it; how many are there now.
     pub async fn count_server(
         &mut self,
         room_no: i64,
         server: &ServerName,
         more: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<i64, StoreError> {
         let sql = "INSERT INTO room_servers (room_no, server, joined) VALUES ($1, $2, $3) \
-                   ON CONFLICT (room_no, server) DO UPDATE SET joined = room_servers.joined + excluded.joined";
-        self.query(sql).bind(room_no).bind(server.as_str()).bind(more).run().await.map(drop)
+                   ON CONFLICT (room_no, server) DO UPDATE SET joined = room_servers.joined + excluded.joined \
+                   RETURNING joined";
+        let row = self.query(sql).bind(room_no).bind(server.as_str()).bind(more).one().await?;
+        row.ok_or(StoreError::Damaged("a count gave no row"))?.get(0)
     }
 
     /// Sets how a person stands to a room.
@@ -589,6 +595,7 @@ pub(super) fn read_room(row: &Row) -> Result<RoomRow, StoreError> {
         joined: row.get(7)?,
         invited: row.get(8)?,
         published: row.get::<i64>(9)? != 0,
+        others: row.get(10)?,
     })
 }
 

@@ -386,6 +386,7 @@ fn room_row(room_id: &RoomId, kind: Option<&str>) -> RoomRow {
         joined: 0,
         invited: 0,
         published: false,
+        others: 0,
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use wayside_federation::{
     auth,
     event::{Draft, Event},
-    state::{EventNo, StateKey},
+    state::{EventNo, NodeId, StateKey},
 };
 
 use super::{
@@ -59,13 +59,22 @@ pub struct Request {
     pub sent: Option<MilliSecondsSinceUnixEpoch>,
 }
 
-/// The events of a state that an event needs, by key.
-pub(super) async fn needed(
+/// The events of a room's state that hold these keys, by key.
+pub(in crate::services) async fn needed(
     from: &mut impl Reads,
     room: &RoomRow,
     keys: Vec<StateKey>,
 ) -> Result<HashMap<StateKey, StoredEvent>, Error> {
-    let numbers = state::lookup(from, room.state_root, &keys).await?;
+    needed_at(from, room.state_root, keys).await
+}
+
+/// The same of any state.
+pub(in crate::services) async fn needed_at(
+    from: &mut impl Reads,
+    root: NodeId,
+    keys: Vec<StateKey>,
+) -> Result<HashMap<StateKey, StoredEvent>, Error> {
+    let numbers = state::lookup(from, root, &keys).await?;
     let found: Vec<EventNo> = numbers.iter().copied().flatten().collect();
     let mut stored = events::by_numbers(from, &found).await?;
     Ok(keys
@@ -249,7 +258,7 @@ fn annotation(content: &RawValue) -> Option<(OwnedEventId, String)> {
 }
 
 /// What an `m.room.member` event says.
-pub(super) fn membership_of(event: &Event) -> Option<Membership> {
+pub(in crate::services) fn membership_of(event: &Event) -> Option<Membership> {
     membership_in(event.content())
 }
 

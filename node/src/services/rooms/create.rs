@@ -208,6 +208,7 @@ pub(super) async fn begin(
         joined: 0,
         invited: 0,
         published: new.published,
+        others: 0,
     };
     tx.add_room(&room).await?;
     place::place(ground, tx, &mut room, event).await?;

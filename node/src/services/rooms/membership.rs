@@ -319,6 +319,17 @@ async fn vouch(
     Ok(())
 }
 
+/// The same for somebody of another server.
+pub(in crate::services) async fn vouch_for(
+    ground: &Ground,
+    tx: &mut Tx,
+    room: &RoomRow,
+    target: &UserId,
+    value: &mut Map<String, Value>,
+) -> Result<(), Error> {
+    vouch(ground, tx, room, target, false, value).await
+}
+
 /// Lets the guests of this node leave a room that no longer lets guests in (client-server API,
 /// guest access).
 pub(super) async fn turn_guests_out(

@@ -47,6 +47,11 @@ pub use self::{
     upgrade::Upgrade,
     view::{Asker, Rendered},
 };
+pub(in crate::services) use self::{
+    append::{membership_of, needed, needed_at},
+    membership::vouch_for,
+    place::{carry_out, decide, settle, standing},
+};
 use super::{Error, Ground};
 use crate::store::{
     Reads, StoreError,

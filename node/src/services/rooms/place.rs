@@ -7,6 +7,7 @@ use ruma::{
     events::{StateEventType, TimelineEventType},
 };
 use wayside_federation::{
+    auth,
     event::Event,
     room::{self, Halt, Head, Known, Need, Outcome, Placed, Shelf, Standing},
     state::{Difference, EventNo, NodeId, StateKey},
@@ -53,7 +54,7 @@ pub(super) async fn place(
             }
         }
     };
-    settle(ground, tx, room, event, number, placed).await
+    settle(ground, tx, room, event, number, placed, false).await
 }
 
 /// The decision on an event that names all heads and was checked against the room's state.
@@ -150,17 +151,14 @@ async fn load(
 }
 
 fn put(shelf: &mut Shelf, stored: StoredEvent) {
-    let standing = match stored.verdict {
-        Verdict::Accepted => Standing::Accepted,
-        Verdict::SoftFailed => Standing::SoftFailed,
-        Verdict::Rejected => Standing::Rejected,
-    };
+    let standing = standing(stored.verdict);
     let after = stored.roots.map(|roots| roots.state_after);
     shelf.put(Known { event: stored.event, number: stored.event_no, standing, after });
 }
 
 /// Writes down what was decided on an event, and moves `room` on. The caller writes the room's row when
-/// it has placed all that it wants to.
+/// it has placed all that it wants to. An event of another server that is `passed_on` is told to those
+/// that are in the room already, as this node's own are.
 pub(in crate::services) async fn settle(
     ground: &Ground,
     tx: &mut Tx,
@@ -168,6 +166,7 @@ pub(in crate::services) async fn settle(
     event: Event,
     number: EventNo,
     placed: Placed,
+    passed_on: bool,
 ) -> Result<StoredEvent, Error> {
     let (verdict, shown) = match placed.standing {
         Standing::Accepted => (Verdict::Accepted, true),
@@ -191,12 +190,12 @@ pub(in crate::services) async fn settle(
         redacted_by: None,
     };
     let own = shown && ground.is_local(stored.event.sender());
-    if own {
+    if (own || (shown && passed_on)) && room.others > 0 {
         // Also those hear of it whose last person it leads out of the room, and those it lets in.
         tx.tell_servers(room.room_no, number, &ground.server_name).await?;
     }
-    let turn = turn(tx, room, &stored, &placed.changed).await?;
-    if own && !turn.members.is_empty() {
+    let turn = turn(ground, tx, room, &stored, &placed.changed).await?;
+    if own && !turn.members.is_empty() && room.others > 0 {
         tx.tell_servers(room.room_no, number, &ground.server_name).await?;
     }
     tx.add_event(&stored).await?;
@@ -219,6 +218,38 @@ pub(in crate::services) async fn settle(
     Ok(stored)
 }
 
+/// Carries out what a redaction of another server asks for, where it may and the event is here.
+pub(in crate::services) async fn carry_out(
+    tx: &mut Tx,
+    room: &RoomRow,
+    redaction: &StoredEvent,
+) -> Result<(), Error> {
+    let Some(target) = redaction.event.redacts() else { return Ok(()) };
+    let target = events::by_id(tx, target).await?.filter(|it| it.room_no == room.room_no);
+    let is_whole = |it: &StoredEvent| {
+        it.redacted_by.is_none() && *it.event.kind() != TimelineEventType::RoomCreate
+    };
+    let Some(target) = target.filter(is_whole) else { return Ok(()) };
+    let create = StateKey::new(StateEventType::RoomCreate, "");
+    let levels = StateKey::new(StateEventType::RoomPowerLevels, "");
+    let held = needed(tx, room, vec![create, levels]).await?;
+    let state = |key: &StateKey| held.get(key).map(|it| it.event.clone());
+    if !auth::may_redact(room.version, &redaction.event, &target.event, state) {
+        return Ok(());
+    }
+    let redacted = target.event.redact(room.version)?;
+    Ok(tx.redact_event(&redacted, redaction.event.id()).await?)
+}
+
+/// What was made of an event, in the words of decisions.
+pub(in crate::services) fn standing(verdict: Verdict) -> Standing {
+    match verdict {
+        Verdict::Accepted => Standing::Accepted,
+        Verdict::SoftFailed => Standing::SoftFailed,
+        Verdict::Rejected => Standing::Rejected,
+    }
+}
+
 /// What a change of a room's state means beside it.
 #[derive(Default)]
 struct Turn {
@@ -232,6 +263,7 @@ struct Turn {
 
 /// Writes a change of a room's state into what is asked about it.
 async fn turn(
+    ground: &Ground,
     tx: &mut Tx,
     room: &mut RoomRow,
     stored: &StoredEvent,
@@ -260,29 +292,32 @@ async fn turn(
         turn.encrypts |= moves || *event.kind() == TimelineEventType::RoomEncryption;
         if moves {
             let says = change.right.map(|_| event);
-            turn.members.extend(move_member(tx, room, key, says, holder, stored).await?);
+            let (user_id, places) = (UserId::parse(key), (holder.event_no, stored.event_no.0));
+            let Ok(user_id) = user_id else { continue };
+            if move_member(ground, tx, room, &user_id, says, places).await? {
+                turn.members.push(user_id);
+            }
         }
     }
     Ok(turn)
 }
 
-/// Moves somebody to where the state says that they are: out of the room where it says nothing.
+/// Moves somebody to where the state says that they are: out of the room where it says nothing. What it
+/// says stands in one event, and counts from a position on; whether it says anything.
 async fn move_member(
+    ground: &Ground,
     tx: &mut Tx,
     room: &mut RoomRow,
-    user_id: &str,
+    user_id: &UserId,
     says: Option<&Event>,
-    holder: &StoredEvent,
-    by: &StoredEvent,
-) -> Result<Option<OwnedUserId>, Error> {
-    let Ok(user_id) = UserId::parse(user_id) else { return Ok(None) };
+    (event_no, position): (EventNo, i64),
+) -> Result<bool, Error> {
     let membership = match says {
         Some(event) => membership_of(event),
         None => Some(Membership::Leave),
     };
-    let Some(membership) = membership else { return Ok(None) };
-    let position = by.event_no.0;
-    let before = rooms::membership(tx, room.room_no, &user_id).await?;
+    let Some(membership) = membership else { return Ok(false) };
+    let before = rooms::membership(tx, room.room_no, user_id).await?;
     let was = before.as_ref().map(|row| row.membership);
     let leaves = was == Some(Membership::Join) && membership != Membership::Join;
     let left = if leaves { Some(position) } else { before.and_then(|row| row.left) };
@@ -291,22 +326,26 @@ async fn move_member(
     room.joined += joined;
     room.invited += count(Membership::Invite);
     if joined != 0 {
-        tx.count_server(room.room_no, user_id.server_name(), joined).await?;
+        let there = tx.count_server(room.room_no, user_id.server_name(), joined).await?;
+        let is_first = joined > 0 && there == joined;
+        if !ground.is_local(user_id) && (is_first || there == 0) {
+            room.others += joined;
+        }
     }
     tx.set_membership(&MemberRow {
-        user_id: user_id.clone(),
+        user_id: user_id.to_owned(),
         room_no: room.room_no,
         membership,
-        event_no: holder.event_no,
+        event_no,
         position,
         left,
         forgotten: false,
     })
     .await?;
     if joined > 0 {
-        tx.note_name(&user_id).await?;
+        tx.note_name(user_id).await?;
     }
-    Ok(Some(user_id))
+    Ok(true)
 }
 
 /// Notes whether anybody may come into a room or read it, as its state says now.

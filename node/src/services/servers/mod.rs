@@ -10,11 +10,14 @@ mod keys;
 mod notary;
 mod queries;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use quick_cache::sync::Cache;
 use ruma::{OwnedServerName, ServerName};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use wayside_federation::{
     acl,
     backoff::wait_after,
@@ -56,6 +59,8 @@ struct Server {
     keys: tokio::sync::Mutex<Known>,
     calls: Semaphore,
     gone: Mutex<Destination>,
+    /// Rung when it calls after it has not answered.
+    called: Notify,
 }
 
 impl Server {
@@ -109,8 +114,20 @@ impl Servers {
                 gone.retry_ms = 0;
             })
             .await?;
+            server.called.notify_waiters();
         }
         Ok(())
+    }
+
+    /// Waits until a server may be asked again that has not answered: for as long as it is left alone,
+    /// or until it calls.
+    pub async fn wait_for(&self, name: &ServerName) {
+        let Ok(server) = self.server(name).await else { return };
+        let called = server.called.notified();
+        let wait_ms = server.gone().retry_ms - self.ground.clock.now_ms();
+        let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
+        // Either way it is asked again.
+        let _called = tokio::time::timeout(wait, called).await;
     }
 
     async fn server(&self, name: &ServerName) -> Result<Arc<Server>, Error> {
@@ -124,6 +141,7 @@ impl Servers {
                 keys: tokio::sync::Mutex::new(Known::of(keys)),
                 calls: Semaphore::new(AT_ONCE),
                 gone: Mutex::new(gone),
+                called: Notify::new(),
             }))
         };
         self.known.get_or_insert_async(name, load).await

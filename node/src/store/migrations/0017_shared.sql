@@ -6,6 +6,7 @@ CREATE TABLE room_servers (
     joined BIGINT NOT NULL,
     PRIMARY KEY (room_no, server)
 ) {compact};
+ALTER TABLE rooms ADD COLUMN others BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX room_servers_server ON room_servers (server, room_no);
 {only sqlite}
 INSERT INTO room_servers (room_no, server, joined)

@@ -2,6 +2,7 @@
 
 mod keys;
 mod queries;
+mod rooms;
 
 use http::Method;
 use serde_json::json;
@@ -22,6 +23,7 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
     let mut all = vec![version];
     all.extend(keys::routes());
     all.extend(queries::routes());
+    all.extend(rooms::routes());
     all
 }
 

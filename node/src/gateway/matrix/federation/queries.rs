@@ -38,14 +38,19 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// A field of the query of a request.
-fn field(call: &Call<Bytes>, name: &str) -> Option<String> {
+/// What the query of a request says under a name, each time that it does.
+pub(super) fn fields(call: &Call<Bytes>, name: &str) -> Vec<String> {
     let query = call.request.uri().query().unwrap_or_default();
-    let mut fields = url::form_urlencoded::parse(query.as_bytes());
-    fields.find(|(other, _)| other == name).map(|(_, value)| value.into_owned())
+    let fields = url::form_urlencoded::parse(query.as_bytes());
+    fields.filter(|(other, _)| other == name).map(|(_, value)| value.into_owned()).collect()
 }
 
-fn needed(call: &Call<Bytes>, name: &str) -> Result<String, Fault> {
+fn field(call: &Call<Bytes>, name: &str) -> Option<String> {
+    fields(call, name).into_iter().next()
+}
+
+/// The same, where it must say something.
+pub(super) fn needed(call: &Call<Bytes>, name: &str) -> Result<String, Fault> {
     let missing = || Error::Missing(format!("the query names no {name}"));
     Ok(field(call, name).ok_or_else(missing)?)
 }

@@ -1,0 +1,177 @@
+//! Letting people of other servers in (server-server API, joining rooms).
+
+use ruma::{
+    EventId, OwnedServerName, RoomId, ServerName, UserId,
+    events::{StateEventType, TimelineEventType},
+};
+use serde_json::{Map, Value, json, value::RawValue};
+use wayside_federation::{
+    auth,
+    event::{Draft, Event},
+    room::Standing,
+};
+
+use super::{
+    super::rooms::{self, Membership},
+    Error, Federation,
+    history::{StateAt, state_of},
+    intake::Taken,
+};
+use crate::store::{
+    events,
+    rooms::{room, servers},
+};
+
+/// Who wants to come in, and by which rules their server can follow a room.
+pub struct Wish<'w> {
+    /// The server that asks.
+    pub origin: &'w ServerName,
+    /// The room.
+    pub room_id: &'w RoomId,
+    /// Who.
+    pub user_id: &'w UserId,
+    /// The room versions that it knows.
+    pub versions: Vec<String>,
+}
+
+/// A room for a server whose first person has come in.
+pub struct Joined {
+    /// The state before.
+    pub state: StateAt,
+    /// The joining as it stands.
+    pub event: Event,
+    /// The servers that are in the room.
+    pub servers: Vec<OwnedServerName>,
+}
+
+impl Federation {
+    /// The event by which somebody of another server may come in, for it to finish and sign.
+    pub async fn make_join(&self, wish: Wish<'_>) -> Result<Value, Error> {
+        let Wish { origin, room_id, user_id, versions } = wish;
+        if user_id.server_name() != origin {
+            return Err(Error::Forbidden(format!("{user_id} is none of the people of {origin}")));
+        }
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let row = self.shared(&mut snapshot, room_id, origin).await?;
+        if !versions.iter().any(|version| version == row.version.as_str()) {
+            return Err(Error::IncompatibleVersion(row.version.as_str().to_owned()));
+        }
+        drop(snapshot);
+        let (ground, user_id, room_id) =
+            (self.ground.clone(), user_id.to_owned(), room_id.to_owned());
+        // Asked where it is written, for whoever vouches must be in the room then.
+        self.ground
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let unknown = || Error::NotFound("nobody here is in the room".to_owned());
+                    let row = room(tx, &room_id).await?.ok_or_else(unknown)?;
+                    let mut content = Map::new();
+                    content.insert("membership".to_owned(), Membership::Join.as_str().into());
+                    rooms::vouch_for(&ground, tx, &row, &user_id, &mut content).await?;
+                    let content: Box<RawValue> =
+                        serde_json::value::to_raw_value(&content).map_err(Error::internal)?;
+                    let kind = TimelineEventType::RoomMember;
+                    let key = Some(user_id.as_str());
+                    let cited = auth::auth_keys(row.version, &kind, &user_id, key, &content)?;
+                    let keys = auth::needed_state(row.version, &kind, &user_id, key, &content)?;
+                    let held = rooms::needed(tx, &row, keys).await?;
+                    let cited = cited.iter().filter_map(|key| held.get(key));
+                    let cited = cited.map(|it| it.event.id().to_owned()).collect();
+                    let draft = Draft {
+                        kind,
+                        state_key: Some(user_id.to_string()),
+                        sender: user_id.clone(),
+                        content,
+                        redacts: None,
+                        origin_server_ts: ground.clock.now(),
+                    };
+                    let prev = row.prev_events();
+                    let key = &ground.server_key;
+                    let event = draft.seal(row.version, Some(&room_id), &prev, cited, key)?;
+                    auth::check(row.version, &event, |key| {
+                        held.get(key).map(|it| it.event.clone())
+                    })?;
+                    let mut template: Value =
+                        serde_json::from_str(event.json()).map_err(Error::internal)?;
+                    if let Some(template) = template.as_object_mut() {
+                        // Both are for its own server to make.
+                        template.remove("hashes");
+                        template.remove("signatures");
+                    }
+                    Ok(json!({ "room_version": row.version.as_str(), "event": template }))
+                })
+            })
+            .await
+    }
+
+    /// Lets somebody of another server in by the event that it has signed.
+    pub async fn send_join(
+        &self,
+        origin: &ServerName,
+        room_id: &RoomId,
+        event_id: &EventId,
+        text: Box<RawValue>,
+    ) -> Result<Joined, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let row = self.shared(&mut snapshot, room_id, origin).await?;
+        drop(snapshot);
+        let verified = self.verified(row.version, vec![text]).await?.pop();
+        let verified =
+            verified.ok_or_else(|| Error::internal(anyhow::anyhow!("one event gives one")))?;
+        let event = verified.map_err(Error::BadJson)?;
+        check(&event, origin, room_id, event_id)?;
+        let event = match super::verify::voucher_of(&event) {
+            Some(voucher) if voucher == self.ground.server_name => {
+                event.cosign(row.version, &voucher, &self.ground.server_key)?
+            }
+            _ => event,
+        };
+        match self.take(origin, room_id, event.clone(), true).await? {
+            Taken::Stands(Standing::Accepted) => {}
+            Taken::Stands(_) => {
+                return Err(Error::Forbidden(
+                    "the rules of the room do not let them in".to_owned(),
+                ));
+            }
+            Taken::Misses(_) => {
+                return Err(Error::BadJson("the event names what is not in the room".to_owned()));
+            }
+        }
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let stored = events::by_id(&mut snapshot, event.id()).await?;
+        let roots = stored.and_then(|it| it.roots);
+        let roots = roots.ok_or_else(|| Error::internal(anyhow::anyhow!("it was just written")))?;
+        let state = state_of(&mut snapshot, roots.state_before).await?;
+        let servers = servers(&mut snapshot, row.room_no).await?;
+        Ok(Joined { state, event, servers })
+    }
+}
+
+/// Whether an event is the joining that it is said to be.
+fn check(
+    event: &Event,
+    origin: &ServerName,
+    room_id: &RoomId,
+    event_id: &EventId,
+) -> Result<(), Error> {
+    let wrong = |why: &str| Err(Error::Invalid(why.to_owned()));
+    if event.id() != event_id {
+        return wrong("the event has another id than the path says");
+    }
+    if event.room_id() != room_id {
+        return wrong("the event is of another room");
+    }
+    let is_member =
+        *event.kind() == TimelineEventType::from(StateEventType::RoomMember.to_string());
+    if !is_member || rooms::membership_of(event) != Some(Membership::Join) {
+        return wrong("the event is no joining");
+    }
+    if event.state_key() != Some(event.sender().as_str()) {
+        return wrong("people come in by themselves");
+    }
+    if event.sender().server_name() != origin {
+        return wrong("its sender is none of the people of the server that asks");
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! Rooms that are shared with other servers: what they send, what is sent to them, who comes in.
+//!
+//! What others say of a room passes [`Federation::receive`] and `intake`: received, verified and decided
+//! on by the pure federation crate, and written down by `rooms`. What is said here waits in the store
+//! until each server has answered for it ([`send`]).
+
+mod history;
+mod intake;
+mod join;
+mod send;
+mod verify;
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use ruma::{OwnedServerName, RoomId, ServerName, events::StateEventType};
+use wayside_federation::{acl::ServerAcl, state::StateKey};
+use wayside_specs::limits;
+
+pub use self::{
+    history::{Missed, StateAt},
+    intake::Told,
+    join::{Joined, Wish},
+};
+use super::{Error, Ground, servers::Servers};
+use crate::store::{
+    Reads, StoreError, outgoing,
+    rooms::{self, RoomRow},
+};
+
+/// Servers whose transactions wait for their turn that are remembered.
+const TURNS: usize = 10_000;
+
+/// The service of shared rooms.
+pub struct Federation {
+    ground: Arc<Ground>,
+    servers: Arc<Servers>,
+    /// The transactions of one server are taken in one after the other.
+    turns: Cache<OwnedServerName, Arc<tokio::sync::Mutex<()>>>,
+}
+
+impl Federation {
+    /// The service on its ground.
+    #[must_use]
+    pub fn new(ground: Arc<Ground>, servers: Arc<Servers>) -> Self {
+        Self { ground, servers, turns: Cache::new(TURNS) }
+    }
+
+    /// Forgets some of the answers that no server asks for again; to be called now and then.
+    pub async fn forget_answers(&self) {
+        let before_ms = self.ground.clock.now_ms() - limits::TRANSACTION_MS;
+        let forget = self.ground.store.write::<_, StoreError>(move |tx| {
+            Box::pin(async move { tx.forget_answers(before_ms).await })
+        });
+        let oldest = async {
+            let mut snapshot = self.ground.store.snapshot().await?;
+            // Looked at first, so that a node at rest writes nothing.
+            match outgoing::oldest_answer(&mut snapshot).await? {
+                Some(oldest_ms) if oldest_ms < before_ms => forget.await.map(drop),
+                _ => Ok(()),
+            }
+        };
+        if let Err(error) = oldest.await {
+            tracing::warn!(%error, "forgetting old answers failed; it is tried again");
+        }
+    }
+
+    /// A room that somebody of this node is in, for a server that its rules let take part.
+    async fn shared(
+        &self,
+        from: &mut impl Reads,
+        room_id: &RoomId,
+        origin: &ServerName,
+    ) -> Result<RoomRow, Error> {
+        let unknown = || Error::NotFound(format!("nobody here is in the room {room_id}"));
+        let room = rooms::room(from, room_id).await?.ok_or_else(unknown)?;
+        if !rooms::has_server(from, room.room_no, &self.ground.server_name).await? {
+            return Err(unknown());
+        }
+        if !admits(from, &room, origin).await? {
+            return Err(Error::Forbidden(format!("the room does not let {origin} take part")));
+        }
+        Ok(room)
+    }
+
+    /// The same for a server whose people are in it.
+    async fn inside(
+        &self,
+        from: &mut impl Reads,
+        room_id: &RoomId,
+        origin: &ServerName,
+    ) -> Result<RoomRow, Error> {
+        let room = self.shared(from, room_id, origin).await?;
+        if rooms::has_server(from, room.room_no, origin).await? {
+            return Ok(room);
+        }
+        Err(Error::Forbidden(format!("nobody of {origin} is in the room")))
+    }
+}
+
+/// Whether the rule of a room lets a server take part now (client-server API, `m.room.server_acl`).
+async fn admits(from: &mut impl Reads, room: &RoomRow, server: &ServerName) -> Result<bool, Error> {
+    let key = StateKey::new(StateEventType::RoomServerAcl, "");
+    let held = super::rooms::needed(from, room, vec![key.clone()]).await?;
+    let rule = held.get(&key).map(|it| ServerAcl::read(it.event.content()));
+    Ok(rule.is_none_or(|rule| rule.admits(server)))
+}

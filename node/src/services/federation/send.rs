@@ -1,0 +1,191 @@
+//! What waits for other servers, sent: in order, again and again until each has answered.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::Method;
+use ruma::{OwnedServerName, ServerName};
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
+use tokio::sync::{Semaphore, broadcast};
+use wayside_federation::outbox::{self, Transaction};
+
+use super::{
+    super::servers::{AskError, Question},
+    Error, Federation,
+};
+use crate::store::{
+    bus::{Change, Commit},
+    outgoing,
+};
+
+/// Servers that are told something at the same time.
+const AT_ONCE: usize = 64;
+/// How long a server may take to answer: it may have to ask others first.
+const ANSWER: (usize, Duration) = (1024 * 1024, Duration::from_mins(1));
+/// A pause after the store has failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// A transaction as it is sent.
+#[derive(Serialize)]
+struct Content<'c> {
+    origin: &'c ServerName,
+    origin_server_ts: i64,
+    pdus: Vec<Box<RawValue>>,
+    edus: Vec<Box<RawValue>>,
+}
+
+/// The servers that somebody is telling something now, or waits to.
+#[derive(Default)]
+struct Busy(Mutex<HashSet<OwnedServerName>>);
+
+impl Busy {
+    /// Takes a server, unless somebody has it.
+    fn take(&self, server: &ServerName) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(server.to_owned())
+    }
+
+    fn leave(&self, server: &ServerName) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(server);
+    }
+}
+
+impl Federation {
+    /// Tells other servers what waits for them, until the node ends; `commits` says when there is more.
+    pub async fn tell(self: Arc<Self>, mut commits: broadcast::Receiver<Arc<Commit>>) {
+        let (busy, places) = (Arc::new(Busy::default()), Arc::new(Semaphore::new(AT_ONCE)));
+        let stop = self.ground.stop.clone();
+        self.tell_all(&busy, &places).await;
+        while let Some(heard) = stop.run_until_cancelled(commits.recv()).await {
+            match heard {
+                Ok(commit) if !commit.lost => {
+                    for change in &commit.changes {
+                        let Change::Outgoing { servers, .. } = change else { continue };
+                        for server in servers {
+                            self.begin(server, &busy, &places);
+                        }
+                    }
+                }
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {
+                    self.tell_all(&busy, &places).await;
+                }
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Begins with all for whom something waits.
+    async fn tell_all(self: &Arc<Self>, busy: &Arc<Busy>, places: &Arc<Semaphore>) {
+        let mut behind = String::new();
+        loop {
+            let page = async {
+                let mut snapshot = self.ground.store.snapshot().await?;
+                outgoing::awaiting(&mut snapshot, &behind).await
+            };
+            match page.await {
+                Ok(page) => {
+                    let Some(last) = page.last() else { return };
+                    behind = last.to_string();
+                    for server in &page {
+                        self.begin(server, busy, places);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "what waits for other servers could not be read");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn begin(self: &Arc<Self>, server: &ServerName, busy: &Arc<Busy>, places: &Arc<Semaphore>) {
+        if !busy.take(server) {
+            return;
+        }
+        let (this, busy, places) = (self.clone(), busy.clone(), places.clone());
+        let server = server.to_owned();
+        self.ground.tasks.spawn(async move {
+            let stop = this.ground.stop.clone();
+            // Boxed: there may be many servers, each with what is built for it.
+            let told = Box::pin(this.tell_one(&server, &busy, &places));
+            let _ended = stop.run_until_cancelled(told).await;
+        });
+    }
+
+    /// Tells one server all that waits for it.
+    async fn tell_one(&self, server: &ServerName, busy: &Busy, places: &Semaphore) {
+        loop {
+            match self.tell_next(server, places).await {
+                Ok(true) => {}
+                // Left before it is looked again, so that what comes in between is seen by somebody.
+                Ok(false) => {
+                    busy.leave(server);
+                    let waits = self.waits(server).await.unwrap_or(true);
+                    if !waits || !busy.take(server) {
+                        return;
+                    }
+                }
+                Err(AskError::Unmet(_)) => {
+                    busy.leave(server);
+                    return;
+                }
+                Err(AskError::Node(error)) => {
+                    tracing::warn!(%error, "telling another server failed here; it is tried again");
+                    tokio::time::sleep(AFTER_FAILURE).await;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "another server did not take what waits for it");
+                    self.servers.wait_for(server).await;
+                }
+            }
+        }
+    }
+
+    async fn waits(&self, server: &ServerName) -> Result<bool, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        Ok(!outgoing::waiting(&mut snapshot, server).await?.is_empty())
+    }
+
+    /// Sends the next transaction; whether there was one.
+    async fn tell_next(&self, server: &ServerName, places: &Semaphore) -> Result<bool, AskError> {
+        let mut snapshot = self.ground.store.snapshot().await.map_err(Error::from)?;
+        let waiting = outgoing::waiting(&mut snapshot, server).await.map_err(Error::from)?;
+        drop(snapshot);
+        let Some(transaction) = outbox::next(&waiting) else { return Ok(false) };
+        let upto = transaction.upto;
+        let question = self.question(&transaction)?;
+        let place = places.acquire().await.map_err(Error::internal)?;
+        let answer: Value = self.servers.ask(server, question).await?;
+        drop(place);
+        if let Some(refused) = answer["pdus"].as_object() {
+            for (event_id, said) in refused.iter().filter(|(_, said)| said["error"].is_string()) {
+                tracing::debug!(%server, event_id, why = %said["error"], "an event was refused");
+            }
+        }
+        let server = server.to_owned();
+        let done = self.ground.store.write::<_, Error>(move |tx| {
+            Box::pin(async move { Ok(tx.delivered(&server, upto).await?) })
+        });
+        done.await?;
+        Ok(true)
+    }
+
+    fn question(&self, transaction: &Transaction) -> Result<Question, Error> {
+        let raw = |texts: &[String]| {
+            let texts = texts.iter().map(|text| RawValue::from_string(text.clone()));
+            texts.collect::<Result<Vec<_>, _>>().map_err(Error::internal)
+        };
+        let content = Content {
+            origin: &self.ground.server_name,
+            origin_server_ts: self.ground.clock.now_ms(),
+            pdus: raw(&transaction.pdus)?,
+            edus: raw(&transaction.edus)?,
+        };
+        let path = ["_matrix", "federation", "v1", "send", &transaction.id];
+        let question = Question::get(&path, &[]).with(Method::PUT, &content)?;
+        Ok(question.bounded(ANSWER.0, ANSWER.1))
+    }
+}

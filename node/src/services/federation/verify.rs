@@ -1,0 +1,89 @@
+//! Events of strangers: read, and believed only as far as their signatures go.
+
+use std::collections::BTreeMap;
+
+use ruma::{OwnedServerName, ServerName};
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+use wayside_federation::{event::Event, key::PublicKeys, version::RoomVersion};
+
+use super::{Error, Federation};
+
+/// The field of a member event that names who vouches for somebody.
+const VOUCHER: &str = "join_authorised_via_users_server";
+
+impl Federation {
+    /// Reads events of a room and checks what they are signed with (server-server API, checks 1 to 3);
+    /// each stands in its place or says why it does not.
+    pub(super) async fn verified(
+        &self,
+        version: RoomVersion,
+        texts: Vec<Box<RawValue>>,
+    ) -> Result<Vec<Result<Event, String>>, Error> {
+        let mut read = Vec::with_capacity(texts.len());
+        for text in &texts {
+            read.push(Event::receive(version, text.get()).map_err(|error| error.to_string()));
+        }
+        let mut keyed = Vec::with_capacity(read.len());
+        for event in read {
+            keyed.push(match event {
+                Ok(event) => {
+                    let keys = self.keys_of(&event).await?;
+                    Ok((event, keys))
+                }
+                Err(why) => Err(why),
+            });
+        }
+        // Signatures cost as much as all else together, and nobody waits for them on these threads.
+        let check = move || {
+            let verify = |(event, keys): (Event, PublicKeys)| {
+                event.verify(version, &keys).map_err(|error| error.to_string())
+            };
+            keyed.into_iter().map(|event| event.and_then(verify)).collect()
+        };
+        tokio::task::spawn_blocking(check).await.map_err(Error::internal)
+    }
+
+    /// The keys by which an event is checked: of its sender's server, and of whoever vouches for it.
+    async fn keys_of(&self, event: &Event) -> Result<PublicKeys, Error> {
+        let signed = signed_by(event);
+        let mut keys = PublicKeys::new();
+        let mut wanted: Vec<&ServerName> = vec![event.sender().server_name()];
+        let voucher = voucher_of(event);
+        wanted.extend(voucher.as_deref());
+        for server in wanted {
+            if *server == self.ground.server_name {
+                let key = &self.ground.server_key;
+                let own = [(key.key_id().to_string(), key.public_key_base64())];
+                let old = self.ground.old_keys.iter().map(|(id, key, _)| (id.clone(), key.clone()));
+                for (id, public) in own.into_iter().chain(old) {
+                    keys.insert(server, &id, &public).map_err(Error::internal)?;
+                }
+                continue;
+            }
+            let Some(ids) = signed.get(server) else { continue };
+            let found = self.servers.event_keys(server, ids, event.origin_server_ts()).await?;
+            keys.extend(&found);
+        }
+        Ok(keys)
+    }
+}
+
+/// The ids of the keys with which an event says that it is signed, by server.
+fn signed_by(event: &Event) -> BTreeMap<OwnedServerName, Vec<String>> {
+    #[derive(Deserialize)]
+    struct Signed {
+        #[serde(default)]
+        signatures: BTreeMap<OwnedServerName, BTreeMap<String, Value>>,
+    }
+    let signed: Option<Signed> = serde_json::from_str(event.json()).ok();
+    let signatures = signed.map(|signed| signed.signatures).unwrap_or_default();
+    signatures.into_iter().map(|(name, keys)| (name, keys.into_keys().collect())).collect()
+}
+
+/// The server of whoever vouches for a joining.
+pub(super) fn voucher_of(event: &Event) -> Option<OwnedServerName> {
+    let content: Value = serde_json::from_str(event.content().get()).ok()?;
+    let user_id = content.get(VOUCHER)?.as_str()?;
+    Some(ruma::UserId::parse(user_id).ok()?.server_name().to_owned())
+}

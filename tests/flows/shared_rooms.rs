@@ -1,0 +1,163 @@
+//! Rooms of a node in which people of Synapse are too.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tokio::try_join;
+use wayside_tests::{Client, Engine, RoomId};
+
+use crate::{
+    pair::Pair,
+    stage::{Deeds, Ear, VERSIONS, bodies, comes_true, list, one, part, redact, refused},
+};
+
+/// Waits until somebody hears a text in a room.
+async fn hears(ear: &mut Ear, room: &RoomId, text: &str) -> Result<()> {
+    ear.hear(|news| {
+        let said = bodies(&list(part(news, room, "join/timeline")));
+        said.contains(&text.to_owned()).then_some(())
+    })
+    .await
+    .with_context(|| format!("waiting for {text:?}"))
+}
+
+/// What a room's state says for somebody; nothing where there is no such entry.
+async fn state(who: &Client, room: &RoomId, entry: &str) -> Result<Option<Value>> {
+    let all = who.get(&format!("/_matrix/client/v3/rooms/{room}/state")).await?;
+    let (kind, key) = entry.split_once('/').context("a type and a key")?;
+    let found = all.as_array().and_then(|all| one(all, kind, Some(key)).cloned());
+    Ok(found.map(|event| event["content"].clone()))
+}
+
+async fn set(who: &Client, room: &RoomId, kind: &str, content: Value) -> Result<()> {
+    who.put(&format!("/_matrix/client/v3/rooms/{room}/state/{kind}/"), &content).await?;
+    Ok(())
+}
+
+async fn one_room(pair: &Pair, version: &str) -> Result<()> {
+    let (ann, sam) = (&pair.ann, &pair.sam);
+    let request = json!({ "preset": "public_chat", "room_version": version, "name": "Harbour" });
+    let room = ann.create_room(&request).await?;
+    ann.say(&room, "before anybody came").await?;
+    let mut ann_hears = Ear::of(ann).await?;
+    sam.join_through(&room, &pair.node.destination().name).await?;
+    ann_hears
+        .hear(|news| {
+            let timeline = list(part(news, &room, "join/timeline"));
+            one(&timeline, "m.room.member", Some(sam.id())).map(|_| ())
+        })
+        .await?;
+    let mut sam_hears = Ear::of(sam).await?;
+    for (who, ear, text) in [(ann, &mut sam_hears, "to s"), (sam, &mut ann_hears, "to a")] {
+        who.say(&room, text).await?;
+        hears(ear, &room, text).await?;
+    }
+    // What was said before they came, they fetch.
+    comes_true("what was said before", async || {
+        let (events, _) = sam.messages(&room, None, 50).await?;
+        Ok(bodies(&events).contains(&"before anybody came".to_owned()))
+    })
+    .await?;
+
+    set(ann, &room, "m.room.topic", json!({ "topic": "by ann" })).await?;
+    comes_true("a topic", async || {
+        Ok(state(sam, &room, "m.room.topic/").await?.is_some_and(|it| it["topic"] == "by ann"))
+    })
+    .await?;
+    // They have no power over the topic, and then some.
+    refused(set_topic(sam, &room).await, 403, "M_FORBIDDEN")?;
+    let mut levels = state(ann, &room, "m.room.power_levels/").await?.context("levels")?;
+    levels["users"][sam.id()] = 50.into();
+    set(ann, &room, "m.room.power_levels", levels).await?;
+    comes_true("power", async || Ok(set_topic(sam, &room).await.is_ok())).await?;
+    comes_true("a topic of theirs", async || {
+        Ok(state(ann, &room, "m.room.topic/").await?.is_some_and(|it| it["topic"] == "by sam"))
+    })
+    .await?;
+
+    let said = sam.say(&room, "to be taken back").await?;
+    hears(&mut ann_hears, &room, "to be taken back").await?;
+    redact(sam, &room, &said).await?;
+    comes_true("a redaction", async || {
+        let path = format!("/_matrix/client/v3/rooms/{room}/event/{said}");
+        Ok(ann.get(&path).await?["content"].get("body").is_none())
+    })
+    .await?;
+
+    // Both at once, so that the graph forks and joins again.
+    for round in 0..5 {
+        let (left, right) = (format!("left {round}"), format!("right {round}"));
+        try_join!(ann.say(&room, &left), sam.say(&room, &right))?;
+        hears(&mut ann_hears, &room, &right).await?;
+        hears(&mut sam_hears, &room, &left).await?;
+    }
+
+    ann.deed(&room, "kick", Some(sam)).await?;
+    comes_true("being led out", async || {
+        let joined = sam.get("/_matrix/client/v3/joined_rooms").await?;
+        Ok(!joined["joined_rooms"].as_array().is_some_and(|it| it.contains(&json!(room.as_str()))))
+    })
+    .await?;
+    sam.join_through(&room, &pair.node.destination().name).await?;
+    sam.deed(&room, "leave", None).await?;
+    comes_true("a leaving", async || {
+        let entry = format!("m.room.member/{}", sam.id());
+        Ok(state(ann, &room, &entry).await?.is_some_and(|it| it["membership"] == "leave"))
+    })
+    .await?;
+    ann.deed(&room, "ban", Some(sam)).await?;
+    let back = sam.join_through(&room, &pair.node.destination().name).await;
+    ensure!(back.is_err(), "who is banned comes in");
+    Ok(())
+}
+
+async fn set_topic(who: &Client, room: &RoomId) -> Result<Value, wayside_tests::CallError> {
+    let path = format!("/_matrix/client/v3/rooms/{room}/state/m.room.topic/");
+    who.put(&path, &json!({ "topic": "by sam" })).await
+}
+
+/// What is said while Synapse is away, or while this node is killed, is not lost.
+async fn outages(pair: &mut Pair) -> Result<()> {
+    let room = pair.ann.create_room(&json!({ "preset": "public_chat" })).await?;
+    pair.sam.join_through(&room, &pair.node.destination().name).await?;
+    pair.synapse.stop().await?;
+    for n in 0..100 {
+        pair.ann.say(&room, &format!("meanwhile {n}")).await?;
+    }
+    pair.node.kill().await?;
+    pair.node.restart().await?;
+    pair.ann = pair.ann.at(pair.node.http());
+    pair.synapse.restart().await?;
+    // Its own word wakes the queue of this node.
+    pair.sam.say(&room, "back").await?;
+    comes_true("all of it", async || {
+        let (events, _) = pair.sam.messages(&room, None, 200).await?;
+        let said = bodies(&events);
+        Ok((0..100).all(|n| said.contains(&format!("meanwhile {n}"))))
+    })
+    .await?;
+    comes_true("their word", async || {
+        let (events, _) = pair.ann.messages(&room, None, 10).await?;
+        Ok(bodies(&events).contains(&"back".to_owned()))
+    })
+    .await
+}
+
+async fn shared(engine: Engine) -> Result<()> {
+    let Some(mut pair) = Pair::meet(engine).await? else { return Ok(()) };
+    for version in VERSIONS {
+        one_room(&pair, version).await.with_context(|| format!("version {version}"))?;
+    }
+    outages(&mut pair).await?;
+    try_join!(pair.node.stop(), pair.synapse.stop())?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn shared_rooms_on_sqlite() -> Result<()> {
+    shared(Engine::Sqlite).await
+}
+
+#[tokio::test]
+async fn shared_rooms_on_postgres() -> Result<()> {
+    shared(Engine::Postgres).await
+}
