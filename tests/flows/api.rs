@@ -19,7 +19,7 @@ stories! {
 
 /// The operations of version 1.19 that are not deprecated: method, path and name.
 const OPERATIONS: &str = include_str!("api/operations.tsv");
-/// Routes of the client API beside them: those of proposals, and what is deprecated.
+/// Routes of the client doors beside them: those of proposals, what is deprecated, and what servers ask.
 const BESIDE: [&str; 7] = [
     "GET /.well-known/matrix/server",
     "GET /_matrix/client/unstable/im.nheko.summary/rooms/{}/summary",

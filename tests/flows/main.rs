@@ -30,6 +30,7 @@ mod hostile_limits;
 mod hostile_media;
 mod hostile_rooms;
 mod hostile_routes;
+mod hostile_servers;
 mod hostile_wire;
 mod making;
 mod meeting;

@@ -110,6 +110,28 @@ async fn one_room(pair: &Pair, version: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whoever is in one room may come into another that lets its people in; somebody here vouches.
+async fn restricted(pair: &Pair, version: &str) -> Result<()> {
+    let server = pair.node.destination().name;
+    let club = json!({ "preset": "public_chat", "creation_content": { "type": "m.space" } });
+    let club = pair.ann.create_room(&club).await?;
+    let rule = json!({
+        "join_rule": "restricted",
+        "allow": [{ "type": "m.room_membership", "room_id": club.as_str() }],
+    });
+    let rules = json!([{ "type": "m.room.join_rules", "state_key": "", "content": rule }]);
+    let room = json!({ "room_version": version, "initial_state": rules });
+    let room = pair.ann.create_room(&room).await?;
+    let outside = pair.sam.join_through(&room, &server).await;
+    ensure!(outside.is_err(), "who is not in the club comes in");
+    pair.sam.join_through(&club, &server).await?;
+    pair.sam.join_through(&room, &server).await?;
+    let entry = format!("m.room.member/{}", pair.sam.id());
+    let member = state(&pair.ann, &room, &entry).await?.context("a member")?;
+    ensure!(member["join_authorised_via_users_server"] == pair.ann.id(), "{member}");
+    Ok(())
+}
+
 async fn set_topic(who: &Client, room: &RoomId) -> Result<Value, wayside_tests::CallError> {
     let path = format!("/_matrix/client/v3/rooms/{room}/state/m.room.topic/");
     who.put(&path, &json!({ "topic": "by sam" })).await
@@ -146,6 +168,7 @@ async fn shared(engine: Engine) -> Result<()> {
     let Some(mut pair) = Pair::meet(engine).await? else { return Ok(()) };
     for version in VERSIONS {
         one_room(&pair, version).await.with_context(|| format!("version {version}"))?;
+        restricted(&pair, version).await.with_context(|| format!("restricted, {version}"))?;
     }
     outages(&mut pair).await?;
     try_join!(pair.node.stop(), pair.synapse.stop())?;

@@ -64,6 +64,19 @@ impl PeerRoom {
         Ok(room)
     }
 
+    /// A room of another server as it told it: its events, each behind those that it cites.
+    pub fn told(peer: &Peer, version: &str, id: &str, events: Vec<Value>) -> Result<Self> {
+        let version = RoomVersionId::try_from(version)?;
+        let rules = version.rules().with_context(|| format!("no rules of version {version}"))?;
+        let (server, key) = (peer.server_name().to_owned(), Arc::clone(peer.key()));
+        let mut room = Self { id: id.to_owned(), version, rules, server, key, events: Vec::new() };
+        for event in events {
+            let event = room.identify(&event)?;
+            room.add(event);
+        }
+        Ok(room)
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> &str {

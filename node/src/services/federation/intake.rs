@@ -31,6 +31,9 @@ pub struct Told {
 const ROUNDS: usize = 3;
 const FETCHED: usize = 100;
 
+/// When a server comes again that sends more at once than it may, in milliseconds.
+const AGAIN_MS: u64 = 1_000;
+
 /// What became of an event.
 pub(super) enum Taken {
     /// It stands here, shown or not.
@@ -53,8 +56,11 @@ impl Federation {
             return Err(Error::TooLarge(why));
         }
         let whole = || Ok::<_, std::convert::Infallible>(Arc::default());
-        let Ok(turn) = self.turns.get_or_insert_with(origin, whole);
-        let _turn = turn.lock().await;
+        let Ok(turns) = self.turns.get_or_insert_with(origin, whole);
+        let too_many = |_| Error::TooOften { retry_ms: AGAIN_MS };
+        let place = turns.waiting.try_acquire().map_err(too_many)?;
+        let _turn = turns.turn.lock().await;
+        drop(place);
         let mut snapshot = self.ground.store.snapshot().await?;
         if let Some(answer) = outgoing::answered(&mut snapshot, origin, txn_id).await? {
             return Ok(answer);

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use ruma::{OwnedServerName, RoomId, ServerName, events::StateEventType};
+use tokio::sync::Semaphore;
 use wayside_federation::{acl::ServerAcl, state::StateKey};
 use wayside_specs::limits;
 
@@ -36,7 +37,25 @@ pub struct Federation {
     ground: Arc<Ground>,
     servers: Arc<Servers>,
     /// The transactions of one server are taken in one after the other.
-    turns: Cache<OwnedServerName, Arc<tokio::sync::Mutex<()>>>,
+    turns: Cache<OwnedServerName, Arc<Turns>>,
+}
+
+/// Transactions of one server that are under way.
+struct Turns {
+    /// Whoever has it takes one in.
+    turn: tokio::sync::Mutex<()>,
+    /// Those that may wait for it.
+    waiting: Semaphore,
+}
+
+/// Transactions of one server that may wait while another is taken in: it should send one at a time, and
+/// repeats one at most that takes long.
+const WAITING: usize = 3;
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { turn: tokio::sync::Mutex::default(), waiting: Semaphore::new(WAITING) }
+    }
 }
 
 impl Federation {

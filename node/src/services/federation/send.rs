@@ -23,7 +23,7 @@ use crate::store::{
 };
 
 /// Servers that are told something at the same time.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 256;
 /// How long a server may take to answer: it may have to ask others first.
 const ANSWER: (usize, Duration) = (1024 * 1024, Duration::from_mins(1));
 /// A pause after the store has failed.

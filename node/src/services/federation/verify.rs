@@ -20,10 +20,18 @@ impl Federation {
         version: RoomVersion,
         texts: Vec<Box<RawValue>>,
     ) -> Result<Vec<Result<Event, String>>, Error> {
-        let mut read = Vec::with_capacity(texts.len());
-        for text in &texts {
-            read.push(Event::receive(version, text.get()).map_err(|error| error.to_string()));
-        }
+        let read = |text: &RawValue| {
+            Event::receive(version, text.get()).map_err(|error| error.to_string())
+        };
+        self.believed(version, texts.iter().map(|text| read(text)).collect()).await
+    }
+
+    /// The same for events that were read.
+    pub(super) async fn believed(
+        &self,
+        version: RoomVersion,
+        read: Vec<Result<Event, String>>,
+    ) -> Result<Vec<Result<Event, String>>, Error> {
         let mut keyed = Vec::with_capacity(read.len());
         for event in read {
             keyed.push(match event {

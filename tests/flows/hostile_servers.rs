@@ -1,0 +1,202 @@
+//! Servers that send what they should not into a room that they are in.
+
+use anyhow::{Context, Result, ensure};
+use reqwest::Method;
+use serde_json::{Value, json};
+use wayside_tests::{Answer, Client, Destination, Engine, Node, Pdu, Peer, PeerRoom, Town};
+
+use crate::stage::{Deeds, VERSIONS, bodies, escaped};
+
+/// A peer that is in a room of a node, and what it knows of that.
+struct Guest {
+    peer: Peer,
+    to: Destination,
+    room: PeerRoom,
+    mallory: String,
+}
+
+impl Guest {
+    /// Comes into a room as any server does.
+    async fn come(town: &Town, node: &Node, room: &str, version: &str) -> Result<Self> {
+        let (peer, to) = (town.peer()?.start().await?, node.destination());
+        let mallory = peer.user("mallory");
+        let path = format!(
+            "/_matrix/federation/v1/make_join/{}/{}?ver={version}",
+            escaped(room),
+            escaped(&mallory)
+        );
+        let made = peer.ask(&to, Method::GET, &path, None).await?;
+        ensure!(made.status == 200, "{}", made.short());
+        let empty = PeerRoom::told(&peer, version, room, Vec::new())?;
+        let join = empty.seal(&made.json()["event"])?;
+        let path =
+            format!("/_matrix/federation/v2/send_join/{}/{}", escaped(room), escaped(&join.id));
+        let joined = peer.ask(&to, Method::PUT, &path, Some(&join.json)).await?;
+        ensure!(joined.status == 200, "{}", joined.short());
+        let joined = joined.json();
+        let mut events: Vec<Value> = Vec::new();
+        let told = [&joined["auth_chain"], &joined["state"]];
+        for event in told.into_iter().filter_map(Value::as_array).flatten().chain([&join.json]) {
+            if !events.contains(event) {
+                events.push(event.clone());
+            }
+        }
+        let room = PeerRoom::told(&peer, version, room, events)?;
+        Ok(Self { peer, to, room, mallory })
+    }
+
+    fn say(&self, text: &str) -> Result<Value> {
+        self.room.draft(&self.mallory, "m.room.message", None, &json!({ "body": text }))
+    }
+
+    async fn send(&self, txn_id: &str, pdus: &[&Value]) -> Result<Answer> {
+        let content = json!({
+            "origin": self.peer.server_name(), "origin_server_ts": 1, "pdus": pdus, "edus": [],
+        });
+        let path = format!("/_matrix/federation/v1/send/{txn_id}");
+        self.peer.ask(&self.to, Method::PUT, &path, Some(&content)).await
+    }
+}
+
+/// What somebody of the node sees in the room.
+async fn seen(who: &Client, room: &wayside_tests::RoomId) -> Result<Vec<String>> {
+    let (events, _) = who.messages(room, None, 100).await?;
+    Ok(bodies(&events))
+}
+
+/// Each of these is refused for itself, and what stands beside it lands.
+fn crooked(guest: &Guest) -> Result<Vec<(&'static str, Value)>> {
+    let sealed = |draft: &Value| guest.room.seal(draft).map(|pdu| pdu.json);
+    let mut unsigned = sealed(&guest.say("unsigned")?)?;
+    unsigned["signatures"] = json!({});
+    let mut forged = sealed(&guest.say("forged")?)?;
+    forged["signatures"] = sealed(&guest.say("what was signed")?)?["signatures"].clone();
+    let mut of_another = guest.say("in the name of another")?;
+    of_another["sender"] = json!(format!("@ann:{}", guest.to.name));
+    let topic = json!({ "topic": "mine" });
+    let topic = guest.room.draft(&guest.mallory, "m.room.topic", Some(""), &topic)?;
+    let mut elsewhere = guest.say("elsewhere")?;
+    elsewhere["room_id"] = json!("!other:a.test");
+    let mut large = guest.say("large")?;
+    large["content"]["filling"] = json!("x".repeat(70_000));
+    let mut uncited = guest.say("uncited")?;
+    uncited["auth_events"] = json!([]);
+    let mut lost = guest.say("behind nothing")?;
+    lost["prev_events"] = json!(["$neverheardofneverheardofneverheardofneverhea"]);
+    Ok(vec![
+        ("unsigned", unsigned),
+        ("forged", forged),
+        ("of another", sealed(&of_another)?),
+        ("without power", sealed(&topic)?),
+        ("elsewhere", sealed(&elsewhere)?),
+        ("large", large),
+        ("uncited", sealed(&uncited)?),
+        ("lost", sealed(&lost)?),
+        ("no object", json!("pdu")),
+        ("empty", json!({})),
+    ])
+}
+
+async fn one_version(town: &Town, node: &Node, ann: &Client, version: &str) -> Result<()> {
+    let request = json!({ "preset": "public_chat", "room_version": version });
+    let room = ann.create_room(&request).await?;
+    let mut guest = Guest::come(town, node, room.as_str(), version).await?;
+    for (what, pdu) in crooked(&guest)? {
+        let good = guest.room.seal(&guest.say(&format!("beside {what}"))?)?;
+        let answer =
+            guest.send(&format!("{what}-{version}").replace(' ', "-"), &[&pdu, &good.json]).await?;
+        ensure!(answer.status == 200, "{what}: {}", answer.short());
+        let answer = answer.json();
+        ensure!(answer["pdus"][&good.id] == json!({}), "{what}: {answer}");
+        guest.room.add(good);
+        let said = seen(ann, &room).await?;
+        ensure!(said.contains(&format!("beside {what}")), "{what}: {said:?}");
+        let wrong = ["unsigned", "forged", "in the name of another", "elsewhere", "uncited"];
+        ensure!(!said.iter().any(|it| wrong.contains(&it.as_str())), "{what}: {said:?}");
+    }
+    let topic = ann.state(&room, "m.room.topic", "").await;
+    ensure!(topic.is_err(), "somebody without power set the topic: {topic:?}");
+
+    // What does not match its hash comes without its content, and its id stays.
+    let mut changed = guest.room.seal(&guest.say("true")?)?;
+    changed.json["content"]["body"] = json!("false");
+    let Pdu { id, json } = changed;
+    guest.send(&format!("changed-{version}"), &[&json]).await?;
+    let found = ann.get(&format!("/_matrix/client/v3/rooms/{room}/event/{id}")).await?;
+    ensure!(found["content"] == json!({}), "{found}");
+    let known = guest.room.identify(&json)?;
+    guest.room.add(known);
+
+    // The same transaction again does nothing, whatever it holds; one too many is refused whole.
+    let (once, other) =
+        (guest.room.seal(&guest.say("once")?)?, guest.room.seal(&guest.say("never")?)?);
+    let txn_id = format!("twice-{version}");
+    let first = guest.send(&txn_id, &[&once.json]).await?.json();
+    let again = guest.send(&txn_id, &[&other.json]).await?.json();
+    ensure!(first == again && first["pdus"][&once.id] == json!({}), "{first} {again}");
+    ensure!(!seen(ann, &room).await?.contains(&"never".to_owned()));
+    guest.room.add(once);
+    let many = (0..51).map(|n| guest.room.seal(&guest.say(&format!("many {n}"))?));
+    let many = many.collect::<Result<Vec<_>>>()?;
+    let many: Vec<&Value> = many.iter().map(|pdu| &pdu.json).collect();
+    let refused = guest.send(&format!("many-{version}"), &many).await?;
+    ensure!(refused.status == 413 && refused.errcode() == "M_TOO_LARGE", "{}", refused.short());
+    ensure!(!seen(ann, &room).await?.iter().any(|it| it.starts_with("many")));
+
+    // A server that the room does not let take part is not heard, whatever it was before.
+    let rule = json!({ "allow": ["*"], "deny": [], "allow_ip_literals": false });
+    let path = format!("/_matrix/client/v3/rooms/{room}/state/m.room.server_acl/");
+    ann.put(&path, &rule).await?;
+    let late = guest.room.seal(&guest.say("shut out")?)?;
+    guest.send(&format!("late-{version}"), &[&late.json]).await?;
+    ensure!(!seen(ann, &room).await?.contains(&"shut out".to_owned()));
+    let backfill = format!("/_matrix/federation/v1/backfill/{}?limit=5", escaped(room.as_str()));
+    let backfill = guest.peer.ask(&guest.to, Method::GET, &backfill, None).await?;
+    ensure!(backfill.status == 403, "{}", backfill.short());
+    Ok(())
+}
+
+/// A server that knows nothing of a room is told nothing of it, and brings nobody in who may not come.
+async fn strangers(town: &Town, node: &Node, ann: &Client) -> Result<()> {
+    let room = ann.create_room(&json!({ "preset": "private_chat" })).await?;
+    let event = ann.say(&room, "secret").await?;
+    let (peer, to) = (town.peer()?.start().await?, node.destination());
+    let (room, event, mallory) =
+        (escaped(room.as_str()), escaped(&event), escaped(&peer.user("mallory")));
+    for (path, status) in [
+        (format!("make_join/{room}/{mallory}?ver=12"), 403),
+        (format!("make_join/{room}/{mallory}?ver=1"), 400),
+        (format!("make_join/{room}/{}?ver=12", escaped(ann.id())), 403),
+        (format!("backfill/{room}?v={event}&limit=5"), 403),
+        (format!("event/{event}"), 403),
+        (format!("state/{room}?event_id={event}"), 403),
+        (format!("state_ids/{room}?event_id={event}"), 403),
+        (format!("event_auth/{room}/{event}"), 403),
+        (format!("make_join/%21none%3Aa.test/{mallory}?ver=12"), 404),
+        ("event/%24none".to_owned(), 404),
+        (format!("backfill/{room}?v={event}&limit=many"), 400),
+        (format!("backfill/{room}?v=none&limit=5"), 400),
+    ] {
+        let asked = format!("/_matrix/federation/v1/{path}");
+        let answer = peer.ask(&to, Method::GET, &asked, None).await?;
+        ensure!(answer.status == status, "{path}: {}", answer.short());
+        ensure!(!String::from_utf8_lossy(&answer.body).contains("secret"), "{path}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_servers_should_not_send_is_refused_and_the_rest_lands() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let mut node = town.server("a")?.start().await?;
+    let ann = Client::register(node.http(), "ann").await?;
+    for version in VERSIONS {
+        one_version(&town, &node, &ann, version).await.with_context(|| format!("in {version}"))?;
+    }
+    strangers(&town, &node, &ann).await?;
+    let log = node.log();
+    let panic = log.lines().find(|line| line.contains("panicked at"));
+    ensure!(panic.is_none(), "{panic:?}");
+    node.stop().await?;
+    Ok(())
+}
