@@ -105,7 +105,8 @@ impl Servers {
                     .dangerous()
                     .with_custom_certificate_verifier(Arc::new(verifier))
                     .with_no_client_auth();
-                tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+                // HTTP/2 would name another host beside that of the header `Host`: the one it connects to.
+                tls.alpn_protocols = vec![b"http/1.1".to_vec()];
                 Some(tls)
             }
             Err(error) if trust.is_none() => {
@@ -155,12 +156,18 @@ impl Servers {
         if allowed.is_empty() {
             return Err(CallError::Banned);
         }
-        let named = match certificate.parse::<IpAddr>() {
-            Ok(IpAddr::V6(address)) => format!("[{address}]"),
+        let literal = certificate.parse::<IpAddr>().ok();
+        let named = match literal {
+            Some(IpAddr::V6(address)) => format!("[{address}]"),
             _ => certificate.to_owned(),
         };
-        let base = Url::parse(&format!("https://{named}:{port}"))
-            .map_err(|_| CallError::BadAddress("the server's name is no name of a host"))?;
+        let wrong = CallError::BadAddress("the server's name is no name of a host");
+        let base = Url::parse(&format!("https://{named}:{port}")).ok();
+        let base = base.ok_or(wrong)?;
+        // Some numbers are addresses to the web alone: nobody has judged those.
+        if literal.is_none() && base.domain().is_none() {
+            return Err(CallError::BadAddress("the server's name is a number that is no address"));
+        }
         let client = Client::builder()
             .tls_backend_preconfigured(self.tls.clone().ok_or(CallError::NoAuthorities)?)
             .user_agent(NAME)
