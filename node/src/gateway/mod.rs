@@ -191,13 +191,13 @@ async fn pass(app: &Arc<App>, route: &Route, request: Request<Body>) -> Result<R
     let path = params.iter().map(|(_, value)| value.to_owned()).collect();
     match &route.handler {
         Handler::Stream(answer) => {
-            let origin = Box::pin(origin(app, route, &parts, b"")).await?;
+            let origin = Box::pin(origin(app, route, &parts, b"", address)).await?;
             let request = Request::from_parts(parts, body);
             answer(Call { app: app.clone(), session, origin, address, path, request }).await
         }
         Handler::Whole(answer) => {
             let body = Box::pin(whole(body, route.body_bytes)).await?;
-            let origin = Box::pin(origin(app, route, &parts, &body)).await?;
+            let origin = Box::pin(origin(app, route, &parts, &body, address)).await?;
             let request = Request::from_parts(parts, body);
             answer(Call { app: app.clone(), session, origin, address, path, request }).await
         }
@@ -210,6 +210,7 @@ async fn origin(
     route: &Route,
     head: &Parts,
     body: &[u8],
+    address: IpAddr,
 ) -> Result<Option<OwnedServerName>, Fault> {
     if route.access != Access::Server {
         return Ok(None);
@@ -223,7 +224,9 @@ async fn origin(
     let uri = head.uri.path_and_query().map_or("/", |uri| uri.as_str());
     let content = Some(content).filter(|content| !content.is_empty());
     let asked = SignedRequest { method: head.method.as_str(), uri, content };
-    let origin = app.services.servers.admit(header, asked).await?;
+    // Anybody can name servers that this node would have to call.
+    let may_fetch = || app.limits.take(table::Rate::Outside, &Who::address(address));
+    let origin = app.services.servers.admit(header, asked, may_fetch).await?;
     app.limits.take(route.rate, &Who::Server(origin.clone()))?;
     Ok(Some(origin))
 }

@@ -4,8 +4,9 @@ use ruma::{OwnedServerName, ServerName};
 
 use super::{Reads, StoreError, Tx, db::Row};
 
-/// Most keys of one server that are looked at: it publishes fewer at once, but may change them often.
-const KEYS: i64 = 256;
+/// Most keys of one server that are kept, those that were fetched last: it publishes fewer at once, but
+/// may change them often.
+pub const KEYS: usize = 256;
 
 /// A key with which this node signs, or signed.
 #[derive(Clone)]
@@ -54,7 +55,7 @@ pub struct Destination {
 pub async fn signing_keys(from: &mut impl Reads) -> Result<Vec<SigningKey>, StoreError> {
     let sql = "SELECT key_id, seed, retiring, expired_ms FROM signing_keys \
                ORDER BY created_ms DESC, key_id DESC LIMIT $1";
-    let rows = from.conn().0.query(sql).bind(KEYS).all().await?;
+    let rows = from.conn().0.query(sql).bind(many()).all().await?;
     rows.iter()
         .map(|row| {
             Ok(SigningKey {
@@ -71,7 +72,7 @@ pub async fn signing_keys(from: &mut impl Reads) -> Result<Vec<SigningKey>, Stor
 pub async fn keys(from: &mut impl Reads, server: &ServerName) -> Result<Vec<KeyRow>, StoreError> {
     let sql = "SELECT key_id, public, expired_ms, valid_until_ms, fetched_ms, document FROM server_keys \
                WHERE server = $1 ORDER BY fetched_ms DESC, key_id LIMIT $2";
-    let rows = from.conn().0.query(sql).bind(server.as_str()).bind(KEYS).all().await?;
+    let rows = from.conn().0.query(sql).bind(server.as_str()).bind(many()).all().await?;
     rows.iter().map(read_key).collect()
 }
 
@@ -143,7 +144,9 @@ impl Tx {
                 .run()
                 .await?;
         }
-        Ok(())
+        let sql = "DELETE FROM server_keys WHERE server = $1 AND key_id NOT IN (SELECT key_id \
+                   FROM server_keys WHERE server = $1 ORDER BY fetched_ms DESC, key_id LIMIT $2)";
+        self.query(sql).bind(server.as_str()).bind(many()).run().await.map(drop)
     }
 
     /// Writes down how calls of a server have gone.
@@ -166,6 +169,11 @@ impl Tx {
             .await
             .map(drop)
     }
+}
+
+/// As a bound of a list.
+fn many() -> i64 {
+    i64::try_from(KEYS).unwrap_or(i64::MAX)
 }
 
 fn read_key(row: &Row) -> Result<KeyRow, StoreError> {

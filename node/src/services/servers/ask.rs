@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use ruma::ServerName;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::time::timeout;
 use wayside_federation::request::Request;
 
 use super::{Error, Server, Servers};
@@ -13,6 +14,8 @@ use crate::outbound::{Answer, Asking, Beyond, Bounds, CallError};
 /// What an answer may cost unless the question says otherwise.
 const BOUNDS: Bounds =
     Bounds { bytes: 1024 * 1024, beyond: Beyond::Refused, time: Duration::from_secs(20) };
+/// How long a question waits while a server is asked as much as it may be at the same time.
+const PLACE: Duration = Duration::from_secs(10);
 /// Most letters of a server's own words that are told to somebody.
 const WORDS: usize = 300;
 
@@ -72,6 +75,9 @@ pub enum AskError {
         /// When it is tried again, in milliseconds from now.
         wait_ms: i64,
     },
+    /// It is asked much already, and does not answer that.
+    #[error("the server {0} has not answered others yet: try again later")]
+    Busy(String),
     /// It could not be reached.
     #[error("the server {server} could not be reached: {source}")]
     Unreached {
@@ -114,6 +120,7 @@ impl From<AskError> for Error {
             AskError::Refused { status: 403, .. } | AskError::Unmet(_) => Self::Forbidden(said),
             AskError::Refused { .. }
             | AskError::Paused { .. }
+            | AskError::Busy(_)
             | AskError::Unreached { .. }
             | AskError::BadAnswer { .. } => Self::NoAnswer(said),
         }
@@ -131,39 +138,54 @@ impl Servers {
             return Err(AskError::Unmet(name.to_string()));
         }
         let server = self.server(name).await?;
-        let wait_ms = server.gone().retry_ms - self.ground.clock.now_ms();
-        if wait_ms > 0 && !question.is_urgent {
-            return Err(AskError::Paused { server: name.to_string(), wait_ms });
-        }
+        self.is_due(&server, &question)?;
+        let place = timeout(PLACE, server.calls.acquire()).await;
+        let place = place.map_err(|_| AskError::Busy(name.to_string()))?;
+        let _place = place.map_err(Error::internal)?;
+        // Those before may have found out that it does not answer.
+        self.is_due(&server, &question)?;
         let answer = self.call(&server, question).await?;
         read(name, &answer)
     }
 
+    /// Refuses what is not urgent while a server is left alone.
+    fn is_due(&self, server: &Server, question: &Question) -> Result<(), AskError> {
+        let wait_ms = server.gone().retry_ms - self.ground.clock.now_ms();
+        if wait_ms > 0 && !question.is_urgent {
+            return Err(AskError::Paused { server: server.name.to_string(), wait_ms });
+        }
+        Ok(())
+    }
+
     async fn call(&self, server: &Server, question: Question) -> Result<Answer, AskError> {
         let name = &server.name;
-        let _place = server.calls.acquire().await.map_err(Error::internal)?;
         let Question { mut asking, bounds, is_signed, .. } = question;
         if is_signed {
             asking.authorization = Some(self.sign(name, &asking)?);
         }
-        let answer = match self.line(server).await {
-            Ok(line) => line.call(asking, bounds).await,
-            Err(error) => Err(error),
-        };
-        match answer {
+        let failures = server.gone().failures;
+        let answer = async { self.line(server).await?.call(asking, bounds).await };
+        // Looking for the server counts too.
+        let answer = timeout(bounds.time, answer).await;
+        match answer.unwrap_or(Err(CallError::TooSlow(bounds.time))) {
             Ok(answer) => {
                 let status = answer.status;
                 if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-                    self.note_failed(server, retry_after_ms(&answer)).await?;
+                    self.note_failed(server, failures, retry_after_ms(&answer)).await?;
                 } else {
                     self.note_reached(server).await?;
                 }
                 Ok(answer)
             }
+            // It is there: one answer that is too large is no reason to leave it alone.
+            Err(error @ CallError::TooLarge(_)) => {
+                self.note_reached(server).await?;
+                Err(AskError::BadAnswer { server: name.to_string(), why: error.to_string() })
+            }
             Err(source) => {
                 tracing::debug!(%source, server = %name, "a server could not be reached");
                 self.lost(server).await;
-                self.note_failed(server, None).await?;
+                self.note_failed(server, failures, None).await?;
                 Err(AskError::Unreached { server: name.to_string(), source })
             }
         }

@@ -4,28 +4,28 @@ use std::time::{Duration, Instant};
 
 use ruma::{MilliSecondsSinceUnixEpoch, ServerName};
 use serde_json::value::RawValue;
+use tokio::time::{Instant as Deadline, timeout_at};
 use wayside_federation::key::{PublicKeys, ServerKeys};
 
 use super::{AskError, Error, Question, Server, Servers, notary};
-use crate::store::servers::KeyRow;
+use crate::store::servers::{KEYS, KeyRow};
 
 /// However long a document says that it is valid, in milliseconds (room version 5, signing key validity).
 const BELIEVED_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 /// A server whose keys were fetched, or could not be, is not asked for them again so soon.
 const AGAIN: Duration = Duration::from_secs(30);
-/// What the keys of a server may cost.
-const DOCUMENT: (usize, Duration) = (64 * 1024, Duration::from_secs(15));
+/// What the keys of a server may cost: as many as one document may list take 10 KiB, and it is kept with
+/// each of them.
+const DOCUMENT: (usize, Duration) = (16 * 1024, Duration::from_secs(15));
 
 /// The known keys of one server.
 pub(super) struct Known {
     rows: Vec<KeyRow>,
-    /// When they were last asked for.
-    asked: Option<Instant>,
 }
 
 impl Known {
     pub(super) fn of(rows: Vec<KeyRow>) -> Self {
-        Self { rows, asked: None }
+        Self { rows }
     }
 
     /// The documents that tell of these keys, or of any, and are believed until then or longer; the
@@ -64,6 +64,7 @@ impl Known {
     fn learn(&mut self, rows: Vec<KeyRow>) {
         self.rows.retain(|row| rows.iter().all(|new| new.key_id != row.key_id));
         self.rows.splice(0..0, rows);
+        self.rows.truncate(KEYS);
     }
 }
 
@@ -82,19 +83,26 @@ impl Servers {
         retire.await
     }
 
-    /// The keys by which a request of a server is checked that names one of them.
+    /// The keys by which a request of a server is checked that names one of them. Before any are
+    /// fetched, `may_fetch` is asked.
     pub(super) async fn request_keys(
         &self,
         name: &ServerName,
         key_id: &str,
+        may_fetch: impl FnOnce() -> Result<(), Error> + Send,
     ) -> Result<PublicKeys, Error> {
         let now_ms = self.ground.clock.now_ms();
         let server = self.server(name).await?;
-        let mut known = server.keys.lock().await;
-        if !known.holds(key_id, now_ms) {
-            self.fetch_keys(&server, &mut known).await?;
+        let is_known = server.keys().holds(key_id, now_ms);
+        if !is_known {
+            // While others fetch them, nobody is called for this one.
+            let asked = server.asked.try_lock().is_ok_and(|asked| !self.is_recent(*asked));
+            if asked {
+                may_fetch()?;
+            }
+            self.fetch_keys(&server).await?;
         }
-        Ok(known.valid_at(name, now_ms))
+        Ok(server.keys().valid_at(name, now_ms))
     }
 
     /// The keys with which a server may have signed an event of that time, with these among them if
@@ -107,42 +115,53 @@ impl Servers {
     ) -> Result<PublicKeys, Error> {
         let at_ms = i64::try_from(u64::from(at.get())).unwrap_or(i64::MAX);
         let server = self.server(name).await?;
-        let mut known = server.keys.lock().await;
-        if !key_ids.iter().any(|key_id| known.holds(key_id, at_ms)) {
-            self.fetch_keys(&server, &mut known).await?;
+        let is_known = {
+            let known = server.keys();
+            key_ids.iter().any(|key_id| known.holds(key_id, at_ms))
+        };
+        if !is_known {
+            self.fetch_keys(&server).await?;
         }
-        Ok(known.valid_at(name, at_ms))
+        Ok(server.keys().valid_at(name, at_ms))
     }
 
-    /// The documents of a server's keys for whoever asks this node as a notary.
+    /// The documents of a server's keys for whoever asks this node as a notary, and waits so long.
     pub(super) async fn documents(
         &self,
         name: &ServerName,
         key_ids: &[String],
         until_ms: i64,
+        wait: Deadline,
     ) -> Result<Vec<String>, Error> {
         if !self.meets(name) {
             return Ok(Vec::new());
         }
         let server = self.server(name).await?;
-        let mut known = server.keys.lock().await;
-        let found = known.documents(key_ids, until_ms.max(self.ground.clock.now_ms()));
+        let found = server.keys().documents(key_ids, until_ms.max(self.ground.clock.now_ms()));
         if !found.is_empty() {
             return Ok(found);
         }
-        self.fetch_keys(&server, &mut known).await?;
+        if let Ok(fetched) = timeout_at(wait, self.fetch_keys(&server)).await {
+            fetched?;
+        }
         // While a server is away, what it said last is better than nothing.
-        Ok(known.documents(key_ids, 0))
+        Ok(server.keys().documents(key_ids, 0))
+    }
+
+    /// Whether it is so short a time ago that a server was asked.
+    fn is_recent(&self, asked: Option<Instant>) -> bool {
+        let now = self.ground.clock.instant();
+        asked.is_some_and(|asked| now < asked + AGAIN)
     }
 
     /// Fetches the keys of a server, unless that was just done. That they cannot be had is no
     /// failure: nothing that needs them verifies then.
-    async fn fetch_keys(&self, server: &Server, known: &mut Known) -> Result<(), Error> {
-        let now = self.ground.clock.instant();
-        if known.asked.is_some_and(|asked| now < asked + AGAIN) {
+    async fn fetch_keys(&self, server: &Server) -> Result<(), Error> {
+        let mut asked = server.asked.lock().await;
+        if self.is_recent(*asked) {
             return Ok(());
         }
-        known.asked = Some(now);
+        *asked = Some(self.ground.clock.instant());
         let rows = match self.published(server).await {
             Ok(rows) => rows,
             Err(AskError::Node(error)) => return Err(error),
@@ -151,6 +170,8 @@ impl Servers {
                 self.by_notaries(server).await?
             }
         };
+        // Whoever has waited for this does not ask for the same at once, however long it took.
+        *asked = Some(self.ground.clock.instant());
         if rows.is_empty() {
             return Ok(());
         }
@@ -159,7 +180,7 @@ impl Servers {
             Box::pin(async move { Ok(tx.keep_keys(&name, &kept).await?) })
         });
         keep.await?;
-        known.learn(rows);
+        server.keys().learn(rows);
         Ok(())
     }
 
@@ -211,13 +232,12 @@ impl Servers {
         let answer = self.ask(notary, notary::question(name)?).await?;
         // Its own keys, of which only it can tell.
         let server = self.server(notary).await?;
-        let mut known = server.keys.lock().await;
         let now_ms = self.ground.clock.now_ms();
-        if known.valid_at(notary, now_ms) == PublicKeys::new() {
-            let rows = self.published(&server).await?;
-            known.learn(rows);
+        let mut keys = server.keys().valid_at(notary, now_ms);
+        if keys == PublicKeys::new() {
+            self.fetch_keys(&server).await?;
+            keys = server.keys().valid_at(notary, now_ms);
         }
-        let keys = known.valid_at(notary, now_ms);
         Ok(notary::read(answer, notary, &keys, name))
     }
 }
@@ -292,5 +312,14 @@ mod tests {
         assert_eq!(known.documents(&both, 0).len(), 2);
         assert!(known.documents(&[], NOW_MS + 3 * DAY_MS).is_empty());
         assert!(known.documents(&["ed25519:other".to_owned()], 0).is_empty());
+        // Who changes keys all the time does not fill the memory with them.
+        for at in 0..2 * KEYS {
+            let mut changed = document(DAY_MS);
+            changed.truncate(1);
+            changed[0].key_id = format!("ed25519:{at}");
+            known.learn(changed);
+        }
+        assert_eq!(known.rows.len(), KEYS);
+        assert_eq!(known.rows[0].key_id, format!("ed25519:{}", 2 * KEYS - 1));
     }
 }

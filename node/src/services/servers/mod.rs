@@ -11,8 +11,8 @@ mod notary;
 mod queries;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use quick_cache::sync::Cache;
@@ -55,8 +55,10 @@ struct Server {
     name: OwnedServerName,
     /// Where it was found. Whoever looks for it holds the lock, and the others wait for what is found.
     found: tokio::sync::Mutex<Found>,
-    /// Its keys, likewise.
-    keys: tokio::sync::Mutex<Known>,
+    keys: Mutex<Known>,
+    /// When it was last asked for them. Whoever asks holds the lock; those who find what they need
+    /// among the known keys do not wait for it.
+    asked: tokio::sync::Mutex<Option<Instant>>,
     calls: Semaphore,
     gone: Mutex<Destination>,
     /// Rung when it calls after it has not answered.
@@ -66,6 +68,10 @@ struct Server {
 impl Server {
     fn gone(&self) -> Destination {
         *self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keys(&self) -> MutexGuard<'_, Known> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -86,8 +92,14 @@ impl Servers {
             && (config.federate_only_with.is_empty() || named(&config.federate_only_with))
     }
 
-    /// Finds out which server sent a request, by its `Authorization` header.
-    pub async fn admit(&self, header: &str, asked: Request<'_>) -> Result<OwnedServerName, Error> {
+    /// Finds out which server sent a request, by its `Authorization` header. `may_fetch` says whether
+    /// whoever asks may make this node call others for the keys.
+    pub async fn admit(
+        &self,
+        header: &str,
+        asked: Request<'_>,
+        may_fetch: impl FnOnce() -> Result<(), Error> + Send,
+    ) -> Result<OwnedServerName, Error> {
         let said = XMatrix::parse(header).map_err(|error| unsigned(&error))?;
         let own = &self.ground.server_name;
         if said.destination.as_ref().is_some_and(|destination| destination != own) {
@@ -99,8 +111,11 @@ impl Servers {
         if !self.meets(&said.origin) {
             return Err(Error::Forbidden("this node does not meet that server".to_owned()));
         }
-        let keys = self.request_keys(&said.origin, &said.key_id).await?;
-        said.verify(asked, &keys).map_err(|error| unsigned(&error))?;
+        let keys = self.request_keys(&said.origin, &said.key_id, may_fetch).await?;
+        said.verify(asked, &keys).map_err(|error| match error {
+            RequestError::BadBody(error) => Error::BadJson(error.to_string()),
+            other => unsigned(&other),
+        })?;
         self.heard_from(&said.origin).await?;
         Ok(said.origin)
     }
@@ -138,7 +153,8 @@ impl Servers {
             Ok::<_, Error>(Arc::new(Server {
                 name: name.to_owned(),
                 found: tokio::sync::Mutex::default(),
-                keys: tokio::sync::Mutex::new(Known::of(keys)),
+                keys: Mutex::new(Known::of(keys)),
+                asked: tokio::sync::Mutex::default(),
                 calls: Semaphore::new(AT_ONCE),
                 gone: Mutex::new(gone),
                 called: Notify::new(),
@@ -161,17 +177,25 @@ impl Servers {
         .await
     }
 
-    /// Notes that a server has not answered; it is left alone for a while, or for as long as it asks.
-    async fn note_failed(&self, server: &Server, asks_ms: Option<u64>) -> Result<(), Error> {
+    /// Notes that a server has not answered, which had failed so often when it was asked; it is left
+    /// alone for a while, or for as long as it asks. Of calls at the same time one failure counts.
+    async fn note_failed(
+        &self,
+        server: &Server,
+        failures: u32,
+        asks_ms: Option<u64>,
+    ) -> Result<(), Error> {
         let now_ms = self.ground.clock.now_ms();
         let lot = u64::from_be_bytes(self.ground.clock.random());
         self.set_gone(server, |gone| {
-            gone.failures = gone.failures.saturating_add(1);
-            gone.failing_ms.get_or_insert(now_ms);
-            let wait_ms = wait_after(gone.failures, lot).as_millis();
-            let wait_ms = u64::try_from(wait_ms).unwrap_or(u64::MAX);
-            let wait_ms = wait_ms.max(asks_ms.unwrap_or(0).min(ASKED_MOST_MS));
-            gone.retry_ms = now_ms.saturating_add_unsigned(wait_ms);
+            let mut wait_ms = asks_ms.unwrap_or(0).min(ASKED_MOST_MS);
+            if gone.failures == failures {
+                gone.failures = gone.failures.saturating_add(1);
+                gone.failing_ms.get_or_insert(now_ms);
+                let own_ms = wait_after(gone.failures, lot).as_millis();
+                wait_ms = wait_ms.max(u64::try_from(own_ms).unwrap_or(u64::MAX));
+            }
+            gone.retry_ms = gone.retry_ms.max(now_ms.saturating_add_unsigned(wait_ms));
         })
         .await
     }

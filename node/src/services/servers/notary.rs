@@ -1,11 +1,13 @@
 //! Notaries: servers that vouch for the keys of others (server-server API, "Querying Keys Through Another Server").
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use http::Method;
 use ruma::{OwnedServerName, ServerName};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
+use tokio::time::Instant as Deadline;
 use wayside_federation::{
     canonical,
     key::{PublicKeys, ServerKeys},
@@ -15,6 +17,8 @@ use super::{Error, Question, Servers};
 
 /// Most servers, and most keys of one, that somebody asks for at once.
 const WISHES: usize = 100;
+/// Servers of such a wish that are asked at the same time, and how long somebody waits for all of them.
+const ASKED: (usize, Duration) = (16, Duration::from_secs(10));
 /// Most documents of one answer that are looked at.
 const DOCUMENTS: usize = 100;
 
@@ -60,20 +64,33 @@ impl Servers {
                 format!("at most {WISHES} servers, and keys of each, can be asked for at once");
             return Err(Error::Invalid(why));
         }
-        let mut told = Vec::new();
-        for (name, (key_ids, until_ms)) in wishes {
-            if name == self.ground.server_name {
-                told.push(self.ground.published_keys()?);
-                continue;
-            }
-            for document in self.documents(&name, &key_ids, until_ms).await? {
-                let mut object = canonical::parse_object(&document).map_err(Error::internal)?;
-                let signed =
-                    self.ground.server_key.sign_json(&self.ground.server_name, &mut object);
-                signed.map_err(Error::internal)?;
-                told.push(canonical::to_string(&object));
-            }
+        // One that is away is no reason to let the others' keys wait.
+        let wait = Deadline::from_std(self.ground.clock.instant() + ASKED.1);
+        let told = stream::iter(wishes)
+            .map(|(name, (key_ids, until_ms))| self.vouch_for(name, key_ids, until_ms, wait))
+            .buffered(ASKED.0);
+        let told: Vec<Vec<String>> = told.try_collect().await?;
+        Ok(told.concat())
+    }
+
+    async fn vouch_for(
+        &self,
+        name: OwnedServerName,
+        key_ids: Vec<String>,
+        until_ms: i64,
+        wait: Deadline,
+    ) -> Result<Vec<String>, Error> {
+        let ground = &self.ground;
+        if name == ground.server_name {
+            return Ok(vec![ground.published_keys()?]);
         }
-        Ok(told)
+        let documents = self.documents(&name, &key_ids, until_ms, wait).await?;
+        let signed = documents.iter().map(|document| {
+            let mut object = canonical::parse_object(document).map_err(Error::internal)?;
+            let signed = ground.server_key.sign_json(&ground.server_name, &mut object);
+            signed.map_err(Error::internal)?;
+            Ok(canonical::to_string(&object))
+        });
+        signed.collect()
     }
 }

@@ -28,6 +28,8 @@ const WAIT: Duration = Duration::from_secs(20);
 const DIRECTORY_BYTES: usize = 2 * 1024 * 1024;
 /// Most servers of one room that are kept.
 const PLACES: usize = 200;
+/// Fields of a profile that are text (client-server API, profiles).
+const TEXTS: [&str; 2] = ["displayname", "avatar_url"];
 /// Fields that say how one page of a directory hangs together with others.
 const PAGE_FIELDS: [&str; 3] = ["next_batch", "prev_batch", "total_room_count_estimate"];
 
@@ -39,8 +41,9 @@ impl Servers {
         let question = Question::get(&["_matrix", "federation", "v1", "query", "profile"], &query);
         let question = question.bounded(2 * limits::PROFILE_BYTES, WAIT);
         let mut profile: Object = self.ask(user_id.server_name(), question).await?;
-        // So some servers say that there is no such field.
-        profile.retain(|_, value| !value.is_null());
+        // So some servers say that there is no such field; and what clients read as text is text.
+        let is_text = |name: &str| TEXTS.contains(&name);
+        profile.retain(|name, value| !value.is_null() && (!is_text(name) || value.is_string()));
         Ok(profile)
     }
 

@@ -59,7 +59,7 @@ async fn public_rooms(asked: Asked<get_public_rooms::v3::Request>) -> Result<Rep
 }
 
 /// What the request's type overlooks where it is wrong, or takes a list for.
-const FILTERED: &[(&str, Kind)] = &[
+pub(in crate::gateway::matrix) const FILTERED: &[(&str, Kind)] = &[
     ("include_all_networks", Kind::Truth),
     ("third_party_instance_id", Kind::Text),
     ("filter", Kind::Object),

@@ -34,7 +34,8 @@ pub(super) fn routes() -> Vec<Route> {
             server,
             rate,
             rooms_filtered,
-        ),
+        )
+        .typed(directory::FILTERED),
     ]
 }
 
@@ -93,7 +94,7 @@ async fn rooms(call: Call<Bytes>) -> Result<Reply, Fault> {
     let wish = json!({
         "limit": field(&call, "limit").map(|text| number(&text)).transpose()?,
         "since": field(&call, "since"),
-        "include_all_networks": field(&call, "include_all_networks").as_deref() == Some("true"),
+        "include_all_networks": field(&call, "include_all_networks").map(|it| truth(&it)).transpose()?,
         "third_party_instance_id": field(&call, "third_party_instance_id"),
     });
     directory::answer_server(&call.app, &wish).await
@@ -106,4 +107,8 @@ async fn rooms_filtered(call: Call<Bytes>) -> Result<Reply, Fault> {
 
 fn number(text: &str) -> Result<u64, Fault> {
     text.parse().map_err(|_| Fault::BadParameter(format!("{text:?} is no number")))
+}
+
+fn truth(text: &str) -> Result<bool, Fault> {
+    text.parse().map_err(|_| Fault::BadParameter(format!("{text:?} is neither true nor false")))
 }
