@@ -8,17 +8,19 @@ use wayside_tests::{Answer, Client, Destination, Engine, Node, Pdu, Peer, PeerRo
 use crate::stage::{Deeds, VERSIONS, bodies, escaped};
 
 /// A peer that is in a room of a node, and what it knows of that.
-struct Guest {
-    peer: Peer,
+pub(crate) struct Guest {
+    pub(crate) peer: Peer,
     to: Destination,
-    room: PeerRoom,
+    pub(crate) room: PeerRoom,
     mallory: String,
+    /// How it came in.
+    pub(crate) join: Pdu,
 }
 
 impl Guest {
     /// Comes into a room as any server does.
-    async fn come(town: &Town, node: &Node, room: &str, version: &str) -> Result<Self> {
-        let (peer, to) = (town.peer()?.start().await?, node.destination());
+    pub(crate) async fn come(peer: Peer, node: &Node, room: &str, version: &str) -> Result<Self> {
+        let to = node.destination();
         let mallory = peer.user("mallory");
         let path = format!(
             "/_matrix/federation/v1/make_join/{}/{}?ver={version}",
@@ -42,7 +44,7 @@ impl Guest {
             }
         }
         let room = PeerRoom::told(&peer, version, room, events)?;
-        Ok(Self { peer, to, room, mallory })
+        Ok(Self { peer, to, room, mallory, join })
     }
 
     fn say(&self, text: &str) -> Result<Value> {
@@ -100,7 +102,7 @@ fn crooked(guest: &Guest) -> Result<Vec<(&'static str, Value)>> {
 async fn one_version(town: &Town, node: &Node, ann: &Client, version: &str) -> Result<()> {
     let request = json!({ "preset": "public_chat", "room_version": version });
     let room = ann.create_room(&request).await?;
-    let mut guest = Guest::come(town, node, room.as_str(), version).await?;
+    let mut guest = Guest::come(town.peer()?.start().await?, node, room.as_str(), version).await?;
     for (what, pdu) in crooked(&guest)? {
         let good = guest.room.seal(&guest.say(&format!("beside {what}"))?)?;
         let answer =

@@ -1,9 +1,12 @@
 //! Stories: what people and operators live through with a node, told through its public doors.
 
+mod abroad;
 mod accounts;
 mod acme;
+mod admitting;
 mod affairs;
 mod api;
+mod asking;
 mod authenticator;
 mod backups;
 mod beyond;
@@ -17,6 +20,7 @@ mod connections;
 mod crash;
 mod cross_signing;
 mod damage;
+mod discovery;
 mod disk;
 mod emails;
 mod encryption;
@@ -54,6 +58,7 @@ mod retention;
 mod rooms;
 mod search;
 mod serve;
+mod server_routes;
 mod shared_rooms;
 mod sign_in;
 mod sliding;

@@ -55,7 +55,8 @@ impl Peer {
         door.ask(method.as_str(), path, &headers, &body).await
     }
 
-    fn authorization(
+    /// The header by which it signs a request, or signs it wrongly.
+    pub fn authorization(
         &self,
         to: &Destination,
         method: &Method,

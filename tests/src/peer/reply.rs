@@ -27,6 +27,8 @@ pub struct PeerRequest {
     pub path: String,
     /// For whom it was meant: the header `Host`, or what HTTP/2 has in its place.
     pub host: String,
+    /// What HTTP/2 says of that in its own way; nothing in HTTP/1.1.
+    pub authority: Option<String>,
     /// Whose certificate was asked for when the connection began; nothing for an address.
     pub certificate_of: Option<String>,
     /// The headers.

@@ -59,8 +59,10 @@ async fn answer(
     let body = body.map_err(|error| anyhow::anyhow!("reading a body: {error}"))?.to_bytes();
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let named = head.headers.get("host").and_then(|host| host.to_str().ok());
-    let host = named.or(head.uri.authority().map(Authority::as_str)).unwrap_or_default().to_owned();
+    let authority = head.uri.authority().map(Authority::as_str);
+    let host = named.or(authority).unwrap_or_default().to_owned();
+    let authority = authority.map(str::to_owned);
     let (method, headers) = (head.method, head.headers);
-    let request = PeerRequest { method, path, host, certificate_of, headers, body };
+    let request = PeerRequest { method, path, host, authority, certificate_of, headers, body };
     state.reply(request).send().await
 }
