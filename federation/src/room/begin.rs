@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use ruma::{EventId, OwnedEventId, events::TimelineEventType};
 
 use crate::{
-    auth::{self, create_key, key_of},
+    auth::{self, create_id, create_key, key_of},
     event::Event,
     state::StateKey,
     version::RoomVersion,
@@ -55,7 +55,7 @@ pub fn begin(
         .filter(|event| event.room_id() == join.room_id())
         .map(|event| (event.id(), event))
         .collect();
-    let ordered = in_order(&all);
+    let ordered = in_order(version, &all);
     let mut standing: HashMap<OwnedEventId, Event> = HashMap::with_capacity(ordered.len());
     let (mut events, mut refused) = (Vec::with_capacity(ordered.len()), Vec::new());
     for event in ordered {
@@ -85,8 +85,9 @@ pub fn begin(
     Ok(Begun { events, state: held, refused })
 }
 
-/// The events in such an order that each comes behind those that it cites, as far as they are there.
-fn in_order<'e>(all: &HashMap<&'e EventId, &'e Event>) -> Vec<&'e Event> {
+/// The events in such an order that each comes behind those that it cites, as far as they are there,
+/// and behind the create event, which in version 12 none cites and all rest on.
+fn in_order<'e>(version: RoomVersion, all: &HashMap<&'e EventId, &'e Event>) -> Vec<&'e Event> {
     let mut ids: Vec<&EventId> = all.keys().copied().collect();
     // The same order on every run.
     ids.sort_unstable();
@@ -102,7 +103,9 @@ fn in_order<'e>(all: &HashMap<&'e EventId, &'e Event>) -> Vec<&'e Event> {
                 continue;
             }
             open.push((event, true));
-            let cited = event.auth_events().iter().filter_map(|id| all.get(&**id).copied());
+            let create = create_id(version, event);
+            let cited = event.auth_events().iter().chain(&create);
+            let cited = cited.filter_map(|id| all.get(&**id).copied());
             open.extend(cited.filter(|it| !done.contains(it.id())).map(|it| (it, false)));
         }
     }
