@@ -13,7 +13,10 @@ mod shelf;
 #[cfg(test)]
 mod tests;
 
+use std::{cmp::Reverse, collections::HashSet};
+
 use ruma::{OwnedEventId, OwnedRoomId};
+use wayside_specs::limits;
 
 pub use self::{
     admit::{Missing, Outcome, Placed, admit},
@@ -42,6 +45,25 @@ pub struct Head {
     pub depth: u64,
     /// The state after it.
     pub after: NodeId,
+}
+
+/// The heads that the next event names, with their depths, at most 20: of each state that they lead
+/// to the deepest head first, then the deepest of the others; the order given is kept.
+///
+/// The event then stands in the very state in which it was allowed, as long as the heads lead to no
+/// more than 20 different states: by depth alone, somebody could open so many heads, and claim such
+/// depths, that honest people would stand before nothing else and might never speak again.
+#[must_use]
+pub fn prev_events(heads: &[Head]) -> Vec<(OwnedEventId, u64)> {
+    let mut by_depth: Vec<usize> = (0..heads.len()).collect();
+    by_depth.sort_by_key(|&at| Reverse(heads[at].depth));
+    let mut states = HashSet::new();
+    let (firsts, others): (Vec<usize>, Vec<usize>) =
+        by_depth.into_iter().partition(|&at| states.insert(heads[at].after));
+    let mut chosen = [firsts, others].concat();
+    chosen.truncate(limits::PREV_EVENTS);
+    chosen.sort_unstable();
+    chosen.into_iter().map(|at| (heads[at].id.clone(), heads[at].depth)).collect()
 }
 
 /// A room as one server sees it now.

@@ -265,6 +265,27 @@ fn what_is_missing_is_named_and_other_rooms_are_refused() {
 }
 
 #[test]
+fn a_flood_of_deep_heads_of_one_state_crowds_out_no_other_state() {
+    let head = |n: u8, depth: u64, after: u8| Head {
+        id: OwnedEventId::try_from(format!("${n:0>43}")).unwrap(),
+        depth,
+        after: NodeId([after; 16]),
+    };
+    let mut heads: Vec<Head> = (0..23).map(|n| head(n, (1 << 53) - 1, 1)).collect();
+    heads.insert(5, head(100, 7, 2));
+    heads.push(head(101, 3, 3));
+    let named = prev_events(&heads);
+    assert_eq!(named.len(), 20);
+    for honest in [&heads[5], heads.last().unwrap()] {
+        assert!(named.contains(&(honest.id.clone(), honest.depth)));
+    }
+    let place = |id: &OwnedEventId| heads.iter().position(|head| head.id == *id);
+    assert!(named.is_sorted_by_key(|(id, _)| place(id)), "the order is kept");
+    let few = prev_events(&heads[..6]);
+    assert_eq!(few.len(), 6);
+}
+
+#[test]
 fn a_room_of_version_12_begins_whatever_the_hash_of_its_creation() {
     // The create event is cited by none there: its place must not hang on how the ids sort.
     for lot in 0..16 {

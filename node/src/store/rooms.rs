@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId};
 use wayside_federation::{
-    room::{Head, Room},
+    room::{self, Head, Room},
     state::{EventNo, NodeId},
     version::RoomVersion,
 };
@@ -58,7 +58,7 @@ impl RoomRow {
     /// Its heads as an event of this node names them.
     #[must_use]
     pub fn prev_events(&self) -> Vec<(ruma::OwnedEventId, u64)> {
-        self.heads.iter().map(|head| (head.id.clone(), head.depth)).collect()
+        room::prev_events(&self.heads)
     }
 }
 
