@@ -58,10 +58,12 @@ pub struct Placed {
 /// Decides on an event that was received and verified (server-server API, "Checks performed on
 /// receipt of a PDU", 4 to 6), and what the room is like with it.
 ///
-/// `number` is what the event will be called here. `named` says whether an event of this room that
-/// was placed before names it: then it is no head. `given` is the state before it where its
+/// `number` is what the event will be called here: an outlier keeps the number that it has, for states
+/// hold it already. `named` says whether an event of this room that was placed before names it: then
+/// it is no head. `given` is the state before it where its
 /// `prev_events` cannot be had and somebody has told that state; the events of that state must be
-/// here.
+/// here. Whoever tells it may choose which side the node is on from then on: where it can be had from
+/// a second server, the two must say the same.
 pub fn admit(
     room: &Room,
     event: &Event,
