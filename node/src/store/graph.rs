@@ -1,8 +1,8 @@
-//! The graphs of rooms: which events cite which, and where they have gaps.
+//! The graphs of rooms: which events cite which, and the nodes of their states.
 
 use std::sync::Arc;
 
-use ruma::{EventId, OwnedEventId};
+use ruma::EventId;
 use wayside_federation::{
     room::CITING,
     state::{EventNo, Node, NodeId},
@@ -28,17 +28,6 @@ pub async fn citing(
     rows.iter().map(|row| Ok(EventNo(row.get(0)?))).collect()
 }
 
-/// Events of a room that are named and not here, at most so many.
-pub async fn gaps(
-    from: &mut impl Reads,
-    room_no: i64,
-    limit: i64,
-) -> Result<Vec<OwnedEventId>, StoreError> {
-    let sql = "SELECT event_id FROM gaps WHERE room_no = $1 ORDER BY event_id LIMIT $2";
-    let rows = from.conn().0.query(sql).bind(room_no).bind(limit).all().await?;
-    rows.iter().map(|row| row.parse(0)).collect()
-}
-
 impl Tx {
     /// Writes nodes of states down, before whatever names them.
     pub async fn put_nodes(&mut self, nodes: &[(NodeId, Arc<Node>)]) -> Result<(), StoreError> {
@@ -62,17 +51,5 @@ impl Tx {
             query.bind(stored.event_no.0).run().await?;
         }
         Ok(())
-    }
-
-    /// Notes that an event of a room is named and not here.
-    pub async fn open_gap(&mut self, room_no: i64, id: &EventId) -> Result<(), StoreError> {
-        let sql = "INSERT INTO gaps (room_no, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        self.query(sql).bind(room_no).bind(id.as_str()).run().await.map(drop)
-    }
-
-    /// Notes that an event has come; whether it was named before.
-    pub async fn close_gap(&mut self, room_no: i64, id: &EventId) -> Result<bool, StoreError> {
-        let sql = "DELETE FROM gaps WHERE room_no = $1 AND event_id = $2";
-        Ok(self.query(sql).bind(room_no).bind(id.as_str()).run().await? > 0)
     }
 }

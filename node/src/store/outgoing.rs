@@ -2,11 +2,11 @@
 
 use ruma::{OwnedServerName, ServerName};
 use wayside_federation::{
-    outbox::{EDUS, Item, PDUS, Waiting},
+    outbox::{Item, PDUS, Waiting},
     state::EventNo,
 };
 
-use super::{Reads, StoreError, Tx, bus::Change};
+use super::{Reads, StoreError, Tx, bus::Change, db::Row};
 
 /// Servers that are read in one go.
 const PAGE: i64 = 1_000;
@@ -18,23 +18,13 @@ pub async fn waiting(
     from: &mut impl Reads,
     server: &ServerName,
 ) -> Result<Vec<Waiting>, StoreError> {
-    let sql = "SELECT o.position, o.edu, e.pdu FROM outgoing o \
-               LEFT JOIN events e ON e.event_no = o.event_no \
-               WHERE o.server = $1 ORDER BY o.position LIMIT $2";
-    let most = i64::try_from(PDUS + EDUS).unwrap_or(i64::MAX);
+    // An event that was let go of meanwhile is told to nobody any more.
+    let sql = "SELECT e.event_no, e.pdu FROM outgoing o JOIN events e ON e.event_no = o.event_no \
+               WHERE o.server = $1 ORDER BY o.event_no LIMIT $2";
+    let most = i64::try_from(PDUS).unwrap_or(i64::MAX);
     let rows = from.conn().0.query(sql).bind(server.as_str()).bind(most).all().await?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let (edu, pdu): (Option<String>, Option<String>) = (row.get(1)?, row.get(2)?);
-        // An event that was let go of meanwhile is told to nobody any more.
-        let item = match (edu, pdu) {
-            (Some(text), _) => Item::Edu(text),
-            (None, Some(text)) => Item::Pdu(text),
-            (None, None) => continue,
-        };
-        found.push(Waiting { position: row.get(0)?, item });
-    }
-    Ok(found)
+    let waiting = |row: &Row| Ok(Waiting { position: row.get(0)?, item: Item::Pdu(row.get(1)?) });
+    rows.iter().map(waiting).collect()
 }
 
 /// The servers for which something waits, by name, behind one.
@@ -72,8 +62,8 @@ impl Tx {
         event_no: EventNo,
         own: &ServerName,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO outgoing (server, position, event_no) \
-                   SELECT server, $3, $3 FROM room_servers WHERE room_no = $1 AND joined > 0 AND server <> $2 \
+        let sql = "INSERT INTO outgoing (server, event_no) \
+                   SELECT server, $3 FROM room_servers WHERE room_no = $1 AND joined > 0 AND server <> $2 \
                    ON CONFLICT DO NOTHING RETURNING server";
         let query = self.query(sql).bind(room_no).bind(own.as_str()).bind(event_no.0);
         let rows = query.all().await?;
@@ -84,18 +74,9 @@ impl Tx {
         Ok(())
     }
 
-    /// Lets an ephemeral data unit wait for a server.
-    pub async fn tell_server(&mut self, server: &ServerName, edu: &str) -> Result<(), StoreError> {
-        let position = self.next_number();
-        let sql = "INSERT INTO outgoing (server, position, edu) VALUES ($1, $2, $3)";
-        self.query(sql).bind(server.as_str()).bind(position).bind(edu).run().await?;
-        self.announce(Change::Outgoing { servers: vec![server.to_owned()], position });
-        Ok(())
-    }
-
     /// Lets go of what a server has answered.
     pub async fn delivered(&mut self, server: &ServerName, upto: i64) -> Result<(), StoreError> {
-        let sql = "DELETE FROM outgoing WHERE server = $1 AND position <= $2";
+        let sql = "DELETE FROM outgoing WHERE server = $1 AND event_no <= $2";
         self.query(sql).bind(server.as_str()).bind(upto).run().await.map(drop)
     }
 

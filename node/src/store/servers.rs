@@ -1,6 +1,6 @@
 //! Other servers: their keys, how calls of them have gone, and the keys by which they know this node.
 
-use ruma::{OwnedServerName, ServerName};
+use ruma::ServerName;
 
 use super::{Reads, StoreError, Tx, db::Row};
 
@@ -81,21 +81,10 @@ pub async fn destination(
     from: &mut impl Reads,
     server: &ServerName,
 ) -> Result<Option<Destination>, StoreError> {
-    let sql = "SELECT server, reached_ms, failures, failing_ms, retry_ms FROM destinations WHERE server = $1";
+    let sql =
+        "SELECT reached_ms, failures, failing_ms, retry_ms FROM destinations WHERE server = $1";
     let row = from.conn().0.query(sql).bind(server.as_str()).one().await?;
-    row.map(|row| Ok(read_destination(&row)?.1)).transpose()
-}
-
-/// The servers that were ever called, by name; at most so many, behind one.
-pub async fn destinations(
-    from: &mut impl Reads,
-    behind: &str,
-    limit: i64,
-) -> Result<Vec<(OwnedServerName, Destination)>, StoreError> {
-    let sql = "SELECT server, reached_ms, failures, failing_ms, retry_ms FROM destinations \
-               WHERE server > $1 ORDER BY server LIMIT $2";
-    let rows = from.conn().0.query(sql).bind(behind).bind(limit).all().await?;
-    rows.iter().map(read_destination).collect()
+    row.as_ref().map(read_destination).transpose()
 }
 
 impl Tx {
@@ -187,13 +176,12 @@ fn read_key(row: &Row) -> Result<KeyRow, StoreError> {
     })
 }
 
-fn read_destination(row: &Row) -> Result<(OwnedServerName, Destination), StoreError> {
-    let failures: i64 = row.get(2)?;
-    let gone = Destination {
-        reached_ms: row.get(1)?,
+fn read_destination(row: &Row) -> Result<Destination, StoreError> {
+    let failures: i64 = row.get(1)?;
+    Ok(Destination {
+        reached_ms: row.get(0)?,
         failures: u32::try_from(failures).unwrap_or(u32::MAX),
-        failing_ms: row.get(3)?,
-        retry_ms: row.get(4)?,
-    };
-    Ok((row.parse(0)?, gone))
+        failing_ms: row.get(2)?,
+        retry_ms: row.get(3)?,
+    })
 }

@@ -12,10 +12,10 @@ use wayside_federation::{
     state::EventNo,
 };
 
-use super::{super::rooms, Error, Federation, Ground, admits};
+use super::{super::rooms, Error, Federation, Ground, admits, known};
 use crate::store::{
     Tx, events, outgoing,
-    rooms::{RoomRow, has_server, room},
+    rooms::{RoomRow, has_server},
 };
 
 /// A transaction of another server (server-server API, `PUT /send/{txnId}`).
@@ -165,14 +165,14 @@ impl Federation {
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    let unknown = || Error::NotFound("nobody here is in the room".to_owned());
-                    let row = room(tx, &room_id).await?.ok_or_else(unknown)?;
+                    let row = known(tx, &room_id).await?;
                     let own = &ground.server_name;
                     // Looked at where it is written: whoever was last here may just have left.
                     if !has_server(tx, row.room_no, own).await?
                         || !admits(tx, &row, &origin).await?
                     {
-                        return Err(unknown());
+                        let why = format!("the room {room_id} is not shared with {origin}");
+                        return Err(Error::Forbidden(why));
                     }
                     let sender = event.sender().server_name().to_owned();
                     if sender != origin && !admits(tx, &row, &sender).await? {

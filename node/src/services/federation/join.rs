@@ -1,9 +1,6 @@
 //! Letting people of other servers in (server-server API, joining rooms).
 
-use ruma::{
-    EventId, OwnedServerName, RoomId, ServerName, UserId,
-    events::{StateEventType, TimelineEventType},
-};
+use ruma::{EventId, OwnedServerName, RoomId, ServerName, UserId, events::TimelineEventType};
 use serde_json::{Map, Value, json, value::RawValue};
 use wayside_federation::{
     auth,
@@ -13,14 +10,15 @@ use wayside_federation::{
 
 use super::{
     super::rooms::{self, Membership},
-    Error, Federation,
+    Error, Federation, Ground,
     history::{StateAt, state_of},
     intake::Taken,
+    known,
     verify::voucher_of,
 };
 use crate::store::{
-    events,
-    rooms::{room, servers},
+    Tx, events,
+    rooms::{RoomRow, servers},
 };
 
 /// Who wants to come in, and by which rules their server can follow a room.
@@ -61,49 +59,13 @@ impl Federation {
         let (ground, user_id, room_id) =
             (self.ground.clone(), user_id.to_owned(), room_id.to_owned());
         // Asked where it is written, for whoever vouches must be in the room then.
-        self.ground
-            .store
-            .write(move |tx| {
-                Box::pin(async move {
-                    let unknown = || Error::NotFound("nobody here is in the room".to_owned());
-                    let row = room(tx, &room_id).await?.ok_or_else(unknown)?;
-                    let mut content = Map::new();
-                    content.insert("membership".to_owned(), Membership::Join.as_str().into());
-                    rooms::vouch_for(&ground, tx, &row, &user_id, &mut content).await?;
-                    let content: Box<RawValue> =
-                        serde_json::value::to_raw_value(&content).map_err(Error::internal)?;
-                    let kind = TimelineEventType::RoomMember;
-                    let key = Some(user_id.as_str());
-                    let cited = auth::auth_keys(row.version, &kind, &user_id, key, &content)?;
-                    let keys = auth::needed_state(row.version, &kind, &user_id, key, &content)?;
-                    let held = rooms::needed(tx, &row, keys).await?;
-                    let cited = cited.iter().filter_map(|key| held.get(key));
-                    let cited = cited.map(|it| it.event.id().to_owned()).collect();
-                    let draft = Draft {
-                        kind,
-                        state_key: Some(user_id.to_string()),
-                        sender: user_id.clone(),
-                        content,
-                        redacts: None,
-                        origin_server_ts: ground.clock.now(),
-                    };
-                    let prev = row.prev_events();
-                    let key = &ground.server_key;
-                    let event = draft.seal(row.version, Some(&room_id), &prev, cited, key)?;
-                    auth::check(row.version, &event, |key| {
-                        held.get(key).map(|it| it.event.clone())
-                    })?;
-                    let mut template: Value =
-                        serde_json::from_str(event.json()).map_err(Error::internal)?;
-                    if let Some(template) = template.as_object_mut() {
-                        // Both are for its own server to make.
-                        template.remove("hashes");
-                        template.remove("signatures");
-                    }
-                    Ok(json!({ "room_version": row.version.as_str(), "event": template }))
-                })
+        let make = self.ground.store.write(move |tx| {
+            Box::pin(async move {
+                let row = known(tx, &room_id).await?;
+                template(&ground, tx, &row, &user_id).await
             })
-            .await
+        });
+        make.await
     }
 
     /// Lets somebody of another server in by the event that it has signed.
@@ -154,23 +116,58 @@ impl Federation {
     async fn vouches(&self, room_id: &RoomId, user_id: &UserId) -> Result<(), Error> {
         let (ground, room_id, user_id) =
             (self.ground.clone(), room_id.to_owned(), user_id.to_owned());
-        self.ground
-            .store
-            .write(move |tx| {
-                Box::pin(async move {
-                    let unknown = || Error::NotFound("nobody here is in the room".to_owned());
-                    let row = room(tx, &room_id).await?.ok_or_else(unknown)?;
-                    let mut content = Map::new();
-                    rooms::vouch_for(&ground, tx, &row, &user_id, &mut content).await?;
-                    if content.is_empty() {
-                        let why = "they are in none of the rooms whose members the room lets in";
-                        return Err(Error::Forbidden(why.to_owned()));
-                    }
-                    Ok(())
-                })
+        let look = self.ground.store.write(move |tx| {
+            Box::pin(async move {
+                let row = known(tx, &room_id).await?;
+                let mut content = Map::new();
+                rooms::vouch_for(&ground, tx, &row, &user_id, &mut content).await?;
+                if content.is_empty() {
+                    let why = "they are in none of the rooms whose members the room lets in";
+                    return Err(Error::Forbidden(why.to_owned()));
+                }
+                Ok(())
             })
-            .await
+        });
+        look.await
     }
+}
+
+/// The joining of somebody of another server as it would be now, without what its own server makes.
+async fn template(
+    ground: &Ground,
+    tx: &mut Tx,
+    row: &RoomRow,
+    user_id: &UserId,
+) -> Result<Value, Error> {
+    let mut content = Map::new();
+    content.insert("membership".to_owned(), Membership::Join.as_str().into());
+    rooms::vouch_for(ground, tx, row, user_id, &mut content).await?;
+    let content: Box<RawValue> =
+        serde_json::value::to_raw_value(&content).map_err(Error::internal)?;
+    let (version, kind) = (row.version, TimelineEventType::RoomMember);
+    let key = Some(user_id.as_str());
+    let cited = auth::auth_keys(version, &kind, user_id, key, &content)?;
+    let keys = auth::needed_state(version, &kind, user_id, key, &content)?;
+    let held = rooms::needed(tx, row, keys).await?;
+    let cited = cited.iter().filter_map(|key| held.get(key));
+    let cited = cited.map(|it| it.event.id().to_owned()).collect();
+    let draft = Draft {
+        kind,
+        state_key: Some(user_id.to_string()),
+        sender: user_id.to_owned(),
+        content,
+        redacts: None,
+        origin_server_ts: ground.clock.now(),
+    };
+    let prev = row.prev_events();
+    let event = draft.seal(version, Some(&row.room_id), &prev, cited, &ground.server_key)?;
+    auth::check(version, &event, |key| held.get(key).map(|it| it.event.clone()))?;
+    let mut template: Value = serde_json::from_str(event.json()).map_err(Error::internal)?;
+    if let Some(template) = template.as_object_mut() {
+        template.remove("hashes");
+        template.remove("signatures");
+    }
+    Ok(json!({ "room_version": version.as_str(), "event": template }))
 }
 
 /// Whether an event is the joining that it is said to be.
@@ -187,8 +184,7 @@ fn check(
     if event.room_id() != room_id {
         return wrong("the event is of another room");
     }
-    let is_member =
-        *event.kind() == TimelineEventType::from(StateEventType::RoomMember.to_string());
+    let is_member = *event.kind() == TimelineEventType::RoomMember;
     if !is_member || rooms::membership_of(event) != Some(Membership::Join) {
         return wrong("the event is no joining");
     }

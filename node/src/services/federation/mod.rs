@@ -25,7 +25,7 @@ pub use self::{
 };
 use super::{Error, Ground, servers::Servers};
 use crate::store::{
-    Reads, StoreError, outgoing,
+    Reads, StoreError, Tx, outgoing,
     rooms::{self, RoomRow},
 };
 
@@ -115,6 +115,12 @@ impl Federation {
         }
         Err(Error::Forbidden(format!("nobody of {origin} is in the room")))
     }
+}
+
+/// A room as it is written, for whoever changes it; nobody may have been in it since it was looked at.
+async fn known(tx: &mut Tx, room_id: &RoomId) -> Result<RoomRow, Error> {
+    let row = rooms::room(tx, room_id).await?;
+    row.ok_or_else(|| Error::NotFound(format!("nobody here is in the room {room_id}")))
 }
 
 /// Whether the rule of a room lets a server take part now (client-server API, `m.room.server_acl`).

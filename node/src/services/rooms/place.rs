@@ -46,7 +46,7 @@ pub(super) async fn place(
         at_the_end(tx, room, &event, number).await?
     } else {
         match decide(tx, room, &event, number, false, None).await? {
-            Outcome::Placed(placed) => *placed,
+            Outcome::Placed(placed) => allowed(*placed)?,
             Outcome::Known | Outcome::Missing(_) => {
                 return Err(Error::internal(anyhow::anyhow!(
                     "an own event names what is not here"
@@ -55,6 +55,15 @@ pub(super) async fn place(
         }
     };
     settle(ground, tx, room, event, number, placed, false).await
+}
+
+/// Whoever says something is told where it does not stand: an event that names only some of many heads
+/// stands before another state than the room's.
+fn allowed(placed: Placed) -> Result<Placed, Error> {
+    match placed.refusal {
+        Some(why) => Err(why.into()),
+        None => Ok(placed),
+    }
 }
 
 /// The decision on an event that names all heads and was checked against the room's state.

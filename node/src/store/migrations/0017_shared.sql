@@ -28,20 +28,11 @@ CREATE TABLE auth_edges (
 ) {compact};
 INSERT INTO walks (name, reached, goal) SELECT 'auth_edges', 0, coalesce(max(event_no), 0) FROM events;
 
--- Events that others name and that are not here.
-CREATE TABLE gaps (
-    room_no BIGINT NOT NULL,
-    event_id TEXT NOT NULL,
-    PRIMARY KEY (room_no, event_id)
-) {compact};
-
--- What waits for other servers, in order: an event, or the text of an ephemeral data unit.
+-- The events that wait for other servers, in order.
 CREATE TABLE outgoing (
     server TEXT NOT NULL,
-    position BIGINT NOT NULL,
-    event_no BIGINT,
-    edu TEXT,
-    PRIMARY KEY (server, position)
+    event_no BIGINT NOT NULL,
+    PRIMARY KEY (server, event_no)
 ) {compact};
 
 -- Transactions of other servers that were answered, and how.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::Method;
-use ruma::{RoomAliasId, UserId};
+use ruma::{OwnedUserId, RoomAliasId, UserId};
 use serde_json::{Value, json};
 
 use crate::{
@@ -56,6 +56,11 @@ pub(super) fn needed(call: &Call<Bytes>, name: &str) -> Result<String, Fault> {
     Ok(field(call, name).ok_or_else(missing)?)
 }
 
+/// The id of a person.
+pub(super) fn person(text: &str) -> Result<OwnedUserId, Fault> {
+    UserId::parse(text).map_err(|_| Fault::BadParameter(format!("{text:?} is no id of a person")))
+}
+
 /// Who asked for a token by which they let another service know who they are (server-server API,
 /// `OpenID`).
 async fn userinfo(call: Call<Bytes>) -> Result<Reply, Fault> {
@@ -65,9 +70,7 @@ async fn userinfo(call: Call<Bytes>) -> Result<Reply, Fault> {
 }
 
 async fn profile(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let user_id = needed(&call, "user_id")?;
-    let user_id = UserId::parse(&user_id)
-        .map_err(|_| Fault::BadParameter(format!("{user_id:?} is no id of a person")))?;
+    let user_id = person(&needed(&call, "user_id")?)?;
     if !call.app.services.ground.is_local(&user_id) {
         return Err(Error::NotFound(format!("{user_id} does not live here")).into());
     }

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use http::Method;
-use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId};
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use wayside_federation::event::Event;
 use wayside_specs::limits;
 
-use super::queries::{fields, needed};
+use super::queries::{fields, needed, person};
 use crate::{
     gateway::{
         fault::Fault,
@@ -107,9 +107,7 @@ async fn send(call: Call<Bytes>) -> Result<Reply, Fault> {
 
 async fn make_join(call: Call<Bytes>) -> Result<Reply, Fault> {
     let room_id = room_of(&call)?;
-    let user_id = call.path.get(1).map(String::as_str).unwrap_or_default();
-    let user_id = UserId::parse(user_id)
-        .map_err(|_| Fault::BadParameter(format!("{user_id:?} is no id of a person")))?;
+    let user_id = person(call.path.get(1).map(String::as_str).unwrap_or_default())?;
     let mut versions = fields(&call, "ver");
     if versions.is_empty() {
         // Whoever names none knows only the first.
