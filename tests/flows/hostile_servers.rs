@@ -1,9 +1,13 @@
 //! Servers that send what they should not into a room that they are in.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use wayside_tests::{Answer, Client, Destination, Engine, Node, Pdu, Peer, PeerRoom, Town};
+use wayside_tests::{
+    Answer, Client, Destination, Engine, Node, Pdu, Peer, PeerReply, PeerRequest, PeerRoom, Town,
+};
 
 use crate::stage::{Deeds, VERSIONS, bodies, escaped};
 
@@ -184,6 +188,36 @@ async fn strangers(town: &Town, node: &Node, ann: &Client) -> Result<()> {
         ensure!(answer.status == status, "{path}: {}", answer.short());
         ensure!(!String::from_utf8_lossy(&answer.body).contains("secret"), "{path}");
     }
+    Ok(())
+}
+
+/// A server that takes nothing is tried again, each time later, and gets all of it once it does.
+#[tokio::test]
+async fn who_refuses_what_is_sent_is_not_asked_all_the_time() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let mut node = town.server("a")?.start().await?;
+    let ann = Client::register(node.http(), "ann").await?;
+    let room = ann.create_room(&json!({ "preset": "public_chat" })).await?;
+    let peer = town.peer()?.start().await?;
+    let guest = Guest::come(peer, &node, room.as_str(), "12").await?;
+    let send = "/_matrix/federation/v1/send/";
+    let no = |_: &PeerRequest| PeerReply::refusal(403, "M_FORBIDDEN", "not today");
+    guest.peer.answer(Method::PUT, send, no);
+    let said = [ann.say(&room, "one").await?, ann.say(&room, "two").await?];
+    let begun = Instant::now();
+    for _ in 0..3 {
+        guest.peer.request(&Method::PUT, send).await?;
+    }
+    // A second and two, each a fifth less at most.
+    ensure!(begun.elapsed() > Duration::from_secs(2), "three within {:?}", begun.elapsed());
+    let waits = guest.peer.requests().iter().filter(|it| it.target().starts_with(send)).count();
+    ensure!(waits == 0, "{waits} more at once");
+    guest.peer.answer(Method::PUT, send, |_| PeerReply::json(&json!({ "pdus": {} })));
+    let taken = guest.peer.request(&Method::PUT, send).await?.json();
+    let texts: Vec<&Value> = taken["pdus"].as_array().context("events")?.iter().collect();
+    let bodies: Vec<&Value> = texts.iter().map(|it| &it["content"]["body"]).collect();
+    ensure!(bodies == ["one", "two"], "{bodies:?} of {said:?}");
+    node.stop().await?;
     Ok(())
 }
 

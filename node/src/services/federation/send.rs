@@ -11,7 +11,10 @@ use ruma::{OwnedServerName, ServerName};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 use tokio::sync::{Semaphore, broadcast};
-use wayside_federation::outbox::{self, Transaction};
+use wayside_federation::{
+    backoff::wait_after,
+    outbox::{self, Transaction},
+};
 
 use super::{
     super::servers::{AskError, Question},
@@ -117,9 +120,10 @@ impl Federation {
 
     /// Tells one server all that waits for it.
     async fn tell_one(&self, server: &ServerName, busy: &Busy, places: &Semaphore) {
+        let mut refusals = 0;
         loop {
             match self.tell_next(server, places).await {
-                Ok(true) => {}
+                Ok(true) => refusals = 0,
                 // Left before it is looked again, so that what comes in between is seen by somebody.
                 Ok(false) => {
                     busy.leave(server);
@@ -136,9 +140,17 @@ impl Federation {
                     tracing::warn!(%error, "telling another server failed here; it is tried again");
                     tokio::time::sleep(AFTER_FAILURE).await;
                 }
-                Err(error) => {
+                Err(error @ (AskError::Paused { .. } | AskError::Unreached { .. })) => {
                     tracing::debug!(%error, "another server did not take what waits for it");
                     self.servers.wait_for(server).await;
+                }
+                // It answers, so nobody leaves it alone for that; what it does not want now it may
+                // want later.
+                Err(error) => {
+                    tracing::debug!(%error, "another server refuses what waits for it");
+                    refusals += 1;
+                    let lot = u64::from_be_bytes(self.ground.clock.random());
+                    tokio::time::sleep(wait_after(refusals, lot)).await;
                 }
             }
         }
