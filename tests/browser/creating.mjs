@@ -71,8 +71,8 @@ async function refuse() {
 }
 
 async function make() {
+  // At once: what was chosen last is made, though it is still being read.
   await offer(".create-under", island());
-  await ann.sees(".report", "detached");
   await ann.press("Make this world");
   const { me, world } = await ann.walking();
   ensure(world.name === WORDS.name && world.capacity === Number(WORDS.capacity) && world.rating === "teen", world);

@@ -50,6 +50,8 @@ class CreatePage {
   private readonly access = new AccessChoice();
   private easel: Easel | null = null;
   private file: File | null = null;
+  /** Whether the files that are still being read can be shown. */
+  private opening: Promise<boolean> | null = null;
   private picture: Blob | null = null;
 
   constructor(
@@ -114,7 +116,7 @@ class CreatePage {
       const file = input.files?.[0];
       // The same file may have been mended meanwhile, and be chosen again.
       input.value = "";
-      if (file) void this.open(file);
+      if (file) this.open(file);
     });
     return h(
       "div",
@@ -135,11 +137,22 @@ class CreatePage {
       event.preventDefault();
       easelFrame.classList.remove("over");
       const file = event.dataTransfer?.files[0];
-      if (file) void this.open(file);
+      if (file) this.open(file);
     });
   }
 
-  private async open(file: File): Promise<void> {
+  /** Opens a file after those that were chosen before it. */
+  private open(file: File): void {
+    const before = this.opening ?? Promise.resolve(true);
+    const opening = before.then(() => this.read(file));
+    this.opening = opening;
+    void opening.then(() => {
+      if (this.opening === opening) this.opening = null;
+    });
+  }
+
+  /** Reads a scene, and says whether it can be shown. */
+  private async read(file: File): Promise<boolean> {
     this.forgive();
     say(this.status, t("create.reading", { file: file.name }));
     try {
@@ -155,11 +168,13 @@ class CreatePage {
       // The button that had the focus may be gone.
       if (document.activeElement === document.body) this.name.input.focus();
       await this.takePicture();
+      return true;
     } catch (error) {
       console.warn("the scene cannot be read", error);
       this.canvas.hidden = this.file === null;
       const kept = this.file === null ? "" : ` ${t("create.kept", { file: this.file.name })}`;
       this.refuse(t("create.broken") + kept, [{ code: "unreadable", severity: "error", message: reasonOf(error) }]);
+      return false;
     } finally {
       say(this.status, null);
     }
@@ -198,6 +213,8 @@ class CreatePage {
   }
 
   private async make(): Promise<void> {
+    // What is made is the file that was chosen last, also while it is still being read.
+    if (this.opening && !(await this.opening)) return;
     this.forgive();
     if (!this.file) {
       say(this.wrong, t("create.need_file"));
