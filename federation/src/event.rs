@@ -164,6 +164,19 @@ impl Event {
         }
     }
 
+    /// Checks that a server other than the sender's has signed the event too: an invitation is signed
+    /// by the server of whom it invites.
+    pub fn signed_by(
+        &self,
+        version: RoomVersion,
+        server: &ServerName,
+        keys: &PublicKeys,
+    ) -> Result<(), EventError> {
+        let object = canonical::parse_object(self.redact(version)?.json())?;
+        let checked = keys.verify_json(server, &object);
+        checked.map_err(|error| EventError::BadSignature(error.to_string()))
+    }
+
     /// The event without what the redaction algorithm of the room version strips; the id stays.
     pub fn redact(&self, version: RoomVersion) -> Result<Self, EventError> {
         let mut object = canonical::parse_object(&self.0.json)?;

@@ -168,7 +168,15 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     let push = Arc::new(Push::new(ground.clone()));
     let app_services = AppServices::new(ground.clone(), rooms.clone(), live.clone())?;
     let emails = Emails::new(ground.clone(), accounts.clone()).context("preparing for mail")?;
-    let affairs = Affairs::new(ground.clone(), accounts.clone(), rooms.clone(), social.clone());
+    let federation = Federation::new(ground.clone(), rooms.clone(), servers.clone());
+    let federation = Arc::new(federation);
+    let affairs = Affairs::new(
+        ground.clone(),
+        accounts.clone(),
+        rooms.clone(),
+        federation.clone(),
+        social.clone(),
+    );
     let affairs = Arc::new(affairs);
     let services = Services {
         emails: Arc::new(emails),
@@ -180,7 +188,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
         app_services: Arc::new(app_services),
         reports: Reports::new(ground.clone(), rooms.clone()),
         search: Arc::new(Search::new(ground.clone())),
-        federation: Arc::new(Federation::new(ground.clone(), servers.clone())),
+        federation,
         servers,
         rooms,
         social,

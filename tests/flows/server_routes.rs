@@ -13,7 +13,8 @@ use wayside::gateway::{
     table::{Access, Route},
 };
 use wayside_tests::{
-    Answer, Client, Destination, Engine, PASSWORD, Peer, PeerReply, Signing, SigningKey, Town, Wire,
+    Answer, Client, Destination, Engine, PASSWORD, Pdu, Peer, PeerReply, PeerRoom, Signing,
+    SigningKey, Town, Wire,
 };
 
 use crate::{
@@ -23,7 +24,8 @@ use crate::{
 };
 
 /// A valid call of a route. In its texts `<ann>` is somebody here, `<alias>` that of a public room, in
-/// which the peer's `<mallory>` is, by an event `<join>` with the body `<joining>`.
+/// which the peer's `<mallory>` is, by an event `<join>` with the body `<joining>`. At the `<lodge>` they
+/// knock by `<knock>` and go by `<leave>`; into a room of their own they invite Ann by `<invite>`.
 struct Row {
     method: &'static str,
     path: &'static str,
@@ -87,6 +89,41 @@ const ROWS: &[Row] = &[
         path: "/_matrix/federation/v2/send_join/{room_id}/{event_id}",
         arguments: &["<room>", "<join>"],
         body: "<joining>",
+        holds_events: true,
+        ..PLAIN
+    },
+    Row {
+        path: "/_matrix/federation/v1/make_knock/{room_id}/{user_id}",
+        arguments: &["<lodge>", "<mallory>"],
+        query: "ver=12",
+        ..PLAIN
+    },
+    Row {
+        method: "PUT",
+        path: "/_matrix/federation/v1/send_knock/{room_id}/{event_id}",
+        arguments: &["<lodge>", "<knock>"],
+        body: "<knocking>",
+        holds_events: true,
+        ..PLAIN
+    },
+    Row {
+        path: "/_matrix/federation/v1/make_leave/{room_id}/{user_id}",
+        arguments: &["<lodge>", "<mallory>"],
+        ..PLAIN
+    },
+    Row {
+        method: "PUT",
+        path: "/_matrix/federation/v2/send_leave/{room_id}/{event_id}",
+        arguments: &["<lodge>", "<leave>"],
+        body: "<leaving>",
+        holds_events: true,
+        ..PLAIN
+    },
+    Row {
+        method: "PUT",
+        path: "/_matrix/federation/v2/invite/{room_id}/{event_id}",
+        arguments: &["<cabin>", "<invite>"],
+        body: r#"{"room_version":"12","event":<inviting>,"invite_room_state":[]}"#,
         holds_events: true,
         ..PLAIN
     },
@@ -156,6 +193,7 @@ async fn server_routes_let_only_servers_in() -> Result<()> {
         json!({ "preset": "public_chat", "visibility": "public", "room_alias_name": "harbour" });
     let room = abroad.ann.create_room(&room).await?;
     let guest = Guest::come(friend, &abroad.node, room.as_str(), "12").await?;
+    let doors = Doors::find(&guest.peer, &abroad).await?;
     let old = with_an_old_key(&abroad).await?;
     let mut found = Vec::new();
     for row in ROWS {
@@ -172,6 +210,7 @@ async fn server_routes_let_only_servers_in() -> Result<()> {
             door,
             friend: &guest.peer,
             guest: &guest,
+            doors: &doors,
             row,
             route,
             found: Vec::new(),
@@ -186,6 +225,47 @@ async fn server_routes_let_only_servers_in() -> Result<()> {
     }
     ensure!(found.is_empty(), "{} defects:\n{}", found.len(), found.join("\n"));
     abroad.end().await
+}
+
+/// Where the peer's person stands before a door, and the node's before one of theirs.
+struct Doors {
+    lodge: String,
+    knock: Pdu,
+    leave: Pdu,
+    cabin: String,
+    invite: Pdu,
+}
+
+impl Doors {
+    async fn find(peer: &Peer, abroad: &Abroad) -> Result<Self> {
+        let rule = json!([{
+            "type": "m.room.join_rules", "state_key": "", "content": { "join_rule": "knock" },
+        }]);
+        let lodge = abroad.ann.create_room(&json!({ "initial_state": rule })).await?;
+        let (to, mallory) = (abroad.node.destination(), peer.user("mallory"));
+        let seen = PeerRoom::told(peer, "12", lodge.as_str(), Vec::new())?;
+        let (place, who) = (escaped(lodge.as_str()), escaped(&mallory));
+        let make = async |verb: &str| {
+            let path = format!("/_matrix/federation/v1/{verb}/{place}/{who}?ver=12");
+            let made = peer.ask(&to, Method::GET, &path, None).await?;
+            ensure!(made.status == 200, "{}", made.short());
+            seen.seal(&made.json()["event"])
+        };
+        let knock = make("make_knock").await?;
+        let path = format!("/_matrix/federation/v1/send_knock/{place}/{}", escaped(&knock.id));
+        let told = peer.ask(&to, Method::PUT, &path, Some(&knock.json)).await?;
+        ensure!(
+            told.status == 200 && told.json()["knock_room_state"].is_array(),
+            "{}",
+            told.short()
+        );
+        let leave = make("make_leave").await?;
+        let cabin = PeerRoom::create(peer, "12", &mallory)?;
+        let content = json!({ "membership": "invite" });
+        let invite = cabin.draft(&mallory, "m.room.member", Some(abroad.ann.id()), &content)?;
+        let invite = cabin.seal(&invite)?;
+        Ok(Self { lodge: lodge.to_string(), knock, leave, cabin: cabin.id().to_owned(), invite })
+    }
 }
 
 /// A peer that says of the key by which it signs that it has expired.
@@ -206,6 +286,7 @@ struct Attack<'s> {
     door: Wire,
     friend: &'s Peer,
     guest: &'s Guest,
+    doors: &'s Doors,
     row: &'s Row,
     route: &'s Route,
     ann: &'s str,
@@ -223,6 +304,11 @@ impl Attack<'_> {
             ("<room>", self.guest.room.id()),
             ("<mallory>", &mallory),
             ("<join>", &self.guest.join.id),
+            ("<lodge>", &self.doors.lodge),
+            ("<cabin>", &self.doors.cabin),
+            ("<knock>", &self.doors.knock.id),
+            ("<leave>", &self.doors.leave.id),
+            ("<invite>", &self.doors.invite.id),
         ];
         words.iter().fold(text.to_owned(), |text, (word, is)| text.replace(word, &escaped(is)))
     }
@@ -243,8 +329,14 @@ impl Attack<'_> {
     }
 
     fn body(&self) -> String {
-        let (join, joining) = (&self.guest.join.id, self.guest.join.json.to_string());
-        self.row.body.replace("<join>", join).replace("<joining>", &joining)
+        let words = [
+            ("<join>", self.guest.join.id.clone()),
+            ("<joining>", self.guest.join.json.to_string()),
+            ("<knocking>", self.doors.knock.json.to_string()),
+            ("<leaving>", self.doors.leave.json.to_string()),
+            ("<inviting>", self.doors.invite.json.to_string()),
+        ];
+        words.iter().fold(self.row.body.to_owned(), |text, (word, is)| text.replace(word, is))
     }
 
     fn method(&self) -> Result<Method> {

@@ -49,24 +49,9 @@ pub fn begin(
     state: &[Event],
     chain: &[Event],
 ) -> Result<Begun, BeginError> {
-    let all: HashMap<&EventId, &Event> = chain
-        .iter()
-        .chain(state)
-        .filter(|event| event.room_id() == join.room_id())
-        .map(|event| (event.id(), event))
-        .collect();
-    let ordered = in_order(version, &all);
-    let mut standing: HashMap<OwnedEventId, Event> = HashMap::with_capacity(ordered.len());
-    let (mut events, mut refused) = (Vec::with_capacity(ordered.len()), Vec::new());
-    for event in ordered {
-        let stands = auth::stands_by_cited(version, event, |id| standing.get(id).cloned());
-        if stands.is_ok() {
-            standing.insert(event.id().to_owned(), event.clone());
-            events.push(event.clone());
-        } else {
-            refused.push(event.id().to_owned());
-        }
-    }
+    let told = chain.iter().chain(state).filter(|event| event.room_id() == join.room_id());
+    let (events, refused) = stand(version, told, |_| None);
+    let standing: HashMap<&EventId, &Event> = events.iter().map(|it| (it.id(), it)).collect();
     let mut held = BTreeMap::new();
     for event in state.iter().filter(|event| standing.contains_key(event.id())) {
         let key = key_of(event).ok_or_else(|| BeginError::NoState(event.id().to_owned()))?;
@@ -75,14 +60,37 @@ pub fn begin(
             _ => {}
         }
     }
-    let create = held.get(&create_key()).and_then(|id| standing.get(id));
+    let create = held.get(&create_key()).and_then(|id| standing.get(&**id).copied());
     let create = create.ok_or(BeginError::NoCreate("there is no such event"))?;
     if !is_of(version, create) {
         return Err(BeginError::NoCreate("it is of another room version"));
     }
-    let entry = |key: &StateKey| held.get(key).and_then(|id| standing.get(id)).cloned();
+    let entry = |key: &StateKey| held.get(key).and_then(|id| standing.get(&**id).copied()).cloned();
     auth::check(version, join, entry).map_err(|error| BeginError::NotAllowed(error.to_string()))?;
     Ok(Begun { events, state: held, refused })
+}
+
+/// Those of these events that stand by what they cite, each behind that, and the ids of the others.
+/// What they cite may be `known` beside them.
+pub fn stand<'e>(
+    version: RoomVersion,
+    told: impl Iterator<Item = &'e Event>,
+    known: impl Fn(&EventId) -> Option<Event>,
+) -> (Vec<Event>, Vec<OwnedEventId>) {
+    let all: HashMap<&EventId, &Event> = told.map(|event| (event.id(), event)).collect();
+    let ordered = in_order(version, &all);
+    let mut standing: HashMap<&EventId, &Event> = HashMap::with_capacity(ordered.len());
+    let (mut events, mut refused) = (Vec::with_capacity(ordered.len()), Vec::new());
+    for event in ordered {
+        let cited = |id: &EventId| standing.get(id).copied().cloned().or_else(|| known(id));
+        if auth::stands_by_cited(version, event, cited).is_ok() {
+            standing.insert(event.id(), event);
+            events.push(event.clone());
+        } else {
+            refused.push(event.id().to_owned());
+        }
+    }
+    (events, refused)
 }
 
 /// The events in such an order that each comes behind those that it cites, as far as they are there,

@@ -20,7 +20,7 @@ use wayside_specs::limits;
 
 pub use self::{
     admit::{Missing, Outcome, Placed, admit},
-    begin::{BeginError, Begun, begin},
+    begin::{BeginError, Begun, begin, stand},
     shelf::{CITING, Known, Lookup, Need, Shelf},
 };
 use crate::{state::NodeId, version::RoomVersion};

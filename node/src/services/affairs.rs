@@ -7,23 +7,26 @@
 
 use std::sync::Arc;
 
-use ruma::{OwnedUserId, UserId};
+use ruma::{OwnedUserId, RoomId, UserId};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
     Error, Ground,
     accounts::{Accounts, Confirmed, Traces},
+    federation::Federation,
     rooms::{Membership, Rooms, Step},
     social::Social,
 };
 use crate::store::accounts;
 
 /// The service of what concerns a person everywhere.
+#[derive(Clone)]
 pub struct Affairs {
     ground: Arc<Ground>,
     accounts: Arc<Accounts>,
     rooms: Arc<Rooms>,
+    federation: Arc<Federation>,
     social: Arc<Social>,
 }
 
@@ -50,9 +53,10 @@ impl Affairs {
         ground: Arc<Ground>,
         accounts: Arc<Accounts>,
         rooms: Arc<Rooms>,
+        federation: Arc<Federation>,
         social: Arc<Social>,
     ) -> Self {
-        Self { ground, accounts, rooms, social }
+        Self { ground, accounts, rooms, federation, social }
     }
 
     /// Ends an account for ever: its devices are signed out, its profile is gone, and the person
@@ -64,12 +68,11 @@ impl Affairs {
         confirmed: Option<Confirmed>,
         traces: Traces,
     ) -> Result<usize, Error> {
-        let (accounts, rooms, user_id) =
-            (self.accounts.clone(), self.rooms.clone(), user_id.to_owned());
+        let (affairs, user_id) = (self.clone(), user_id.to_owned());
         self.ground
             .to_its_end(async move {
-                accounts.end(&user_id, confirmed, traces).await?;
-                leave_all(&rooms, &user_id).await
+                affairs.accounts.end(&user_id, confirmed, traces).await?;
+                affairs.leave_all(&user_id).await
             })
             .await
     }
@@ -85,10 +88,33 @@ impl Affairs {
             let Some(last) = page.last() else { break };
             after = last.to_string();
             for user_id in page {
-                let _tried_again_at_the_next_start = leave_all(&self.rooms, &user_id).await?;
+                let _tried_again_at_the_next_start = self.leave_all(&user_id).await?;
             }
         }
         Ok(())
+    }
+
+    /// Lets somebody leave a room, or turn away from its door, wherever it is.
+    pub async fn leave(&self, room_id: &RoomId, user_id: &UserId) -> Result<(), Error> {
+        let leave = Step::to(Membership::Leave);
+        self.federation.step(room_id, user_id, user_id, leave, &[]).await
+    }
+
+    /// Lets somebody leave every room, and gives how many they could not.
+    async fn leave_all(&self, user_id: &UserId) -> Result<usize, Error> {
+        let there = [Membership::Join, Membership::Invite, Membership::Knock];
+        let mut staying = 0;
+        for room_id in self.rooms.where_one_is(user_id, &there).await? {
+            if let Err(error) = self.leave(&room_id, user_id).await {
+                let error = anyhow::Error::from(error);
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "somebody who has ended stays in a room"
+                );
+                staying += 1;
+            }
+        }
+        Ok(staying)
     }
 
     /// Sets a field of one's profile, or removes it, and shows it in the rooms.
@@ -113,21 +139,6 @@ impl Affairs {
             })
             .await
     }
-}
-
-/// Lets somebody leave every room, and gives how many they could not.
-async fn leave_all(rooms: &Rooms, user_id: &UserId) -> Result<usize, Error> {
-    let there = [Membership::Join, Membership::Invite, Membership::Knock];
-    let mut staying = 0;
-    for room_id in rooms.where_one_is(user_id, &there).await? {
-        let leave = Step::to(Membership::Leave);
-        if let Err(error) = rooms.step(&room_id, user_id, user_id, leave).await {
-            let error = anyhow::Error::from(error);
-            tracing::warn!(error = format!("{error:#}"), "somebody who has ended stays in a room");
-            staying += 1;
-        }
-    }
-    Ok(staying)
 }
 
 /// Whether member events carry the field.

@@ -83,6 +83,7 @@ const OF_A_ROOM: &[&str] = &[
     "DELETE FROM places WHERE room_no = $1",
     "DELETE FROM room_servers WHERE room_no = $1",
     "DELETE FROM auth_edges WHERE room_no = $1",
+    "DELETE FROM doors WHERE room_no = $1",
     "DELETE FROM network_rooms WHERE room_no = $1",
     "DELETE FROM rooms WHERE room_no = $1",
 ];

@@ -89,7 +89,8 @@ pub async fn public(
 ) -> Result<Vec<RoomRow>, StoreError> {
     let (joined, room_no) = behind.unwrap_or((i64::MAX, i64::MAX));
     let sql = listed!(
-        "room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, published, others",
+        "room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, published, others, \
+         since_depth",
         network,
         " AND (joined < $1 OR (joined = $1 AND room_no < $2)) ORDER BY joined DESC, room_no DESC LIMIT $3",
         "$4",
@@ -107,7 +108,8 @@ pub async fn public_before(
     limit: i64,
 ) -> Result<Vec<RoomRow>, StoreError> {
     let sql = listed!(
-        "room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, published, others",
+        "room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, published, others, \
+         since_depth",
         network,
         " AND (joined > $1 OR (joined = $1 AND room_no > $2)) ORDER BY joined ASC, room_no ASC LIMIT $3",
         "$4",

@@ -437,6 +437,30 @@ impl Tx {
         self.relate(stored).await
     }
 
+    /// Writes down where an event stands that was here without that.
+    pub async fn stand_event(&mut self, stored: &StoredEvent) -> Result<(), StoreError> {
+        let verdict = match stored.verdict {
+            Verdict::Accepted => 0,
+            Verdict::SoftFailed => 1,
+            Verdict::Rejected => 2,
+        };
+        let sql = "UPDATE events SET position = $2, verdict = $3, state_before = $4, state_after = $5, \
+                   room_before = $6, room_after = $7 WHERE event_no = $1";
+        let roots = stored.roots;
+        let unlike = |room: NodeId, event: NodeId| (room != event).then(|| room.0.to_vec());
+        self.query(sql)
+            .bind(stored.event_no.0)
+            .bind(stored.position)
+            .bind(verdict)
+            .bind(roots.map(|it| it.state_before.0.to_vec()))
+            .bind(roots.map(|it| it.state_after.0.to_vec()))
+            .bind(roots.and_then(|it| unlike(it.room_before, it.state_before)))
+            .bind(roots.and_then(|it| unlike(it.room_after, it.state_after)))
+            .run()
+            .await
+            .map(drop)
+    }
+
     /// Replaces an event's content by its redacted form, which relates to nothing.
     pub async fn redact_event(&mut self, redacted: &Event, by: &EventId) -> Result<(), StoreError> {
         self.query("UPDATE events SET pdu = $2, redacted_by = $3 WHERE event_id = $1")

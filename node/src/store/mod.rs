@@ -17,6 +17,7 @@ mod db;
 pub mod deletions;
 mod dialect;
 pub mod directory;
+pub mod doors;
 pub mod emails;
 pub mod events;
 mod facts;

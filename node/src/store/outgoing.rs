@@ -74,6 +74,18 @@ impl Tx {
         Ok(())
     }
 
+    /// Lets an event wait for one server.
+    pub async fn tell_server(
+        &mut self,
+        server: &ServerName,
+        event_no: EventNo,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO outgoing (server, event_no) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        self.query(sql).bind(server.as_str()).bind(event_no.0).run().await?;
+        self.announce(Change::Outgoing { servers: vec![server.to_owned()], position: event_no.0 });
+        Ok(())
+    }
+
     /// Lets go of what a server has answered.
     pub async fn delivered(&mut self, server: &ServerName, upto: i64) -> Result<(), StoreError> {
         let sql = "DELETE FROM outgoing WHERE server = $1 AND event_no <= $2";

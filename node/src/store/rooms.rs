@@ -41,6 +41,8 @@ pub struct RoomRow {
     pub published: bool,
     /// How many other servers have people in it.
     pub others: i64,
+    /// How deep its graph was when this node last came in; 0 where it was made here.
+    pub since_depth: i64,
 }
 
 impl RoomRow {
@@ -124,7 +126,7 @@ const PAGE: i64 = 10_000;
 /// The room of that id.
 pub async fn room(from: &mut impl Reads, room_id: &RoomId) -> Result<Option<RoomRow>, StoreError> {
     let sql = "SELECT room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, \
-               published, others FROM rooms WHERE room_id = $1";
+               published, others, since_depth FROM rooms WHERE room_id = $1";
     let row = from.conn().0.query(sql).bind(room_id.as_str()).one().await?;
     row.as_ref().map(read_room).transpose()
 }
@@ -137,7 +139,7 @@ pub async fn by_numbers(
     let mut found = Vec::with_capacity(numbers.len());
     for chunk in numbers.chunks(LIST_MOST) {
         let sql = "SELECT room_no, room_id, version, kind, heads, state_root, last_position, joined, \
-                   invited, published, others FROM rooms WHERE room_no IN (LIST)";
+                   invited, published, others, since_depth FROM rooms WHERE room_no IN (LIST)";
         for row in from.conn().0.query(sql).list(chunk).all().await? {
             found.push(read_room(&row)?);
         }
@@ -433,7 +435,7 @@ pub async fn all(
     limit: i64,
 ) -> Result<Vec<RoomRow>, StoreError> {
     let sql = "SELECT room_no, room_id, version, kind, heads, state_root, last_position, joined, invited, \
-               published, others FROM rooms WHERE room_no > $1 ORDER BY room_no LIMIT $2";
+               published, others, since_depth FROM rooms WHERE room_no > $1 ORDER BY room_no LIMIT $2";
     let rows = from.conn().0.query(sql).bind(after).bind(limit).all().await?;
     rows.iter().map(read_room).collect()
 }
@@ -442,7 +444,8 @@ impl Tx {
     /// Writes a new room down.
     pub async fn add_room(&mut self, room: &RoomRow) -> Result<(), StoreError> {
         let sql = "INSERT INTO rooms (room_no, room_id, version, kind, heads, state_root, last_position, \
-                   joined, invited, published, others) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+                   joined, invited, published, others, since_depth) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         self.query(sql)
             .bind(room.room_no)
             .bind(room.room_id.as_str())
@@ -455,6 +458,7 @@ impl Tx {
             .bind(room.invited)
             .bind(room.published)
             .bind(room.others)
+            .bind(room.since_depth)
             .run()
             .await
             .map(drop)
@@ -463,7 +467,7 @@ impl Tx {
     /// Moves a room on to its new heads and state.
     pub async fn move_room(&mut self, room: &RoomRow) -> Result<(), StoreError> {
         let sql = "UPDATE rooms SET heads = $2, state_root = $3, last_position = $4, joined = $5, invited = $6, \
-                   others = $7 WHERE room_no = $1";
+                   others = $7, since_depth = $8 WHERE room_no = $1";
         self.query(sql)
             .bind(room.room_no)
             .bind(write_heads(&room.heads))
@@ -472,6 +476,7 @@ impl Tx {
             .bind(room.joined)
             .bind(room.invited)
             .bind(room.others)
+            .bind(room.since_depth)
             .run()
             .await
             .map(drop)
@@ -596,6 +601,7 @@ pub(super) fn read_room(row: &Row) -> Result<RoomRow, StoreError> {
         invited: row.get(8)?,
         published: row.get::<i64>(9)? != 0,
         others: row.get(10)?,
+        since_depth: row.get(11)?,
     })
 }
 

@@ -387,6 +387,7 @@ fn room_row(room_id: &RoomId, kind: Option<&str>) -> RoomRow {
         invited: 0,
         published: false,
         others: 0,
+        since_depth: 0,
     }
 }
 

@@ -82,7 +82,7 @@ impl Federation {
                 "earliest_events": known,
                 "latest_events": [event.id()],
                 "limit": ASKED,
-                "min_depth": 0,
+                "min_depth": room.since_depth,
             });
             let path = ["_matrix", "federation", "v1", "get_missing_events", room_id.as_str()];
             let question = Question::get(&path, &[]).with(Method::POST, &wish)?;

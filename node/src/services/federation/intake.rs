@@ -9,10 +9,13 @@ use wayside_federation::{
     event::Event,
     outbox::{EDUS, PDUS},
     room::{Missing, Outcome, Standing},
-    state::EventNo,
+    state::{EventNo, NodeId},
 };
 
-use super::{super::rooms, Error, Federation, Ground, admits, known};
+use super::{
+    super::rooms::{self, Arrival},
+    Error, Federation, Ground, admits, known,
+};
 use crate::store::{
     Tx, events, outgoing,
     rooms::{RoomRow, has_server},
@@ -30,6 +33,8 @@ pub struct Told {
 /// Rounds of fetching what an event names, and events fetched for one.
 const ROUNDS: usize = 3;
 const FETCHED: usize = 100;
+/// Events of one taking-in before which the state is asked for: where the graph has a hole.
+const BRIDGES: usize = 3;
 
 /// When a server comes again that sends more at once than it may, in milliseconds.
 const AGAIN_MS: u64 = 1_000;
@@ -95,9 +100,21 @@ impl Federation {
     ) -> Result<Vec<(OwnedEventId, Result<(), String>)>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let Ok(room) = self.shared(&mut snapshot, room_id, origin).await else {
-            // Nothing of a room is taken in that nobody here is in; without it its version, and so
-            // the ids of its events, are not known.
+            // Nothing of a room is taken in that nobody here is in, but who need not wait at its door
+            // any more.
+            drop(snapshot);
             tracing::debug!(%origin, %room_id, "events of a room that is not shared");
+            for text in texts {
+                match self.turned_away(origin, room_id, &text).await {
+                    Ok(()) => {}
+                    Err(error @ (Error::Internal(_) | Error::Unavailable(_) | Error::Full)) => {
+                        return Err(error);
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "an event of a room elsewhere is refused");
+                    }
+                }
+            }
             return Ok(Vec::new());
         };
         drop(snapshot);
@@ -136,28 +153,43 @@ impl Federation {
         event: Event,
         passed_on: bool,
     ) -> Result<Taken, Error> {
-        let mut taken = self.admit(origin, room_id, event.clone(), passed_on).await?;
+        let mut taken = self.admit(origin, room_id, event.clone(), passed_on, None).await?;
+        // What could not be placed, the oldest first.
+        let mut waiting = vec![event.clone()];
         for _ in 0..ROUNDS {
-            let Taken::Misses(missing) = &taken else { break };
-            let found = self.fetch(origin, room_id, &event, missing).await?;
-            if found.is_empty() {
-                break;
+            let (Taken::Misses(missing), Some(first)) = (&taken, waiting.first()) else { break };
+            let mut found = self.fetch(origin, room_id, first, missing).await?;
+            found.retain(|it| waiting.iter().all(|other| other.id() != it.id()));
+            found.truncate(FETCHED);
+            let Some(oldest) = found.first().cloned() else { break };
+            found.append(&mut waiting);
+            waiting = found;
+            taken = self.admit(origin, room_id, oldest, false, None).await?;
+        }
+        let mut bridges = BRIDGES;
+        for earlier in waiting {
+            let is_last = earlier.id() == event.id();
+            let told = passed_on && is_last;
+            taken = self.admit(origin, room_id, earlier.clone(), told, None).await?;
+            if matches!(taken, Taken::Misses(_)) && bridges > 0 {
+                bridges -= 1;
+                if let Some(state) = self.bridge(origin, room_id, &earlier).await? {
+                    taken = self.admit(origin, room_id, earlier, told, Some(state)).await?;
+                }
             }
-            for earlier in found.into_iter().take(FETCHED) {
-                self.admit(origin, room_id, earlier, false).await?;
-            }
-            taken = self.admit(origin, room_id, event.clone(), passed_on).await?;
         }
         Ok(taken)
     }
 
-    /// Decides on an event with what is here, and writes it down.
+    /// Decides on an event with what is here, and writes it down. `given` is the state before it where
+    /// what it names cannot be had.
     pub(super) async fn admit(
         &self,
         origin: &ServerName,
         room_id: &RoomId,
         event: Event,
         passed_on: bool,
+        given: Option<NodeId>,
     ) -> Result<Taken, Error> {
         let (ground, origin, room_id) =
             (self.ground.clone(), origin.to_owned(), room_id.to_owned());
@@ -180,7 +212,7 @@ impl Federation {
                             "the room does not let its server take part".to_owned(),
                         ));
                     }
-                    settle(&ground, tx, row, event, passed_on).await
+                    settle(&ground, tx, row, event, passed_on, given).await
                 })
             })
             .await
@@ -194,16 +226,17 @@ async fn settle(
     mut row: RoomRow,
     event: Event,
     passed_on: bool,
+    given: Option<NodeId>,
 ) -> Result<Taken, Error> {
-    if let Some(known) = events::by_id(tx, event.id()).await? {
-        if known.roots.is_some() {
+    let (number, is_outlier) = match events::by_id(tx, event.id()).await? {
+        Some(known) if known.roots.is_some() => {
             return Ok(Taken::Stands(rooms::standing(known.verdict)));
         }
-        // An outlier that comes to stand in the graph would need its number for that.
-        return Err(Error::BadJson("the event is known without its surroundings".to_owned()));
-    }
-    let number = EventNo(tx.next_number());
-    match rooms::decide(tx, &row, &event, number, false, None).await? {
+        // States hold it already, by its number.
+        Some(known) => (known.event_no, true),
+        None => (EventNo(tx.next_number()), false),
+    };
+    match rooms::decide(tx, &row, &event, number, false, given).await? {
         Outcome::Known => Ok(Taken::Stands(Standing::Accepted)),
         Outcome::Missing(missing) => Ok(Taken::Misses(missing)),
         Outcome::Placed(placed) => {
@@ -211,8 +244,8 @@ async fn settle(
             if let Some(why) = &placed.refusal {
                 tracing::debug!(%why, event_id = %event.id(), "an event is not shown");
             }
-            let stored =
-                rooms::settle(ground, tx, &mut row, event, number, *placed, passed_on).await?;
+            let arrival = Arrival { event, number, is_outlier };
+            let stored = rooms::settle(ground, tx, &mut row, arrival, *placed, passed_on).await?;
             if standing == Standing::Accepted {
                 rooms::carry_out(tx, &row, &stored).await?;
             }

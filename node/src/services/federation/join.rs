@@ -1,4 +1,4 @@
-//! Letting people of other servers in (server-server API, joining rooms).
+//! Letting people of other servers in, letting them knock and go (server-server API, joining, knocking, leaving).
 
 use ruma::{EventId, OwnedServerName, RoomId, ServerName, UserId, events::TimelineEventType};
 use serde_json::{Map, Value, json, value::RawValue};
@@ -6,6 +6,8 @@ use wayside_federation::{
     auth,
     event::{Draft, Event},
     room::Standing,
+    state::StateKey,
+    version::RoomVersion,
 };
 
 use super::{
@@ -21,8 +23,10 @@ use crate::store::{
     rooms::{RoomRow, servers},
 };
 
-/// Who wants to come in, and by which rules their server can follow a room.
+/// Who wants to come or go, and by which rules their server can follow a room.
 pub struct Wish<'w> {
+    /// What they want to be: somebody in the room, who knocks, or who has left.
+    pub to: Membership,
     /// The server that asks.
     pub origin: &'w ServerName,
     /// The room.
@@ -44,15 +48,16 @@ pub struct Joined {
 }
 
 impl Federation {
-    /// The event by which somebody of another server may come in, for it to finish and sign.
-    pub async fn make_join(&self, wish: Wish<'_>) -> Result<Value, Error> {
-        let Wish { origin, room_id, user_id, versions } = wish;
+    /// The event by which somebody of another server may come or go, for it to finish and sign.
+    pub async fn make(&self, wish: Wish<'_>) -> Result<Value, Error> {
+        let Wish { to, origin, room_id, user_id, versions } = wish;
         if user_id.server_name() != origin {
             return Err(Error::Forbidden(format!("{user_id} is none of the people of {origin}")));
         }
         let mut snapshot = self.ground.store.snapshot().await?;
         let row = self.shared(&mut snapshot, room_id, origin).await?;
-        if !versions.iter().any(|version| version == row.version.as_str()) {
+        let follows = versions.iter().any(|version| version == row.version.as_str());
+        if !follows && to != Membership::Leave {
             return Err(Error::IncompatibleVersion(row.version.as_str().to_owned()));
         }
         drop(snapshot);
@@ -62,7 +67,7 @@ impl Federation {
         let make = self.ground.store.write(move |tx| {
             Box::pin(async move {
                 let row = known(tx, &room_id).await?;
-                template(&ground, tx, &row, &user_id).await
+                template(&ground, tx, &row, to, &user_id).await
             })
         });
         make.await
@@ -80,27 +85,14 @@ impl Federation {
         let row = self.shared(&mut snapshot, room_id, origin).await?;
         drop(snapshot);
         let mut event = Event::receive(row.version, text.get())?;
-        check(&event, origin, room_id, event_id)?;
+        check(Membership::Join, &event, origin, room_id, event_id)?;
         if voucher_of(&event).is_some_and(|voucher| voucher == self.ground.server_name) {
             // Whoever wrote the event says that somebody here vouches: that is looked at again.
             self.vouches(room_id, event.sender()).await?;
             let own = &self.ground.server_name;
             event = event.cosign(row.version, own, &self.ground.server_key)?;
         }
-        let believed = self.believed(row.version, vec![Ok(event)]).await?.pop();
-        let believed = believed.unwrap_or_else(|| Err("it is no event".to_owned()));
-        let event = believed.map_err(Error::BadJson)?;
-        match self.take(origin, room_id, event.clone(), true).await? {
-            Taken::Stands(Standing::Accepted) => {}
-            Taken::Stands(_) => {
-                return Err(Error::Forbidden(
-                    "the rules of the room do not let them in".to_owned(),
-                ));
-            }
-            Taken::Misses(_) => {
-                return Err(Error::BadJson("the event names what is not in the room".to_owned()));
-            }
-        }
+        let event = self.put_in(origin, row.version, event).await?;
         let mut snapshot = self.ground.store.snapshot().await?;
         let stored = events::by_id(&mut snapshot, event.id()).await?;
         let roots = stored.and_then(|it| it.roots);
@@ -109,9 +101,51 @@ impl Federation {
         let servers = servers(&mut snapshot, row.room_no).await?;
         Ok(Joined { state, event, servers })
     }
-}
 
-impl Federation {
+    /// Lets somebody of another server knock, or go; what whoever knocks may see of the room.
+    pub async fn send(
+        &self,
+        to: Membership,
+        origin: &ServerName,
+        room_id: &RoomId,
+        event_id: &EventId,
+        text: Box<RawValue>,
+    ) -> Result<Vec<Event>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let row = self.shared(&mut snapshot, room_id, origin).await?;
+        drop(snapshot);
+        let event = Event::receive(row.version, text.get())?;
+        check(to, &event, origin, room_id, event_id)?;
+        self.put_in(origin, row.version, event).await?;
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let row = self.shared(&mut snapshot, room_id, origin).await?;
+        let keys = rooms::DOOR.iter().map(|kind| StateKey::new(kind.clone(), "")).collect();
+        let shown = rooms::needed(&mut snapshot, &row, keys).await?;
+        Ok(shown.into_values().map(|it| it.event).collect())
+    }
+
+    /// Puts an event about somebody of another server into the room, and tells the others of it.
+    async fn put_in(
+        &self,
+        origin: &ServerName,
+        version: RoomVersion,
+        event: Event,
+    ) -> Result<Event, Error> {
+        let room_id = event.room_id().to_owned();
+        let believed = self.believed(version, vec![Ok(event)]).await?.pop();
+        let believed = believed.unwrap_or_else(|| Err("it is no event".to_owned()));
+        let event = believed.map_err(Error::BadJson)?;
+        match self.take(origin, &room_id, event.clone(), true).await? {
+            Taken::Stands(Standing::Accepted) => Ok(event),
+            Taken::Stands(_) => {
+                Err(Error::Forbidden("the rules of the room do not allow it".to_owned()))
+            }
+            Taken::Misses(_) => {
+                Err(Error::BadJson("the event names what is not in the room".to_owned()))
+            }
+        }
+    }
+
     /// Refuses somebody for whom nobody here may vouch now.
     async fn vouches(&self, room_id: &RoomId, user_id: &UserId) -> Result<(), Error> {
         let (ground, room_id, user_id) =
@@ -132,16 +166,19 @@ impl Federation {
     }
 }
 
-/// The joining of somebody of another server as it would be now, without what its own server makes.
+/// The coming or going of somebody of another server as it would be now, without what its own server makes.
 async fn template(
     ground: &Ground,
     tx: &mut Tx,
     row: &RoomRow,
+    to: Membership,
     user_id: &UserId,
 ) -> Result<Value, Error> {
     let mut content = Map::new();
-    content.insert("membership".to_owned(), Membership::Join.as_str().into());
-    rooms::vouch_for(ground, tx, row, user_id, &mut content).await?;
+    content.insert("membership".to_owned(), to.as_str().into());
+    if to == Membership::Join {
+        rooms::vouch_for(ground, tx, row, user_id, &mut content).await?;
+    }
     let content: Box<RawValue> =
         serde_json::value::to_raw_value(&content).map_err(Error::internal)?;
     let (version, kind) = (row.version, TimelineEventType::RoomMember);
@@ -170,8 +207,9 @@ async fn template(
     Ok(json!({ "room_version": version.as_str(), "event": template }))
 }
 
-/// Whether an event is the joining that it is said to be.
+/// Whether an event is the coming or going that it is said to be.
 fn check(
+    to: Membership,
     event: &Event,
     origin: &ServerName,
     room_id: &RoomId,
@@ -185,11 +223,11 @@ fn check(
         return wrong("the event is of another room");
     }
     let is_member = *event.kind() == TimelineEventType::RoomMember;
-    if !is_member || rooms::membership_of(event) != Some(Membership::Join) {
-        return wrong("the event is no joining");
+    if !is_member || rooms::membership_of(event) != Some(to) {
+        return Err(Error::Invalid(format!("the event is no {}", to.as_str())));
     }
     if event.state_key() != Some(event.sender().as_str()) {
-        return wrong("people come in by themselves");
+        return wrong("people come and go by themselves");
     }
     if event.sender().server_name() != origin {
         return wrong("its sender is none of the people of the server that asks");

@@ -4,8 +4,12 @@
 //! on by the pure federation crate, and written down by `rooms`. What is said here waits in the store
 //! until each server has answered for it ([`send`]).
 
+mod bridge;
+mod enter;
+mod found;
 mod history;
 mod intake;
+mod invite;
 mod join;
 mod send;
 mod verify;
@@ -13,7 +17,7 @@ mod verify;
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
-use ruma::{OwnedServerName, RoomId, ServerName, events::StateEventType};
+use ruma::{OwnedRoomId, OwnedServerName, RoomId, ServerName, events::StateEventType};
 use tokio::sync::Semaphore;
 use wayside_federation::{acl::ServerAcl, state::StateKey};
 use wayside_specs::limits;
@@ -21,9 +25,10 @@ use wayside_specs::limits;
 pub use self::{
     history::{Missed, StateAt},
     intake::Told,
+    invite::Invitation,
     join::{Joined, Wish},
 };
-use super::{Error, Ground, servers::Servers};
+use super::{Error, Ground, rooms::Rooms, servers::Servers};
 use crate::store::{
     Reads, StoreError, Tx, outgoing,
     rooms::{self, RoomRow},
@@ -31,11 +36,16 @@ use crate::store::{
 
 /// Servers whose transactions wait for their turn that are remembered.
 const TURNS: usize = 10_000;
+/// Rooms elsewhere whose doors are remembered.
+const DOORS: usize = 1_000;
 
 /// The service of shared rooms.
 pub struct Federation {
     ground: Arc<Ground>,
+    rooms: Arc<Rooms>,
     servers: Arc<Servers>,
+    /// People of this node come into a room elsewhere one after the other.
+    doors: Cache<OwnedRoomId, Arc<tokio::sync::Mutex<()>>>,
     /// The transactions of one server are taken in one after the other.
     turns: Cache<OwnedServerName, Arc<Turns>>,
 }
@@ -61,8 +71,8 @@ impl Default for Turns {
 impl Federation {
     /// The service on its ground.
     #[must_use]
-    pub fn new(ground: Arc<Ground>, servers: Arc<Servers>) -> Self {
-        Self { ground, servers, turns: Cache::new(TURNS) }
+    pub fn new(ground: Arc<Ground>, rooms: Arc<Rooms>, servers: Arc<Servers>) -> Self {
+        Self { ground, rooms, servers, doors: Cache::new(DOORS), turns: Cache::new(TURNS) }
     }
 
     /// Forgets some of the answers that no server asks for again; to be called now and then.

@@ -10,7 +10,7 @@ use wayside_federation::{event::Event, key::PublicKeys, version::RoomVersion};
 use super::{Error, Federation};
 
 /// The field of a member event that names who vouches for somebody.
-const VOUCHER: &str = "join_authorised_via_users_server";
+pub(super) const VOUCHER: &str = "join_authorised_via_users_server";
 
 impl Federation {
     /// Reads events of a room and checks what they are signed with (server-server API, checks 1 to 3);
@@ -87,6 +87,11 @@ fn signed_by(event: &Event) -> BTreeMap<OwnedServerName, Vec<String>> {
     let signed: Option<Signed> = serde_json::from_str(event.json()).ok();
     let signatures = signed.map(|signed| signed.signatures).unwrap_or_default();
     signatures.into_iter().map(|(name, keys)| (name, keys.into_keys().collect())).collect()
+}
+
+/// The ids of the keys with which an event says that a server has signed it.
+pub(super) fn key_ids(event: &Event, server: &ServerName) -> Vec<String> {
+    signed_by(event).remove(server).unwrap_or_default()
 }
 
 /// The server of whoever vouches for a joining.

@@ -227,8 +227,7 @@ impl Oversight {
             if self.ground.stop.is_cancelled() {
                 return Ok(false);
             }
-            let leave = Step::to(Membership::Leave);
-            if let Err(error) = self.rooms.step(&room_id, &user_id, &user_id, leave).await {
+            if let Err(error) = self.affairs.leave(&room_id, &user_id).await {
                 let error = anyhow::Error::from(error);
                 tracing::warn!(
                     error = format!("{error:#}"),

@@ -94,6 +94,34 @@ pub(super) async fn append(
     sender: &UserId,
     saying: Saying,
 ) -> Result<StoredEvent, Error> {
+    let (event, held) = match seal(ground, tx, room, sender, saying).await? {
+        Sealed::Same(stored) => return Ok(*stored),
+        Sealed::New(event, held) => (event, held),
+    };
+    let stored = place(ground, tx, room, event).await?;
+    if let Some(target) = stored.event.redacts() {
+        let target = target.to_owned();
+        redact(tx, room, &stored, &target, &held).await?;
+    }
+    Ok(stored)
+}
+
+/// What became of something that somebody wants to say.
+pub(super) enum Sealed {
+    /// The room says it already.
+    Same(Box<StoredEvent>),
+    /// An event, and what it was allowed by.
+    New(Event, HashMap<StateKey, StoredEvent>),
+}
+
+/// Builds, signs and authorises an event at the end of a room.
+pub(super) async fn seal(
+    ground: &Ground,
+    tx: &mut Tx,
+    room: &RoomRow,
+    sender: &UserId,
+    saying: Saying,
+) -> Result<Sealed, Error> {
     let version = room.version;
     let (kind, key) = (&saying.kind, saying.state_key.as_deref());
     if kind.to_string().contains('\0') || key.is_some_and(|key| key.contains('\0')) {
@@ -114,7 +142,7 @@ pub(super) async fn append(
     }
     let held = needed(tx, room, keys).await?;
     if let Some(same) = unchanged(&held, sender, &saying) {
-        return Ok(same.clone());
+        return Ok(Sealed::Same(Box::new(same.clone())));
     }
     let auth =
         cited.iter().filter_map(|key| held.get(key)).map(|it| it.event.id().to_owned()).collect();
@@ -129,12 +157,7 @@ pub(super) async fn append(
     let prev = room.prev_events();
     let event = draft.seal(version, Some(&room.room_id), &prev, auth, &ground.server_key)?;
     auth::check(version, &event, |key| held.get(key).map(|it| it.event.clone()))?;
-    let stored = place(ground, tx, room, event).await?;
-    if let Some(target) = stored.event.redacts() {
-        let target = target.to_owned();
-        redact(tx, room, &stored, &target, &held).await?;
-    }
-    Ok(stored)
+    Ok(Sealed::New(event, held))
 }
 
 /// Remembers which request made an event; or finds the event that it made before.

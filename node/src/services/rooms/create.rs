@@ -43,7 +43,8 @@ pub struct NewRoom {
     pub topic: Option<String>,
     /// The local part of an alias.
     pub alias: Option<String>,
-    /// Whom to invite.
+    /// Whom to invite. Those who live elsewhere are invited by their servers when the room is there; a
+    /// trusted room counts them among its equals already.
     pub invite: Vec<OwnedUserId>,
     /// Whether the invitations are for a conversation between two.
     pub is_direct: bool,
@@ -92,8 +93,7 @@ impl Rooms {
                             .await
                             .map_err(own_rules)?;
                     }
-                    for invited in &new.invite {
-                        invitations::reachable(&ground, invited)?;
+                    for invited in new.invite.iter().filter(|it| ground.is_local(it)) {
                         let saying = invitation(tx, invited, new.is_direct).await?;
                         append::append(&ground, tx, &mut room, &creator, saying)
                             .await
@@ -209,6 +209,7 @@ pub(super) async fn begin(
         invited: 0,
         published: new.published,
         others: 0,
+        since_depth: 0,
     };
     tx.add_room(&room).await?;
     place::place(ground, tx, &mut room, event).await?;

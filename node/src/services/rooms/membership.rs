@@ -1,7 +1,7 @@
 //! Coming and going: join, invite, leave, kick, ban, unban, knock, forget.
 
 use ruma::{
-    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
+    MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, ServerName, UserId,
     events::StateEventType,
 };
 use serde_json::{Map, Value, json, value::RawValue};
@@ -72,7 +72,7 @@ impl Rooms {
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    let mut room = known_room(tx, &room_id).await?;
+                    let mut room = known_room(&ground, tx, &room_id).await?;
                     let now = rooms::membership(tx, room.room_no, &target).await?;
                     let now = now.map(|row| row.membership);
                     if now == Some(step.to) && step.to == Membership::Join && sender == target {
@@ -98,7 +98,7 @@ impl Rooms {
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    let room = known_room(tx, &room_id).await?;
+                    let room = any_room(tx, &room_id).await?;
                     let row = rooms::membership(tx, room.room_no, &user_id).await?;
                     match row.map(|row| row.membership) {
                         None | Some(Membership::Leave | Membership::Ban) => {
@@ -144,7 +144,7 @@ impl Rooms {
                     if guest && (sender != target || !comes_or_goes) {
                         return Err(Error::Guest);
                     }
-                    let mut room = known_room(tx, &room_id).await?;
+                    let mut room = known_room(&ground, tx, &room_id).await?;
                     // Who vouches for somebody is for this node to say, not for them.
                     given.remove(VOUCHER);
                     if to == Membership::Join && sender == target {
@@ -246,10 +246,32 @@ async fn shown_in(
     Ok(Some(value))
 }
 
-/// A room that exists here.
-async fn known_room(tx: &mut Tx, room_id: &RoomId) -> Result<RoomRow, Error> {
+/// A room whose state this node knows.
+async fn known_room(ground: &Ground, tx: &mut Tx, room_id: &RoomId) -> Result<RoomRow, Error> {
+    let room = any_room(tx, room_id).await?;
+    if is_elsewhere(tx, &room, &ground.server_name).await? {
+        let why = format!("nobody of this node is in the room {room_id}");
+        return Err(Error::NotFound(why));
+    }
+    Ok(room)
+}
+
+/// A room that this node has heard of.
+async fn any_room(tx: &mut Tx, room_id: &RoomId) -> Result<RoomRow, Error> {
     let room = rooms::room(tx, room_id).await?;
     room.ok_or_else(|| Error::NotFound(format!("this node does not know the room {room_id}")))
+}
+
+/// Whether a room goes on without this node, which does not know what it is like now.
+pub(in crate::services) async fn is_elsewhere(
+    from: &mut impl Reads,
+    room: &RoomRow,
+    own: &ServerName,
+) -> Result<bool, Error> {
+    if room.heads.is_empty() {
+        return Ok(true);
+    }
+    Ok(room.others > 0 && !rooms::has_server(from, room.room_no, own).await?)
 }
 
 /// What the deed's own name demands, beyond the rules of the room.
@@ -270,7 +292,7 @@ fn may_begin(step: &Step, now: Option<Membership>, themselves: bool) -> Result<(
     Ok(())
 }
 
-async fn member_content(
+pub(super) async fn member_content(
     ground: &Ground,
     tx: &mut Tx,
     room: &RoomRow,
@@ -421,7 +443,7 @@ async fn is_in_one_of(tx: &mut Tx, target: &UserId, allow: &Value) -> Result<boo
 }
 
 /// How somebody shows themselves: display name and picture, as member events carry them.
-pub(super) async fn person(
+pub(in crate::services) async fn person(
     from: &mut impl Reads,
     user_id: &UserId,
 ) -> Result<Map<String, Value>, Error> {

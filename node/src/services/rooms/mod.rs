@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use ruma::{
     EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, RoomId, UserId,
-    events::TimelineEventType,
+    events::{StateEventType, TimelineEventType},
 };
 use serde_json::value::RawValue;
 use wayside_specs::limits;
@@ -37,7 +37,7 @@ pub use self::{
     create::{NewRoom, Preset},
     directory::{DirectoryPage, DirectoryPlace, DirectoryQuery, Listed, WORLD},
     ignored::Ignored,
-    invitations::blocks_invitations,
+    invitations::{Proposed, blocks_invitations},
     membership::Step,
     near::Shared,
     networks::Network,
@@ -49,8 +49,8 @@ pub use self::{
 };
 pub(in crate::services) use self::{
     append::{membership_of, needed, needed_at},
-    membership::vouch_for,
-    place::{carry_out, decide, settle, standing},
+    membership::{is_elsewhere, person, vouch_for},
+    place::{Arrival, add_outlier, carry_out, decide, move_outside, settle, shift, standing},
 };
 use super::{Error, Ground};
 use crate::store::{
@@ -59,6 +59,18 @@ use crate::store::{
     rooms::{self, RoomRow},
 };
 pub use crate::store::{names::Found, rooms::Membership};
+
+/// State that is shown to those who are invited or knock (client-server API, stripped state).
+pub(in crate::services) const DOOR: [StateEventType; 8] = [
+    StateEventType::RoomCreate,
+    StateEventType::RoomName,
+    StateEventType::RoomAvatar,
+    StateEventType::RoomTopic,
+    StateEventType::RoomJoinRules,
+    StateEventType::RoomCanonicalAlias,
+    StateEventType::RoomEncryption,
+    StateEventType::RoomGuestAccess,
+];
 
 /// Old requests forgotten in one go, so that nobody waits long behind it.
 const FORGOTTEN_AT_ONCE: i64 = 5_000;

@@ -54,7 +54,7 @@ pub(super) async fn place(
             }
         }
     };
-    settle(ground, tx, room, event, number, placed, false).await
+    settle(ground, tx, room, Arrival { event, number, is_outlier: false }, placed, true).await
 }
 
 /// Whoever says something is told where it does not stand: an event that names only some of many heads
@@ -165,17 +165,26 @@ fn put(shelf: &mut Shelf, stored: StoredEvent) {
     shelf.put(Known { event: stored.event, number: stored.event_no, standing, after });
 }
 
+/// An event that comes to stand.
+pub(in crate::services) struct Arrival {
+    /// The event.
+    pub(in crate::services) event: Event,
+    /// Its number here.
+    pub(in crate::services) number: EventNo,
+    /// Whether it was here before, and only not known where.
+    pub(in crate::services) is_outlier: bool,
+}
+
 /// Writes down what was decided on an event, and moves `room` on. The caller writes the room's row when
-/// it has placed all that it wants to. An event of another server that is `passed_on` is told to those
-/// that are in the room already, as this node's own are.
+/// it has placed all that it wants to. An event that `is_told` waits for the servers that are in the
+/// room already: what is said here, and what others have handed to this node for them.
 pub(in crate::services) async fn settle(
     ground: &Ground,
     tx: &mut Tx,
     room: &mut RoomRow,
-    event: Event,
-    number: EventNo,
+    arrival: Arrival,
     placed: Placed,
-    passed_on: bool,
+    is_told: bool,
 ) -> Result<StoredEvent, Error> {
     let (verdict, shown) = match placed.standing {
         Standing::Accepted => (Verdict::Accepted, true),
@@ -189,42 +198,131 @@ pub(in crate::services) async fn settle(
         room_before: room.state_root,
         room_after: placed.state,
     };
+    let Arrival { event, number, is_outlier } = arrival;
+    // People hear of an outlier only now, whatever number states know it by.
+    let position = if is_outlier { tx.next_number() } else { number.0 };
     let stored = StoredEvent {
         event,
         event_no: number,
         room_no: room.room_no,
-        position: shown.then_some(number.0),
+        position: shown.then_some(position),
         verdict,
         roots: Some(roots),
         redacted_by: None,
     };
-    let own = shown && ground.is_local(stored.event.sender());
-    if (own || (shown && passed_on)) && room.others > 0 {
+    let is_told = shown && is_told;
+    if is_told && room.others > 0 {
         // Also those hear of it whose last person it leads out of the room, and those it lets in.
         tx.tell_servers(room.room_no, number, &ground.server_name).await?;
     }
-    let turn = turn(ground, tx, room, &stored, &placed.changed).await?;
-    if own && !turn.members.is_empty() && room.others > 0 {
-        tx.tell_servers(room.room_no, number, &ground.server_name).await?;
+    let turn = turn(ground, tx, room, Some(&stored), position, &placed.changed).await?;
+    let is_own = ground.is_local(stored.event.sender());
+    if is_told && is_own && !turn.members.is_empty() {
+        if room.others > 0 {
+            tx.tell_servers(room.room_no, number, &ground.server_name).await?;
+        }
+        if let Some(outside) = turned_away(ground, &stored.event) {
+            tx.tell_server(outside.server_name(), number).await?;
+        }
     }
-    tx.add_event(&stored).await?;
-    tx.note_cited(&stored).await?;
+    if is_outlier {
+        tx.stand_event(&stored).await?;
+    } else {
+        tx.add_event(&stored).await?;
+        tx.note_cited(&stored).await?;
+    }
     room.heads = placed.heads;
     room.state_root = placed.state;
     if turn.opened {
         note_openness(tx, room).await?;
     }
     if shown {
-        room.last_position = number.0;
+        room.last_position = position;
         tx.announce(Change::Event {
             room_no: room.room_no,
             room_id: room.room_id.clone(),
-            position: number.0,
+            position,
             members: turn.members,
             encrypts: turn.encrypts,
         });
     }
     Ok(stored)
+}
+
+/// Moves a room in which nobody of this node is towards the state that another server has told, by some
+/// of its entries; their events are here. No event of the room stands there, so nobody hears of it.
+pub(in crate::services) async fn shift(
+    ground: &Ground,
+    tx: &mut Tx,
+    room: &mut RoomRow,
+    part: &[Difference],
+) -> Result<(), Error> {
+    let changes: Vec<_> = part.iter().map(|it| (it.key, it.right)).collect();
+    room.state_root = tx.change_state(room.state_root, &changes).await?;
+    let position = tx.next_number();
+    if turn(ground, tx, room, None, position, part).await?.opened {
+        note_openness(tx, room).await?;
+    }
+    Ok(())
+}
+
+/// Moves somebody of this node by an event about them in a room that nobody of it is in: there is no
+/// state that it could change. They hear of it.
+pub(in crate::services) async fn move_outside(
+    ground: &Ground,
+    tx: &mut Tx,
+    room: &mut RoomRow,
+    event: Event,
+) -> Result<(), Error> {
+    let Some(user_id) = event.state_key().and_then(|key| UserId::parse(key).ok()) else {
+        return Err(Error::BadJson("the event names nobody".to_owned()));
+    };
+    let number = match events::by_id(tx, event.id()).await? {
+        Some(known) => known.event_no,
+        None => add_outlier(tx, room.room_no, event.clone()).await?,
+    };
+    let position = tx.next_number();
+    move_member(ground, tx, room, &user_id, Some(&event), (number, position)).await?;
+    room.last_position = position;
+    tx.announce(Change::Event {
+        room_no: room.room_no,
+        room_id: room.room_id.clone(),
+        position,
+        members: vec![user_id],
+        encrypts: false,
+    });
+    Ok(())
+}
+
+/// Stores an event that stands by what it cites, but of which it is not known where it stands in the
+/// graph of its room.
+pub(in crate::services) async fn add_outlier(
+    tx: &mut Tx,
+    room_no: i64,
+    event: Event,
+) -> Result<EventNo, Error> {
+    let event_no = EventNo(tx.next_number());
+    let stored = StoredEvent {
+        event,
+        event_no,
+        room_no,
+        position: None,
+        verdict: Verdict::Accepted,
+        roots: None,
+        redacted_by: None,
+    };
+    tx.add_event(&stored).await?;
+    tx.note_cited(&stored).await?;
+    Ok(event_no)
+}
+
+/// Somebody of another server who waits at the door no more: their server has to hear of it, also where
+/// nobody of it is in the room.
+fn turned_away(ground: &Ground, event: &Event) -> Option<OwnedUserId> {
+    let goes = *event.kind() == TimelineEventType::RoomMember
+        && matches!(membership_of(event), Some(Membership::Leave | Membership::Ban));
+    let whom = UserId::parse(event.state_key().filter(|_| goes)?).ok()?;
+    (!ground.is_local(&whom)).then_some(whom)
 }
 
 /// Carries out what a redaction of another server asks for, where it may and the event is here.
@@ -270,18 +368,21 @@ struct Turn {
     opened: bool,
 }
 
-/// Writes a change of a room's state into what is asked about it.
+/// Writes a change of a room's state into what is asked about it. The change counts from `position` on;
+/// the newest event, where it makes the change, is not in the store yet.
 async fn turn(
     ground: &Ground,
     tx: &mut Tx,
     room: &mut RoomRow,
-    stored: &StoredEvent,
+    newest: Option<&StoredEvent>,
+    position: i64,
     changed: &[Difference],
 ) -> Result<Turn, Error> {
-    let others = changed.iter().filter(|it| it.right != Some(stored.event_no));
+    let newest_no = newest.map(|it| it.event_no);
+    let others = changed.iter().filter(|it| newest_no.is_none() || it.right != newest_no);
     let numbers: Vec<EventNo> = others.filter_map(|it| it.right.or(it.left)).collect();
     let mut held: HashMap<EventNo, StoredEvent> = events::by_numbers(tx, &numbers).await?;
-    held.insert(stored.event_no, stored.clone());
+    held.extend(newest.map(|it| (it.event_no, it.clone())));
     let mut turn = Turn::default();
     for change in changed {
         let Some(holder) = change.right.or(change.left).and_then(|it| held.get(&it)) else {
@@ -301,7 +402,7 @@ async fn turn(
         turn.encrypts |= moves || *event.kind() == TimelineEventType::RoomEncryption;
         if moves {
             let says = change.right.map(|_| event);
-            let (user_id, places) = (UserId::parse(key), (holder.event_no, stored.event_no.0));
+            let (user_id, places) = (UserId::parse(key), (holder.event_no, position));
             let Ok(user_id) = user_id else { continue };
             if move_member(ground, tx, room, &user_id, says, places).await? {
                 turn.members.push(user_id);

@@ -20,7 +20,7 @@ use super::{
         filter::EventFormat,
         push::Threads,
         rooms::{
-            Asker, Ignored, blocks_invitations,
+            Asker, DOOR, Ignored, blocks_invitations,
             format::{self, Form},
             related,
             view::{self, Reach},
@@ -35,7 +35,7 @@ use super::{
     token::{Rest, Token},
 };
 use crate::store::{
-    Snapshot, deletions,
+    Snapshot, deletions, doors,
     events::{self, StoredEvent, Stretch},
     people,
     rooms::{self, MemberRow, Membership, RoomRow, StateOf},
@@ -48,18 +48,6 @@ const TIMELINE: u32 = 10;
 const VIEWS: u32 = 3;
 /// How many pages are read to fill a timeline from which a filter takes much away.
 const FILTER_PAGES: usize = 8;
-/// State that is shown to those who are invited (client-server API, stripped state).
-const SHOWN_AT_THE_DOOR: [StateEventType; 8] = [
-    StateEventType::RoomCreate,
-    StateEventType::RoomName,
-    StateEventType::RoomAvatar,
-    StateEventType::RoomTopic,
-    StateEventType::RoomJoinRules,
-    StateEventType::RoomCanonicalAlias,
-    StateEventType::RoomEncryption,
-    StateEventType::RoomGuestAccess,
-];
-
 /// How long an answer to somebody who knows nothing yet waits for others to be built.
 const TURN: Duration = Duration::from_secs(20);
 /// What is said to whom that took too long, in milliseconds.
@@ -655,9 +643,18 @@ impl Building<'_> {
         if invited && blocks_invitations(&mut self.snapshot, &self.asker.user_id).await? {
             return Ok(None);
         }
-        let Some(roots) = own.roots else { return Ok(Some(Events::default())) };
-        let keys: Vec<StateKey> =
-            SHOWN_AT_THE_DOOR.iter().map(|kind| StateKey::new(kind.clone(), "")).collect();
+        let Some(roots) = own.roots else {
+            // Another server has shown it.
+            let (room_no, user_id) = (member.room_no, &self.asker.user_id);
+            let shown = doors::shown(&mut self.snapshot, room_no, user_id).await?;
+            let mut list: Vec<Box<RawValue>> = match shown {
+                Some(text) => serde_json::from_str(&text).map_err(Error::internal)?,
+                None => Vec::new(),
+            };
+            list.push(format::stripped(&own.event));
+            return Ok(Some(Events { events: list }));
+        };
+        let keys: Vec<StateKey> = DOOR.iter().map(|kind| StateKey::new(kind.clone(), "")).collect();
         let numbers = state::lookup(&mut self.snapshot, roots.state_before, &keys).await?;
         let mut numbers: Vec<EventNo> = numbers.into_iter().flatten().collect();
         let inviter = StateKey::new(StateEventType::RoomMember, own.event.sender().as_str());

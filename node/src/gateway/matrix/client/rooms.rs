@@ -1,7 +1,7 @@
 //! Making rooms, speaking in them, coming and going.
 
 use ruma::{
-    OwnedRoomId, UserId,
+    OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, RoomOrAliasId, UserId,
     api::client::{
         knock::knock_room,
         membership::{
@@ -111,6 +111,14 @@ async fn create(asked: Asked<create_room::v3::Request>) -> Result<Reply, Fault> 
             Error::AliasTaken(alias) => Fault::AliasInUse(alias),
             other => other.into(),
         })?;
+    for invited in body.invite.iter().filter(|it| !asked.app.services.ground.is_local(it)) {
+        let mut step = Step::to(Membership::Invite);
+        step.is_direct = body.is_direct;
+        if let Err(error) = go(&asked, &room_id, invited, step, Vec::new()).await {
+            // The room is there: whoever made it sees who has come, and may invite them again.
+            tracing::info!(%error, %invited, "an invitation does not reach somebody");
+        }
+    }
     Ok(reply(&json!({ "room_id": room_id })))
 }
 
@@ -168,29 +176,47 @@ async fn redact(asked: Asked<redact_event::v3::Request>) -> Result<Reply, Fault>
 }
 
 async fn join(asked: Asked<join_room_by_id::v3::Request>) -> Result<Reply, Fault> {
-    come(&asked, asked.body.room_id.clone(), Membership::Join, asked.body.reason.clone()).await
+    let to = asked.body.room_id.clone();
+    come(&asked, (to, Vec::new()), Membership::Join, asked.body.reason.clone()).await
 }
 
 async fn join_by_name(asked: Asked<join_room_by_id_or_alias::v3::Request>) -> Result<Reply, Fault> {
-    let room_id = asked.app.services.app_services.resolve(&asked.body.room_id_or_alias).await?;
-    come(&asked, room_id, Membership::Join, asked.body.reason.clone()).await
+    let to = find(&asked, &asked.body.room_id_or_alias, &asked.body.via).await?;
+    come(&asked, to, Membership::Join, asked.body.reason.clone()).await
 }
 
 async fn knock(asked: Asked<knock_room::v3::Request>) -> Result<Reply, Fault> {
-    let room_id = asked.app.services.app_services.resolve(&asked.body.room_id_or_alias).await?;
-    come(&asked, room_id, Membership::Knock, asked.body.reason.clone()).await
+    let to = find(&asked, &asked.body.room_id_or_alias, &asked.body.via).await?;
+    come(&asked, to, Membership::Knock, asked.body.reason.clone()).await
+}
+
+/// The room of that name, and servers that may know it.
+async fn find<T>(
+    asked: &Asked<T>,
+    name: &RoomOrAliasId,
+    via: &[OwnedServerName],
+) -> Result<(OwnedRoomId, Vec<OwnedServerName>), Fault> {
+    let services = &asked.app.services;
+    if let Ok(alias) = <&RoomAliasId>::try_from(name)
+        && alias.server_name() != services.ground.server_name
+    {
+        asked.app.calls(asked.session()?)?;
+        let place = services.servers.alias(alias).await?;
+        return Ok((place.room_id, [via, &place.servers].concat()));
+    }
+    Ok((services.app_services.resolve(name).await?, via.to_vec()))
 }
 
 async fn come<T>(
     asked: &Asked<T>,
-    room_id: OwnedRoomId,
+    (room_id, via): (OwnedRoomId, Vec<OwnedServerName>),
     to: Membership,
     reason: Option<String>,
 ) -> Result<Reply, Fault> {
     let session = asked.session()?;
     let mut step = Step::to(to).because(reason);
     step.guest = session.role == Role::Guest;
-    asked.app.services.rooms.step(&room_id, &session.user_id, &session.user_id, step).await?;
+    go(asked, &room_id, &session.user_id, step, via).await?;
     Ok(reply(&json!({ "room_id": room_id })))
 }
 
@@ -238,9 +264,24 @@ async fn change<T>(
     target: &UserId,
     step: Step,
 ) -> Result<Reply, Fault> {
-    let sender = &asked.session()?.user_id;
-    asked.app.services.rooms.step(room_id, sender, target, step).await?;
+    go(asked, room_id, target, step, Vec::new()).await?;
     Ok(done())
+}
+
+/// To its end, also when the client hangs up: another server may have let them in already.
+async fn go<T>(
+    asked: &Asked<T>,
+    room_id: &RoomId,
+    target: &UserId,
+    step: Step,
+    via: Vec<OwnedServerName>,
+) -> Result<(), Fault> {
+    let services = &asked.app.services;
+    let federation = services.federation.clone();
+    let (room_id, sender) = (room_id.to_owned(), asked.session()?.user_id.clone());
+    let target = target.to_owned();
+    let work = async move { federation.step(&room_id, &sender, &target, step, &via).await };
+    Ok(services.ground.to_its_end(work).await?)
 }
 
 async fn forget(asked: Asked<forget_room::v3::Request>) -> Result<Reply, Fault> {

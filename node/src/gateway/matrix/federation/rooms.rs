@@ -14,7 +14,10 @@ use crate::{
         fault::Fault,
         table::{Access, Call, Rate, Reply, Route, json as reply, json_bytes},
     },
-    services::federation::{Missed, Told, Wish},
+    services::{
+        federation::{Invitation, Missed, Told, Wish},
+        rooms::Membership,
+    },
 };
 
 pub(super) fn routes() -> Vec<Route> {
@@ -30,12 +33,48 @@ pub(super) fn routes() -> Vec<Route> {
             make_join,
         ),
         Route::own(
+            Method::GET,
+            "/_matrix/federation/v1/make_knock/{room_id}/{user_id}",
+            server,
+            rate,
+            make_knock,
+        ),
+        Route::own(
+            Method::GET,
+            "/_matrix/federation/v1/make_leave/{room_id}/{user_id}",
+            server,
+            rate,
+            make_leave,
+        ),
+        Route::own(
             Method::PUT,
             "/_matrix/federation/v2/send_join/{room_id}/{event_id}",
             server,
             rate,
             send_join,
         ),
+        Route::own(
+            Method::PUT,
+            "/_matrix/federation/v1/send_knock/{room_id}/{event_id}",
+            server,
+            rate,
+            send_knock,
+        ),
+        Route::own(
+            Method::PUT,
+            "/_matrix/federation/v2/send_leave/{room_id}/{event_id}",
+            server,
+            rate,
+            send_leave,
+        ),
+        Route::own(
+            Method::PUT,
+            "/_matrix/federation/v2/invite/{room_id}/{event_id}",
+            server,
+            rate,
+            invite,
+        )
+        .large(),
         Route::own(
             Method::POST,
             "/_matrix/federation/v1/get_missing_events/{room_id}",
@@ -106,15 +145,56 @@ async fn send(call: Call<Bytes>) -> Result<Reply, Fault> {
 }
 
 async fn make_join(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let room_id = room_of(&call)?;
+    make(&call, Membership::Join).await
+}
+
+async fn make_knock(call: Call<Bytes>) -> Result<Reply, Fault> {
+    make(&call, Membership::Knock).await
+}
+
+async fn make_leave(call: Call<Bytes>) -> Result<Reply, Fault> {
+    make(&call, Membership::Leave).await
+}
+
+async fn make(call: &Call<Bytes>, to: Membership) -> Result<Reply, Fault> {
+    let room_id = room_of(call)?;
     let user_id = person(call.path.get(1).map(String::as_str).unwrap_or_default())?;
-    let mut versions = fields(&call, "ver");
+    let mut versions = fields(call, "ver");
     if versions.is_empty() {
         // Whoever names none knows only the first.
         versions.push("1".to_owned());
     }
-    let wish = Wish { origin: call.origin()?, room_id: &room_id, user_id: &user_id, versions };
-    Ok(reply(&call.app.services.federation.make_join(wish).await?))
+    let wish = Wish { to, origin: call.origin()?, room_id: &room_id, user_id: &user_id, versions };
+    Ok(reply(&call.app.services.federation.make(wish).await?))
+}
+
+async fn send_knock(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let shown = put_in(&call, Membership::Knock).await?;
+    Ok(json_bytes(format!(r#"{{"knock_room_state":{}}}"#, list(&shown))))
+}
+
+async fn send_leave(call: Call<Bytes>) -> Result<Reply, Fault> {
+    put_in(&call, Membership::Leave).await?;
+    Ok(reply(&json!({})))
+}
+
+async fn put_in(call: &Call<Bytes>, to: Membership) -> Result<Vec<Event>, Fault> {
+    let (room_id, event_id) = (room_of(call)?, event_in_path(call, 1)?);
+    let origin = call.origin()?.to_owned();
+    let text: Box<RawValue> = parsed(call.request.body())?;
+    let services = call.app.services.federation.clone();
+    let work = async move { services.send(to, &origin, &room_id, &event_id, text).await };
+    Ok(call.app.services.ground.to_its_end(work).await?)
+}
+
+async fn invite(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let (room_id, event_id) = (room_of(&call)?, event_in_path(&call, 1)?);
+    let origin = call.origin()?.to_owned();
+    let invitation: Invitation = parsed(call.request.body())?;
+    let services = call.app.services.federation.clone();
+    let work = async move { services.invited(&origin, &room_id, &event_id, invitation).await };
+    let signed = call.app.services.ground.to_its_end(work).await?;
+    Ok(json_bytes(format!(r#"{{"event":{}}}"#, signed.json())))
 }
 
 async fn send_join(call: Call<Bytes>) -> Result<Reply, Fault> {

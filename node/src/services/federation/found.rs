@@ -1,0 +1,263 @@
+//! Rooms that other servers let this node into: believed as far as they prove themselves, and written down.
+
+use ruma::{OwnedEventId, RoomId, ServerName, events::TimelineEventType};
+use serde_json::value::RawValue;
+use wayside_federation::{
+    event::Event,
+    room::{Begun, Head, Placed, Standing, begin},
+    state::{Difference, EventNo, KeyHash, NodeId, StateKey},
+    version::RoomVersion,
+};
+
+use super::{
+    super::{
+        rooms::{self, Arrival},
+        servers::AskError,
+    },
+    Error, Federation,
+    enter::{LetIn, heard_of},
+    intake::Taken,
+};
+use crate::store::{
+    events,
+    rooms::{self as stored, RoomRow},
+    state,
+};
+
+/// Events, or entries of a state, that are written in one go: others write in between.
+const AT_ONCE: usize = 100;
+
+impl Federation {
+    /// Comes into a room by an event that a server has let in, with what it tells of the room.
+    pub(super) async fn come_in(
+        &self,
+        server: &ServerName,
+        version: RoomVersion,
+        join: Event,
+        told: LetIn,
+    ) -> Result<(), AskError> {
+        let wrong = |why: String| AskError::BadAnswer { server: server.to_string(), why };
+        if told.members_omitted {
+            return Err(wrong("it leaves members out, though it was asked for all".to_owned()));
+        }
+        let LetIn { state, auth_chain, event, .. } = told;
+        let join = self.signed_by_all(server, version, join, event).await?;
+        let (room_id, own) = (join.room_id().to_owned(), &self.ground.server_name);
+        let mut snapshot = self.ground.store.snapshot().await.map_err(Error::from)?;
+        let known = stored::room(&mut snapshot, &room_id).await.map_err(Error::from)?;
+        if let Some(room) = known
+            && !rooms::is_elsewhere(&mut snapshot, &room, own).await?
+        {
+            drop(snapshot);
+            // The room is here; only that somebody of another server vouches for them is new.
+            return match self.take(server, &room_id, join, false).await? {
+                Taken::Stands(Standing::Accepted) => Ok(()),
+                _ => Err(wrong("what it lets in does not stand in the room".to_owned())),
+            };
+        }
+        drop(snapshot);
+        let (state, chain) =
+            (self.proven(version, state).await?, self.proven(version, auth_chain).await?);
+        let check = move || {
+            let begun = begin(version, &join, &state, &chain);
+            begun.map(|begun| (begun, join))
+        };
+        // A large room takes a while, and nobody waits for it on these threads.
+        let begun = tokio::task::spawn_blocking(check).await.map_err(Error::internal)?;
+        let (begun, join) = begun.map_err(|error| wrong(error.to_string()))?;
+        if !begun.refused.is_empty() {
+            let refused = begun.refused.len();
+            tracing::info!(%server, %room_id, refused, "events of a room do not stand by themselves");
+        }
+        Ok(self.write_room(version, begun, join).await?)
+    }
+
+    /// The joining as the server has let it in: it is the same event, perhaps with a signature more.
+    async fn signed_by_all(
+        &self,
+        server: &ServerName,
+        version: RoomVersion,
+        join: Event,
+        told: Option<Box<RawValue>>,
+    ) -> Result<Event, AskError> {
+        let wrong = |why: String| AskError::BadAnswer { server: server.to_string(), why };
+        let event = match told {
+            Some(text) => {
+                let told = Event::receive(version, text.get());
+                let told = told.map_err(|error| wrong(error.to_string()))?;
+                if told.id() != join.id() {
+                    return Err(wrong("it lets another event in than it was given".to_owned()));
+                }
+                told
+            }
+            None => join,
+        };
+        let proven = self.believed(version, vec![Ok(event)]).await?.pop();
+        proven.unwrap_or_else(|| Err("there is no event".to_owned())).map_err(wrong)
+    }
+
+    /// Those of these events that prove themselves.
+    async fn proven(
+        &self,
+        version: RoomVersion,
+        texts: Vec<Box<RawValue>>,
+    ) -> Result<Vec<Event>, Error> {
+        let mut proven = Vec::with_capacity(texts.len());
+        for event in self.verified(version, texts).await? {
+            match event {
+                Ok(event) => proven.push(event),
+                Err(why) => tracing::debug!(why, "an event of a room does not prove itself"),
+            }
+        }
+        Ok(proven)
+    }
+
+    /// Writes a room down, a piece after the other. Nobody of this node is in it before the last: what a
+    /// crash leaves is the beginning of what the next joining writes.
+    async fn write_room(
+        &self,
+        version: RoomVersion,
+        begun: Begun,
+        join: Event,
+    ) -> Result<(), Error> {
+        let room_id = join.room_id().to_owned();
+        let create = StateKey::new(ruma::events::StateEventType::RoomCreate, "");
+        let create = begun.state.get(&create).cloned();
+        let kind = begun.events.iter().find(|it| Some(it.id()) == create.as_deref());
+        let kind = kind.and_then(|it| rooms::view::text_in(it, "type"));
+        let (events, state) = (begun.events, begun.state);
+        let room_no = {
+            let room_id = room_id.clone();
+            let write = self.ground.store.write::<_, Error>(move |tx| {
+                Box::pin(async move { Ok(heard_of(tx, &room_id, version, kind).await?.room_no) })
+            });
+            write.await?
+        };
+        self.write_events(room_no, events).await?;
+        let target = self.write_state(room_no, state).await?;
+        self.write_entries(&room_id, target).await?;
+        self.write_join(&room_id, target, join).await
+    }
+
+    /// The events on which the room rests, as far as they are not here.
+    pub(super) async fn write_events(&self, room_no: i64, told: Vec<Event>) -> Result<(), Error> {
+        for part in told.chunks(AT_ONCE) {
+            let part = part.to_vec();
+            let write = self.ground.store.write::<_, Error>(move |tx| {
+                Box::pin(async move {
+                    let ids: Vec<OwnedEventId> = part.iter().map(|it| it.id().to_owned()).collect();
+                    let known = events::by_ids(tx, &ids).await?;
+                    let is_here =
+                        |event: &Event| known.iter().any(|it| it.event.id() == event.id());
+                    for event in part.into_iter().filter(|it| !is_here(it)) {
+                        rooms::add_outlier(tx, room_no, event).await?;
+                    }
+                    Ok(())
+                })
+            });
+            write.await?;
+        }
+        Ok(())
+    }
+
+    /// The tree of a state whose events are here.
+    pub(super) async fn write_state(
+        &self,
+        room_no: i64,
+        told: std::collections::BTreeMap<StateKey, OwnedEventId>,
+    ) -> Result<NodeId, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let ids: Vec<OwnedEventId> = told.values().cloned().collect();
+        let found = events::by_ids(&mut snapshot, &ids).await?;
+        drop(snapshot);
+        let numbers: std::collections::HashMap<&ruma::EventId, EventNo> = found
+            .iter()
+            .filter(|it| it.room_no == room_no)
+            .map(|it| (it.event.id(), it.event_no))
+            .collect();
+        let entries: Vec<(KeyHash, Option<EventNo>)> = told
+            .iter()
+            .filter_map(|(key, id)| Some((key.hash(), Some(*numbers.get(&**id)?))))
+            .collect();
+        let write = self.ground.store.write::<_, Error>(move |tx| {
+            Box::pin(async move { Ok(tx.change_state(NodeId::EMPTY, &entries).await?) })
+        });
+        write.await
+    }
+
+    /// Moves the room to that state.
+    async fn write_entries(&self, room_id: &RoomId, target: NodeId) -> Result<(), Error> {
+        loop {
+            let (ground, room_id) = (self.ground.clone(), room_id.to_owned());
+            let write = self.ground.store.write::<_, Error>(move |tx| {
+                Box::pin(async move {
+                    let mut room = elsewhere(tx, &room_id, &ground.server_name).await?;
+                    let left = state::difference(tx, room.state_root, target).await?;
+                    let is_done = left.len() <= AT_ONCE;
+                    let part: Vec<Difference> = left.into_iter().take(AT_ONCE).collect();
+                    if !part.is_empty() {
+                        rooms::shift(&ground, tx, &mut room, &part).await?;
+                        tx.move_room(&room).await?;
+                    }
+                    Ok(is_done)
+                })
+            });
+            if write.await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The joining, which stands behind that state.
+    async fn write_join(&self, room_id: &RoomId, target: NodeId, join: Event) -> Result<(), Error> {
+        let (ground, room_id) = (self.ground.clone(), room_id.to_owned());
+        let write = self.ground.store.write::<_, Error>(move |tx| {
+            Box::pin(async move {
+                let mut room = elsewhere(tx, &room_id, &ground.server_name).await?;
+                if room.state_root != target {
+                    return Err(Error::internal(anyhow::anyhow!("the room has moved meanwhile")));
+                }
+                let user_id = join.sender().to_owned();
+                let key = StateKey::new(
+                    TimelineEventType::RoomMember.to_string().into(),
+                    user_id.as_str(),
+                );
+                let key = key.hash();
+                let number = EventNo(tx.next_number());
+                let left = state::at(tx, target, key).await?;
+                let after = tx.change_state(target, &[(key, Some(number))]).await?;
+                let head = Head { id: join.id().to_owned(), depth: join.depth(), after };
+                let placed = Placed {
+                    standing: Standing::Accepted,
+                    refusal: None,
+                    before: target,
+                    after,
+                    heads: vec![head],
+                    state: after,
+                    changed: vec![Difference { key, left, right: Some(number) }],
+                    nodes: Vec::new(),
+                };
+                room.since_depth = i64::try_from(join.depth()).unwrap_or(i64::MAX);
+                tx.close_door(room.room_no, &user_id).await?;
+                // Whoever has let them in tells the others.
+                let arrival = Arrival { event: join, number, is_outlier: false };
+                rooms::settle(&ground, tx, &mut room, arrival, placed, false).await?;
+                Ok(tx.move_room(&room).await?)
+            })
+        });
+        write.await
+    }
+}
+
+/// A room that this node is about to come into.
+async fn elsewhere(
+    tx: &mut crate::store::Tx,
+    room_id: &RoomId,
+    own: &ServerName,
+) -> Result<RoomRow, Error> {
+    let room = super::known(tx, room_id).await?;
+    if !rooms::is_elsewhere(tx, &room, own).await? {
+        return Err(Error::internal(anyhow::anyhow!("somebody is in the room meanwhile")));
+    }
+    Ok(room)
+}

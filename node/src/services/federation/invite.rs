@@ -1,0 +1,236 @@
+//! Invitations between servers: each is signed by the server of whom it invites (server-server API, inviting).
+
+use std::time::Duration;
+
+use http::Method;
+use ruma::{
+    EventId, OwnedServerName, RoomId, ServerName, UserId,
+    events::{StateEventType, TimelineEventType},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, value::RawValue};
+use wayside_federation::{event::Event, version::RoomVersion};
+
+use super::{
+    super::{
+        rooms::{self, Membership, Step},
+        servers::{AskError, Question},
+    },
+    Error, Federation,
+};
+use crate::store::{accounts, deletions, rooms as stored};
+
+/// State events of a room that are shown to somebody at its door, and bytes of one of them.
+const SHOWN: usize = 20;
+const SHOWN_BYTES: usize = 65_535;
+/// Invitations of one person that are open at the same time in rooms elsewhere.
+const OPEN: i64 = 500;
+/// Bytes of the answer to an invitation, and how long somebody waits for it.
+const ANSWER: (usize, Duration) = (256 * 1024, Duration::from_secs(30));
+
+/// An invitation of another server (server-server API, `PUT /v2/invite`).
+#[derive(Deserialize)]
+pub struct Invitation {
+    room_version: String,
+    event: Box<RawValue>,
+    #[serde(default)]
+    invite_room_state: Vec<Box<RawValue>>,
+}
+
+/// An invitation as another server is asked to sign it.
+#[derive(Serialize)]
+struct Asking<'a> {
+    room_version: &'a str,
+    event: &'a RawValue,
+    invite_room_state: Vec<&'a RawValue>,
+}
+
+/// An invitation that was signed.
+#[derive(Deserialize)]
+struct Signed {
+    event: Box<RawValue>,
+}
+
+impl Federation {
+    /// Invites somebody who lives elsewhere.
+    pub(super) async fn invite(
+        &self,
+        room_id: &RoomId,
+        sender: &UserId,
+        target: &UserId,
+        step: Step,
+    ) -> Result<(), Error> {
+        let Some(proposed) = self.rooms.propose(room_id, sender, target, step).await? else {
+            return Ok(());
+        };
+        let server = target.server_name();
+        let (version, id) = (proposed.version, proposed.event.id().to_owned());
+        let raw =
+            |event: &Event| RawValue::from_string(event.json().to_owned()).map_err(Error::internal);
+        let shown = proposed.shown.iter().map(raw).collect::<Result<Vec<_>, _>>()?;
+        let asking = Asking {
+            room_version: version.as_str(),
+            event: &raw(&proposed.event)?,
+            invite_room_state: shown.iter().map(|it| &**it).collect(),
+        };
+        let path = ["_matrix", "federation", "v2", "invite", room_id.as_str(), id.as_str()];
+        let question = Question::get(&path, &[]).with(Method::PUT, &asking)?;
+        let question = question.bounded(ANSWER.0, ANSWER.1).urgent();
+        let signed: Signed = self.servers.ask(server, question).await?;
+        let wrong =
+            |why: String| Error::from(AskError::BadAnswer { server: server.to_string(), why });
+        let event = Event::receive(version, signed.event.get());
+        let event = event.map_err(|error| wrong(error.to_string()))?;
+        if event.id() != id {
+            return Err(wrong("it signs another invitation than it was given".to_owned()));
+        }
+        let ids = super::verify::key_ids(&event, server);
+        let keys = self.servers.event_keys(server, &ids, event.origin_server_ts()).await?;
+        event.signed_by(version, server, &keys).map_err(|error| wrong(error.to_string()))?;
+        let own = self.believed(version, vec![Ok(event)]).await?.pop();
+        let event = own.unwrap_or_else(|| Err("there is no event".to_owned())).map_err(wrong)?;
+        self.rooms.conclude(event).await
+    }
+
+    /// Takes an invitation of another server, and gives it signed.
+    pub async fn invited(
+        &self,
+        origin: &ServerName,
+        room_id: &RoomId,
+        event_id: &EventId,
+        invitation: Invitation,
+    ) -> Result<Event, Error> {
+        let version = RoomVersion::parse(&invitation.room_version);
+        let version =
+            version.ok_or_else(|| Error::IncompatibleVersion(invitation.room_version.clone()))?;
+        let event = Event::receive(version, invitation.event.get())?;
+        let target = check(&event, origin, room_id, event_id)?;
+        self.may_be_invited(room_id, &target).await?;
+        let believed = self.believed(version, vec![Ok(event)]).await?.pop();
+        let believed = believed.unwrap_or_else(|| Err("it is no event".to_owned()));
+        let event = believed.map_err(Error::BadJson)?;
+        let (own, key) = (&self.ground.server_name, &self.ground.server_key);
+        let event = event.cosign(version, own, key)?;
+        let shown = stripped(&invitation.invite_room_state);
+        self.stand_outside(version, event.clone(), Some((origin, shown))).await?;
+        Ok(event)
+    }
+
+    /// Refuses invitations that cannot reach anybody, or that they do not want.
+    async fn may_be_invited(&self, room_id: &RoomId, target: &UserId) -> Result<(), Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        if !self.ground.is_local(target) {
+            return Err(Error::Invalid(format!("{target} does not live here")));
+        }
+        let account = accounts::account(&mut snapshot, target).await?;
+        if account.is_none_or(|account| account.ended_ms.is_some()) {
+            return Err(Error::NotFound(format!("there is nobody called {target}")));
+        }
+        if rooms::blocks_invitations(&mut snapshot, target).await? {
+            return Err(Error::InviteBlocked(target.to_owned()));
+        }
+        if deletions::is_blocked(&mut snapshot, room_id).await? {
+            let why = "those who run this node have closed the room";
+            return Err(Error::Forbidden(why.to_owned()));
+        }
+        let open = stored::invited_after(&mut snapshot, target, i64::MIN, OPEN).await?;
+        if i64::try_from(open.len()).unwrap_or(i64::MAX) >= OPEN {
+            let why = format!("{target} is invited to {OPEN} rooms already");
+            return Err(Error::Forbidden(why));
+        }
+        if let Some(room) = stored::room(&mut snapshot, room_id).await? {
+            let row = stored::membership(&mut snapshot, room.room_no, target).await?;
+            if row.is_some_and(|row| row.membership == Membership::Join) {
+                return Err(Error::Forbidden(format!("{target} is in the room")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back an invitation or refuses a knock in a room that nobody of this node is in: its rules
+    /// are not known here, so whoever invited them may, and whoever speaks for the server that they
+    /// knocked at.
+    pub(super) async fn turned_away(
+        &self,
+        origin: &ServerName,
+        room_id: &RoomId,
+        text: &RawValue,
+    ) -> Result<(), Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let Some(room) = stored::room(&mut snapshot, room_id).await? else { return Ok(()) };
+        let event = Event::receive(room.version, text.get())?;
+        let user_id = event.state_key().and_then(|key| UserId::parse(key).ok());
+        let Some(user_id) = user_id.filter(|it| self.ground.is_local(it)) else { return Ok(()) };
+        let is_member = *event.kind() == TimelineEventType::RoomMember;
+        let goes =
+            matches!(rooms::membership_of(&event), Some(Membership::Leave | Membership::Ban));
+        let is_of = event.room_id() == room_id && event.sender().server_name() == origin;
+        if !is_member || !goes || !is_of {
+            return Ok(());
+        }
+        let row = stored::membership(&mut snapshot, room.room_no, &user_id).await?;
+        let waits = |it: &stored::MemberRow| {
+            matches!(it.membership, Membership::Invite | Membership::Knock)
+        };
+        let Some(row) = row.filter(waits) else { return Ok(()) };
+        let said = crate::store::events::by_numbers(&mut snapshot, &[row.event_no]).await?;
+        let Some(said) = said.into_values().next() else { return Ok(()) };
+        let door = crate::store::doors::server(&mut snapshot, room.room_no, &user_id).await?;
+        drop(snapshot);
+        let is_theirs = said.event.sender().server_name() == origin
+            || door.is_some_and(|server: OwnedServerName| server == origin);
+        let names_it = event.auth_events().iter().any(|id| id == said.event.id());
+        if !is_theirs || !names_it {
+            return Err(Error::Forbidden("it does not say to what it is the answer".to_owned()));
+        }
+        let believed = self.believed(room.version, vec![Ok(event)]).await?.pop();
+        let believed = believed.unwrap_or_else(|| Err("it is no event".to_owned()));
+        self.stand_outside(room.version, believed.map_err(Error::BadJson)?, None).await
+    }
+}
+
+/// Whom an invitation invites, if it is the one that it is said to be.
+fn check(
+    event: &Event,
+    origin: &ServerName,
+    room_id: &RoomId,
+    event_id: &EventId,
+) -> Result<ruma::OwnedUserId, Error> {
+    let wrong = |why: &str| Err(Error::Invalid(why.to_owned()));
+    if event.id() != event_id {
+        return wrong("the event has another id than the path says");
+    }
+    if event.room_id() != room_id {
+        return wrong("the event is of another room");
+    }
+    let is_member = *event.kind() == TimelineEventType::RoomMember;
+    if !is_member || rooms::membership_of(event) != Some(Membership::Invite) {
+        return wrong("the event is no invitation");
+    }
+    if event.sender().server_name() != origin {
+        return wrong("its sender is none of the people of the server that asks");
+    }
+    let target = event.state_key().and_then(|key| UserId::parse(key).ok());
+    target.ok_or_else(|| Error::Invalid("the event invites nobody".to_owned()))
+}
+
+/// What another server shows of a room, in the form in which clients are shown it. It may come as whole
+/// events or stripped; nobody vouches for it, so what does not read is left out.
+pub(super) fn stripped(shown: &[Box<RawValue>]) -> Vec<Value> {
+    let read = |text: &RawValue| {
+        if text.get().len() > SHOWN_BYTES {
+            return None;
+        }
+        let event: Map<String, Value> = serde_json::from_str(text.get()).ok()?;
+        let word = |name: &str| event.get(name).and_then(Value::as_str);
+        let (kind, key, sender) = (word("type")?, word("state_key")?, word("sender")?);
+        let is_shown = rooms::DOOR.contains(&StateEventType::from(kind)) && key.is_empty()
+            || kind == "m.room.member";
+        let content = event.get("content").filter(|content| content.is_object())?;
+        UserId::parse(sender).ok().filter(|_| is_shown)?;
+        Some(serde_json::json!({
+            "type": kind, "state_key": key, "sender": sender, "content": content,
+        }))
+    };
+    shown.iter().take(SHOWN).filter_map(|text| read(text)).collect()
+}
