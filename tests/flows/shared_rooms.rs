@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Waits until somebody hears a text in a room.
-async fn hears(ear: &mut Ear, room: &RoomId, text: &str) -> Result<()> {
+pub(crate) async fn hears(ear: &mut Ear, room: &RoomId, text: &str) -> Result<()> {
     ear.hear(|news| {
         let said = bodies(&list(part(news, room, "join/timeline")));
         said.contains(&text.to_owned()).then_some(())
@@ -21,14 +21,14 @@ async fn hears(ear: &mut Ear, room: &RoomId, text: &str) -> Result<()> {
 }
 
 /// What a room's state says for somebody; nothing where there is no such entry.
-async fn state(who: &Client, room: &RoomId, entry: &str) -> Result<Option<Value>> {
+pub(crate) async fn state(who: &Client, room: &RoomId, entry: &str) -> Result<Option<Value>> {
     let all = who.get(&format!("/_matrix/client/v3/rooms/{room}/state")).await?;
     let (kind, key) = entry.split_once('/').context("a type and a key")?;
     let found = all.as_array().and_then(|all| one(all, kind, Some(key)).cloned());
     Ok(found.map(|event| event["content"].clone()))
 }
 
-async fn set(who: &Client, room: &RoomId, kind: &str, content: Value) -> Result<()> {
+pub(crate) async fn set(who: &Client, room: &RoomId, kind: &str, content: Value) -> Result<()> {
     who.put(&format!("/_matrix/client/v3/rooms/{room}/state/{kind}/"), &content).await?;
     Ok(())
 }

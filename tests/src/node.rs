@@ -316,6 +316,15 @@ impl Node {
         ended(program).await
     }
 
+    /// Gives an option this value at the next start, or takes it away.
+    pub fn change(&mut self, name: &str, value: Option<&str>) {
+        if let Some(at) = self.options.flags.iter().position(|flag| flag == name) {
+            self.options.flags.drain(at..at + 2);
+        }
+        let flag = value.map(|value| [name.to_owned(), value.to_owned()]);
+        self.options.flags.extend(flag.into_iter().flatten());
+    }
+
     /// Starts it again on the same data, after `stop` or `kill`.
     pub async fn restart(&mut self) -> Result<()> {
         ensure!(self.running.is_none(), "the node runs already");

@@ -1,0 +1,235 @@
+//! Rooms of Synapse in which people of a node are too, and invitations in both directions.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tokio::try_join;
+use wayside_tests::{Client, Engine, RoomId};
+
+use crate::{
+    pair::Pair,
+    shared_rooms::{hears, set, state},
+    stage::{Deeds, Ear, VERSIONS, bodies, comes_true, list, one, part, refused},
+};
+
+/// How somebody stands to a room, as another sees it.
+async fn standing(seen_by: &Client, room: &RoomId, who: &Client) -> Result<Option<String>> {
+    let entry = format!("m.room.member/{}", who.id());
+    let said = state(seen_by, room, &entry).await?;
+    Ok(said.and_then(|it| it["membership"].as_str().map(str::to_owned)))
+}
+
+async fn stands(seen_by: &Client, room: &RoomId, who: &Client, wanted: &str) -> Result<()> {
+    comes_true(&format!("{} is {wanted}", who.id()), async || {
+        Ok(standing(seen_by, room, who).await?.as_deref() == Some(wanted))
+    })
+    .await
+}
+
+/// Waits for an invitation, and gives what is shown of the room.
+async fn invited(ear: &mut Ear, room: &RoomId) -> Result<Vec<Value>> {
+    ear.hear(|news| {
+        let shown = list(part(news, room, "invite/invite_state"));
+        (!shown.is_empty()).then_some(shown)
+    })
+    .await
+    .context("waiting for an invitation")
+}
+
+/// Somebody comes into an open room of Synapse, hears and is heard, goes, and comes back.
+async fn open_room(pair: &Pair, version: &str) -> Result<()> {
+    let (ann, sam) = (&pair.ann, &pair.sam);
+    let server = pair.synapse.server_name();
+    let request = json!({
+        "preset": "public_chat", "room_version": version, "name": "Harbour", "topic": "boats",
+    });
+    let room = sam.create_room(&request).await?;
+    sam.say(&room, "before anybody came").await?;
+    let mut ann_hears = Ear::of(ann).await?;
+    let mut sam_hears = Ear::of(sam).await?;
+    ann.join_through(&room, &server).await?;
+    ann_hears
+        .hear(|news| {
+            let state = list(part(news, &room, "join/state"));
+            let name = one(&state, "m.room.name", Some(""))?;
+            (name["content"]["name"] == "Harbour").then_some(())
+        })
+        .await
+        .context("what the room is called")?;
+    stands(sam, &room, ann, "join").await?;
+    for (who, ear, text) in [(ann, &mut sam_hears, "to s"), (sam, &mut ann_hears, "to a")] {
+        who.say(&room, text).await?;
+        hears(ear, &room, text).await?;
+    }
+    for round in 0..5 {
+        let (left, right) = (format!("left {round}"), format!("right {round}"));
+        try_join!(ann.say(&room, &left), sam.say(&room, &right))?;
+        hears(&mut ann_hears, &room, &right).await?;
+        hears(&mut sam_hears, &room, &left).await?;
+    }
+    set(sam, &room, "m.room.topic", json!({ "topic": "ships" })).await?;
+    comes_true("a topic", async || {
+        Ok(state(ann, &room, "m.room.topic/").await?.is_some_and(|it| it["topic"] == "ships"))
+    })
+    .await?;
+    // A second one of this node comes in by what this node knows.
+    let bob = Client::register(pair.node.http(), &format!("bob{version}")).await?;
+    bob.join(&room).await?;
+    stands(sam, &room, &bob, "join").await?;
+    bob.deed(&room, "leave", None).await?;
+    ann.deed(&room, "leave", None).await?;
+    stands(sam, &room, ann, "leave").await?;
+    // Nobody here hears this; whoever comes back knows it.
+    set(sam, &room, "m.room.topic", json!({ "topic": "meanwhile" })).await?;
+    set(sam, &room, "m.room.name", json!({ "name": "Haven" })).await?;
+    ann.join_through(&room, &server).await?;
+    let said = state(ann, &room, "m.room.topic/").await?.context("a topic")?;
+    ensure!(said["topic"] == "meanwhile", "{said}");
+    ann.say(&room, "back").await?;
+    hears(&mut sam_hears, &room, "back").await?;
+    sam.say(&room, "welcome").await?;
+    hears(&mut ann_hears, &room, "welcome").await?;
+    sam.deed(&room, "kick", Some(ann)).await?;
+    ann_hears
+        .hear(|news| part(news, &room, "leave").as_object().map(|_| ()))
+        .await
+        .context("being led out")?;
+    sam.deed(&room, "ban", Some(ann)).await?;
+    stands(sam, &room, ann, "ban").await?;
+    let path = format!("/_matrix/client/v3/join/{room}?via={server}");
+    refused(ann.post(&path, &json!({})).await, 403, "M_FORBIDDEN")
+}
+
+/// Invitations to people of the other server: refused, taken back, accepted.
+async fn invitations(pair: &Pair, version: &str) -> Result<()> {
+    for (host, guest) in [(&pair.sam, &pair.ann), (&pair.ann, &pair.sam)] {
+        let mut guest_hears = Ear::of(guest).await?;
+        let request = json!({
+            "preset": "private_chat", "room_version": version, "name": "Cabin",
+            "invite": [guest.id()],
+        });
+        let room = host.create_room(&request).await?;
+        let shown = invited(&mut guest_hears, &room).await?;
+        let name = one(&shown, "m.room.name", Some("")).context("the name is shown")?;
+        ensure!(name["content"]["name"] == "Cabin", "{name}");
+        let own = one(&shown, "m.room.member", Some(guest.id())).context("the invitation")?;
+        ensure!(own["content"]["membership"] == "invite" && own["sender"] == host.id(), "{own}");
+        guest.deed(&room, "leave", None).await?;
+        stands(host, &room, guest, "leave").await?;
+
+        host.deed(&room, "invite", Some(guest)).await?;
+        invited(&mut guest_hears, &room).await?;
+        host.deed(&room, "kick", Some(guest)).await?;
+        guest_hears
+            .hear(|news| part(news, &room, "leave").as_object().map(|_| ()))
+            .await
+            .context("an invitation that is taken back")?;
+
+        host.deed(&room, "invite", Some(guest)).await?;
+        invited(&mut guest_hears, &room).await?;
+        // Whoever is invited need not say who knows the room.
+        guest.join(&room).await?;
+        stands(host, &room, guest, "join").await?;
+        guest.say(&room, "here I am").await?;
+        let mut host_hears = Ear::of(host).await?;
+        guest.say(&room, "again").await?;
+        hears(&mut host_hears, &room, "again").await?;
+        host.say(&room, "good").await?;
+        hears(&mut guest_hears, &room, "good").await?;
+    }
+    Ok(())
+}
+
+/// Whoever knocks is asked in, or goes again. Synapse tells nobody of another server that their knock is
+/// refused, and nobody that one of its own has gone again.
+async fn knocks(pair: &Pair, version: &str) -> Result<()> {
+    let servers = [pair.synapse.server_name(), pair.node.destination().name];
+    for ((host, guest), server) in
+        [(&pair.sam, &pair.ann), (&pair.ann, &pair.sam)].into_iter().zip(servers)
+    {
+        let rule = json!([{
+            "type": "m.room.join_rules", "state_key": "", "content": { "join_rule": "knock" },
+        }]);
+        let request = json!({ "room_version": version, "name": "Lodge", "initial_state": rule });
+        let room = host.create_room(&request).await?;
+        let knock = async || {
+            let path = format!("/_matrix/client/v3/knock/{room}?via={server}&server_name={server}");
+            guest.post(&path, &json!({ "reason": "may I?" })).await
+        };
+        let mut guest_hears = Ear::of(guest).await?;
+        knock().await?;
+        stands(host, &room, guest, "knock").await?;
+        guest_hears
+            .hear(|news| {
+                let shown = list(part(news, &room, "knock/knock_state"));
+                one(&shown, "m.room.name", Some("")).map(|_| ())
+            })
+            .await
+            .context("what is shown to who knocks")?;
+        if guest.id() == pair.ann.id() {
+            guest.deed(&room, "leave", None).await?;
+            stands(host, &room, guest, "leave").await?;
+            knock().await?;
+            stands(host, &room, guest, "knock").await?;
+        }
+        host.deed(&room, "invite", Some(guest)).await?;
+        invited(&mut guest_hears, &room).await?;
+        guest.join(&room).await?;
+        stands(host, &room, guest, "join").await?;
+    }
+    Ok(())
+}
+
+/// Whoever is in one room of Synapse comes into another that lets its people in.
+async fn restricted(pair: &Pair, version: &str) -> Result<()> {
+    let (ann, sam, server) = (&pair.ann, &pair.sam, pair.synapse.server_name());
+    let club = json!({ "preset": "public_chat", "creation_content": { "type": "m.space" } });
+    let club = sam.create_room(&club).await?;
+    let rule = json!({
+        "join_rule": "restricted",
+        "allow": [{ "type": "m.room_membership", "room_id": club.as_str() }],
+    });
+    let rules = json!([{ "type": "m.room.join_rules", "state_key": "", "content": rule }]);
+    let room = json!({ "room_version": version, "initial_state": rules });
+    let room = sam.create_room(&room).await?;
+    ensure!(ann.join_through(&room, &server).await.is_err(), "who is not in the club comes in");
+    ann.join_through(&club, &server).await?;
+    ann.join_through(&room, &server).await?;
+    let entry = format!("m.room.member/{}", ann.id());
+    let member = state(ann, &room, &entry).await?.context("a member")?;
+    ensure!(member["join_authorised_via_users_server"] == sam.id(), "{member}");
+    // Nobody of this node may vouch for another of its people, but Sam's server may.
+    let cat = Client::register(pair.node.http(), &format!("cat{version}")).await?;
+    cat.join(&club).await?;
+    cat.join(&room).await?;
+    stands(sam, &room, &cat, "join").await
+}
+
+async fn elsewhere(engine: Engine, versions: &[&str]) -> Result<()> {
+    let Some(mut pair) = Pair::meet(engine).await? else { return Ok(()) };
+    for version in versions {
+        open_room(&pair, version).await.with_context(|| format!("open room, {version}"))?;
+        invitations(&pair, version).await.with_context(|| format!("invitations, {version}"))?;
+        knocks(&pair, version).await.with_context(|| format!("knocks, {version}"))?;
+        restricted(&pair, version).await.with_context(|| format!("restricted, {version}"))?;
+    }
+    let (events, _) = pair.ann.messages(&first_room(&pair).await?, None, 10).await?;
+    ensure!(!bodies(&events).is_empty() || !events.is_empty(), "nothing is kept");
+    try_join!(pair.node.stop(), pair.synapse.stop())?;
+    Ok(())
+}
+
+async fn first_room(pair: &Pair) -> Result<RoomId> {
+    let joined = pair.ann.get("/_matrix/client/v3/joined_rooms").await?;
+    let first = joined["joined_rooms"][0].as_str().context("a room")?;
+    Ok(RoomId::known(first))
+}
+
+#[tokio::test]
+async fn people_come_into_rooms_of_synapse_on_sqlite() -> Result<()> {
+    elsewhere(Engine::Sqlite, &VERSIONS).await
+}
+
+#[tokio::test]
+async fn people_come_into_rooms_of_synapse_on_postgres() -> Result<()> {
+    elsewhere(Engine::Postgres, &VERSIONS[2..]).await
+}
