@@ -1,9 +1,14 @@
 //! Servers that let a node into their rooms, and lie about them.
 
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use wayside_tests::{Engine, Pdu, Peer, PeerReply, PeerRoom, RoomId, Town};
+use wayside_tests::{Address, Engine, Pdu, Peer, PeerReply, PeerRoom, RoomId, Town};
 
 use crate::{
     abroad::Abroad,
@@ -11,6 +16,10 @@ use crate::{
     shared_rooms::state,
     stage::{Deeds, VERSIONS, bodies, comes_true},
 };
+
+/// Servers that say nothing, and less than it would take to wait for four of them one after the other.
+const SILENT: usize = 24;
+const ALL_SILENT: Duration = Duration::from_secs(30);
 
 /// What a host makes of a true answer.
 type Lie = Box<dyn Fn(&mut Value) + Send + Sync>;
@@ -251,6 +260,42 @@ async fn holes(abroad: &Abroad, version: &str) -> Result<()> {
     let heard = guest.peer.event(|it| it["content"]["body"] == "after it").await?;
     ensure!(heard["prev_events"].as_array().is_some_and(|it| !it.is_empty()), "{said}: {heard}");
     Ok(())
+}
+
+/// Servers that take connections and say nothing hold nobody up, however many of them have people in a
+/// room: their keys are waited for together.
+async fn silent_members(abroad: &Abroad) -> Result<()> {
+    let peer = abroad.town.peer()?.start().await?;
+    let mut room = cabin(&peer, "12", "mallory")?;
+    let mut silent = Vec::new();
+    for _ in 0..SILENT {
+        let address = Address::claim()?;
+        silent.push((TcpListener::bind((address.ip(), 8448))?, address));
+    }
+    for (_, address) in &silent {
+        let member = format!("@somebody:{}:8448", address.ip());
+        let content = json!({ "membership": "join" });
+        room.send(&member, "m.room.member", Some(&member), &content)?;
+    }
+    let events = room.events().iter().map(|it| it.json.clone()).collect();
+    let _hosted = peer.host(PeerRoom::told(&peer, "12", room.id(), events)?);
+    let begun = Instant::now();
+    come(abroad, &peer, &room).await?;
+    let took = begun.elapsed();
+    ensure!(took < ALL_SILENT, "{took:?}");
+    let path = format!("/_matrix/client/v3/rooms/{}/joined_members", room.id());
+    let members = abroad.ann.get(&path).await?;
+    let there = members["joined"].as_object().context("members")?;
+    ensure!(there.len() == 2, "who proves nothing is in the room: {members}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn hosts_of_silent_servers_keep_nobody_waiting() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let abroad = Abroad::begin_in(town, |options| options).await?;
+    silent_members(&abroad).await?;
+    abroad.end().await
 }
 
 #[tokio::test]

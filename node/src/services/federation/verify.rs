@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::{StreamExt as _, stream};
 use ruma::{OwnedServerName, ServerName};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -11,6 +12,9 @@ use super::{Error, Federation};
 
 /// The field of a member event that names who vouches for somebody.
 pub(super) const VOUCHER: &str = "join_authorised_via_users_server";
+
+/// Servers whose keys are looked up at the same time.
+const SERVERS: usize = 32;
 
 impl Federation {
     /// Reads events of a room and checks what they are signed with (server-server API, checks 1 to 3);
@@ -32,6 +36,7 @@ impl Federation {
         version: RoomVersion,
         read: Vec<Result<Event, String>>,
     ) -> Result<Vec<Result<Event, String>>, Error> {
+        self.look_up_keys(&read).await;
         let mut keyed = Vec::with_capacity(read.len());
         for event in read {
             keyed.push(match event {
@@ -50,6 +55,25 @@ impl Federation {
             keyed.into_iter().map(|event| event.and_then(verify)).collect()
         };
         tokio::task::spawn_blocking(check).await.map_err(Error::internal)
+    }
+
+    /// Has the keys of all servers that have signed any of these events looked up, many at a time: one by
+    /// one, those that do not answer would hold up the others.
+    async fn look_up_keys(&self, read: &[Result<Event, String>]) {
+        let mut wanted: BTreeMap<OwnedServerName, &Event> = BTreeMap::new();
+        for event in read.iter().flatten() {
+            let sender = event.sender().server_name().to_owned();
+            for server in [Some(sender), voucher_of(event)].into_iter().flatten() {
+                wanted.entry(server).or_insert(event);
+            }
+        }
+        wanted.remove(&self.ground.server_name);
+        let look_up = async |(server, event): (OwnedServerName, &Event)| {
+            let (ids, at) = (key_ids(event, &server), event.origin_server_ts());
+            // What fails here fails again where the key is needed, and is told there.
+            let _looked_up = self.servers.event_keys(&server, &ids, at).await;
+        };
+        stream::iter(wanted).for_each_concurrent(SERVERS, look_up).await;
     }
 
     /// The keys by which an event is checked: of its sender's server, and of whoever vouches for it.
