@@ -185,7 +185,8 @@ impl Record {
     #[must_use]
     pub fn with_device_name(mut self, name: Option<&str>) -> Self {
         self.0.remove("unsigned");
-        if let (Some(name), Some(unsigned)) = (name, entry(&mut self.0, "unsigned")) {
+        let Some(name) = name else { return self };
+        if let Some(unsigned) = entry(&mut self.0, "unsigned") {
             let name = CanonicalJsonValue::String(name.to_owned());
             unsigned.insert("device_display_name".to_owned(), name);
         }

@@ -46,6 +46,7 @@ pub mod device;
 pub mod discovery;
 pub mod event;
 pub mod key;
+pub mod moments;
 pub mod outbox;
 pub mod request;
 pub mod resolve;

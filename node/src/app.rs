@@ -168,7 +168,14 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     let push = Arc::new(Push::new(ground.clone()));
     let app_services = AppServices::new(ground.clone(), rooms.clone(), live.clone())?;
     let emails = Emails::new(ground.clone(), accounts.clone()).context("preparing for mail")?;
-    let federation = Federation::new(ground.clone(), rooms.clone(), servers.clone());
+    let encryption = Arc::new(Encryption::new(ground.clone(), servers.clone()));
+    let federation = Federation::new(
+        ground.clone(),
+        rooms.clone(),
+        servers.clone(),
+        encryption.clone(),
+        live.clone(),
+    );
     let federation = Arc::new(federation);
     let affairs = Affairs::new(
         ground.clone(),
@@ -192,7 +199,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
         servers,
         rooms,
         social,
-        encryption: Encryption::new(ground.clone()),
+        encryption,
         sync: Sync::new(ground.clone(), live.clone(), push.clone()),
         push,
         previews: Arc::new(Previews::new(ground.clone(), content.clone())),
@@ -329,6 +336,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     duty(&tasks, "counting unread events", services.push.clone().follow(commits));
     let telling = services.federation.clone().tell(ground.store.bus().listen());
     duty(&tasks, "telling other servers", telling);
+    let feeling = services.federation.clone().feel(ground.store.bus().listen());
+    duty(&tasks, "gathering moments for other servers", feeling);
+    duty(&tasks, "asking for devices of others", services.encryption.clone().mend_all());
     duty(&tasks, "telling push gateways", services.push.clone().deliver());
     duty(&tasks, "showing what is said in worlds", services.worlds.clone().follow());
     duty(&tasks, "indexing what is said", services.search.clone().follow());

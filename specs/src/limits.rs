@@ -28,6 +28,10 @@ pub const SYNC_WAIT_MS: u64 = 90_000;
 pub const DEVICES_PER_USER: i64 = 100;
 /// Most one-time keys of one device, of all algorithms together.
 pub const ONE_TIME_KEYS_PER_DEVICE: i64 = 500;
+/// Most devices of somebody of another server that are kept: more are no answer.
+pub const REMOTE_DEVICES: usize = 1_000;
+/// Longest id of a message to devices among servers, in letters (server-server API, `m.direct_to_device`).
+pub const LETTER_ID_CHARS: usize = 32;
 /// Most people whose keys one request asks for.
 pub const KEYS_QUERY_PEOPLE: usize = 2_000;
 /// Largest published one-time key, and key of a backup, in bytes.

@@ -2,6 +2,8 @@
 
     nio.py full URL FOLDER     all that the client can do
     nio.py smoke URL FOLDER    a message each way in an encrypted room
+    nio.py across URL FOLDER OTHER VERSION
+                               the same and more where Bob lives on the server OTHER, in a room of Alice's
 
 FOLDER is where the devices keep their keys. Each run makes people of its own, so that a node may be
 visited more than once.
@@ -462,10 +464,48 @@ async def smoke(url, folder):
     await leave(alice, bob)
 
 
-async def tell(extent, url, folder):
+async def come_across(alice, bob, version):
+    """An encrypted room of Alice's, into which Bob comes from another server."""
+    alias = f"quiet-{secrets.token_hex(3)}"
+    preset = nio.RoomPreset.public_chat
+    made = await alice.room_create(alias=alias, preset=preset, room_version=version, initial_state=[ENCRYPTION])
+    room = good(made).room_id
+    home = alice.user_id.partition(":")[2]
+    good(await bob.join(f"#{alias}:{home}"))
+    await until_both(
+        alice,
+        bob,
+        lambda: room in bob.rooms and all(knows(*pair) for pair in ((alice, bob), (bob, alice))),
+        "both know the other's device",
+    )
+    for person in (alice, bob):
+        holds(person.rooms[room].encrypted, f"{person.user_id} knows that the room is encrypted")
+    done(f"an encrypted room of version {version}, two members of two servers who know each other's devices")
+    return room
+
+
+async def across(url, folder, other_url, version):
+    run = secrets.token_hex(3)
+    alice = await register(url, f"alice-{run}", folder)
+    bob = await register(other_url.rstrip("/"), f"bob-{run}", folder)
+    room = await come_across(alice, bob, version)
+    holds(await is_refused(alice, room), "nothing is sent to a device that is not verified")
+    await verify(alice, bob)
+    await talk(alice, bob, room)
+    # A second device of Bob's reads this one too, from a file of keys.
+    await say(alice, room, IN_THREAD)
+    await hear(bob, room, IN_THREAD)
+    await notice(alice, bob, room)
+    await notice(bob, alice, room)
+    other = await move(alice, bob, room, other_url.rstrip("/"), folder)
+    await delete_device(alice, bob, other)
+    await leave(alice, other)
+
+
+async def tell(extent, url, *more):
     try:
         # nio puts its paths, which begin with a slash, right behind the address.
-        await {"full": full, "smoke": smoke}[extent](url.rstrip("/"), folder)
+        await {"full": full, "smoke": smoke, "across": across}[extent](url.rstrip("/"), *more)
     finally:
         for each in devices:
             await each.close()

@@ -7,7 +7,10 @@
 use std::{env, fs, time::Duration};
 
 use anyhow::Result;
+use tokio::try_join;
 use wayside_tests::{Engine, Script, Town};
+
+use crate::{pair::Pair, stage::VERSIONS};
 
 /// For a whole story on a machine that does other things; by itself the longest takes a quarter.
 const STORY_LIMIT: Duration = Duration::from_secs(100);
@@ -66,6 +69,23 @@ async fn matrix_js_sdk_lives_on_postgres() -> Result<()> {
 #[tokio::test]
 async fn hydrogen_lives_on_postgres() -> Result<()> {
     lives(&HYDROGEN, Engine::Postgres, on_postgres()).await
+}
+
+/// Two of them encrypt for each other, one on a node and one on Synapse.
+#[tokio::test]
+async fn nio_talks_across_servers() -> Result<()> {
+    let Some(script) = Script::of_client(NIO.script, NIO.packages)? else { return Ok(()) };
+    let Some(mut pair) = Pair::meet(Engine::Sqlite).await? else { return Ok(()) };
+    let versions: &[&str] = if is_long_round() { &VERSIONS } else { &["12"] };
+    for version in versions {
+        let keys = pair.town.folder().join(format!("keys-{version}"));
+        fs::create_dir_all(&keys)?;
+        let keys = keys.display().to_string();
+        let (here, there) = (pair.node.http().as_str(), pair.synapse.http().as_str());
+        script.run(&["across", here, &keys, there, version], STORY_LIMIT).await?;
+    }
+    try_join!(pair.node.stop(), pair.synapse.stop())?;
+    Ok(())
 }
 
 /// How much of its story a client lives through on the second engine.

@@ -14,9 +14,9 @@ use crate::stage::{Deeds, VERSIONS, bodies, escaped};
 /// A peer that is in a room of a node, and what it knows of that.
 pub(crate) struct Guest {
     pub(crate) peer: Peer,
-    to: Destination,
+    pub(crate) to: Destination,
     pub(crate) room: PeerRoom,
-    mallory: String,
+    pub(crate) mallory: String,
     /// How it came in.
     pub(crate) join: Pdu,
 }
@@ -53,6 +53,15 @@ impl Guest {
 
     fn say(&self, text: &str) -> Result<Value> {
         self.room.draft(&self.mallory, "m.room.message", None, &json!({ "body": text }))
+    }
+
+    /// Sends ephemeral data units in a transaction.
+    pub(crate) async fn tell(&self, txn_id: &str, edus: &[Value]) -> Result<Answer> {
+        let content = json!({
+            "origin": self.peer.server_name(), "origin_server_ts": 1, "pdus": [], "edus": edus,
+        });
+        let path = format!("/_matrix/federation/v1/send/{txn_id}");
+        self.peer.ask(&self.to, Method::PUT, &path, Some(&content)).await
     }
 
     async fn send(&self, txn_id: &str, pdus: &[&Value]) -> Result<Answer> {

@@ -159,6 +159,19 @@ const ROWS: &[Row] = &[
         arguments: &["<room>", "<join>"],
         ..PLAIN
     },
+    Row { path: "/_matrix/federation/v1/user/devices/{user_id}", arguments: &["<ann>"], ..PLAIN },
+    Row {
+        method: "POST",
+        path: "/_matrix/federation/v1/user/keys/query",
+        body: r#"{"device_keys":{"<ann>":[]}}"#,
+        ..PLAIN
+    },
+    Row {
+        method: "POST",
+        path: "/_matrix/federation/v1/user/keys/claim",
+        body: r#"{"one_time_keys":{"<ann>":{"A":"signed_curve25519"}}}"#,
+        ..PLAIN
+    },
 ];
 
 fn server_routes() -> Vec<Route> {
@@ -335,6 +348,7 @@ impl Attack<'_> {
             ("<knocking>", self.doors.knock.json.to_string()),
             ("<leaving>", self.doors.leave.json.to_string()),
             ("<inviting>", self.doors.invite.json.to_string()),
+            ("<ann>", self.ann.to_owned()),
         ];
         words.iter().fold(self.row.body.to_owned(), |text, (word, is)| text.replace(word, is))
     }

@@ -197,13 +197,15 @@ impl Node {
         }
         let queue = self.kept.queues.entry(to).or_default();
         if !self.lost.flights.contains_key(&to) {
-            let Some(transaction) = outbox::next(&queue.waiting) else { return };
+            let Some(transaction) = outbox::next(&queue.waiting, &[], [0; 16]) else { return };
             let outbox::Transaction { mut id, pdus, edus, upto } = transaction;
             if self.plant == Some(Plant::ReusedTransactionId) {
                 self.lost.numbers += 1;
                 id = self.lost.numbers.to_string();
             }
-            self.lost.flights.insert(to, Flight { id, pdus, edus, upto, tries: 0 });
+            self.lost
+                .flights
+                .insert(to, Flight { id, pdus, edus, upto: upto.unwrap_or(0), tries: 0 });
         }
         let Some(flight) = self.lost.flights.get_mut(&to) else { return };
         flight.tries += 1;

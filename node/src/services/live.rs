@@ -1,7 +1,7 @@
 //! What is true only now and stored nowhere: who types, who is online, who waits for news.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -29,6 +29,23 @@ impl Presence {
             Self::Offline => "offline",
         }
     }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Online, Self::Unavailable, Self::Offline].into_iter().find(|it| it.as_str() == word)
+    }
+}
+
+/// How somebody elsewhere is present, as their server says.
+#[derive(Clone, Debug)]
+pub struct FromAfar {
+    /// How.
+    pub presence: Presence,
+    /// Their own words.
+    pub status: Option<String>,
+    /// When they last did something, in milliseconds since the epoch.
+    pub active_ms: i64,
 }
 
 /// Somebody's presence with what belongs to it.
@@ -42,6 +59,10 @@ pub struct Present {
     pub active_ms: i64,
     /// When they last asked for news, in milliseconds since the epoch.
     pub asked_ms: i64,
+    /// How long after that they are away, in milliseconds.
+    away_after_ms: i64,
+    /// When others were last told of it, in milliseconds since the epoch.
+    told_ms: i64,
     /// The count at which this last changed.
     serial: u64,
 }
@@ -59,6 +80,8 @@ pub enum Moment {
 #[derive(Debug, Default)]
 struct Typists {
     until_ms: BTreeMap<OwnedUserId, i64>,
+    /// Until when each typed as it was last told, and the count at which it was.
+    told: BTreeMap<OwnedUserId, (i64, u64)>,
     /// The count at which this last changed.
     serial: u64,
     /// When nobody was found to type here any more, in milliseconds since the epoch.
@@ -153,6 +176,13 @@ const NEWS: usize = 1_024;
 const TYPISTS: usize = 100;
 /// Whoever has not asked for news so long is away, in milliseconds.
 const AWAY_AFTER_MS: i64 = 60_000;
+/// Whoever is elsewhere and of whom nothing has been heard so long is away, in milliseconds: other servers
+/// say it again before.
+const AWAY_ELSEWHERE_MS: i64 = 30 * 60 * 1_000;
+/// How long after it was told somebody's presence is told again, in milliseconds.
+const PRESENCE_RETOLD_MS: i64 = 20 * 60 * 1_000;
+/// By how much longer somebody types than was told when it is told again, in milliseconds.
+const TYPING_RETOLD_MS: i64 = 30_000;
 /// Whoever has been away so long is not remembered any more, in milliseconds.
 const FORGOTTEN_AFTER_MS: i64 = 24 * 60 * 60 * 1_000;
 /// People whose presence is remembered; of those away, the ones gone longest make room.
@@ -193,10 +223,19 @@ impl Live {
                 return;
             }
             typists.until_ms.insert(user_id.to_owned(), until_ms);
-            (!known).then_some(typists)
+            // Other servers believe for a while only that somebody types.
+            let told = typists.told.get(user_id).filter(|_| known);
+            let again = told.is_none_or(|(told_ms, _)| until_ms - told_ms >= TYPING_RETOLD_MS);
+            if again {
+                typists.told.insert(user_id.to_owned(), (until_ms, serial));
+            }
+            again.then_some(typists)
         } else {
             let typists = moments.typing.get_mut(&room_no);
-            typists.and_then(|it| it.until_ms.remove(user_id).is_some().then_some(it))
+            typists.and_then(|it| {
+                it.told.remove(user_id);
+                it.until_ms.remove(user_id).is_some().then_some(it)
+            })
         };
         if let Some(typists) = changed {
             typists.serial = serial;
@@ -220,6 +259,14 @@ impl Live {
         Some(typists.until_ms.keys().cloned().collect())
     }
 
+    /// Those of whom it was told after a count that they type in a room, perhaps not for the first time.
+    #[must_use]
+    pub fn types_on_since(&self, room_no: i64, serial: u64) -> BTreeSet<OwnedUserId> {
+        let moments = self.moments();
+        let told = moments.typing.get(&room_no).into_iter().flat_map(|it| &it.told);
+        told.filter(|(_, (_, at))| *at > serial).map(|(user_id, _)| user_id.clone()).collect()
+    }
+
     /// Whether anybody types anywhere.
     #[must_use]
     pub fn anybody_types(&self) -> bool {
@@ -241,18 +288,44 @@ impl Live {
         status: Option<Option<String>>,
         now_ms: i64,
     ) {
-        let mut moments = self.moments();
+        let moments = self.moments();
         let before = moments.present.get(user_id);
         let status = status.unwrap_or_else(|| before.and_then(|it| it.status.clone()));
-        let same = before.is_some_and(|it| it.presence == presence && it.status == status);
         let active_ms = match before {
             Some(before) if presence != Presence::Online => before.active_ms,
             _ => now_ms,
         };
-        let present = Present { presence, status, active_ms, asked_ms: now_ms, serial: 0 };
-        moments.put_present(user_id, present, !same);
+        let told = FromAfar { presence, status, active_ms };
+        self.note_presence(moments, user_id, told, AWAY_AFTER_MS, now_ms);
+    }
+
+    /// Notes how somebody elsewhere is present.
+    pub fn hear_presence(&self, user_id: &UserId, told: FromAfar, now_ms: i64) {
+        self.note_presence(self.moments(), user_id, told, AWAY_ELSEWHERE_MS, now_ms);
+    }
+
+    fn note_presence(
+        &self,
+        mut moments: MutexGuard<'_, Moments>,
+        user_id: &UserId,
+        FromAfar { presence, status, active_ms }: FromAfar,
+        away_after_ms: i64,
+        now_ms: i64,
+    ) {
+        // Who is there is told again now and then, since other servers believe it for a while only.
+        let retold = |it: &&Present| {
+            presence == Presence::Offline || now_ms - it.told_ms < PRESENCE_RETOLD_MS
+        };
+        let before = moments.present.get(user_id);
+        let same = before.filter(|it| it.presence == presence && it.status == status);
+        let same = same.filter(retold).map(|it| it.told_ms);
+        let told_ms = same.unwrap_or(now_ms);
+        let asked_ms = now_ms;
+        let present =
+            Present { presence, status, active_ms, asked_ms, away_after_ms, told_ms, serial: 0 };
+        moments.put_present(user_id, present, same.is_none());
         drop(moments);
-        if !same {
+        if same.is_none() {
             self.tell(Moment::Presence(user_id.to_owned()));
         }
     }
@@ -290,6 +363,8 @@ impl Live {
         moments.typing.retain(|room_no, typists| {
             let before = typists.until_ms.len();
             typists.until_ms.retain(|_, until_ms| *until_ms > now_ms);
+            let still = &typists.until_ms;
+            typists.told.retain(|user_id, _| still.contains_key(user_id));
             if typists.until_ms.len() < before {
                 serial += 1;
                 typists.serial = serial;
@@ -312,7 +387,7 @@ impl Live {
             .iter()
             .filter(|(user, it)| {
                 it.presence != Presence::Offline
-                    && now_ms - it.asked_ms > AWAY_AFTER_MS
+                    && now_ms - it.asked_ms > it.away_after_ms
                     && !waiting.contains_key(*user)
             })
             .map(|(user, _)| user.clone())

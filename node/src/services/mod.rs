@@ -76,7 +76,7 @@ pub struct Services {
     /// Addresses of e-mail.
     pub emails: Arc<Emails>,
     /// What clients need to encrypt.
-    pub encryption: Encryption,
+    pub encryption: Arc<Encryption>,
     /// What people want to be told of.
     pub push: Arc<Push>,
     /// Previews of what people link to.

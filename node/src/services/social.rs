@@ -359,7 +359,7 @@ impl Social {
 }
 
 /// Whether an event is further on in its room than where somebody had read to.
-async fn reads_on(
+pub(super) async fn reads_on(
     from: &mut impl Reads,
     before: Option<&EventId>,
     event_id: &EventId,

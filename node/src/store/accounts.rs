@@ -467,6 +467,7 @@ impl Tx {
             self.query(sql).bind(user_id.as_str()).bind(device_id).bind(name).run().await?;
         if keys::device_record(self, user_id, device_id.into()).await?.is_some() {
             self.note_key_change(user_id, None).await?;
+            self.tell_device(user_id, device_id).await?;
         }
         Ok(changed > 0)
     }

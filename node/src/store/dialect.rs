@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (16, "servers", include_str!("migrations/0016_servers.sql")),
     (17, "shared", include_str!("migrations/0017_shared.sql")),
     (18, "doors", include_str!("migrations/0018_doors.sql")),
+    (19, "edus", include_str!("migrations/0019_edus.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

@@ -113,17 +113,19 @@ pub async fn person_records(
     Ok(found)
 }
 
-/// The later signatures over keys of these people that the asker may see: their own, and the asker's.
+/// The later signatures over keys of these people that the asker may see: their own, and the asker's;
+/// another server asks for nobody.
 pub async fn signatures(
     from: &mut impl Reads,
     people: &[&UserId],
-    asker: &UserId,
+    asker: Option<&UserId>,
 ) -> Result<Vec<Signature>, StoreError> {
     let sql = "SELECT user_id, key_name, signer, signer_key, signature FROM key_signatures \
                WHERE (signer = user_id OR signer = $1) AND user_id IN (LIST)";
     let mut found = Vec::new();
     for names in chunks(people) {
-        for row in from.conn().0.query(sql).bind(asker.as_str()).list(&names).all().await? {
+        let query = from.conn().0.query(sql).bind(asker.map_or("", UserId::as_str));
+        for row in query.list(&names).all().await? {
             found.push(Signature {
                 user_id: row.parse(0)?,
                 key_name: row.get(1)?,
@@ -296,8 +298,11 @@ impl Tx {
             self.query(sql).bind(user_id.as_str()).run().await?;
         }
         let sql = "DELETE FROM person_keys WHERE user_id = $1";
-        let had = self.query(sql).bind(user_id.as_str()).run().await? > 0;
-        if had { self.note_key_change(user_id, None).await } else { Ok(()) }
+        if self.query(sql).bind(user_id.as_str()).run().await? > 0 {
+            self.note_key_change(user_id, None).await?;
+            self.tell_person(user_id).await?;
+        }
+        Ok(())
     }
 
     /// Forgets a key of a person that is no more signed by their master key.
@@ -364,7 +369,11 @@ impl Tx {
         for sql in others {
             self.query(sql).bind(user_id.as_str()).bind(device_id).run().await?;
         }
-        if had { self.note_key_change(user_id, None).await } else { Ok(()) }
+        if had {
+            self.note_key_change(user_id, None).await?;
+            self.tell_device(user_id, device_id).await?;
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Transactions: what waits for other servers, and what of theirs was answered.
+//! Transactions: the events that wait for other servers, and what of theirs was answered.
 
 use ruma::{OwnedServerName, ServerName};
 use wayside_federation::{
@@ -13,7 +13,7 @@ const PAGE: i64 = 1_000;
 /// Answers that are forgotten in one go.
 const FORGOTTEN: i64 = 1_000;
 
-/// What waits first for a server, at least as much as one transaction takes.
+/// The events that wait first for a server, as many as one transaction takes.
 pub async fn waiting(
     from: &mut impl Reads,
     server: &ServerName,
@@ -32,7 +32,8 @@ pub async fn awaiting(
     from: &mut impl Reads,
     behind: &str,
 ) -> Result<Vec<OwnedServerName>, StoreError> {
-    let sql = "SELECT DISTINCT server FROM outgoing WHERE server > $1 ORDER BY server LIMIT $2";
+    let sql = "SELECT server FROM outgoing WHERE server > $1 UNION SELECT server FROM outgoing_edus \
+               WHERE server > $1 ORDER BY server LIMIT $2";
     let rows = from.conn().0.query(sql).bind(behind).bind(PAGE).all().await?;
     rows.iter().map(|row| row.parse(0)).collect()
 }
@@ -86,10 +87,15 @@ impl Tx {
         Ok(())
     }
 
-    /// Lets go of what a server has answered.
+    /// Lets go of what a server has answered, up to a place in the queue.
     pub async fn delivered(&mut self, server: &ServerName, upto: i64) -> Result<(), StoreError> {
-        let sql = "DELETE FROM outgoing WHERE server = $1 AND event_no <= $2";
-        self.query(sql).bind(server.as_str()).bind(upto).run().await.map(drop)
+        for sql in [
+            "DELETE FROM outgoing WHERE server = $1 AND event_no <= $2",
+            "DELETE FROM outgoing_edus WHERE server = $1 AND position <= $2",
+        ] {
+            self.query(sql).bind(server.as_str()).bind(upto).run().await?;
+        }
+        Ok(())
     }
 
     /// Remembers how a transaction of a server was answered.

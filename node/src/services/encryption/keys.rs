@@ -1,20 +1,27 @@
 //! Keys of devices: publishing them, asking for others', and being given one for a first message.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 use serde_json::value::RawValue;
 use wayside_federation::device::{Record, Usage, check_one_time_key};
 use wayside_specs::limits;
 
-use super::{Claimed, Encryption, Error, KeysOfPeople, raw, unreachable_server};
+use super::{Claimed, Claims, Encryption, Error, Given, KeysOfPeople, raw};
 use crate::{
     services::accounts::Session,
     store::{
         Tx, accounts,
-        keys::{self, KeyCounts, PersonRecord, Signature},
+        keys::{self, DeviceRecord, KeyCounts, PersonRecord, Signature},
+        remote, rooms,
     },
 };
+
+/// The people whose keys are asked for, each with the devices that are meant, or none for all.
+pub type Wanted = BTreeMap<OwnedUserId, Vec<OwnedDeviceId>>;
 
 /// A key that is given away once, or when no other is left.
 pub struct NewKey {
@@ -69,33 +76,77 @@ impl Encryption {
             .await
     }
 
-    /// The keys of people and of those of their devices that are named, or of all.
+    /// The keys of people and of those of their devices that are named, or of all. Other servers are
+    /// asked for those of theirs that are not kept here, and have until then to answer.
     pub async fn keys_of(
         &self,
         asker: &UserId,
-        wanted: &BTreeMap<OwnedUserId, Vec<OwnedDeviceId>>,
+        wanted: &Wanted,
+        wait: Duration,
     ) -> Result<KeysOfPeople, Error> {
-        if wanted.len() > limits::KEYS_QUERY_PEOPLE {
-            let most = limits::KEYS_QUERY_PEOPLE;
-            return Err(Error::TooLarge(format!("ask for the keys of at most {most} people")));
-        }
-        let mut answer = KeysOfPeople::default();
+        check_number(wanted)?;
         let (own, others): (Vec<&UserId>, Vec<&UserId>) =
             wanted.keys().map(AsRef::as_ref).partition(|user| self.ground.is_local(user));
-        for user in others {
-            answer.failures.insert(user.server_name().to_owned(), unreachable_server());
-        }
         let mut snapshot = self.ground.store.snapshot().await?;
-        let devices = keys::device_records(&mut snapshot, &own).await?;
-        let people = keys::person_records(&mut snapshot, &own).await?;
-        let signatures = keys::signatures(&mut snapshot, &own, asker).await?;
+        let kept = remote::believed(&mut snapshot, asker, &others).await?;
+        let (kept, away): (Vec<&UserId>, Vec<&UserId>) =
+            others.iter().partition(|user| kept.contains(**user));
+        let near = rooms::who_share_a_room(&mut snapshot, asker, &away).await?;
+        let mut devices = keys::device_records(&mut snapshot, &own).await?;
+        devices.extend(remote::devices(&mut snapshot, &kept).await?);
+        let known: Vec<&UserId> = own.iter().chain(&kept).copied().collect();
+        let mut people = keys::person_records(&mut snapshot, &known).await?;
         drop(snapshot);
-        let signatures = by_key(&signatures);
-        for user in own {
+        let mut answer = KeysOfPeople::default();
+        for user in &known {
+            answer.device_keys.insert((*user).to_owned(), BTreeMap::new());
+        }
+        if !away.is_empty() {
+            let found = self.ask_keys(away, &near, wait).await?;
+            for told in found.told {
+                answer.device_keys.insert(told.user_id, BTreeMap::new());
+                devices.extend(told.devices);
+                people.extend(told.people);
+            }
+            answer.failures = found.failures;
+        }
+        self.show(&mut answer, Some(asker), wanted, devices, people).await?;
+        Ok(answer)
+    }
+
+    /// The keys of people of this node, for another server.
+    pub async fn keys_for_server(&self, mut wanted: Wanted) -> Result<KeysOfPeople, Error> {
+        check_number(&wanted)?;
+        wanted.retain(|user, _| self.ground.is_local(user));
+        let people: Vec<&UserId> = wanted.keys().map(AsRef::as_ref).collect();
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let devices = keys::device_records(&mut snapshot, &people).await?;
+        let records = keys::person_records(&mut snapshot, &people).await?;
+        drop(snapshot);
+        let mut answer = KeysOfPeople::default();
+        for user in people {
             answer.device_keys.insert(user.to_owned(), BTreeMap::new());
         }
+        self.show(&mut answer, None, &wanted, devices, records).await?;
+        Ok(answer)
+    }
+
+    /// Puts records into an answer, with the signatures that the asker may see.
+    async fn show(
+        &self,
+        answer: &mut KeysOfPeople,
+        asker: Option<&UserId>,
+        wanted: &Wanted,
+        devices: Vec<DeviceRecord>,
+        people: Vec<PersonRecord>,
+    ) -> Result<(), Error> {
+        let all: Vec<&UserId> = wanted.keys().map(AsRef::as_ref).collect();
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let signatures = keys::signatures(&mut snapshot, &all, asker).await?;
+        drop(snapshot);
+        let signatures = by_key(&signatures);
         for device in devices {
-            let named = &wanted[&device.user_id];
+            let Some(named) = wanted.get(&device.user_id) else { continue };
             if !named.is_empty() && !named.contains(&device.device_id) {
                 continue;
             }
@@ -114,31 +165,37 @@ impl Encryption {
                 Usage::Master => drop(answer.master_keys.insert(user_id, json)),
                 Usage::SelfSigning => drop(answer.self_signing_keys.insert(user_id, json)),
                 // Whom somebody has verified is theirs to know.
-                Usage::UserSigning if user_id == asker => {
+                Usage::UserSigning if Some(&*user_id) == asker => {
                     drop(answer.user_signing_keys.insert(user_id, json));
                 }
                 Usage::UserSigning => {}
             }
         }
-        Ok(answer)
+        Ok(())
     }
 
-    /// Gives a key of each device away, for a first message to it.
-    pub async fn claim(
-        &self,
-        wanted: BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, String>>,
-    ) -> Result<Claimed, Error> {
-        let (own, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+    /// Gives a key of each device away, for a first message to it; other servers are asked for theirs,
+    /// and have until then to answer.
+    pub async fn claim(&self, wanted: Claims, wait: Duration) -> Result<Claimed, Error> {
+        let (own, others): (Claims, Claims) =
             wanted.into_iter().partition(|(user, _)| self.ground.is_local(user));
-        let others: BTreeSet<_> =
-            others.into_keys().map(|user| user.server_name().to_owned()).collect();
-        let one_time_keys = self
-            .ground
+        let mut claimed = self.claim_abroad(others, wait).await?;
+        claimed.one_time_keys.extend(self.claim_here(own).await?);
+        Ok(claimed)
+    }
+
+    /// The same for people of this node alone.
+    pub async fn claim_here(&self, mut wanted: Claims) -> Result<Given, Error> {
+        wanted.retain(|user, _| self.ground.is_local(user));
+        if wanted.is_empty() {
+            return Ok(Given::new());
+        }
+        self.ground
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    let mut given: BTreeMap<OwnedUserId, BTreeMap<_, _>> = BTreeMap::new();
-                    for (user_id, devices) in own {
+                    let mut given = Given::new();
+                    for (user_id, devices) in wanted {
                         for (device_id, algorithm) in devices {
                             let key = tx.claim_key(&user_id, &device_id, &algorithm).await?;
                             let Some((key_id, body)) = key else { continue };
@@ -147,13 +204,19 @@ impl Encryption {
                             given.entry(user_id.clone()).or_default().insert(device_id, key);
                         }
                     }
-                    Ok::<_, Error>(given)
+                    Ok(given)
                 })
             })
-            .await?;
-        let failures = others.into_iter().map(|it| (it, unreachable_server())).collect();
-        Ok(Claimed { one_time_keys, failures })
+            .await
     }
+}
+
+fn check_number(wanted: &Wanted) -> Result<(), Error> {
+    if wanted.len() > limits::KEYS_QUERY_PEOPLE {
+        let most = limits::KEYS_QUERY_PEOPLE;
+        return Err(Error::TooLarge(format!("ask for the keys of at most {most} people")));
+    }
+    Ok(())
 }
 
 /// Signatures by the key that they are over.
@@ -201,7 +264,8 @@ async fn set_record(
         }
     }
     tx.set_device_record(user_id, device_id, &json).await?;
-    Ok(tx.note_key_change(user_id, None).await?)
+    tx.note_key_change(user_id, None).await?;
+    Ok(tx.tell_device(user_id, device_id.as_str()).await?)
 }
 
 async fn add_key(

@@ -3,24 +3,33 @@
 //! The node passes on what devices publish and holds no secret of theirs. What it can check it
 //! checks, so that nobody publishes for somebody else and no signature is passed on that is wrong.
 
+pub(super) mod abroad;
 mod backup;
 mod keys;
 mod letters;
+mod mending;
 mod signing;
+mod telling;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex},
+};
 
 use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
 
+pub(super) use self::signing::{held, take_person};
 pub use self::{
     backup::{BackupInfo, Changed, KeyPages},
-    keys::{NewKey, Upload},
+    keys::{NewKey, Upload, Wanted},
     letters::Addressed,
     signing::{PersonKeys, Unsigned},
+    telling::DevicesOf,
 };
-use super::{Error, Ground};
+use super::{Error, Ground, servers::Servers};
 pub use crate::store::{
     backups::{BackupKey, Part},
     keys::KeyCounts,
@@ -29,7 +38,15 @@ pub use crate::store::{
 /// The service of encryption.
 pub struct Encryption {
     ground: Arc<Ground>,
+    servers: Arc<Servers>,
+    /// The people of other servers whose lists of devices are being asked for anew.
+    mending: Mutex<HashSet<OwnedUserId>>,
+    /// How many are at the same time.
+    menders: Semaphore,
 }
+
+/// Lists of devices that are asked for anew at the same time.
+const MENDERS: usize = 16;
 
 /// The keys of people and their devices (client-server API, `POST /keys/query`).
 #[derive(Debug, Default, Serialize)]
@@ -46,12 +63,17 @@ pub struct KeysOfPeople {
     pub failures: BTreeMap<OwnedServerName, serde_json::Value>,
 }
 
+/// The devices of which a key is wanted, by person, and for which algorithm.
+pub type Claims = BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, String>>;
+/// Keys by person, device and name of the key.
+pub type Given = BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, BTreeMap<String, Box<RawValue>>>>;
+
 /// Keys that were given away, each once (client-server API, `POST /keys/claim`).
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct Claimed {
-    /// By person, device and name of the key.
-    pub one_time_keys:
-        BTreeMap<OwnedUserId, BTreeMap<OwnedDeviceId, BTreeMap<String, Box<RawValue>>>>,
+    /// The keys.
+    pub one_time_keys: Given,
     /// Servers that could not be asked, and why.
     pub failures: BTreeMap<OwnedServerName, serde_json::Value>,
 }
@@ -59,17 +81,10 @@ pub struct Claimed {
 impl Encryption {
     /// The service on its ground.
     #[must_use]
-    pub fn new(ground: Arc<Ground>) -> Self {
-        Self { ground }
+    pub fn new(ground: Arc<Ground>, servers: Arc<Servers>) -> Self {
+        let (mending, menders) = (Mutex::default(), Semaphore::new(MENDERS));
+        Self { ground, servers, mending, menders }
     }
-}
-
-/// What is said of a server that is not this one.
-fn unreachable_server() -> serde_json::Value {
-    serde_json::json!({
-        "errcode": "M_UNREACHABLE",
-        "error": "that server cannot be reached from here",
-    })
 }
 
 /// JSON of the store as it is sent on.

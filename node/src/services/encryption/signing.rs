@@ -10,7 +10,7 @@ use super::{Encryption, Error};
 use crate::{
     services::accounts::Confirmed,
     store::{
-        Tx,
+        Reads, Tx,
         keys::{self, PersonRecord, Signature},
     },
 };
@@ -75,6 +75,7 @@ impl Encryption {
                     }
                     replace(tx, &user_id, &held, &news, master).await?;
                     tx.note_key_change(&user_id, None).await?;
+                    tx.tell_person(&user_id).await?;
                     Ok(true)
                 })
             })
@@ -113,6 +114,7 @@ impl Encryption {
                                 }
                                 if target == signer {
                                     over_own = true;
+                                    tell(tx, &signer, &own, &name).await?;
                                 } else {
                                     over_others.push(target);
                                 }
@@ -134,12 +136,43 @@ impl Encryption {
 }
 
 /// The keys that a person has published.
-async fn held(tx: &mut Tx, user_id: &UserId) -> Result<BTreeMap<Usage, PersonKey>, Error> {
-    let rows = keys::person_records(tx, &[user_id]).await?;
+pub(in crate::services) async fn held(
+    from: &mut impl Reads,
+    user_id: &UserId,
+) -> Result<BTreeMap<Usage, PersonKey>, Error> {
+    let rows = keys::person_records(from, &[user_id]).await?;
     let read = |PersonRecord { usage, record, .. }: PersonRecord| {
         PersonKey::read(&record, user_id, usage).map(|key| (usage, key)).map_err(Error::internal)
     };
     rows.into_iter().map(read).collect()
+}
+
+/// Lets other servers hear that a key of somebody was signed by themselves.
+async fn tell(
+    tx: &mut Tx,
+    signer: &UserId,
+    own: &BTreeMap<Usage, PersonKey>,
+    name: &str,
+) -> Result<(), Error> {
+    if own.values().any(|key| key.public_key == name) {
+        return Ok(tx.tell_person(signer).await?);
+    }
+    Ok(tx.tell_device(signer, name).await?)
+}
+
+/// Puts keys of somebody elsewhere, which were checked, in place of those that are held.
+pub(in crate::services) async fn take_person(
+    tx: &mut Tx,
+    user_id: &UserId,
+    held: &BTreeMap<Usage, PersonKey>,
+    given: Vec<PersonRecord>,
+) -> Result<(), Error> {
+    let read =
+        |it: &PersonRecord| PersonKey::read(&it.record, user_id, it.usage).map_err(Error::internal);
+    let given = given.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let master = given.iter().find(|key| key.usage == Usage::Master);
+    let Some(master) = master.or_else(|| held.get(&Usage::Master)) else { return Ok(()) };
+    replace(tx, user_id, held, &given.iter().collect::<Vec<_>>(), master).await
 }
 
 async fn replace(

@@ -27,7 +27,7 @@ pub struct Told {
     #[serde(default)]
     pdus: Vec<Box<RawValue>>,
     #[serde(default)]
-    edus: Vec<Value>,
+    edus: Vec<Box<RawValue>>,
 }
 
 /// Rounds of fetching what an event names, and events fetched for one.
@@ -81,6 +81,7 @@ impl Federation {
                 results.insert(id, told);
             }
         }
+        self.take_units(origin, &told.edus).await?;
         let answer = json!({ "pdus": results }).to_string();
         let (origin, txn_id, kept) = (origin.to_owned(), txn_id.to_owned(), answer.clone());
         let now_ms = self.ground.clock.now_ms();

@@ -2,24 +2,29 @@
 //!
 //! What others say of a room passes [`Federation::receive`] and `intake`: received, verified and decided
 //! on by the pure federation crate, and written down by `rooms`. What is said here waits in the store
-//! until each server has answered for it ([`send`]).
+//! until each server has answered for it ([`send`]); what is of the moment waits in memory (`moments`).
 
 mod bridge;
+mod edus;
 mod enter;
 mod found;
 mod history;
 mod intake;
 mod invite;
 mod join;
+mod moments;
 mod send;
 mod verify;
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use quick_cache::sync::Cache;
 use ruma::{OwnedRoomId, OwnedServerName, RoomId, ServerName, events::StateEventType};
-use tokio::sync::Semaphore;
-use wayside_federation::{acl::ServerAcl, state::StateKey};
+use tokio::sync::{Notify, Semaphore};
+use wayside_federation::{acl::ServerAcl, moments::Moments, state::StateKey};
 use wayside_specs::limits;
 
 pub use self::{
@@ -28,7 +33,7 @@ pub use self::{
     invite::Invitation,
     join::{Joined, Wish},
 };
-use super::{Error, Ground, rooms::Rooms, servers::Servers};
+use super::{Error, Ground, encryption::Encryption, live::Live, rooms::Rooms, servers::Servers};
 use crate::store::{
     Reads, StoreError, Tx, outgoing,
     rooms::{self, RoomRow},
@@ -44,6 +49,12 @@ pub struct Federation {
     ground: Arc<Ground>,
     rooms: Arc<Rooms>,
     servers: Arc<Servers>,
+    encryption: Arc<Encryption>,
+    live: Arc<Live>,
+    /// What of the moment is to be told to each server.
+    moments: Mutex<HashMap<OwnedServerName, Moments>>,
+    /// Rung when there is something new among it.
+    moved: Notify,
     /// People of this node come into a room elsewhere one after the other.
     doors: Cache<OwnedRoomId, Arc<tokio::sync::Mutex<()>>>,
     /// The transactions of one server are taken in one after the other.
@@ -71,8 +82,24 @@ impl Default for Turns {
 impl Federation {
     /// The service on its ground.
     #[must_use]
-    pub fn new(ground: Arc<Ground>, rooms: Arc<Rooms>, servers: Arc<Servers>) -> Self {
-        Self { ground, rooms, servers, doors: Cache::new(DOORS), turns: Cache::new(TURNS) }
+    pub fn new(
+        ground: Arc<Ground>,
+        rooms: Arc<Rooms>,
+        servers: Arc<Servers>,
+        encryption: Arc<Encryption>,
+        live: Arc<Live>,
+    ) -> Self {
+        Self {
+            ground,
+            rooms,
+            servers,
+            encryption,
+            live,
+            moments: Mutex::default(),
+            moved: Notify::new(),
+            doors: Cache::new(DOORS),
+            turns: Cache::new(TURNS),
+        }
     }
 
     /// Forgets some of the answers that no server asks for again; to be called now and then.

@@ -13,7 +13,7 @@ use serde_json::{Value, value::RawValue};
 use tokio::sync::{Semaphore, broadcast};
 use wayside_federation::{
     backoff::wait_after,
-    outbox::{self, Transaction},
+    outbox::{self, Item, Transaction, Waiting},
 };
 
 use super::{
@@ -22,6 +22,7 @@ use super::{
 };
 use crate::store::{
     bus::{Change, Commit},
+    edus::{self, WaitingEdu},
     outgoing,
 };
 
@@ -62,7 +63,20 @@ impl Federation {
         let (busy, places) = (Arc::new(Busy::default()), Arc::new(Semaphore::new(AT_ONCE)));
         let stop = self.ground.stop.clone();
         self.tell_all(&busy, &places).await;
-        while let Some(heard) = stop.run_until_cancelled(commits.recv()).await {
+        loop {
+            let heard = async {
+                tokio::select! {
+                    heard = commits.recv() => Some(heard),
+                    () = self.moved.notified() => None,
+                }
+            };
+            let Some(heard) = stop.run_until_cancelled(heard).await else { return };
+            let Some(heard) = heard else {
+                for server in self.with_moments() {
+                    self.begin(&server, &busy, &places);
+                }
+                continue;
+            };
             match heard {
                 Ok(commit) if !commit.lost => {
                     for change in &commit.changes {
@@ -142,6 +156,7 @@ impl Federation {
                 }
                 Err(error @ (AskError::Paused { .. } | AskError::Unreached { .. })) => {
                     tracing::debug!(%error, "another server did not take what waits for it");
+                    self.drop_moments(server);
                     self.servers.wait_for(server).await;
                 }
                 // It answers, so nobody leaves it alone for that; what it does not want now it may
@@ -157,32 +172,66 @@ impl Federation {
     }
 
     async fn waits(&self, server: &ServerName) -> Result<bool, Error> {
+        if self.has_moments(server) {
+            return Ok(true);
+        }
         let mut snapshot = self.ground.store.snapshot().await?;
-        Ok(!outgoing::waiting(&mut snapshot, server).await?.is_empty())
+        Ok(!outgoing::waiting(&mut snapshot, server).await?.is_empty()
+            || !edus::waiting(&mut snapshot, server).await?.is_empty())
     }
 
     /// Sends the next transaction; whether there was one.
     async fn tell_next(&self, server: &ServerName, places: &Semaphore) -> Result<bool, AskError> {
-        let mut snapshot = self.ground.store.snapshot().await.map_err(Error::from)?;
-        let waiting = outgoing::waiting(&mut snapshot, server).await.map_err(Error::from)?;
-        drop(snapshot);
-        let Some(transaction) = outbox::next(&waiting) else { return Ok(false) };
+        let waiting = self.queue(server).await?;
+        let moments = self.take_moments(server);
+        let (told, lot) = (moments.edus(), self.ground.clock.random());
+        let Some(transaction) = outbox::next(&waiting, &told, lot) else {
+            self.return_moments(server, moments);
+            return Ok(false);
+        };
         let upto = transaction.upto;
-        let question = self.question(&transaction)?;
-        let place = places.acquire().await.map_err(Error::internal)?;
-        let answer: Value = self.servers.ask(server, question).await?;
-        drop(place);
+        let asked = async {
+            let question = self.question(&transaction)?;
+            let place = places.acquire().await.map_err(Error::internal)?;
+            let answer = self.servers.ask::<Value>(server, question).await;
+            drop(place);
+            answer
+        };
+        let answer = match asked.await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.return_moments(server, moments);
+                return Err(error);
+            }
+        };
+        // Those for which there was no place in it wait for the next.
+        if !told.is_empty() && transaction.edus.last() != told.last() {
+            self.return_moments(server, moments);
+        }
         if let Some(refused) = answer["pdus"].as_object() {
             for (event_id, said) in refused.iter().filter(|(_, said)| said["error"].is_string()) {
                 tracing::debug!(%server, event_id, why = %said["error"], "an event was refused");
             }
         }
+        let Some(upto) = upto else { return Ok(true) };
         let server = server.to_owned();
         let done = self.ground.store.write::<_, Error>(move |tx| {
             Box::pin(async move { Ok(tx.delivered(&server, upto).await?) })
         });
         done.await?;
         Ok(true)
+    }
+
+    /// What waits first for a server on disk.
+    async fn queue(&self, server: &ServerName) -> Result<Vec<Waiting>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let pdus = outgoing::waiting(&mut snapshot, server).await?;
+        let mut units = Vec::new();
+        for WaitingEdu { position, about } in edus::waiting(&mut snapshot, server).await? {
+            let told = self.encryption.told_of(&mut snapshot, position, about).await?;
+            units.push(Waiting { position, item: Item::Edu(told) });
+        }
+        Ok(outbox::joined(pdus, units))
     }
 
     fn question(&self, transaction: &Transaction) -> Result<Question, Error> {

@@ -250,7 +250,10 @@ impl Push {
                             self.count_event(&mut snapshot, stored).await?;
                         }
                     }
-                    Change::Receipt { room_no, user_id, position, .. } if *position > known => {
+                    // What people of other servers have not read is counted there.
+                    Change::Receipt { room_no, user_id, position, .. }
+                        if *position > known && self.ground.is_local(user_id) =>
+                    {
                         self.recount(&mut snapshot, *room_no, user_id).await?;
                     }
                     // Also where what was counted meanwhile had been read before it went.

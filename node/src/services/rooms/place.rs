@@ -453,6 +453,9 @@ async fn move_member(
     })
     .await?;
     if joined > 0 {
+        if ground.is_local(user_id) && room.others > 0 {
+            tx.tell_list_in(room.room_no, user_id).await?;
+        }
         tx.note_name(user_id).await?;
     }
     Ok(true)

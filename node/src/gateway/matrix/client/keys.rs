@@ -1,6 +1,6 @@
 //! Keys of devices and people, and messages between devices.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use ruma::{
     OwnedOneTimeKeyId,
@@ -47,6 +47,9 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
+/// How long other servers have to answer where a client does not say.
+const WAIT: Duration = Duration::from_secs(10);
+
 async fn upload(asked: Asked<upload_keys::v3::Request>) -> Result<Reply, Fault> {
     let body = &asked.body;
     let upload = Upload {
@@ -74,7 +77,8 @@ fn new_keys(given: &BTreeMap<OwnedOneTimeKeyId, Raw<OneTimeKey>>) -> Vec<NewKey>
 
 async fn query(asked: Asked<get_keys::v3::Request>) -> Result<Reply, Fault> {
     let asker = &asked.session()?.user_id;
-    text(&asked.app.services.encryption.keys_of(asker, &asked.body.device_keys).await?)
+    let wait = asked.body.timeout.unwrap_or(WAIT);
+    text(&asked.app.services.encryption.keys_of(asker, &asked.body.device_keys, wait).await?)
 }
 
 async fn claim(asked: Asked<claim_keys::v3::Request>) -> Result<Reply, Fault> {
@@ -83,7 +87,11 @@ async fn claim(asked: Asked<claim_keys::v3::Request>) -> Result<Reply, Fault> {
             |(device, algorithm): (_, ruma::OneTimeKeyAlgorithm)| (device, algorithm.to_string());
         (user, devices.into_iter().map(named).collect())
     });
-    text(&asked.app.services.encryption.claim(wanted.collect()).await?)
+    let wait = asked.body.timeout.unwrap_or(WAIT);
+    // To its end, also when the client hangs up: what other servers give away they give once.
+    let (encryption, wanted) = (asked.app.services.encryption.clone(), wanted.collect());
+    let claiming = async move { encryption.claim(wanted, wait).await };
+    text(&asked.app.services.ground.to_its_end(claiming).await?)
 }
 
 async fn changes(asked: Asked<get_key_changes::v3::Request>) -> Result<Reply, Fault> {

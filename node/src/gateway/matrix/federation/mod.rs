@@ -1,5 +1,6 @@
 //! The door for other servers (server-server API).
 
+mod devices;
 mod keys;
 mod queries;
 mod rooms;
@@ -21,6 +22,7 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
         version,
     );
     let mut all = vec![version];
+    all.extend(devices::routes());
     all.extend(keys::routes());
     all.extend(queries::routes());
     all.extend(rooms::routes());
