@@ -47,6 +47,7 @@ pub mod discovery;
 pub mod event;
 pub mod key;
 pub mod moments;
+pub mod multipart;
 pub mod outbox;
 pub mod request;
 pub mod resolve;
