@@ -154,7 +154,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     let (stands, stood) = mpsc::channel(STOOD);
     let instances = Instances::start(threads, clock, &stands);
     let instances = Arc::new(instances.context("starting the threads of worlds")?);
-    let content = Arc::new(Content::new(ground.clone(), blob));
+    let content = Arc::new(Content::new(ground.clone(), servers.clone(), blob));
     let bodies = Bodies::new(ground.clone(), content.clone(), instances.clone());
     let bodies = Arc::new(bodies);
     let worlds = Worlds::new(

@@ -164,6 +164,10 @@ settings! {
     max_upload_bytes: u64 = 25 * 1024 * 1024, Number "26214400";
     /// Most bytes of uploads that one account may keep.
     media_quota_bytes: u64 = 2 * 1024 * 1024 * 1024, Number "2147483648";
+    /// Largest file of another server that is fetched, in bytes.
+    max_remote_file_bytes: u64 = 100 * 1024 * 1024, Number "104857600";
+    /// Most bytes that copies of other servers' files take; those that were used least lately go first.
+    remote_media_bytes: u64 = 4 * 1024 * 1024 * 1024, Number "4294967296";
     /// Days for which what is said in worlds is kept, unless a world's `m.room.retention` says
     /// otherwise; 0 keeps it for ever.
     world_retention_days: u32 = 30, Number "30";
@@ -336,9 +340,15 @@ impl Config {
             ("max_connections", self.max_connections == 0),
             ("max_connections_per_address", self.max_connections_per_address == 0),
             ("max_upload_bytes", self.max_upload_bytes == 0),
+            ("max_remote_file_bytes", self.max_remote_file_bytes == 0),
         ];
         if let Some((name, _)) = counts.into_iter().find(|(_, is_none)| *is_none) {
             return Err(ConfigError::Contradiction(format!("{name} must be at least 1")));
+        }
+        if self.remote_media_bytes < self.max_remote_file_bytes {
+            let message = "remote_media_bytes must be at least max_remote_file_bytes: one file that was \
+                           fetched is kept while it is sent";
+            return Err(ConfigError::Contradiction(message.to_owned()));
         }
         if let Some(database) = &self.database
             && !database.starts_with("postgres://")
@@ -609,7 +619,15 @@ mod tests {
         for right in ["https://a.test", "http://a.test:8008/", "https://[::1]:8443/below"] {
             assert!(load("", &[("public_url", right)]).is_ok(), "{right}");
         }
-        for name in ["max_connections", "max_connections_per_address", "max_upload_bytes"] {
+        let smaller = load("max_remote_file_bytes = 2\nremote_media_bytes = 1\n", &[]);
+        let smaller = smaller.unwrap_err().to_string();
+        assert!(smaller.contains("remote_media_bytes"), "{smaller}");
+        for name in [
+            "max_connections",
+            "max_connections_per_address",
+            "max_upload_bytes",
+            "max_remote_file_bytes",
+        ] {
             let none = load("", &[(name, "0")]).unwrap_err().to_string();
             assert!(none.starts_with(&format!("{name} must")), "{none}");
             let less = load(&format!("{name} = -1\n"), &[]).unwrap_err().to_string();

@@ -21,6 +21,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use http::{StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
@@ -260,20 +261,43 @@ impl Guarded {
         bounds: Bounds,
     ) -> Result<Answer, CallError> {
         let call = async {
-            let mut url = url.clone();
-            for _ in 0..=REDIRECTS {
-                // Each of them is somebody's word: nothing follows from the one before.
-                self.judge(&url, plain)?;
-                let request = self.client()?.get(url.clone()).header(header::ACCEPT, accept);
-                let response = send(request).await?;
-                let Some(next) = leads_to(&url, &response) else {
-                    return read(response, url, bounds).await;
-                };
-                url = next?;
-            }
-            Err(CallError::TooManyRedirects)
+            let (response, url) = self.reach(url, plain, accept).await?;
+            read(response, url, bounds).await
         };
         timeout(bounds.time, call).await.map_err(|_| CallError::TooSlow(bounds.time))?
+    }
+
+    /// The same for what is read while it comes: it begins within that time, and then goes on as slowly
+    /// as whoever reads it lets it.
+    pub async fn open(
+        &self,
+        url: &Url,
+        plain: bool,
+        accept: &str,
+        time: Duration,
+    ) -> Result<Flow, CallError> {
+        let reached = timeout(time, self.reach(url, plain, accept)).await;
+        let (response, _) = reached.map_err(|_| CallError::TooSlow(time))??;
+        Ok(flow(response))
+    }
+
+    /// Follows an address to where there is an answer.
+    async fn reach(
+        &self,
+        url: &Url,
+        plain: bool,
+        accept: &str,
+    ) -> Result<(Response, Url), CallError> {
+        let mut url = url.clone();
+        for _ in 0..=REDIRECTS {
+            // Each of them is somebody's word: nothing follows from the one before.
+            self.judge(&url, plain)?;
+            let request = self.client()?.get(url.clone()).header(header::ACCEPT, accept);
+            let response = send(request).await?;
+            let Some(next) = leads_to(&url, &response) else { return Ok((response, url)) };
+            url = next?;
+        }
+        Err(CallError::TooManyRedirects)
     }
 
     fn client(&self) -> Result<&Client, CallError> {
@@ -358,6 +382,46 @@ fn leads_to(url: &Url, response: &Response) -> Option<Result<Url, CallError>> {
     let wrong = CallError::BadAddress("it leads to what is no address");
     let place = place.to_str().ok().and_then(|place| url.join(place).ok());
     Some(place.ok_or(wrong))
+}
+
+/// An answer while it comes: its bytes have no bound but that of whoever reads them.
+pub struct Flow {
+    /// The status.
+    pub status: StatusCode,
+    /// What the bytes are said to be.
+    pub content_type: Option<String>,
+    /// What they are said to be called, as it stands in the header.
+    pub disposition: Option<String>,
+    /// The bytes.
+    pub bytes: BoxStream<'static, Result<Bytes, CallError>>,
+}
+
+impl Flow {
+    /// The first bytes, at most so many; what comes until it breaks off.
+    pub async fn beginning(mut self, most: usize) -> Vec<u8> {
+        let mut begin = Vec::new();
+        while begin.len() < most
+            && let Some(Ok(chunk)) = self.bytes.next().await
+        {
+            begin.extend_from_slice(&chunk[..chunk.len().min(most - begin.len())]);
+        }
+        begin
+    }
+}
+
+fn flow(response: Response) -> Flow {
+    let said = |name| {
+        let value = response.headers().get(name)?;
+        value.to_str().ok().map(str::to_owned)
+    };
+    let (content_type, disposition) =
+        (said(header::CONTENT_TYPE), said(header::CONTENT_DISPOSITION));
+    let status = response.status();
+    let bytes = stream::try_unfold(response, |mut response: Response| async move {
+        let chunk = response.chunk().await.map_err(|error| CallError::Failed(chain(&error)))?;
+        Ok(chunk.map(|chunk| (chunk, response)))
+    });
+    Flow { status, content_type, disposition, bytes: bytes.boxed() }
 }
 
 async fn read(response: Response, url: Url, bounds: Bounds) -> Result<Answer, CallError> {

@@ -20,12 +20,14 @@ use wayside_tests::{
 use crate::{
     abroad::Abroad,
     hostile_servers::Guest,
+    pictures::png,
     stage::{Deeds, escaped},
 };
 
 /// A valid call of a route. In its texts `<ann>` is somebody here, `<alias>` that of a public room, in
 /// which the peer's `<mallory>` is, by an event `<join>` with the body `<joining>`. At the `<lodge>` they
 /// knock by `<knock>` and go by `<leave>`; into a room of their own they invite Ann by `<invite>`.
+/// `<picture>` is a file of this node.
 struct Row {
     method: &'static str,
     path: &'static str,
@@ -172,6 +174,30 @@ const ROWS: &[Row] = &[
         body: r#"{"one_time_keys":{"<ann>":{"A":"signed_curve25519"}}}"#,
         ..PLAIN
     },
+    Row {
+        path: "/_matrix/federation/v1/hierarchy/{room_id}",
+        arguments: &["<room>"],
+        query: "suggested_only=true",
+        ..PLAIN
+    },
+    Row {
+        path: "/_matrix/federation/v1/timestamp_to_event/{room_id}",
+        arguments: &["<room>"],
+        query: "ts=1&dir=f",
+        ..PLAIN
+    },
+    Row {
+        path: "/_matrix/federation/v1/media/download/{media_id}",
+        arguments: &["<picture>"],
+        query: "timeout_ms=1",
+        ..PLAIN
+    },
+    Row {
+        path: "/_matrix/federation/v1/media/thumbnail/{media_id}",
+        arguments: &["<picture>"],
+        query: "width=8&height=8&method=crop&animated=false&timeout_ms=1",
+        ..PLAIN
+    },
 ];
 
 fn server_routes() -> Vec<Route> {
@@ -207,6 +233,8 @@ async fn server_routes_let_only_servers_in() -> Result<()> {
     let room = abroad.ann.create_room(&room).await?;
     let guest = Guest::come(friend, &abroad.node, room.as_str(), "12").await?;
     let doors = Doors::find(&guest.peer, &abroad).await?;
+    let picture = abroad.ann.upload("image/png", png(16, 16, 16)).await?;
+    let picture = picture.place().rsplit('/').next().context("an id")?.to_owned();
     let old = with_an_old_key(&abroad).await?;
     let mut found = Vec::new();
     for row in ROWS {
@@ -224,6 +252,7 @@ async fn server_routes_let_only_servers_in() -> Result<()> {
             friend: &guest.peer,
             guest: &guest,
             doors: &doors,
+            picture: &picture,
             row,
             route,
             found: Vec::new(),
@@ -300,6 +329,7 @@ struct Attack<'s> {
     friend: &'s Peer,
     guest: &'s Guest,
     doors: &'s Doors,
+    picture: &'s str,
     row: &'s Row,
     route: &'s Route,
     ann: &'s str,
@@ -322,6 +352,7 @@ impl Attack<'_> {
             ("<knock>", &self.doors.knock.id),
             ("<leave>", &self.doors.leave.id),
             ("<invite>", &self.doors.invite.id),
+            ("<picture>", self.picture),
         ];
         words.iter().fold(text.to_owned(), |text, (word, is)| text.replace(word, &escaped(is)))
     }

@@ -151,6 +151,7 @@ impl Fault {
             Self::Service(
                 Error::NotYetUploaded
                     | Error::NoAnswer(_)
+                    | Error::TooLargeElsewhere(_)
                     | Error::Crowded { .. }
                     | Error::ServiceStatus { .. }
                     | Error::ServiceConnection(_)
@@ -240,6 +241,7 @@ fn service(error: &Error) -> (StatusCode, &'static str) {
         Error::EmailTaken => (StatusCode::BAD_REQUEST, "M_THREEPID_IN_USE"),
         Error::EmailUnproven => (StatusCode::BAD_REQUEST, "M_THREEPID_AUTH_FAILED"),
         Error::NoAnswer(_) => (StatusCode::BAD_GATEWAY, "M_UNKNOWN"),
+        Error::TooLargeElsewhere(_) => (StatusCode::BAD_GATEWAY, "M_TOO_LARGE"),
         Error::AlreadyUploaded => (StatusCode::CONFLICT, "M_CANNOT_OVERWRITE_MEDIA"),
         Error::RoomState(_) => (StatusCode::BAD_REQUEST, "M_INVALID_ROOM_STATE"),
         Error::Guest => (StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN"),

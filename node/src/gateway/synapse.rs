@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, StatusCode, Uri};
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId};
+use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use wayside_specs::Role;
+use wayside_specs::{Role, limits};
 
 use super::{
     fault::Fault,
-    table::{Access, Call, Rate, Reply, Route, json as reply},
+    table::{Access, Call, Rate, Reply, Route, done, json as reply},
 };
 use crate::services::{
     Error,
@@ -42,7 +42,23 @@ pub(super) fn routes() -> Vec<Route> {
         Route::own(get.clone(), &users, operator, read, list_users),
         Route::own(get.clone(), &user, operator, read, one_user),
         Route::own(put, &user, operator, write, change_user),
-        Route::own(post, &own("/v1/deactivate/{user_id}"), operator, write, deactivate),
+        Route::own(post.clone(), &own("/v1/deactivate/{user_id}"), operator, write, deactivate),
+        Route::own(
+            post.clone(),
+            &own("/v1/media/quarantine/{server}/{media_id}"),
+            operator,
+            write,
+            block,
+        )
+        .form(),
+        Route::own(
+            post,
+            &own("/v1/media/unquarantine/{server}/{media_id}"),
+            operator,
+            write,
+            unblock,
+        )
+        .form(),
         Route::own(get.clone(), &rooms, operator, read, list_rooms),
         Route::own(get.clone(), &room, operator, read, one_room),
         Route::own(get.clone(), &own("/v1/rooms/{room_id}/members"), operator, read, members),
@@ -57,6 +73,30 @@ pub(super) fn routes() -> Vec<Route> {
         all.push(route);
     }
     all
+}
+
+async fn block(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let by = &call.session.as_ref().ok_or(Fault::MissingToken)?.user_id;
+    let (server, media_id) = file(&call)?;
+    call.app.services.content.block(&server, media_id, by).await?;
+    Ok(done())
+}
+
+async fn unblock(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let (server, media_id) = file(&call)?;
+    call.app.services.content.unblock(&server, media_id).await?;
+    Ok(done())
+}
+
+/// The file that a path names.
+fn file(call: &Call<Bytes>) -> Result<(OwnedServerName, &str), Fault> {
+    let [server, media_id] = call.path.as_slice() else { return Err(Fault::Unrecognized) };
+    let server = ServerName::parse(server)
+        .map_err(|_| Fault::BadParameter(format!("{server:?} is no name of a server")))?;
+    if media_id.is_empty() || media_id.len() > limits::NAME_BYTES {
+        return Err(Fault::BadParameter("the id of a file has 1 to 512 bytes".to_owned()));
+    }
+    Ok((server, media_id))
 }
 
 async fn version(_: Call<Bytes>) -> Result<Reply, Fault> {

@@ -37,6 +37,8 @@ pub struct Metrics {
     in_flight: Gauge,
     /// How many connections there are.
     pub connections: Connections,
+    /// How it goes with other servers.
+    pub servers: ServersMeter,
     clock: Clock,
 }
 
@@ -46,6 +48,33 @@ pub struct Connections {
     /// Those that are open.
     pub open: Gauge,
     refused: Family<RefusalLabels, Counter>,
+}
+
+/// How it goes with other servers, in sum: there may be too many to name them.
+#[derive(Clone, Default)]
+pub struct ServersMeter {
+    failing: Gauge,
+    events: Gauge,
+    waited_for: Gauge,
+}
+
+impl ServersMeter {
+    /// As it is now: servers that have not answered lately, events that wait, and for how many servers.
+    pub fn set(&self, failing: i64, events: i64, waited_for: i64) {
+        self.failing.set(failing);
+        self.events.set(events);
+        self.waited_for.set(waited_for);
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        for (name, help, gauge) in [
+            ("servers_failing", "Other servers that have not answered lately", &self.failing),
+            ("servers_waiting_events", "Events that wait for other servers", &self.events),
+            ("servers_waited_for", "Other servers for which events wait", &self.waited_for),
+        ] {
+            registry.register(name, help, gauge.clone());
+        }
+    }
 }
 
 /// Why a connection was closed as soon as it was accepted.
@@ -140,9 +169,19 @@ impl Metrics {
             "Connections closed at once because too many were open",
             connections.refused.clone(),
         );
+        let servers = ServersMeter::default();
+        servers.register(&mut registry);
         let inside = Inside { store: Arc::new(store), certificates, worlds };
         registry.register_collector(Box::new(inside));
-        Self { registry: Mutex::new(registry), requests, seconds, in_flight, connections, clock }
+        Self {
+            registry: Mutex::new(registry),
+            requests,
+            seconds,
+            in_flight,
+            connections,
+            servers,
+            clock,
+        }
     }
 
     /// A request came to a route of the table.

@@ -24,7 +24,9 @@ use rustls_platform_verifier::Verifier;
 use tokio::time::timeout;
 use wayside_federation::discovery::{Service, Way};
 
-use super::{Answer, Bounds, CallError, NAME, address, chain, escaped, names::Names, read};
+use super::{
+    Answer, Bounds, CallError, Flow, NAME, address, chain, escaped, flow, names::Names, read,
+};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -189,17 +191,29 @@ impl Line {
     /// Asks, and gives what is answered; of several places the first counts that can be reached.
     pub async fn call(&self, asking: Asking, bounds: Bounds) -> Result<Answer, CallError> {
         let call = async {
-            let mut why = CallError::BadAddress("it offers no service");
-            for door in &self.doors {
-                match self.through(door, asking.clone()).await {
-                    Ok(response) => return read(response, door.base.clone(), bounds).await,
-                    Err(error) if error.is_connect() => why = CallError::Failed(chain(&error)),
-                    Err(error) => return Err(CallError::Failed(chain(&error))),
-                }
-            }
-            Err(why)
+            let (response, base) = self.reach(asking).await?;
+            read(response, base, bounds).await
         };
         timeout(bounds.time, call).await.map_err(|_| CallError::TooSlow(bounds.time))?
+    }
+
+    /// The same for what is read while it comes; it begins within that time.
+    pub async fn open(&self, asking: Asking, time: Duration) -> Result<Flow, CallError> {
+        let reached = timeout(time, self.reach(asking)).await;
+        let (response, _) = reached.map_err(|_| CallError::TooSlow(time))??;
+        Ok(flow(response))
+    }
+
+    async fn reach(&self, asking: Asking) -> Result<(reqwest::Response, Url), CallError> {
+        let mut why = CallError::BadAddress("it offers no service");
+        for door in &self.doors {
+            match self.through(door, asking.clone()).await {
+                Ok(response) => return Ok((response, door.base.clone())),
+                Err(error) if error.is_connect() => why = CallError::Failed(chain(&error)),
+                Err(error) => return Err(CallError::Failed(chain(&error))),
+            }
+        }
+        Err(why)
     }
 
     async fn through(&self, door: &Door, asking: Asking) -> reqwest::Result<reqwest::Response> {

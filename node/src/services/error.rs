@@ -203,6 +203,9 @@ pub enum Error {
     /// Somebody elsewhere, whom the node was asked to call, gave no answer that helps.
     #[error("{0}")]
     NoAnswer(String),
+    /// What somebody elsewhere keeps is larger than this node takes.
+    #[error("{0}")]
+    TooLargeElsewhere(String),
     /// Guests may not do that.
     #[error("guests may not do that: make your account a lasting one first")]
     Guest,

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (17, "shared", include_str!("migrations/0017_shared.sql")),
     (18, "doors", include_str!("migrations/0018_doors.sql")),
     (19, "edus", include_str!("migrations/0019_edus.sql")),
+    (21, "remote_media", include_str!("migrations/0021_remote_media.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

@@ -151,6 +151,7 @@ pub async fn named(
         let chunk: Vec<Vec<u8>> = chunk.iter().map(|blob| blob.to_vec()).collect();
         for sql in [
             "SELECT DISTINCT blob FROM media WHERE blob IN (LIST)",
+            "SELECT DISTINCT blob FROM remote_media WHERE blob IN (LIST)",
             "SELECT DISTINCT made_blob FROM thumbnails WHERE made_blob IN (LIST)",
             "SELECT blob FROM assets WHERE blob IN (LIST)",
         ] {
@@ -245,7 +246,8 @@ impl Tx {
     /// Removes resized pictures whose picture is gone, a few at once; how many.
     pub async fn remove_left_thumbnails(&mut self) -> Result<u64, StoreError> {
         let sql = "DELETE FROM thumbnails WHERE blob IN (SELECT DISTINCT blob FROM thumbnails \
-                   WHERE blob NOT IN (SELECT blob FROM media) ORDER BY blob LIMIT $1)";
+                   WHERE blob NOT IN (SELECT blob FROM media) \
+                   AND blob NOT IN (SELECT blob FROM remote_media) ORDER BY blob LIMIT $1)";
         self.query(sql).bind(GONE_AT_ONCE).run().await
     }
 

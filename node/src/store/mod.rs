@@ -41,6 +41,7 @@ pub mod pushers;
 pub mod registrations;
 pub mod relations;
 pub mod remote;
+pub mod remote_media;
 pub mod reports;
 pub mod retention;
 pub mod rooms;

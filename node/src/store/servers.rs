@@ -1,6 +1,6 @@
 //! Other servers: their keys, how calls of them have gone, and the keys by which they know this node.
 
-use ruma::ServerName;
+use ruma::{OwnedServerName, ServerName};
 
 use super::{Reads, StoreError, Tx, db::Row};
 
@@ -85,6 +85,48 @@ pub async fn destination(
         "SELECT reached_ms, failures, failing_ms, retry_ms FROM destinations WHERE server = $1";
     let row = from.conn().0.query(sql).bind(server.as_str()).one().await?;
     row.as_ref().map(read_destination).transpose()
+}
+
+/// A server that was called or is to be, and how many events wait for it.
+#[derive(Clone, Debug)]
+pub struct DestinationRow {
+    /// Its name.
+    pub server: OwnedServerName,
+    /// How calls of it have gone.
+    pub gone: Destination,
+    /// Events that wait for it.
+    pub events: i64,
+}
+
+/// The servers that were called or are to be, by name, behind one.
+pub async fn destinations(
+    from: &mut impl Reads,
+    behind: &str,
+    limit: i64,
+) -> Result<Vec<DestinationRow>, StoreError> {
+    let sql = "SELECT d.reached_ms, COALESCE(d.failures, 0), d.failing_ms, COALESCE(d.retry_ms, 0), s.server, \
+               (SELECT count(*) FROM outgoing o WHERE o.server = s.server) \
+               FROM (SELECT server FROM destinations UNION SELECT server FROM outgoing) s \
+               LEFT JOIN destinations d ON d.server = s.server \
+               WHERE s.server > $1 ORDER BY s.server LIMIT $2";
+    let rows = from.conn().0.query(sql).bind(behind).bind(limit).all().await?;
+    let read = rows.iter().map(|row| {
+        Ok(DestinationRow {
+            gone: read_destination(row)?,
+            server: row.parse(4)?,
+            events: row.get(5)?,
+        })
+    });
+    read.collect()
+}
+
+/// How many servers have not answered lately, how many events wait, and for how many servers.
+pub async fn backlog(from: &mut impl Reads) -> Result<(i64, i64, i64), StoreError> {
+    let sql = "SELECT (SELECT count(*) FROM destinations WHERE failures > 0), \
+               (SELECT count(*) FROM outgoing), (SELECT count(DISTINCT server) FROM outgoing)";
+    let row = from.conn().0.query(sql).one().await?;
+    let row = row.ok_or(StoreError::Damaged("a count gave no row"))?;
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
 }
 
 impl Tx {

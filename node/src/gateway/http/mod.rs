@@ -5,6 +5,7 @@ mod client;
 mod confirm;
 mod paper;
 mod plain;
+mod servers;
 mod worlds;
 
 pub(super) use self::client::{ACCOUNT, ACCOUNT_ACTIONS, RESET_KEYS};
@@ -46,6 +47,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(client::routes());
     all.extend(confirm::routes());
     all.extend(worlds::routes());
+    all.extend(servers::routes());
     all.extend(bodies::routes());
     all
 }
@@ -112,6 +114,9 @@ async fn metrics(call: Call<Bytes>) -> Result<Reply, Fault> {
             Error::Forbidden("metrics are read on the node's own machine".to_owned()).into()
         );
     }
+    // Counted when somebody looks: nothing is counted for nobody.
+    let sum = call.app.services.servers.backlog().await?;
+    call.app.metrics.servers.set(sum.failing, sum.events, sum.servers);
     let text = call.app.metrics.text().map_err(Error::internal)?;
     let mut reply = Reply::new(text.into());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

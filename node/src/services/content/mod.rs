@@ -1,7 +1,9 @@
 //! Uploads and what is made from them.
 
 mod assets;
+mod blocking;
 mod drawing;
+mod elsewhere;
 mod keeping;
 mod packing;
 mod previewed;
@@ -23,11 +25,12 @@ use tokio::{
 use wayside_specs::limits;
 
 pub use self::packing::Forms;
-use self::{keeping::Keeper, packing::Packing};
-use super::{Error, Ground};
+use self::{elsewhere::Elsewhere, keeping::Keeper, packing::Packing};
+use super::{Error, Ground, servers::Servers};
 use crate::store::{
     blob::{Blob, Received},
     media::{self, MediaRow},
+    remote_media,
 };
 
 /// The service of content.
@@ -35,6 +38,7 @@ pub struct Content {
     ground: Arc<Ground>,
     blob: Blob,
     keeper: Keeper,
+    elsewhere: Arc<Elsewhere>,
     drawing: Arc<Semaphore>,
     packing: Packing,
     under_way: UnderWay,
@@ -84,13 +88,15 @@ const DRAWING: usize = 2;
 /// Letters of the id of a file.
 const MEDIA_ID_CHARS: usize = 32;
 impl Content {
-    /// The service on its ground.
+    /// The service on its ground, beside other servers.
     #[must_use]
-    pub fn new(ground: Arc<Ground>, blob: Blob) -> Self {
+    pub fn new(ground: Arc<Ground>, servers: Arc<Servers>, blob: Blob) -> Self {
         let keeper = Keeper::new(&ground, blob.clone());
+        let elsewhere = Elsewhere::new(ground.clone(), servers, blob.clone(), keeper.clone());
+        let elsewhere = Arc::new(elsewhere);
         let drawing = Arc::new(Semaphore::new(DRAWING));
         let (packing, under_way) = (Packing::new(), UnderWay::default());
-        Self { ground, blob, keeper, drawing, packing, under_way }
+        Self { ground, blob, keeper, elsewhere, drawing, packing, under_way }
     }
 
     /// Takes an upload in while it comes, and names it when it is wholly on disk.
@@ -232,15 +238,21 @@ impl Content {
         format!("mxc://{}/{media_id}", self.ground.server_name).into()
     }
 
-    /// An upload, to be sent; one that is still to come is waited for.
+    /// A file, to be sent; one that is still to come is waited for, and one of another server is fetched.
     pub async fn download(
         &self,
         server: &ServerName,
         media_id: &str,
         wait: Duration,
     ) -> Result<Served, Error> {
-        let row = self.row(server, media_id, wait).await?;
-        let (file, size) = self.blob.open(&row.blob).await?.ok_or_else(unknown)?;
+        let mut row = self.row(server, media_id, wait).await?;
+        let mut opened = self.blob.open(&row.blob).await?;
+        if opened.is_none() {
+            // A copy may have gone between the two.
+            row = self.row(server, media_id, wait).await?;
+            opened = self.blob.open(&row.blob).await?;
+        }
+        let (file, size) = opened.ok_or_else(unknown)?;
         Ok(Served {
             file,
             size,
@@ -256,12 +268,15 @@ impl Content {
         media_id: &str,
         wait: Duration,
     ) -> Result<MediaRow, Error> {
-        if server != self.ground.server_name {
-            return Err(Error::NotFound(
-                "this file is on a server that cannot be reached from here".to_owned(),
-            ));
-        }
         let wait = wait.min(Duration::from_millis(limits::DOWNLOAD_WAIT_MS));
+        let mut snapshot = self.ground.store.snapshot().await?;
+        if remote_media::is_blocked(&mut snapshot, server, media_id).await? {
+            return Err(unknown());
+        }
+        drop(snapshot);
+        if server != self.ground.server_name {
+            return self.elsewhere.row(server, media_id, wait).await;
+        }
         let until = Instant::from_std(self.ground.clock.instant() + wait);
         loop {
             // Listening begins before looking, so that what comes in between is not missed.

@@ -45,7 +45,11 @@ impl Scene {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        Self { content: Content::new(Arc::new(ground), blob), folder }
+        let names = Names::new(&[]).unwrap().into();
+        let lines = crate::outbound::Servers::new(None, false, names).unwrap();
+        let ground = Arc::new(ground);
+        let servers = Arc::new(Servers::new(ground.clone(), lines));
+        Self { content: Content::new(ground, servers, blob), folder }
     }
 
     /// Every file of every upload, finished or not.

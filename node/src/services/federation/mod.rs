@@ -14,6 +14,7 @@ mod invite;
 mod join;
 mod moments;
 mod send;
+mod spaces;
 mod verify;
 
 use std::{
@@ -32,6 +33,7 @@ pub use self::{
     intake::Told,
     invite::Invitation,
     join::{Joined, Wish},
+    spaces::Hierarchy,
 };
 use super::{Error, Ground, encryption::Encryption, live::Live, rooms::Rooms, servers::Servers};
 use crate::store::{

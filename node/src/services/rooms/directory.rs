@@ -443,7 +443,10 @@ fn allowed(rules: &RawValue) -> Vec<OwnedRoomId> {
     named.filter_map(|entry| RoomId::parse(entry["room_id"].as_str()?).ok()).collect()
 }
 
-pub(super) async fn listed(snapshot: &mut Snapshot, room: RoomRow) -> Result<Listed, Error> {
+pub(in crate::services) async fn listed(
+    snapshot: &mut Snapshot,
+    room: RoomRow,
+) -> Result<Listed, Error> {
     let key = |kind: StateEventType| StateKey::new(kind, "");
     let world = key(WORLD.into());
     let keys = vec![

@@ -43,14 +43,16 @@ pub use self::{
     networks::Network,
     read::{Around, MembersAsked, Page, PageAsked},
     related::{DEPTH, Listing, RelationsAsked, ThreadsAsked},
-    spaces::{Branch, Summary, TreeAsked, TreePage},
+    spaces::{Branch, Shown, Summary, TreeAsked, TreePage},
     upgrade::Upgrade,
     view::{Asker, Rendered},
 };
 pub(in crate::services) use self::{
     append::{membership_of, needed, needed_at},
+    directory::listed,
     membership::{is_elsewhere, person, vouch_for},
     place::{Arrival, add_outlier, carry_out, decide, move_outside, settle, shift, standing},
+    spaces::children,
 };
 use super::{Error, Ground};
 use crate::store::{

@@ -1,15 +1,15 @@
 //! Asking other servers: signed, bounded, and not at all while they do not answer.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
 use ruma::ServerName;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::time::timeout;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use wayside_federation::request::Request;
 
 use super::{Error, Server, Servers};
-use crate::outbound::{Answer, Asking, Beyond, Bounds, CallError};
+use crate::outbound::{Answer, Asking, Beyond, Bounds, CallError, Flow};
 
 /// What an answer may cost unless the question says otherwise.
 const BOUNDS: Bounds =
@@ -134,10 +134,7 @@ impl Servers {
         name: &ServerName,
         question: Question,
     ) -> Result<T, AskError> {
-        if *name == self.ground.server_name || !self.meets(name) {
-            return Err(AskError::Unmet(name.to_string()));
-        }
-        let server = self.server(name).await?;
+        let server = self.met(name).await?;
         self.is_due(&server, &question)?;
         let place = timeout(PLACE, server.calls.acquire()).await;
         let place = place.map_err(|_| AskError::Busy(name.to_string()))?;
@@ -146,6 +143,66 @@ impl Servers {
         self.is_due(&server, &question)?;
         let answer = self.call(&server, question).await?;
         read(name, &answer)
+    }
+
+    /// Asks a server for what is read while it comes; the answer begins within the question's time. What
+    /// it refuses is read as far as the question's bytes go. The place beside other such questions goes
+    /// with what is given along.
+    pub(super) async fn open(
+        &self,
+        name: &ServerName,
+        question: Question,
+    ) -> Result<(Flow, OwnedSemaphorePermit), AskError> {
+        let server = self.met(name).await?;
+        self.is_due(&server, &question)?;
+        let place = timeout(PLACE, server.files.clone().acquire_owned()).await;
+        let place = place.map_err(|_| AskError::Busy(name.to_string()))?;
+        let place = place.map_err(Error::internal)?;
+        self.is_due(&server, &question)?;
+        let Question { mut asking, bounds, is_signed, .. } = question;
+        if is_signed {
+            asking.authorization = Some(self.sign(name, &asking)?);
+        }
+        let failures = server.gone().failures;
+        let open = async { self.line(&server).await?.open(asking, bounds.time).await };
+        let opened = timeout(bounds.time, open).await;
+        let flow = match opened.unwrap_or(Err(CallError::TooSlow(bounds.time))) {
+            Ok(flow) => flow,
+            Err(source) => return Err(self.unreached(&server, failures, source).await),
+        };
+        if flow.status.is_success() {
+            self.note_reached(&server).await?;
+            return Ok((flow, place));
+        }
+        let status = flow.status;
+        let words = timeout(bounds.time, flow.beginning(bounds.bytes)).await;
+        let said = refusal(&words.unwrap_or_default());
+        // These say something about one file, and nothing about the server.
+        let of_file = ["M_NOT_YET_UPLOADED", "M_TOO_LARGE"].contains(&&*said.errcode);
+        if !of_file && (status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS) {
+            server.note_why(&format!("it answered {status}"));
+            self.note_failed(&server, failures, said.retry_after_ms).await?;
+        } else {
+            self.note_reached(&server).await?;
+        }
+        Err(refused(name, status, said))
+    }
+
+    /// What is known of a server, if it is one that may be asked.
+    async fn met(&self, name: &ServerName) -> Result<Arc<Server>, AskError> {
+        if *name == self.ground.server_name || !self.meets(name) {
+            return Err(AskError::Unmet(name.to_string()));
+        }
+        Ok(self.server(name).await?)
+    }
+
+    async fn unreached(&self, server: &Server, failures: u32, source: CallError) -> AskError {
+        tracing::debug!(%source, server = %server.name, "a server could not be reached");
+        server.note_why(&source.to_string());
+        self.lost(server).await;
+        let noted = self.note_failed(server, failures, None).await;
+        let server = server.name.to_string();
+        noted.map_or_else(AskError::Node, |()| AskError::Unreached { server, source })
     }
 
     /// Refuses what is not urgent while a server is left alone.
@@ -171,6 +228,7 @@ impl Servers {
             Ok(answer) => {
                 let status = answer.status;
                 if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+                    server.note_why(&format!("it answered {status}"));
                     self.note_failed(server, failures, retry_after_ms(&answer)).await?;
                 } else {
                     self.note_reached(server).await?;
@@ -182,12 +240,7 @@ impl Servers {
                 self.note_reached(server).await?;
                 Err(AskError::BadAnswer { server: name.to_string(), why: error.to_string() })
             }
-            Err(source) => {
-                tracing::debug!(%source, server = %name, "a server could not be reached");
-                self.lost(server).await;
-                self.note_failed(server, failures, None).await?;
-                Err(AskError::Unreached { server: name.to_string(), source })
-            }
+            Err(source) => Err(self.unreached(server, failures, source).await),
         }
     }
 
@@ -210,22 +263,26 @@ struct Refusal {
     retry_after_ms: Option<u64>,
 }
 
-fn refusal(answer: &Answer) -> Refusal {
-    serde_json::from_slice(&answer.bytes).unwrap_or_default()
+fn refusal(words: &[u8]) -> Refusal {
+    serde_json::from_slice(words).unwrap_or_default()
 }
 
 fn retry_after_ms(answer: &Answer) -> Option<u64> {
-    refusal(answer).retry_after_ms
+    refusal(&answer.bytes).retry_after_ms
+}
+
+fn refused(name: &ServerName, status: StatusCode, said: Refusal) -> AskError {
+    let Refusal { errcode: code, error, .. } = said;
+    let words: String = error.chars().filter(|it| !it.is_control()).take(WORDS).collect();
+    let status = status.as_u16();
+    let why = if words.is_empty() { format!("status {status}") } else { words };
+    AskError::Refused { server: name.to_string(), status, code, why }
 }
 
 fn read<T: DeserializeOwned>(name: &ServerName, answer: &Answer) -> Result<T, AskError> {
     let server = name.to_string();
     if !answer.status.is_success() {
-        let Refusal { errcode: code, error, .. } = refusal(answer);
-        let words: String = error.chars().filter(|it| !it.is_control()).take(WORDS).collect();
-        let status = answer.status.as_u16();
-        let why = if words.is_empty() { format!("status {status}") } else { words };
-        return Err(AskError::Refused { server, status, code, why });
+        return Err(refused(name, answer.status, refusal(&answer.bytes)));
     }
     let read = serde_json::from_slice::<T>(&answer.bytes);
     read.map_err(|error| AskError::BadAnswer { server, why: error.to_string() })

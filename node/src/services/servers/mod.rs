@@ -5,7 +5,10 @@
 //! calls by itself; what is known of that outlives the process.
 
 mod ask;
+mod destinations;
+mod files;
 mod find;
+mod hierarchy;
 mod keys;
 mod notary;
 mod queries;
@@ -16,7 +19,7 @@ use std::{
 };
 
 use quick_cache::sync::Cache;
-use ruma::{OwnedServerName, ServerName};
+use ruma::{OwnedRoomId, OwnedServerName, ServerName};
 use tokio::sync::{Notify, Semaphore};
 use wayside_federation::{
     acl,
@@ -26,10 +29,13 @@ use wayside_federation::{
 
 pub use self::{
     ask::{AskError, Question},
+    destinations::{Backlog, Standing},
+    files::{Broken, Coming},
+    hierarchy::{Below, Told},
     notary::Wishes,
     queries::{Object, Place},
 };
-use self::{find::Found, keys::Known};
+use self::{find::Found, hierarchy::Believed, keys::Known};
 use super::{Error, Ground};
 use crate::{
     outbound,
@@ -38,8 +44,14 @@ use crate::{
 
 /// Servers of which this process remembers how to reach them; more of them are looked up anew.
 const REMEMBERED: usize = 10_000;
+/// Rooms of which it remembers what servers have told.
+const HIERARCHIES: usize = 1_000;
 /// Requests to one server at the same time; further ones wait.
 const AT_ONCE: usize = 16;
+/// Files that one server sends at the same time.
+const FILES_AT_ONCE: usize = 6;
+/// Letters of why a server did not answer that are remembered.
+const WHY_CHARS: usize = 500;
 /// That a server answers is written down so often at most, in milliseconds.
 const NOTED_MS: i64 = 10 * 60 * 1_000;
 
@@ -48,6 +60,8 @@ pub struct Servers {
     ground: Arc<Ground>,
     lines: outbound::Servers,
     known: Cache<OwnedServerName, Arc<Server>>,
+    /// What servers have told of rooms.
+    hierarchies: Cache<(OwnedServerName, OwnedRoomId), Believed>,
 }
 
 /// What this process knows of one server.
@@ -60,7 +74,11 @@ struct Server {
     /// among the known keys do not wait for it.
     asked: tokio::sync::Mutex<Option<Instant>>,
     calls: Semaphore,
+    /// Files come beside all other answers, which need not wait for them.
+    files: Arc<Semaphore>,
     gone: Mutex<Destination>,
+    /// Why it did not answer last, for those who run this node.
+    why: Mutex<Option<String>>,
     /// Rung when it calls after it has not answered.
     called: Notify,
 }
@@ -68,6 +86,15 @@ struct Server {
 impl Server {
     fn gone(&self) -> Destination {
         *self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn why(&self) -> Option<String> {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_why(&self, why: &str) {
+        let why = why.chars().take(WHY_CHARS).collect();
+        *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
     fn keys(&self) -> MutexGuard<'_, Known> {
@@ -79,7 +106,8 @@ impl Servers {
     /// The service on its ground and its lines.
     #[must_use]
     pub fn new(ground: Arc<Ground>, lines: outbound::Servers) -> Self {
-        Self { ground, lines, known: Cache::new(REMEMBERED) }
+        let (known, hierarchies) = (Cache::new(REMEMBERED), Cache::new(HIERARCHIES));
+        Self { ground, lines, known, hierarchies }
     }
 
     /// Whether those who run this node let it meet a server.
@@ -156,7 +184,9 @@ impl Servers {
                 keys: Mutex::new(Known::of(keys)),
                 asked: tokio::sync::Mutex::default(),
                 calls: Semaphore::new(AT_ONCE),
+                files: Arc::new(Semaphore::new(FILES_AT_ONCE)),
                 gone: Mutex::new(gone),
+                why: Mutex::default(),
                 called: Notify::new(),
             }))
         };

@@ -40,6 +40,9 @@ fn own() -> Vec<Row> {
             // Without the invitation it is a good call.
             .ends()
         },
+        get("/_wayside/v1/account", ""),
+        get("/_wayside/v1/servers", "").query("from=a.test").root(),
+        Row { status: Some(404), ..post("/_wayside/v1/servers/{server}/try", "b.test", "").root() },
         get("/_wayside/v1/node", "").nobody(),
         get("/_wayside/v1/invitations/{invitation}", "<invitation>").nobody(),
         get("/_matrix/federation/v1/version", "").nobody(),

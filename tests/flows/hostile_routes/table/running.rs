@@ -38,6 +38,8 @@ fn overseeing() -> Vec<Row> {
         .ends(),
         Row { status: Some(400), ..put(user, "<alice>", r#"{"user_type":"bot"}"#).root().again() },
         post("/_synapse/admin/v1/deactivate/{user_id}", "<alice>", r#"{"erase":false}"#).root().ends(),
+        post("/_synapse/admin/v1/media/quarantine/{server}/{media_id}", "b.test none", "").root(),
+        post("/_synapse/admin/v1/media/unquarantine/{server}/{media_id}", "b.test none", "").root(),
         get("/_synapse/admin/v1/rooms", "")
             .query("from=0&limit=5&search_term=s&order_by=name&dir=f")
             .root(),

@@ -156,11 +156,16 @@ async fn preview(asked: Asked<get_media_preview::v1::Request>) -> Result<Reply, 
     Ok(reply(&previews.preview(&asked.body.url).await?))
 }
 
+/// Whether a browser may show what is said to be of a type.
+pub(in crate::gateway::matrix) fn is_shown(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    SHOWN.contains(&essence.as_str())
+}
+
 /// A file as a reply. It can do nothing on this origin: no script, no frame, no guessing of types.
 fn file(served: Served, name: Option<&str>) -> Reply {
     let kind = served.content_type.unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let shown = SHOWN.contains(&essence.as_str());
+    let shown = is_shown(&kind);
     let mut reply = Reply::new(Body::from_stream(ReaderStream::new(served.file)));
     let headers = reply.headers_mut();
     let unknown = HeaderValue::from_static("application/octet-stream");
@@ -182,7 +187,7 @@ fn file(served: Served, name: Option<&str>) -> Reply {
 }
 
 /// The name that the file is offered under (RFC 6266, RFC 8187).
-fn disposition(shown: bool, name: Option<&str>) -> HeaderValue {
+pub(in crate::gateway::matrix) fn disposition(shown: bool, name: Option<&str>) -> HeaderValue {
     let kind = if shown { "inline" } else { "attachment" };
     let Some(name) = name.filter(|name| !name.is_empty()) else {
         return HeaderValue::from_static(kind);

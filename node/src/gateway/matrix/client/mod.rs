@@ -9,7 +9,7 @@ pub(super) mod directory;
 mod emails;
 mod fallback;
 mod keys;
-mod media;
+pub(in crate::gateway::matrix) mod media;
 mod near;
 mod node;
 mod people;
@@ -20,7 +20,7 @@ mod relations;
 mod reports;
 mod rooms;
 mod search;
-mod spaces;
+pub(in crate::gateway::matrix) mod spaces;
 mod sync;
 
 pub(in crate::gateway) use self::{

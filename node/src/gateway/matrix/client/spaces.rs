@@ -1,7 +1,7 @@
 //! Rooms seen from outside, the trees of spaces, and moving a room to newer rules.
 
 use ruma::{
-    UInt,
+    RoomAliasId, UInt,
     api::client::{
         room::{get_summary, upgrade_room},
         space::get_hierarchy,
@@ -20,7 +20,7 @@ use crate::{
     },
     services::{
         Error,
-        rooms::{Listed, TreeAsked, Upgrade},
+        rooms::{Listed, Shown, TreeAsked, Upgrade},
     },
 };
 
@@ -56,18 +56,39 @@ async fn proposed_summary(asked: Asked<get_summary::v1::Request>) -> Result<Repl
 
 async fn summary_of(asked: &Asked<get_summary::v1::Request>) -> Result<Map<String, Value>, Fault> {
     let rooms = &asked.app.services.rooms;
+    let servers = &asked.app.services.servers;
     let asker = asked.session().ok().map(|session| &*session.user_id);
-    let room_id = rooms.resolve(&asked.body.room_id_or_alias).await?;
-    let found = rooms.summary(&room_id, asker).await?;
-    let mut body = summed(found.listed);
+    let mut via = asked.body.via.clone();
+    let name = &asked.body.room_id_or_alias;
+    let own = &asked.app.services.ground.server_name;
+    let room_id = match <&RoomAliasId>::try_from(&**name) {
+        // Nobody has this node call others without saying who they are.
+        Ok(alias) if alias.server_name() != own && asker.is_some() => {
+            let place = servers.alias(alias).await?;
+            via.extend(place.servers);
+            place.room_id
+        }
+        _ => rooms.resolve(name).await?,
+    };
+    via.extend(room_id.server_name().map(ToOwned::to_owned));
+    via.retain(|server| server != own);
+    let found = rooms.summary(servers, &room_id, &via, asker).await?;
+    let mut body = shown(found.room);
     if let Some(standing) = found.standing {
         body.insert("membership".to_owned(), standing.as_str().into());
     }
     Ok(body)
 }
 
+fn shown(room: Shown) -> Map<String, Value> {
+    match room {
+        Shown::Here(room) => summed(*room),
+        Shown::Elsewhere(told) => told,
+    }
+}
+
 /// What the directory would say of a room, and what a client wants to know before it joins.
-fn summed(room: Listed) -> Map<String, Value> {
+pub(in crate::gateway::matrix) fn summed(room: Listed) -> Map<String, Value> {
     let (version, encryption) = (room.version.as_str(), room.encryption.clone());
     let allowed = room.allowed.clone();
     let mut body = listed(room);
@@ -94,11 +115,12 @@ async fn hierarchy(asked: Asked<get_hierarchy::v1::Request>) -> Result<Reply, Fa
         from: body.from.clone(),
     };
     let asker = &asked.session()?.user_id;
-    let page = asked.app.services.rooms.tree(&body.room_id, asker, &wanted).await?;
+    let services = &asked.app.services;
+    let page = services.rooms.tree(&services.servers, &body.room_id, asker, &wanted).await?;
     let rooms = page
         .rooms
         .into_iter()
-        .map(|branch| BranchJson { room: summed(branch.listed), children_state: branch.children });
+        .map(|branch| BranchJson { room: shown(branch.room), children_state: branch.children });
     text(&TreeJson { rooms: rooms.collect(), next_batch: page.next })
 }
 
@@ -109,11 +131,12 @@ struct TreeJson {
     next_batch: Option<String>,
 }
 
+/// A room with the events that name those below it.
 #[derive(Serialize)]
-struct BranchJson {
+pub(in crate::gateway::matrix) struct BranchJson {
     #[serde(flatten)]
-    room: Map<String, Value>,
-    children_state: Vec<Box<RawValue>>,
+    pub(in crate::gateway::matrix) room: Map<String, Value>,
+    pub(in crate::gateway::matrix) children_state: Vec<Box<RawValue>>,
 }
 
 async fn upgrade(asked: Asked<upgrade_room::v3::Request>) -> Result<Reply, Fault> {

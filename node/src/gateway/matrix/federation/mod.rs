@@ -2,8 +2,10 @@
 
 mod devices;
 mod keys;
+mod media;
 mod queries;
 mod rooms;
+mod spaces;
 
 use http::Method;
 use serde_json::json;
@@ -24,8 +26,10 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
     let mut all = vec![version];
     all.extend(devices::routes());
     all.extend(keys::routes());
+    all.extend(media::routes());
     all.extend(queries::routes());
     all.extend(rooms::routes());
+    all.extend(spaces::routes());
     all
 }
 

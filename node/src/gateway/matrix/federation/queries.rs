@@ -46,7 +46,7 @@ pub(super) fn fields(call: &Call<Bytes>, name: &str) -> Vec<String> {
     fields.filter(|(other, _)| other == name).map(|(_, value)| value.into_owned()).collect()
 }
 
-fn field(call: &Call<Bytes>, name: &str) -> Option<String> {
+pub(super) fn field(call: &Call<Bytes>, name: &str) -> Option<String> {
     fields(call, name).into_iter().next()
 }
 
@@ -108,10 +108,10 @@ async fn rooms_filtered(call: Call<Bytes>) -> Result<Reply, Fault> {
     directory::answer_server(&call.app, &wish).await
 }
 
-fn number(text: &str) -> Result<u64, Fault> {
+pub(super) fn number(text: &str) -> Result<u64, Fault> {
     text.parse().map_err(|_| Fault::BadParameter(format!("{text:?} is no number")))
 }
 
-fn truth(text: &str) -> Result<bool, Fault> {
+pub(super) fn truth(text: &str) -> Result<bool, Fault> {
     text.parse().map_err(|_| Fault::BadParameter(format!("{text:?} is neither true nor false")))
 }

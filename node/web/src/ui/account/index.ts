@@ -92,7 +92,7 @@ function partsOf(
   const end = (): HTMLElement => endPart(session, doors.ended).element;
   switch (view.part) {
     case "all":
-      return [profile(), list(), password(), ...waysIn(node, session), keys(), end()];
+      return [profile(), list(), password(), ...waysIn(node, session), keys(), running(session), end()];
     case "profile":
       return [profile()];
     case "devices":
@@ -108,6 +108,13 @@ function partsOf(
     case "sign-out":
       return device ? [signOutPart(session, device, deviceDoors).element, devicePart(session, device, deviceDoors).element] : [];
   }
+}
+
+/** What only those see who run the node: until it is known that somebody does, there is nothing. */
+function running(session: Session): HTMLElement {
+  const place = h("section", { attrs: { hidden: true } });
+  void import("./servers").then(({ serversPart }) => serversPart(place, session)).catch(console.warn);
+  return place;
 }
 
 /** Passkeys and accounts elsewhere, as the settings have them. */
