@@ -146,14 +146,25 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
         tasks,
     });
     let (live, moments) = Live::new(u32::from_be_bytes(clock.random()));
-    let live = Arc::new(live);
+    let (stands, stood) = mpsc::channel(STOOD);
+    let instances = Instances::start(threads, clock, &stands);
+    let instances = Arc::new(instances.context("starting the threads of worlds")?);
+    let services = services(ground, Arc::new(live), lines, blob, instances)?;
+    Ok(Inside { services, moments, stood })
+}
+
+/// The services of a node, each on those below it.
+fn services(
+    ground: Arc<Ground>,
+    live: Arc<Live>,
+    lines: outbound::Servers,
+    blob: Blob,
+    instances: Arc<Instances>,
+) -> anyhow::Result<Services> {
     let accounts = Arc::new(Accounts::new(ground.clone()));
     let rooms = Arc::new(Rooms::new(ground.clone()));
     let servers = Arc::new(Servers::new(ground.clone(), lines));
     let social = Arc::new(Social::new(ground.clone(), live.clone()));
-    let (stands, stood) = mpsc::channel(STOOD);
-    let instances = Instances::start(threads, clock, &stands);
-    let instances = Arc::new(instances.context("starting the threads of worlds")?);
     let content = Arc::new(Content::new(ground.clone(), servers.clone(), blob));
     let bodies = Bodies::new(ground.clone(), content.clone(), instances.clone());
     let bodies = Arc::new(bodies);
@@ -185,7 +196,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
         social.clone(),
     );
     let affairs = Arc::new(affairs);
-    let services = Services {
+    Ok(Services {
         emails: Arc::new(emails),
         oauth: OAuth::new(ground.clone(), accounts.clone()),
         providers: Providers::new(ground.clone(), accounts.clone())?,
@@ -209,8 +220,7 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
         instances,
         ground,
         live,
-    };
-    Ok(Inside { services, moments, stood })
+    })
 }
 
 /// What makes a node itself is settled at its first start and never changes.

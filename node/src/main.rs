@@ -57,7 +57,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
             "init" => init::init(config, text(arguments, "name")).await,
             "serve" => commands::serve(config).await,
             "config" => commands::check(&config),
-            "user" => commands::user(config, arguments).await,
+            "user" => Box::pin(commands::user(config, arguments)).await,
             "invite" => commands::invite(config, arguments).await,
             "room" => commands::room(config, arguments).await,
             "world" => commands::world(config, arguments).await,

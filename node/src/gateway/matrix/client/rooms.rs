@@ -86,6 +86,7 @@ async fn create(asked: Asked<create_room::v3::Request>) -> Result<Reply, Fault> 
     let session = asked.session()?;
     for invited in &body.invite {
         asked.app.services.app_services.summon(invited).await?;
+        answers(&asked, invited).await?;
     }
     let room_id = asked
         .app
@@ -120,6 +121,21 @@ async fn create(asked: Asked<create_room::v3::Request>) -> Result<Reply, Fault> 
         }
     }
     Ok(reply(&json!({ "room_id": room_id })))
+}
+
+/// Whoever is invited into a room that is not there yet must live on a server that answers: when the room
+/// is made, it is too late to say otherwise.
+async fn answers<T>(asked: &Asked<T>, invited: &UserId) -> Result<(), Fault> {
+    let services = &asked.app.services;
+    if services.ground.is_local(invited) {
+        return Ok(());
+    }
+    asked.app.calls(asked.session()?)?;
+    match services.servers.profile(invited, None).await {
+        Err(error @ Error::NoAnswer(_)) => Err(error.into()),
+        // What it shows of them, if anything, is its own affair.
+        _ => Ok(()),
+    }
 }
 
 fn initial(event: &Value) -> Result<(String, String, Box<RawValue>), Fault> {
