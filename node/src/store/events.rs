@@ -403,15 +403,21 @@ pub async fn txn_ids(
     Ok(found)
 }
 
+impl Verdict {
+    /// As it is stored.
+    fn number(self) -> i64 {
+        match self {
+            Self::Accepted => 0,
+            Self::SoftFailed => 1,
+            Self::Rejected => 2,
+        }
+    }
+}
+
 impl Tx {
     /// Writes a new event down, and what it relates to.
     pub async fn add_event(&mut self, stored: &StoredEvent) -> Result<(), StoreError> {
         let event = &stored.event;
-        let verdict = match stored.verdict {
-            Verdict::Accepted => 0,
-            Verdict::SoftFailed => 1,
-            Verdict::Rejected => 2,
-        };
         let sql = "INSERT INTO events (event_no, event_id, room_no, position, verdict, kind, state_key, sender, \
                    state_before, state_after, room_before, room_after, pdu, sent_ms) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
@@ -422,7 +428,7 @@ impl Tx {
             .bind(event.id().as_str())
             .bind(stored.room_no)
             .bind(stored.position)
-            .bind(verdict)
+            .bind(stored.verdict.number())
             .bind(&*escape(&event.kind().to_string()))
             .bind(event.state_key().map(|key| escape(key).into_owned()))
             .bind(event.sender().as_str())
@@ -439,11 +445,6 @@ impl Tx {
 
     /// Writes down where an event stands that was here without that.
     pub async fn stand_event(&mut self, stored: &StoredEvent) -> Result<(), StoreError> {
-        let verdict = match stored.verdict {
-            Verdict::Accepted => 0,
-            Verdict::SoftFailed => 1,
-            Verdict::Rejected => 2,
-        };
         let sql = "UPDATE events SET position = $2, verdict = $3, state_before = $4, state_after = $5, \
                    room_before = $6, room_after = $7 WHERE event_no = $1";
         let roots = stored.roots;
@@ -451,7 +452,7 @@ impl Tx {
         self.query(sql)
             .bind(stored.event_no.0)
             .bind(stored.position)
-            .bind(verdict)
+            .bind(stored.verdict.number())
             .bind(roots.map(|it| it.state_before.0.to_vec()))
             .bind(roots.map(|it| it.state_after.0.to_vec()))
             .bind(roots.and_then(|it| unlike(it.room_before, it.state_before)))

@@ -6,7 +6,11 @@ use ruma::{DeviceId, OwnedDeviceId, OwnedUserId, UserId};
 use wayside_federation::device::Usage;
 use wayside_specs::limits;
 
-use super::{Reads, StoreError, Tx, bus::Change, db::LIST_MOST};
+use super::{
+    Reads, StoreError, Tx,
+    bus::Change,
+    db::{LIST_MOST, Row},
+};
 
 /// What one device has published.
 #[derive(Clone, Debug)]
@@ -72,12 +76,7 @@ pub async fn device_records(
     let mut found = Vec::new();
     for names in chunks(people) {
         for row in from.conn().0.query(sql).list(&names).all().await? {
-            found.push(DeviceRecord {
-                user_id: row.parse(0)?,
-                device_id: row.get::<String>(1)?.into(),
-                record: row.get(2)?,
-                name: row.get(3)?,
-            });
+            found.push(read_device(&row)?);
         }
     }
     Ok(found)
@@ -138,7 +137,17 @@ pub async fn signatures(
     Ok(found)
 }
 
-fn chunks<'p>(people: &'p [&UserId]) -> impl Iterator<Item = Vec<&'p str>> {
+/// A device's record: whose, which, the record, what it is called.
+pub(super) fn read_device(row: &Row) -> Result<DeviceRecord, StoreError> {
+    Ok(DeviceRecord {
+        user_id: row.parse(0)?,
+        device_id: row.get::<String>(1)?.into(),
+        record: row.get(2)?,
+        name: row.get(3)?,
+    })
+}
+
+pub(super) fn chunks<'p>(people: &'p [&UserId]) -> impl Iterator<Item = Vec<&'p str>> {
     people.chunks(LIST_MOST).map(|chunk| chunk.iter().map(|it| it.as_str()).collect())
 }
 

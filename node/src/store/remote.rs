@@ -4,7 +4,10 @@ use std::collections::HashSet;
 
 use ruma::{DeviceId, OwnedUserId, ServerName, UserId};
 
-use super::{Reads, StoreError, Tx, db::LIST_MOST, keys::DeviceRecord};
+use super::{
+    Reads, StoreError, Tx,
+    keys::{DeviceRecord, chunks, read_device},
+};
 
 /// What is known of a list of devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,12 +83,7 @@ pub async fn devices(
     let mut found = Vec::new();
     for names in chunks(people) {
         for row in from.conn().0.query(sql).list(&names).all().await? {
-            found.push(DeviceRecord {
-                user_id: row.parse(0)?,
-                device_id: row.get::<String>(1)?.into(),
-                record: row.get(2)?,
-                name: row.get(3)?,
-            });
+            found.push(read_device(&row)?);
         }
     }
     Ok(found)
@@ -96,10 +94,6 @@ pub async fn stale(from: &mut impl Reads, limit: i64) -> Result<Vec<OwnedUserId>
     let sql = "SELECT user_id FROM remote_lists WHERE stale = 1 ORDER BY user_id LIMIT $1";
     let rows = from.conn().0.query(sql).bind(limit).all().await?;
     rows.iter().map(|row| row.parse(0)).collect()
-}
-
-fn chunks<'p>(people: &'p [&UserId]) -> impl Iterator<Item = Vec<&'p str>> {
-    people.chunks(LIST_MOST).map(|chunk| chunk.iter().map(|it| it.as_str()).collect())
 }
 
 impl Tx {

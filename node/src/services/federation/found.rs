@@ -92,8 +92,7 @@ impl Federation {
             }
             None => join,
         };
-        let proven = self.believed(version, vec![Ok(event)]).await?.pop();
-        proven.unwrap_or_else(|| Err("there is no event".to_owned())).map_err(wrong)
+        self.believe(version, event).await?.map_err(wrong)
     }
 
     /// Those of these events that prove themselves.

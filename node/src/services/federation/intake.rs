@@ -155,6 +155,9 @@ impl Federation {
         passed_on: bool,
     ) -> Result<Taken, Error> {
         let mut taken = self.admit(origin, room_id, event.clone(), passed_on, None).await?;
+        if matches!(taken, Taken::Stands(_)) {
+            return Ok(taken);
+        }
         // What could not be placed, the oldest first.
         let mut waiting = vec![event.clone()];
         for _ in 0..ROUNDS {

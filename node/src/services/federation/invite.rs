@@ -87,8 +87,7 @@ impl Federation {
         let ids = super::verify::key_ids(&event, server);
         let keys = self.servers.event_keys(server, &ids, event.origin_server_ts()).await?;
         event.signed_by(version, server, &keys).map_err(|error| wrong(error.to_string()))?;
-        let own = self.believed(version, vec![Ok(event)]).await?.pop();
-        let event = own.unwrap_or_else(|| Err("there is no event".to_owned())).map_err(wrong)?;
+        let event = self.believe(version, event).await?.map_err(wrong)?;
         self.rooms.conclude(event).await
     }
 
@@ -106,9 +105,7 @@ impl Federation {
         let event = Event::receive(version, invitation.event.get())?;
         let target = check(&event, origin, room_id, event_id)?;
         self.may_be_invited(room_id, &target).await?;
-        let believed = self.believed(version, vec![Ok(event)]).await?.pop();
-        let believed = believed.unwrap_or_else(|| Err("it is no event".to_owned()));
-        let event = believed.map_err(Error::BadJson)?;
+        let event = self.believe(version, event).await?.map_err(Error::BadJson)?;
         let (own, key) = (&self.ground.server_name, &self.ground.server_key);
         let event = event.cosign(version, own, key)?;
         let shown = stripped(&invitation.invite_room_state);
@@ -183,9 +180,8 @@ impl Federation {
         if !is_theirs || !names_it {
             return Err(Error::Forbidden("it does not say to what it is the answer".to_owned()));
         }
-        let believed = self.believed(room.version, vec![Ok(event)]).await?.pop();
-        let believed = believed.unwrap_or_else(|| Err("it is no event".to_owned()));
-        self.stand_outside(room.version, believed.map_err(Error::BadJson)?, None).await
+        let event = self.believe(room.version, event).await?.map_err(Error::BadJson)?;
+        self.stand_outside(room.version, event, None).await
     }
 }
 
@@ -196,20 +192,7 @@ fn check(
     room_id: &RoomId,
     event_id: &EventId,
 ) -> Result<ruma::OwnedUserId, Error> {
-    let wrong = |why: &str| Err(Error::Invalid(why.to_owned()));
-    if event.id() != event_id {
-        return wrong("the event has another id than the path says");
-    }
-    if event.room_id() != room_id {
-        return wrong("the event is of another room");
-    }
-    let is_member = *event.kind() == TimelineEventType::RoomMember;
-    if !is_member || rooms::membership_of(event) != Some(Membership::Invite) {
-        return wrong("the event is no invitation");
-    }
-    if event.sender().server_name() != origin {
-        return wrong("its sender is none of the people of the server that asks");
-    }
+    super::join::check_said(Membership::Invite, event, origin, room_id, event_id)?;
     let target = event.state_key().and_then(|key| UserId::parse(key).ok());
     target.ok_or_else(|| Error::Invalid("the event invites nobody".to_owned()))
 }

@@ -132,9 +132,7 @@ impl Federation {
         event: Event,
     ) -> Result<Event, Error> {
         let room_id = event.room_id().to_owned();
-        let believed = self.believed(version, vec![Ok(event)]).await?.pop();
-        let believed = believed.unwrap_or_else(|| Err("it is no event".to_owned()));
-        let event = believed.map_err(Error::BadJson)?;
+        let event = self.believe(version, event).await?.map_err(Error::BadJson)?;
         match self.take(origin, &room_id, event.clone(), true).await? {
             Taken::Stands(Standing::Accepted) => Ok(event),
             Taken::Stands(_) => {
@@ -215,6 +213,22 @@ fn check(
     room_id: &RoomId,
     event_id: &EventId,
 ) -> Result<(), Error> {
+    check_said(to, event, origin, room_id, event_id)?;
+    if event.state_key() != Some(event.sender().as_str()) {
+        return Err(Error::Invalid("people come and go by themselves".to_owned()));
+    }
+    Ok(())
+}
+
+/// Whether an event says of somebody what it is said to say, by the word of somebody of the server that
+/// asks.
+pub(super) fn check_said(
+    to: Membership,
+    event: &Event,
+    origin: &ServerName,
+    room_id: &RoomId,
+    event_id: &EventId,
+) -> Result<(), Error> {
     let wrong = |why: &str| Err(Error::Invalid(why.to_owned()));
     if event.id() != event_id {
         return wrong("the event has another id than the path says");
@@ -225,9 +239,6 @@ fn check(
     let is_member = *event.kind() == TimelineEventType::RoomMember;
     if !is_member || rooms::membership_of(event) != Some(to) {
         return Err(Error::Invalid(format!("the event is no {}", to.as_str())));
-    }
-    if event.state_key() != Some(event.sender().as_str()) {
-        return wrong("people come and go by themselves");
     }
     if event.sender().server_name() != origin {
         return wrong("its sender is none of the people of the server that asks");

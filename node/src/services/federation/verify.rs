@@ -57,6 +57,16 @@ impl Federation {
         tokio::task::spawn_blocking(check).await.map_err(Error::internal)
     }
 
+    /// The same for one event.
+    pub(super) async fn believe(
+        &self,
+        version: RoomVersion,
+        event: Event,
+    ) -> Result<Result<Event, String>, Error> {
+        let believed = self.believed(version, vec![Ok(event)]).await?.pop();
+        Ok(believed.unwrap_or_else(|| Err("it is no event".to_owned())))
+    }
+
     /// Has the keys of all servers that have signed any of these events looked up, many at a time: one by
     /// one, those that do not answer would hold up the others.
     async fn look_up_keys(&self, read: &[Result<Event, String>]) {
