@@ -51,9 +51,12 @@ async function again({ server }) {
 /** Who does not run the node sees nothing of it. */
 async function member({ home, password }) {
   const ann = await Person.open("Ann", { viewport: { width: 390, height: 844 } });
+  const asked = ann.page.waitForResponse((it) => new URL(it.url()).pathname === "/_wayside/v1/account");
   await signIn(ann, "ann", password, home);
   await ann.page.getByRole("heading", { name: "End your account", exact: true }).waitFor();
-  await ann.page.waitForLoadState("networkidle");
+  // The page knows who she is, and has drawn what follows from it.
+  await (await asked).finished();
+  await ann.page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
   ensure((await servers(ann).count()) === 0, "a member sees how it goes with servers");
   await ann.leave();
 }
