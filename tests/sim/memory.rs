@@ -10,7 +10,7 @@ use ruma::{EventId, OwnedEventId, OwnedRoomId};
 use wayside_federation::{
     auth,
     event::Event,
-    room::{self, CITING, Halt, Known, Need, Outcome, Placed, Room, Shelf, Standing},
+    room::{self, Arrival, CITING, Halt, Known, Need, Outcome, Placed, Room, Shelf, Standing},
     state::{self, EventNo, Node, NodeId, StateKey},
     version::RoomVersion,
 };
@@ -67,8 +67,9 @@ impl Memory {
         let prev: Vec<Option<NodeId>> =
             event.prev_events().iter().map(|id| self.after(id)).collect();
         let given = given.or_else(|| self.plant.and_then(|plant| plant.before(&prev)));
+        let arrival = Arrival { is_named: named, is_past: false, given };
         for _ in 0..ROUNDS {
-            match room::admit(&self.room, event, number, named, given, shelf) {
+            match room::admit(&self.room, event, number, arrival, shelf) {
                 Ok(Outcome::Placed(placed)) => {
                     return Ok(Outcome::Placed(Box::new(self.overrule(event, *placed))));
                 }

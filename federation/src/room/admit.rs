@@ -9,6 +9,7 @@ use crate::{
     auth::{self, Refusal, Verdict, key_of},
     event::Event,
     state::{self, Difference, EventNo, Node, NodeId, StateKey},
+    version::RoomVersion,
 };
 
 /// Rejected and soft-failed events through which the edges of one event are followed.
@@ -53,23 +54,34 @@ pub struct Placed {
     pub changed: Vec<Difference>,
     /// Nodes of all these states that are to be stored before them.
     pub nodes: Vec<(NodeId, Arc<Node>)>,
+    /// Those of its `prev_events` that are not here: the graph of the room has a gap there.
+    pub gaps: Vec<OwnedEventId>,
+}
+
+/// How an event comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// Whether an event of this room that was placed before names it: then it is no head.
+    pub is_named: bool,
+    /// Whether it was fetched as a part of what was before: then it changes nothing of now, and what is
+    /// now does not judge it.
+    pub is_past: bool,
+    /// The state before it where its `prev_events` cannot be had and somebody has told that state; the
+    /// events of that state must be here. Whoever tells it may choose which side the node is on from
+    /// then on: where it can be had from a second server, the two must say the same.
+    pub given: Option<NodeId>,
 }
 
 /// Decides on an event that was received and verified (server-server API, "Checks performed on
 /// receipt of a PDU", 4 to 6), and what the room is like with it.
 ///
 /// `number` is what the event will be called here: an outlier keeps the number that it has, for states
-/// hold it already. `named` says whether an event of this room that was placed before names it: then
-/// it is no head. `given` is the state before it where its
-/// `prev_events` cannot be had and somebody has told that state; the events of that state must be
-/// here. Whoever tells it may choose which side the node is on from then on: where it can be had from
-/// a second server, the two must say the same.
+/// hold it already.
 pub fn admit(
     room: &Room,
     event: &Event,
     number: EventNo,
-    named: bool,
-    given: Option<NodeId>,
+    arrival: Arrival,
     shelf: &Shelf,
 ) -> Result<Outcome, Halt> {
     let desk = Desk::over(shelf);
@@ -89,21 +101,20 @@ pub fn admit(
         .collect();
     desk.all_there()?;
     let absent = |(id, there): (&OwnedEventId, bool)| (!there).then(|| id.clone());
+    let gaps: Vec<_> = prev.iter().filter_map(|(id, it)| absent((id, it.is_some()))).collect();
     let missing = Missing {
         auth: cited.iter().filter_map(|(id, it)| absent((id, it.is_some()))).collect(),
-        prev: match given {
-            Some(_) => Vec::new(),
-            None => prev.iter().filter_map(|(id, it)| absent((id, it.is_some()))).collect(),
-        },
+        prev: if arrival.given.is_some() { Vec::new() } else { gaps.clone() },
     };
     if missing != Missing::default() {
         return Ok(Outcome::Missing(missing));
     }
-    let before = match given {
+    let before = match arrival.given {
         Some(state) => state,
         None => forks::join(room.version, &desk, prev.iter().filter_map(|(_, after)| *after))?,
     };
-    let verdict = judge(room, event, &plan, before, &desk)?;
+    let now = if arrival.is_past { before } else { room.state };
+    let verdict = judge(room.version, event, &plan, (before, now), &desk)?;
     let (standing, refusal) = match verdict {
         Verdict::Accept => (Standing::Accepted, None),
         Verdict::SoftFail(why) => (Standing::SoftFailed, Some(why)),
@@ -115,7 +126,12 @@ pub fn admit(
     };
     let event = event.with_rejected(standing == Standing::Rejected);
     desk.place(Known { event: event.clone(), number, standing, after: Some(after) });
-    let heads = heads(room, &event, standing, named, after, &desk)?;
+    let is_head = !arrival.is_named;
+    let heads = if arrival.is_past {
+        room.heads.clone()
+    } else {
+        heads(room, &event, standing, is_head, after, &desk)?
+    };
     let state = if heads == room.heads {
         room.state
     } else {
@@ -132,14 +148,16 @@ pub fn admit(
         state,
         changed,
         nodes,
+        gaps,
     })))
 }
 
+/// Judges an event by the states before it and now.
 fn judge(
-    room: &Room,
+    version: RoomVersion,
     event: &Event,
     plan: &auth::Plan,
-    before: NodeId,
+    (before, now): (NodeId, NodeId),
     desk: &Desk<'_>,
 ) -> Result<Verdict, Halt> {
     let hashes: Vec<_> = plan.state.iter().map(StateKey::hash).collect();
@@ -148,14 +166,14 @@ fn judge(
         let event = |number: EventNo| desk.numbered(number).map(|known| known.event);
         Ok(numbers.into_iter().map(|number| number.and_then(event)).collect())
     };
-    let (states, now) = (read(before)?, read(room.state)?);
+    let (states, now) = (read(before)?, read(now)?);
     desk.all_there()?;
     let entry = |held: &[Option<Event>], key: &StateKey| {
         let at = plan.state.iter().position(|planned| planned == key)?;
         held[at].clone()
     };
     Ok(auth::admit(
-        room.version,
+        version,
         event,
         |id: &EventId| desk.event(id).map(|known| known.event),
         |key| entry(&states, key),
@@ -169,7 +187,7 @@ fn heads(
     room: &Room,
     event: &Event,
     standing: Standing,
-    named: bool,
+    is_head: bool,
     after: NodeId,
     desk: &Desk<'_>,
 ) -> Result<Vec<Head>, Halt> {
@@ -194,7 +212,7 @@ fn heads(
     desk.all_there()?;
     let mut heads: Vec<Head> =
         room.heads.iter().filter(|head| !covered.contains(&head.id)).cloned().collect();
-    if !named {
+    if is_head {
         heads.push(Head { id: event.id().to_owned(), depth: event.depth(), after });
     }
     Ok(heads)

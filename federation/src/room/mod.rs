@@ -19,7 +19,7 @@ use ruma::{OwnedEventId, OwnedRoomId};
 use wayside_specs::limits;
 
 pub use self::{
-    admit::{Missing, Outcome, Placed, admit},
+    admit::{Arrival, Missing, Outcome, Placed, admit},
     begin::{BeginError, Begun, begin, stand},
     shelf::{CITING, Known, Lookup, Need, Shelf},
 };

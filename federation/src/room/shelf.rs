@@ -103,6 +103,11 @@ impl Shelf {
         self.citing.insert((id, page), numbers);
     }
 
+    /// Forgets which events cite which: another one has come.
+    pub fn forget_citing(&mut self) {
+        self.citing.clear();
+    }
+
     /// What is known of an event.
     #[must_use]
     pub fn look(&self, id: &EventId) -> Lookup {

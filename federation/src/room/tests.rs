@@ -73,10 +73,10 @@ impl Memory {
 
     fn decide(&mut self, event: &Event) -> Outcome {
         let number = EventNo(i64::try_from(self.known.len()).unwrap() + 1);
-        let named = self.named.contains(event.id());
+        let arrival = Arrival { is_named: self.named.contains(event.id()), ..Arrival::default() };
         let mut shelf = Shelf::new();
         for _ in 0..1_000 {
-            match admit(&self.room, event, number, named, None, &shelf) {
+            match admit(&self.room, event, number, arrival, &shelf) {
                 Ok(outcome) => return outcome,
                 Err(Halt::Need(need)) => {
                     assert!(!need.is_empty());
@@ -233,13 +233,15 @@ fn what_was_named_before_it_came_is_no_head() {
     let state = memory.room.state;
     let mut shelf = Shelf::new();
     let placed = loop {
-        match admit(&memory.room, &told.events[&second], EventNo(9), false, Some(state), &shelf) {
+        let arrival = Arrival { given: Some(state), ..Arrival::default() };
+        match admit(&memory.room, &told.events[&second], EventNo(9), arrival, &shelf) {
             Ok(Outcome::Placed(placed)) => break placed,
             Err(Halt::Need(need)) => memory.load(&mut shelf, need),
             other => panic!("{other:?}"),
         }
     };
     assert_eq!(placed.standing, Standing::Accepted);
+    assert_eq!(placed.gaps, std::slice::from_ref(&first));
     // Both branches end, for nobody knows how they hang together.
     let ids: Vec<&OwnedEventId> = placed.heads.iter().map(|head| &head.id).collect();
     assert_eq!(ids, [&before, &second]);
@@ -260,7 +262,8 @@ fn what_is_missing_is_named_and_other_rooms_are_refused() {
     assert_eq!(missing.prev, std::slice::from_ref(&before));
     assert_eq!(missing.auth.len(), told.events[&last].auth_events().len());
     memory.room.id = ruma::owned_room_id!("!other:alice.example");
-    let refused = admit(&memory.room, &told.events[&last], EventNo(1), false, None, &Shelf::new());
+    let (event, arrival) = (&told.events[&last], Arrival::default());
+    let refused = admit(&memory.room, event, EventNo(1), arrival, &Shelf::new());
     assert!(matches!(refused, Err(Halt::Failed(_))));
 }
 

@@ -84,6 +84,8 @@ const OF_A_ROOM: &[&str] = &[
     "DELETE FROM room_servers WHERE room_no = $1",
     "DELETE FROM auth_edges WHERE room_no = $1",
     "DELETE FROM doors WHERE room_no = $1",
+    "DELETE FROM gaps WHERE room_no = $1",
+    "DELETE FROM early_redactions WHERE room_no = $1",
     "DELETE FROM network_rooms WHERE room_no = $1",
     "DELETE FROM rooms WHERE room_no = $1",
 ];

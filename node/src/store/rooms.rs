@@ -16,8 +16,11 @@ use super::{
     text::{escape, unescape},
 };
 
+/// People who stand for a room without a name.
+const HEROES: i64 = 5;
+
 /// A room as this node sees it now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomRow {
     /// Its number here.
     pub room_no: i64,
@@ -239,20 +242,25 @@ pub async fn members(
     }
 }
 
-/// Those who first came to stand to a room in one of these two ways, somebody left aside.
-pub async fn earliest(
+/// Those who stand for a room without a name, those first who came first, somebody left aside
+/// (client-server API, `m.heroes`).
+pub async fn heroes(
     from: &mut impl Reads,
     room_no: i64,
-    standings: [Membership; 2],
     aside: &UserId,
-    limit: i64,
 ) -> Result<Vec<OwnedUserId>, StoreError> {
     let sql = "SELECT user_id FROM memberships WHERE room_no = $1 AND membership IN ($2, $3) \
                AND user_id <> $4 ORDER BY position LIMIT $5";
-    let [one, other] = standings.map(Membership::as_str);
-    let query = from.conn().0.query(sql).bind(room_no).bind(one).bind(other);
-    let rows = query.bind(aside.as_str()).bind(limit).all().await?;
-    rows.iter().map(|row| row.parse(0)).collect()
+    for standings in [[Membership::Join, Membership::Invite], [Membership::Leave, Membership::Ban]]
+    {
+        let [one, other] = standings.map(Membership::as_str);
+        let query = from.conn().0.query(sql).bind(room_no).bind(one).bind(other);
+        let rows = query.bind(aside.as_str()).bind(HEROES).all().await?;
+        if !rows.is_empty() {
+            return rows.iter().map(|row| row.parse(0)).collect();
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Those of `people` who are in a room.
@@ -417,6 +425,19 @@ pub async fn servers(
     rows.iter().map(|row| row.parse(0)).collect()
 }
 
+/// The other servers with the most people in a room.
+pub async fn largest_servers(
+    from: &mut impl Reads,
+    room_no: i64,
+    own: &ServerName,
+    limit: i64,
+) -> Result<Vec<OwnedServerName>, StoreError> {
+    let sql = "SELECT server FROM room_servers WHERE room_no = $1 AND joined > 0 AND server <> $2 \
+               ORDER BY joined DESC, server LIMIT $3";
+    let query = from.conn().0.query(sql).bind(room_no).bind(own.as_str()).bind(limit);
+    query.all().await?.iter().map(|row| row.parse(0)).collect()
+}
+
 /// Whether somebody of a server is in a room.
 pub async fn has_server(
     from: &mut impl Reads,
@@ -424,6 +445,17 @@ pub async fn has_server(
     server: &ServerName,
 ) -> Result<bool, StoreError> {
     let sql = "SELECT joined FROM room_servers WHERE room_no = $1 AND server = $2 AND joined > 0";
+    let query = from.conn().0.query(sql).bind(room_no).bind(server.as_str());
+    Ok(query.one().await?.is_some())
+}
+
+/// Whether somebody of a server is in a room, or was once.
+pub async fn knows_server(
+    from: &mut impl Reads,
+    room_no: i64,
+    server: &ServerName,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT joined FROM room_servers WHERE room_no = $1 AND server = $2";
     let query = from.conn().0.query(sql).bind(room_no).bind(server.as_str());
     Ok(query.one().await?.is_some())
 }

@@ -235,6 +235,8 @@ impl Federation {
                     state: after,
                     changed: vec![Difference { key, left, right: Some(number) }],
                     nodes: Vec::new(),
+                    // What was before is asked for when somebody wants to read it.
+                    gaps: join.prev_events().to_vec(),
                 };
                 room.since_depth = i64::try_from(join.depth()).unwrap_or(i64::MAX);
                 tx.close_door(room.room_no, &user_id).await?;

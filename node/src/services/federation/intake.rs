@@ -1,24 +1,30 @@
 //! Transactions of other servers: each event received, verified, decided on and written down.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
-use ruma::{OwnedEventId, OwnedRoomId, RoomId, ServerName};
+use ruma::{
+    OwnedEventId, OwnedRoomId, OwnedServerName, RoomId, ServerName, events::TimelineEventType,
+};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use wayside_federation::{
+    acl::ServerAcl,
     event::Event,
     outbox::{EDUS, PDUS},
-    room::{Missing, Outcome, Standing},
+    room::{self, Missing, Outcome, Standing},
     state::{EventNo, NodeId},
 };
 
 use super::{
-    super::rooms::{self, Arrival},
-    Error, Federation, Ground, admits, known,
+    super::rooms::{Arrival, Decisions},
+    Error, Federation, Ground, acl, known,
 };
 use crate::store::{
-    Tx, events, outgoing,
-    rooms::{RoomRow, has_server},
+    Tx, outgoing,
+    rooms::{self as stored, RoomRow, has_server},
 };
 
 /// A transaction of another server (server-server API, `PUT /send/{txnId}`).
@@ -100,147 +106,280 @@ impl Federation {
         texts: Vec<Box<RawValue>>,
     ) -> Result<Vec<(OwnedEventId, Result<(), String>)>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
-        let Ok(room) = self.shared(&mut snapshot, room_id, origin).await else {
-            // Nothing of a room is taken in that nobody here is in, but who need not wait at its door
-            // any more.
-            drop(snapshot);
-            tracing::debug!(%origin, %room_id, "events of a room that is not shared");
-            for text in texts {
-                match self.turned_away(origin, room_id, &text).await {
-                    Ok(()) => {}
-                    Err(error @ (Error::Internal(_) | Error::Unavailable(_) | Error::Full)) => {
-                        return Err(error);
-                    }
-                    Err(error) => {
-                        tracing::debug!(%error, "an event of a room elsewhere is refused");
-                    }
-                }
+        let room = match self.shared(&mut snapshot, room_id, origin).await {
+            Ok(room) => room,
+            Err(error) => {
+                let room = stored::room(&mut snapshot, room_id).await?;
+                drop(snapshot);
+                return self.receive_outside(origin, room, room_id, texts, error).await;
             }
-            return Ok(Vec::new());
         };
-        drop(snapshot);
-        let mut results = Vec::new();
-        for event in self.verified(room.version, texts).await? {
-            let event = match event {
-                Ok(event) => event,
-                Err(why) => {
-                    tracing::debug!(%origin, %room_id, why, "an event is refused");
-                    continue;
-                }
-            };
-            let id = event.id().to_owned();
-            let result = self.take(origin, room_id, event, false).await;
-            results.push((
-                id,
-                match result {
-                    Ok(Taken::Stands(Standing::Rejected)) => Err("the rules refuse it".to_owned()),
-                    Ok(Taken::Stands(_)) => Ok(()),
-                    Ok(Taken::Misses(_)) => Err("what it names could not be had".to_owned()),
-                    Err(error @ (Error::Internal(_) | Error::Unavailable(_) | Error::Full)) => {
-                        return Err(error);
+        let mut read = Vec::with_capacity(texts.len());
+        let mut strangers: HashMap<OwnedServerName, bool> = HashMap::new();
+        for text in texts {
+            let event = Event::receive(room.version, text.get());
+            read.push(match event {
+                Err(error) => Err(error.to_string()),
+                Ok(event) => {
+                    let server = event.sender().server_name();
+                    let is_stranger = match strangers.get(server) {
+                        Some(known) => *known,
+                        None => !stored::knows_server(&mut snapshot, room.room_no, server).await?,
+                    };
+                    strangers.insert(server.to_owned(), is_stranger);
+                    // Nobody's keys are looked for who cannot have said it.
+                    if is_stranger && *event.kind() != TimelineEventType::RoomMember {
+                        Err(format!("nobody of {server} was ever in the room"))
+                    } else {
+                        Ok(event)
                     }
-                    Err(error) => Err(error.to_string()),
-                },
-            ));
+                }
+            });
         }
-        Ok(results)
+        drop(snapshot);
+        let mut events = Vec::with_capacity(read.len());
+        for event in self.believed(room.version, read).await? {
+            match event {
+                Ok(event) => events.push(event),
+                Err(why) => tracing::debug!(%origin, %room_id, why, "an event is refused"),
+            }
+        }
+        let ids: Vec<_> = events.iter().map(|event| event.id().to_owned()).collect();
+        let taken = self.take_all(origin, room_id, events, false).await?;
+        let told = |taken| match taken {
+            Ok(Taken::Stands(Standing::Rejected)) => Err("the rules refuse it".to_owned()),
+            Ok(Taken::Stands(_)) => Ok(()),
+            Ok(Taken::Misses(_)) => Err("what it names could not be had".to_owned()),
+            Err(error) => Err(Error::to_string(&error)),
+        };
+        Ok(ids.into_iter().zip(taken.into_iter().map(told)).collect())
     }
 
-    /// Takes an event in, and first what it names and is not here; `passed_on` tells it to the others.
+    /// The same of a room in which the server may not take part, or that nobody of this node is in.
+    async fn receive_outside(
+        &self,
+        origin: &ServerName,
+        room: Option<RoomRow>,
+        room_id: &RoomId,
+        texts: Vec<Box<RawValue>>,
+        why: Error,
+    ) -> Result<Vec<(OwnedEventId, Result<(), String>)>, Error> {
+        match (why, room) {
+            (why @ Error::Forbidden(_), Some(room)) => {
+                let read =
+                    texts.iter().filter_map(|it| Event::receive(room.version, it.get()).ok());
+                Ok(read.map(|event| (event.id().to_owned(), Err(why.to_string()))).collect())
+            }
+            (Error::NotFound(_), _) => {
+                // Nothing is taken in but who need not wait at the room's door any more.
+                tracing::debug!(%origin, %room_id, "events of a room that is not shared");
+                for text in texts {
+                    match self.turned_away(origin, room_id, &text).await {
+                        Err(error) if is_own(&error) => return Err(error),
+                        Err(error) => {
+                            tracing::debug!(%error, "an event of a room elsewhere is refused");
+                        }
+                        Ok(()) => {}
+                    }
+                }
+                Ok(Vec::new())
+            }
+            (why, _) => Err(why),
+        }
+    }
+
+    /// Takes an event in, and first what it names and is not here; `is_told` tells it to the others.
     pub(super) async fn take(
         &self,
         origin: &ServerName,
         room_id: &RoomId,
         event: Event,
-        passed_on: bool,
+        is_told: bool,
     ) -> Result<Taken, Error> {
-        let mut taken = self.admit(origin, room_id, event.clone(), passed_on, None).await?;
-        if matches!(taken, Taken::Stands(_)) {
-            return Ok(taken);
+        only(self.take_all(origin, room_id, vec![event], is_told).await?)
+    }
+
+    /// The same of many, in their order; each stands in its place or says why it does not.
+    async fn take_all(
+        &self,
+        origin: &ServerName,
+        room_id: &RoomId,
+        events: Vec<Event>,
+        is_told: bool,
+    ) -> Result<Vec<Result<Taken, Error>>, Error> {
+        let coming = |event: &Event| Coming { event: event.clone(), given: None, is_told };
+        let all = events.iter().map(coming).collect();
+        let mut taken = self.admit_all(origin, room_id, all).await?;
+        for at in 0..events.len() {
+            let Ok(Taken::Misses(missing)) = &taken[at] else { continue };
+            let missing = missing.clone();
+            taken[at] = self.heal(origin, room_id, coming(&events[at]), missing).await;
+            if taken[at].as_ref().is_err_and(is_own) {
+                break;
+            }
+            // What came along may be what others wait for.
+            let misses = |at: &usize| matches!(taken[*at], Ok(Taken::Misses(_)));
+            let again: Vec<usize> = (at + 1..events.len()).filter(misses).collect();
+            let coming = again.iter().map(|at| coming(&events[*at])).collect();
+            for (at, now) in again.into_iter().zip(self.admit_all(origin, room_id, coming).await?) {
+                taken[at] = now;
+            }
         }
+        match taken.iter().position(|it| it.as_ref().is_err_and(is_own)) {
+            Some(at) => Err(taken.swap_remove(at).err().unwrap_or(Error::Full)),
+            None => Ok(taken),
+        }
+    }
+
+    /// Takes in an event that names what is not here: fetched first, or else with the state before it, as
+    /// the server tells it that sent the event.
+    async fn heal(
+        &self,
+        origin: &ServerName,
+        room_id: &RoomId,
+        coming: Coming,
+        missing: Missing,
+    ) -> Result<Taken, Error> {
+        let plain = |event: &Event| {
+            let is_told = coming.is_told && event.id() == coming.event.id();
+            Coming { event: event.clone(), given: None, is_told }
+        };
         // What could not be placed, the oldest first.
-        let mut waiting = vec![event.clone()];
+        let mut waiting = vec![coming.event.clone()];
+        let mut taken = Taken::Misses(missing);
         for _ in 0..ROUNDS {
             let (Taken::Misses(missing), Some(first)) = (&taken, waiting.first()) else { break };
             let mut found = self.fetch(origin, room_id, first, missing).await?;
             found.retain(|it| waiting.iter().all(|other| other.id() != it.id()));
             found.truncate(FETCHED);
-            let Some(oldest) = found.first().cloned() else { break };
+            let Some(oldest) = found.first().map(plain) else { break };
             found.append(&mut waiting);
             waiting = found;
-            taken = self.admit(origin, room_id, oldest, false, None).await?;
+            taken = only(self.admit_all(origin, room_id, vec![oldest]).await?)?;
         }
-        let mut bridges = BRIDGES;
-        for earlier in waiting {
-            let is_last = earlier.id() == event.id();
-            let told = passed_on && is_last;
-            taken = self.admit(origin, room_id, earlier.clone(), told, None).await?;
-            if matches!(taken, Taken::Misses(_)) && bridges > 0 {
-                bridges -= 1;
-                if let Some(state) = self.bridge(origin, room_id, &earlier).await? {
-                    taken = self.admit(origin, room_id, earlier, told, Some(state)).await?;
+        for bridges in 0..=BRIDGES {
+            let coming = waiting.iter().map(plain).collect();
+            let mut all = self.admit_all(origin, room_id, coming).await?;
+            let last = all.pop().unwrap_or(Ok(taken));
+            let misses = |it: &Result<Taken, Error>| matches!(it, Ok(Taken::Misses(_)));
+            let stay = all.iter().map(misses).chain([misses(&last)]).collect::<Vec<_>>();
+            taken = last?;
+            let mut stay = stay.into_iter();
+            waiting.retain(|_| stay.next().unwrap_or_default());
+            if waiting.is_empty() || bridges == BRIDGES {
+                break;
+            }
+            let event = waiting.remove(0);
+            if let Some(state) = self.bridge(origin, room_id, &event).await? {
+                let given = Coming { given: Some(state), ..plain(&event) };
+                let now = only(self.admit_all(origin, room_id, vec![given]).await?)?;
+                if waiting.is_empty() {
+                    taken = now;
                 }
+            }
+            if waiting.is_empty() {
+                break;
             }
         }
         Ok(taken)
     }
 
-    /// Decides on an event with what is here, and writes it down. `given` is the state before it where
-    /// what it names cannot be had.
-    pub(super) async fn admit(
+    /// Decides on events of a room with what is here, one after the other, and writes them down together.
+    async fn admit_all(
         &self,
         origin: &ServerName,
         room_id: &RoomId,
-        event: Event,
-        passed_on: bool,
-        given: Option<NodeId>,
-    ) -> Result<Taken, Error> {
+        coming: Vec<Coming>,
+    ) -> Result<Vec<Result<Taken, Error>>, Error> {
+        if coming.is_empty() {
+            return Ok(Vec::new());
+        }
         let (ground, origin, room_id) =
             (self.ground.clone(), origin.to_owned(), room_id.to_owned());
         self.ground
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    let row = known(tx, &room_id).await?;
-                    let own = &ground.server_name;
-                    // Looked at where it is written: whoever was last here may just have left.
-                    if !has_server(tx, row.room_no, own).await?
-                        || !admits(tx, &row, &origin).await?
-                    {
-                        let why = format!("the room {room_id} is not shared with {origin}");
-                        return Err(Error::Forbidden(why));
+                    let mut row = known(tx, &room_id).await?;
+                    let mut decisions = Decisions::default();
+                    let events: Vec<&Event> = coming.iter().map(|it| &it.event).collect();
+                    decisions.plan(tx, &row, &events).await?;
+                    let (mut taken, mut doors) = (Vec::with_capacity(coming.len()), None);
+                    let before = row.clone();
+                    for coming in coming {
+                        let now = settle(
+                            &ground,
+                            tx,
+                            &mut row,
+                            &origin,
+                            coming,
+                            (&mut decisions, &mut doors),
+                        );
+                        match now.await {
+                            Err(error) if is_own(&error) => return Err(error),
+                            now => taken.push(now),
+                        }
                     }
-                    let sender = event.sender().server_name().to_owned();
-                    if sender != origin && !admits(tx, &row, &sender).await? {
-                        return Err(Error::Forbidden(
-                            "the room does not let its server take part".to_owned(),
-                        ));
+                    if row != before {
+                        tx.move_room(&row).await?;
                     }
-                    settle(&ground, tx, row, event, passed_on, given).await
+                    Ok(taken)
                 })
             })
             .await
     }
 }
 
-/// Decides on an event of another server and writes it down.
+/// An event that comes in.
+struct Coming {
+    event: Event,
+    /// The state before it, where what it names cannot be had.
+    given: Option<NodeId>,
+    /// Whether the others in the room hear of it from this node.
+    is_told: bool,
+}
+
+/// Who may take part in a room while it stands so.
+struct Doors {
+    root: NodeId,
+    is_open: bool,
+    rule: Option<ServerAcl>,
+}
+
+/// Decides on an event of another server and writes it down, but for the row of its room.
 async fn settle(
     ground: &Ground,
     tx: &mut Tx,
-    mut row: RoomRow,
-    event: Event,
-    passed_on: bool,
-    given: Option<NodeId>,
+    row: &mut RoomRow,
+    origin: &ServerName,
+    Coming { event, given, is_told }: Coming,
+    (decisions, doors): (&mut Decisions, &mut Option<Doors>),
 ) -> Result<Taken, Error> {
-    let (number, is_outlier) = match events::by_id(tx, event.id()).await? {
-        Some(known) if known.roots.is_some() => {
-            return Ok(Taken::Stands(rooms::standing(known.verdict)));
-        }
+    // Looked at where it is written: whoever was last here may just have left.
+    if doors.as_ref().is_none_or(|doors| doors.root != row.state_root) {
+        let is_open = has_server(tx, row.room_no, &ground.server_name).await?;
+        *doors = Some(Doors { root: row.state_root, is_open, rule: acl(tx, row).await? });
+    }
+    let may = |server: &ServerName| {
+        let lets = |doors: &Doors| doors.rule.as_ref().is_none_or(|rule| rule.admits(server));
+        doors.as_ref().is_some_and(lets)
+    };
+    if !doors.as_ref().is_some_and(|doors| doors.is_open) || !may(origin) {
+        let why = format!("the room {} is not shared with {origin}", row.room_id);
+        return Err(Error::Forbidden(why));
+    }
+    if !may(event.sender().server_name()) {
+        return Err(Error::Forbidden("the room does not let its server take part".to_owned()));
+    }
+    let known = decisions.known(event.id());
+    let (number, is_outlier) = match known {
+        Some(known) if known.after.is_some() => return Ok(Taken::Stands(known.standing)),
         // States hold it already, by its number.
-        Some(known) => (known.event_no, true),
+        Some(known) => (known.number, true),
         None => (EventNo(tx.next_number()), false),
     };
-    match rooms::decide(tx, &row, &event, number, false, given).await? {
+    let way = room::Arrival { given, ..room::Arrival::default() };
+    match decisions.decide(tx, row, &event, number, way).await? {
         Outcome::Known => Ok(Taken::Stands(Standing::Accepted)),
         Outcome::Missing(missing) => Ok(Taken::Misses(missing)),
         Outcome::Placed(placed) => {
@@ -249,14 +388,20 @@ async fn settle(
                 tracing::debug!(%why, event_id = %event.id(), "an event is not shown");
             }
             let arrival = Arrival { event, number, is_outlier };
-            let stored = rooms::settle(ground, tx, &mut row, arrival, *placed, passed_on).await?;
-            if standing == Standing::Accepted {
-                rooms::carry_out(tx, &row, &stored).await?;
-            }
-            tx.move_room(&row).await?;
+            decisions.settle(ground, tx, row, arrival, *placed, is_told).await?;
             Ok(Taken::Stands(standing))
         }
     }
+}
+
+/// What became of the only one.
+fn only(mut taken: Vec<Result<Taken, Error>>) -> Result<Taken, Error> {
+    taken.pop().unwrap_or_else(|| Err(Error::internal(anyhow::anyhow!("an event was lost"))))
+}
+
+/// Whether this node failed, and not the event.
+fn is_own(error: &Error) -> bool {
+    matches!(error, Error::Internal(_) | Error::Unavailable(_) | Error::Full)
 }
 
 /// Events by the rooms that they say they are of, in their order.

@@ -162,10 +162,14 @@ async fn known(tx: &mut Tx, room_id: &RoomId) -> Result<RoomRow, Error> {
     row.ok_or_else(|| Error::NotFound(format!("nobody here is in the room {room_id}")))
 }
 
-/// Whether the rule of a room lets a server take part now (client-server API, `m.room.server_acl`).
+/// Whether the rule of a room lets a server take part now.
 async fn admits(from: &mut impl Reads, room: &RoomRow, server: &ServerName) -> Result<bool, Error> {
+    Ok(acl(from, room).await?.is_none_or(|rule| rule.admits(server)))
+}
+
+/// The rule of a room on which servers may take part (client-server API, `m.room.server_acl`).
+async fn acl(from: &mut impl Reads, room: &RoomRow) -> Result<Option<ServerAcl>, Error> {
     let key = StateKey::new(StateEventType::RoomServerAcl, "");
     let held = super::rooms::needed(from, room, vec![key.clone()]).await?;
-    let rule = held.get(&key).map(|it| ServerAcl::read(it.event.content()));
-    Ok(rule.is_none_or(|rule| rule.admits(server)))
+    Ok(held.get(&key).map(|it| ServerAcl::read(it.event.content())))
 }

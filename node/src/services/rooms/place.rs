@@ -1,16 +1,19 @@
 //! Where an event comes to stand, and what that does to the books of its room.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use ruma::{
-    OwnedUserId, UserId,
+    EventId, OwnedEventId, OwnedUserId, UserId,
     events::{StateEventType, TimelineEventType},
 };
 use wayside_federation::{
     auth,
     event::Event,
     room::{self, Halt, Head, Known, Need, Outcome, Placed, Shelf, Standing},
-    state::{Difference, EventNo, NodeId, StateKey},
+    state::{Difference, EventNo, Node, NodeId, StateKey},
 };
 
 use super::{
@@ -34,6 +37,9 @@ const DEEP: usize = 3;
 /// Events that are loaded in this way at once.
 const DEEP_EVENTS: usize = 2_000;
 
+/// Nodes of states by their names.
+type Nodes = Vec<(NodeId, Arc<Node>)>;
+
 /// Stores an event of this node as its room's newest.
 pub(super) async fn place(
     ground: &Ground,
@@ -45,7 +51,8 @@ pub(super) async fn place(
     let placed = if room.heads.iter().all(|head| event.prev_events().contains(&head.id)) {
         at_the_end(tx, room, &event, number).await?
     } else {
-        match decide(tx, room, &event, number, false, None).await? {
+        let arrival = room::Arrival::default();
+        match Decisions::default().decide(tx, room, &event, number, arrival).await? {
             Outcome::Placed(placed) => allowed(*placed)?,
             Outcome::Known | Outcome::Missing(_) => {
                 return Err(Error::internal(anyhow::anyhow!(
@@ -91,28 +98,148 @@ async fn at_the_end(
         state: after,
         changed,
         nodes: Vec::new(),
+        gaps: Vec::new(),
     })
 }
 
-/// Decides on an event, with what the store holds.
-pub(in crate::services) async fn decide(
-    tx: &mut Tx,
-    room: &RoomRow,
-    event: &Event,
-    number: EventNo,
-    named: bool,
-    given: Option<NodeId>,
-) -> Result<Outcome, Error> {
-    let decided = room.decided();
-    let mut shelf = Shelf::new();
-    for round in 0..ROUNDS {
-        match room::admit(&decided, event, number, named, given, &shelf) {
-            Ok(outcome) => return Ok(outcome),
-            Err(Halt::Need(need)) => load(tx, room, &mut shelf, need, round >= DEEP).await?,
-            Err(Halt::Failed(why)) => return Err(Error::BadJson(why)),
+/// Decisions on events of one room that are written together: what was loaded for one of them is there
+/// for the next.
+#[derive(Default)]
+pub(in crate::services) struct Decisions {
+    shelf: Shelf,
+    /// Those that events here name, and that were not here.
+    gaps: HashSet<OwnedEventId>,
+    /// Redactions that have come before what they redact.
+    early: HashMap<OwnedEventId, Vec<EventNo>>,
+}
+
+impl Decisions {
+    /// Loads what some events name, and those of them that are here already, in one question.
+    pub(in crate::services) async fn plan(
+        &mut self,
+        tx: &mut Tx,
+        room: &RoomRow,
+        events: &[&Event],
+    ) -> Result<(), Error> {
+        let mut need = Need::default();
+        for event in events {
+            need.events.insert(event.id().to_owned());
+            need.events.extend(event.prev_events().iter().chain(event.auth_events()).cloned());
+        }
+        load(tx, room, &mut self.shelf, need, false).await?;
+        let ids: Vec<&EventId> = events.iter().map(|event| event.id()).collect();
+        self.gaps = graph::gaps_among(tx, room.room_no, &ids).await?;
+        self.early = graph::early_redactions(tx, room.room_no, &ids).await?;
+        Ok(())
+    }
+
+    /// What is known of an event that was planned.
+    pub(in crate::services) fn known(&self, id: &EventId) -> Option<Known> {
+        match self.shelf.look(id) {
+            room::Lookup::Known(known) => Some(known),
+            room::Lookup::Absent | room::Lookup::NotLoaded => None,
         }
     }
-    Err(Error::BadJson("its branches hang together in more ways than are followed".to_owned()))
+
+    /// Decides on an event, with what the store holds.
+    pub(in crate::services) async fn decide(
+        &mut self,
+        tx: &mut Tx,
+        room: &RoomRow,
+        event: &Event,
+        number: EventNo,
+        mut arrival: room::Arrival,
+    ) -> Result<Outcome, Error> {
+        let decided = room.decided();
+        arrival.is_named |= self.gaps.contains(event.id());
+        for round in 0..ROUNDS {
+            match room::admit(&decided, event, number, arrival, &self.shelf) {
+                Ok(outcome) => return Ok(outcome),
+                Err(Halt::Need(need)) => {
+                    load(tx, room, &mut self.shelf, need, round >= DEEP).await?;
+                }
+                Err(Halt::Failed(why)) => return Err(Error::BadJson(why)),
+            }
+        }
+        Err(Error::BadJson("its branches hang together in more ways than are followed".to_owned()))
+    }
+
+    /// Writes down what was decided on an event, moves `room` on, and carries out what it asks for; the
+    /// caller writes the room's row.
+    pub(in crate::services) async fn settle(
+        &mut self,
+        ground: &Ground,
+        tx: &mut Tx,
+        room: &mut RoomRow,
+        arrival: Arrival,
+        placed: Placed,
+        is_told: bool,
+    ) -> Result<(), Error> {
+        let (nodes, gaps) = (placed.nodes.clone(), placed.gaps.clone());
+        let stored = settle(ground, tx, room, arrival, placed, is_told).await?;
+        self.note(tx, room, stored, nodes, gaps).await
+    }
+
+    /// Writes down what was decided on an event of before, which stands at a position before all that
+    /// is here.
+    pub(in crate::services) async fn settle_past(
+        &mut self,
+        tx: &mut Tx,
+        room: &RoomRow,
+        arrival: Arrival,
+        placed: Placed,
+        position: i64,
+    ) -> Result<(), Error> {
+        let (verdict, shown) = verdict(placed.standing);
+        tx.put_nodes(&placed.nodes).await?;
+        let Arrival { event, number, is_outlier } = arrival;
+        let stored = StoredEvent {
+            event,
+            event_no: number,
+            room_no: room.room_no,
+            position: shown.then_some(position),
+            verdict,
+            roots: Some(Roots::in_line(placed.before, placed.after)),
+            redacted_by: None,
+        };
+        write(tx, &stored, is_outlier, &placed.gaps).await?;
+        self.note(tx, room, stored, placed.nodes, placed.gaps).await
+    }
+
+    /// Closes the gap in which an event was placed, and lets the next decision see it.
+    async fn note(
+        &mut self,
+        tx: &mut Tx,
+        room: &RoomRow,
+        stored: StoredEvent,
+        nodes: Nodes,
+        gaps: Vec<OwnedEventId>,
+    ) -> Result<(), Error> {
+        if self.gaps.remove(stored.event.id()) {
+            tx.close_gap(room.room_no, stored.event.id()).await?;
+        }
+        self.gaps.extend(gaps);
+        if stored.verdict == Verdict::Accepted
+            && let Some(target) = stored.event.redacts()
+        {
+            carry_out(tx, room, &stored, target).await?;
+            self.early.entry(target.to_owned()).or_default().push(stored.event_no);
+        }
+        if let Some(numbers) = self.early.remove(stored.event.id()) {
+            for redaction in events::by_numbers(tx, &numbers).await?.into_values() {
+                carry_out(tx, room, &redaction, stored.event.id()).await?;
+            }
+            tx.forget_awaited(room.room_no, stored.event.id()).await?;
+        }
+        for (id, node) in nodes {
+            self.shelf.put_node(id, node);
+        }
+        if stored.event.is_state() {
+            self.shelf.forget_citing();
+        }
+        put(&mut self.shelf, stored);
+        Ok(())
+    }
 }
 
 /// Puts on the shelf what was missed there.
@@ -186,11 +313,7 @@ pub(in crate::services) async fn settle(
     placed: Placed,
     is_told: bool,
 ) -> Result<StoredEvent, Error> {
-    let (verdict, shown) = match placed.standing {
-        Standing::Accepted => (Verdict::Accepted, true),
-        Standing::SoftFailed => (Verdict::SoftFailed, false),
-        Standing::Rejected => (Verdict::Rejected, false),
-    };
+    let (verdict, shown) = verdict(placed.standing);
     tx.put_nodes(&placed.nodes).await?;
     let roots = Roots {
         state_before: placed.before,
@@ -225,12 +348,7 @@ pub(in crate::services) async fn settle(
             tx.tell_server(outside.server_name(), number).await?;
         }
     }
-    if is_outlier {
-        tx.stand_event(&stored).await?;
-    } else {
-        tx.add_event(&stored).await?;
-        tx.note_cited(&stored).await?;
-    }
+    write(tx, &stored, is_outlier, &placed.gaps).await?;
     room.heads = placed.heads;
     room.state_root = placed.state;
     if turn.opened {
@@ -247,6 +365,31 @@ pub(in crate::services) async fn settle(
         });
     }
     Ok(stored)
+}
+
+/// Writes an event down, and what of that which it names is not here.
+async fn write(
+    tx: &mut Tx,
+    stored: &StoredEvent,
+    is_outlier: bool,
+    gaps: &[OwnedEventId],
+) -> Result<(), Error> {
+    if is_outlier {
+        tx.stand_event(stored).await?;
+    } else {
+        tx.add_event(stored).await?;
+        tx.note_cited(stored).await?;
+    }
+    Ok(tx.open_gaps(stored.room_no, gaps, stored.event.depth()).await?)
+}
+
+/// What was made of an event as it is stored, and whether it is shown.
+fn verdict(standing: Standing) -> (Verdict, bool) {
+    match standing {
+        Standing::Accepted => (Verdict::Accepted, true),
+        Standing::SoftFailed => (Verdict::SoftFailed, false),
+        Standing::Rejected => (Verdict::Rejected, false),
+    }
 }
 
 /// Moves a room in which nobody of this node is towards the state that another server has told, by some
@@ -325,18 +468,22 @@ fn turned_away(ground: &Ground, event: &Event) -> Option<OwnedUserId> {
     (!ground.is_local(&whom)).then_some(whom)
 }
 
-/// Carries out what a redaction of another server asks for, where it may and the event is here.
-pub(in crate::services) async fn carry_out(
+/// Carries out what a redaction of another server asks for, where it may; it waits for what is not here.
+async fn carry_out(
     tx: &mut Tx,
     room: &RoomRow,
     redaction: &StoredEvent,
+    target: &EventId,
 ) -> Result<(), Error> {
-    let Some(target) = redaction.event.redacts() else { return Ok(()) };
-    let target = events::by_id(tx, target).await?.filter(|it| it.room_no == room.room_no);
-    let is_whole = |it: &StoredEvent| {
-        it.redacted_by.is_none() && *it.event.kind() != TimelineEventType::RoomCreate
+    let Some(target) = events::by_id(tx, target).await? else {
+        return Ok(tx.await_target(room.room_no, target, redaction.event_no).await?);
     };
-    let Some(target) = target.filter(is_whole) else { return Ok(()) };
+    let is_whole = target.redacted_by.is_none()
+        && target.room_no == room.room_no
+        && *target.event.kind() != TimelineEventType::RoomCreate;
+    if !is_whole {
+        return Ok(());
+    }
     let create = StateKey::new(StateEventType::RoomCreate, "");
     let levels = StateKey::new(StateEventType::RoomPowerLevels, "");
     let held = needed(tx, room, vec![create, levels]).await?;
@@ -349,7 +496,7 @@ pub(in crate::services) async fn carry_out(
 }
 
 /// What was made of an event, in the words of decisions.
-pub(in crate::services) fn standing(verdict: Verdict) -> Standing {
+fn standing(verdict: Verdict) -> Standing {
     match verdict {
         Verdict::Accepted => Standing::Accepted,
         Verdict::SoftFailed => Standing::SoftFailed,

@@ -13,12 +13,9 @@ use super::{
 };
 use crate::store::{
     events::{self, StoredEvent},
-    rooms::{self, Membership, RoomRow},
+    rooms::{self, RoomRow},
     state,
 };
-
-/// People who stand for a room without a name.
-const HEROES: i64 = 5;
 
 impl Building<'_> {
     pub(super) async fn summary(
@@ -63,17 +60,9 @@ impl Building<'_> {
         }))
     }
 
-    /// Those who stand for a room without a name, those first who came first.
+    /// Those who stand for a room without a name.
     pub(super) async fn heroes(&mut self, room: &RoomRow) -> Result<Vec<OwnedUserId>, Error> {
-        for wanted in [[Membership::Join, Membership::Invite], [Membership::Leave, Membership::Ban]]
-        {
-            let own = &self.asker.user_id;
-            let first = rooms::earliest(&mut self.snapshot, room.room_no, wanted, own, HEROES);
-            let first = first.await?;
-            if !first.is_empty() {
-                return Ok(first);
-            }
-        }
-        Ok(Vec::new())
+        let own = &self.asker.user_id;
+        Ok(rooms::heroes(&mut self.snapshot, room.room_no, own).await?)
     }
 }
