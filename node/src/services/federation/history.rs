@@ -224,9 +224,9 @@ struct Events {
 
 /// The same in a transaction's form.
 #[derive(Deserialize)]
-struct Pdus {
+pub(super) struct Pdus {
     #[serde(default)]
-    pdus: Vec<Box<RawValue>>,
+    pub(super) pdus: Vec<Box<RawValue>>,
 }
 
 /// How far to walk back.
@@ -300,14 +300,20 @@ async fn sees(from: &mut impl Reads, root: NodeId, server: &ServerName) -> Resul
 }
 
 /// A whole state, and what its events rest on.
-pub(super) async fn state_of(from: &mut impl Reads, root: NodeId) -> Result<StateAt, Error> {
+async fn state_of(from: &mut impl Reads, root: NodeId) -> Result<StateAt, Error> {
+    let state = whole(from, root).await?;
+    let chain = chain(from, &state).await?;
+    Ok(StateAt { state, chain })
+}
+
+/// The events of a whole state.
+pub(super) async fn whole(from: &mut impl Reads, root: NodeId) -> Result<Vec<Event>, Error> {
     let numbers: Vec<EventNo> =
         state::entries(from, root).await?.into_iter().map(|(_, number)| number).collect();
     let held = events::by_numbers(from, &numbers).await?;
     let mut state: Vec<Event> = held.into_values().map(|stored| stored.event).collect();
     state.sort_by(|a, b| a.id().cmp(b.id()));
-    let chain = chain(from, &state).await?;
-    Ok(StateAt { state, chain })
+    Ok(state)
 }
 
 /// Everything that some events cite, and what that cites, each once.
@@ -325,7 +331,7 @@ pub(super) async fn chain(from: &mut impl Reads, of: &[Event]) -> Result<Vec<Eve
 }
 
 /// Events in such an order that each comes behind those of them that it names.
-fn in_order(found: Vec<Event>) -> Vec<Event> {
+pub(super) fn in_order(found: Vec<Event>) -> Vec<Event> {
     let mut left: Vec<Event> = found;
     left.sort_by(|a, b| (a.depth(), a.id()).cmp(&(b.depth(), b.id())));
     let mut ids: HashSet<OwnedEventId> = left.iter().map(|it| it.id().to_owned()).collect();

@@ -13,6 +13,7 @@ mod intake;
 mod invite;
 mod join;
 mod moments;
+mod past;
 mod send;
 mod spaces;
 mod verify;
@@ -33,6 +34,7 @@ pub use self::{
     intake::Told,
     invite::Invitation,
     join::{Joined, Wish},
+    past::Past,
     spaces::Hierarchy,
 };
 use super::{Error, Ground, encryption::Encryption, live::Live, rooms::Rooms, servers::Servers};
@@ -61,6 +63,8 @@ pub struct Federation {
     doors: Cache<OwnedRoomId, Arc<tokio::sync::Mutex<()>>>,
     /// The transactions of one server are taken in one after the other.
     turns: Cache<OwnedServerName, Arc<Turns>>,
+    /// People look back in a room one after the other.
+    looking: Cache<OwnedRoomId, Arc<past::Looking>>,
 }
 
 /// Transactions of one server that are under way.
@@ -101,6 +105,7 @@ impl Federation {
             moved: Notify::new(),
             doors: Cache::new(DOORS),
             turns: Cache::new(TURNS),
+            looking: Cache::new(DOORS),
         }
     }
 

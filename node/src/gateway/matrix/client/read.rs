@@ -28,6 +28,7 @@ use crate::{
     },
     services::{
         Error,
+        federation::Past,
         rooms::{Asker, MembersAsked, Membership, PageAsked, Rendered},
         sync::page_token,
     },
@@ -45,6 +46,9 @@ pub(super) fn routes() -> Vec<Route> {
         Route::matrix(Access::Account, Rate::Read, joined_members),
     ]
 }
+
+/// How often other servers are asked for more of what was before, where little of it is to be seen.
+const LOOKS: usize = 3;
 
 /// Who asks, as the services want to know it.
 pub(super) fn asker<T>(asked: &Asked<T>) -> Result<Asker, Fault> {
@@ -70,7 +74,23 @@ async fn messages(asked: Asked<get_message_events::v3::Request>) -> Result<Reply
         limit: page_limit(body.limit).max(1),
         filter: filter_in(&asked.query)?,
     };
-    let page = rooms.page(&who, &body.room_id, wanted).await?;
+    let mut page = rooms.page(&who, &body.room_id, wanted.clone()).await?;
+    if wanted.back && wanted.to.is_none() {
+        for _ in 0..LOOKS {
+            if page.end.is_some() {
+                break;
+            }
+            let past = asked.app.services.federation.look_back(&body.room_id).await?;
+            if past == Past::Came {
+                page = rooms.page(&who, &body.room_id, wanted.clone()).await?;
+                continue;
+            }
+            // There is more, which somebody may tell later.
+            let silent = (past == Past::Silent).then(|| page.events.last()).flatten();
+            page.end = silent.map(|last| last.position - 1);
+            break;
+        }
+    }
     text(&PageJson {
         chunk: only_json(page.events),
         start: page_token(page.start),

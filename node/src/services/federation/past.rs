@@ -1,0 +1,290 @@
+//! What was said in a room before this node came in: fetched when somebody wants to read it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use ruma::{EventId, OwnedEventId, OwnedRoomId, RoomId, ServerName};
+use serde_json::value::RawValue;
+use wayside_federation::{
+    event::Event,
+    room::{self, Outcome},
+    state::{EventNo, NodeId},
+};
+
+use super::{
+    super::{
+        rooms::{Arrival, Decisions},
+        servers::{AskError, Question},
+    },
+    Error, Federation, history, known,
+};
+use crate::store::{
+    events::{self, Stretch},
+    graph,
+    rooms::{self, RoomRow},
+};
+
+/// Events that are asked for at once, and those from which servers are asked to look back.
+const ASKED: usize = 100;
+const FROM: i64 = 20;
+/// Servers that are asked, those with the most people in the room first.
+const SERVERS: i64 = 5;
+/// Events of one answer before which the state is asked for: where the answer ends.
+const BRIDGES: usize = 5;
+/// Most bytes of an answer, and how long it may take: somebody waits for it.
+const ANSWER: (usize, Duration) = (16 * 1024 * 1024, Duration::from_secs(10));
+/// How long somebody waits at most; what is fetched meanwhile is there for whoever asks again.
+const PATIENCE: Duration = Duration::from_secs(25);
+/// How long a room is left alone of which nobody could tell more, in milliseconds.
+const PAUSE_MS: i64 = 60_000;
+
+/// How far the past of a room is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// As far as there is any.
+    Whole,
+    /// More of it has come.
+    Came,
+    /// There is more, but nobody tells it now.
+    Silent,
+}
+
+/// Somebody looks back in a room: one at a time.
+#[derive(Default)]
+pub(super) struct Looking {
+    /// Before then nobody asks again, in milliseconds since the epoch.
+    not_before_ms: tokio::sync::Mutex<i64>,
+}
+
+/// An answer, as far as it hangs together with what is here.
+struct Told {
+    /// What is proven, the oldest first.
+    proven: Vec<Event>,
+    /// What is there, but signed by nobody whose keys can be had.
+    unproven: Vec<Event>,
+}
+
+impl Federation {
+    /// Fetches some of what was said in a room before all that is here.
+    pub async fn look_back(self: &Arc<Self>, room_id: &RoomId) -> Result<Past, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let Some(room) = rooms::room(&mut snapshot, room_id).await? else { return Ok(Past::Whole) };
+        if self.open_ends(&room).await?.is_empty() {
+            return Ok(Past::Whole);
+        }
+        drop(snapshot);
+        let (this, room_id) = (self.clone(), room_id.to_owned());
+        // It goes on where whoever asked has gone away: they come again.
+        let looked = self.ground.tasks.spawn(async move {
+            let stop = this.ground.stop.clone();
+            stop.run_until_cancelled(Box::pin(this.look_back_alone(&room_id))).await
+        });
+        match tokio::time::timeout(PATIENCE, looked).await {
+            Ok(Ok(Some(past))) => past,
+            Ok(Ok(None)) | Err(_) => Ok(Past::Silent),
+            Ok(Err(error)) => Err(Error::internal(error)),
+        }
+    }
+
+    /// The same, while nobody else does.
+    async fn look_back_alone(&self, room_id: &OwnedRoomId) -> Result<Past, Error> {
+        let whole = || Ok::<_, std::convert::Infallible>(Arc::default());
+        let Ok(looking) = self.looking.get_or_insert_with(room_id, whole);
+        let before = self.open_ends_of(room_id).await?;
+        let mut not_before_ms = looking.not_before_ms.lock().await;
+        let Some((room, ends)) = self.open_ends_of(room_id).await? else { return Ok(Past::Whole) };
+        if before.is_none_or(|(_, before)| before != ends) {
+            // Whoever was there before has fetched it.
+            return Ok(Past::Came);
+        }
+        if self.ground.clock.now_ms() < *not_before_ms {
+            return Ok(Past::Silent);
+        }
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let own = &self.ground.server_name;
+        let servers = rooms::largest_servers(&mut snapshot, room.room_no, own, SERVERS).await?;
+        drop(snapshot);
+        for server in servers {
+            let told = match self.ask_back(&server, &room, &ends).await {
+                Ok(told) => told,
+                Err(AskError::Node(error)) => return Err(error),
+                Err(error) => {
+                    tracing::debug!(%server, %error, "what was said before could not be had");
+                    continue;
+                }
+            };
+            if self.keep(&server, &room, told).await? {
+                return Ok(Past::Came);
+            }
+        }
+        *not_before_ms = self.ground.clock.now_ms().saturating_add(PAUSE_MS);
+        Ok(Past::Silent)
+    }
+
+    async fn open_ends_of(
+        &self,
+        room_id: &RoomId,
+    ) -> Result<Option<(RoomRow, Vec<OwnedEventId>)>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let Some(room) = rooms::room(&mut snapshot, room_id).await? else { return Ok(None) };
+        let ends = self.open_ends(&room).await?;
+        Ok((!ends.is_empty()).then_some((room, ends)))
+    }
+
+    /// Where what is here of a room's past ends, though there was more.
+    async fn open_ends(&self, room: &RoomRow) -> Result<Vec<OwnedEventId>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        // What is missing later on lies between what is here, and not before it.
+        let stretch = Stretch::Forth { after: 0, upto: i64::MAX };
+        let first = events::timeline(&mut snapshot, room.room_no, stretch, 1).await?.pop();
+        let Some(first) = first else { return Ok(Vec::new()) };
+        let depth = i64::try_from(first.event.depth()).unwrap_or(i64::MAX);
+        Ok(graph::gaps_below(&mut snapshot, room.room_no, depth, FROM).await?)
+    }
+
+    /// What a server tells of before these events.
+    async fn ask_back(
+        &self,
+        server: &ServerName,
+        room: &RoomRow,
+        ends: &[OwnedEventId],
+    ) -> Result<Told, AskError> {
+        let path = ["_matrix", "federation", "v1", "backfill", room.room_id.as_str()];
+        let limit = ASKED.to_string();
+        let mut query: Vec<(&str, &str)> = ends.iter().map(|id| ("v", id.as_str())).collect();
+        query.push(("limit", &limit));
+        let question = Question::get(&path, &query).bounded(ANSWER.0, ANSWER.1);
+        let answer: history::Pdus = self.servers.ask(server, question).await?;
+        let read = |text: &RawValue| Event::receive(room.version, text.get()).ok();
+        let told = answer.pdus.iter().take(ASKED).filter_map(|text| read(text));
+        let told: HashMap<OwnedEventId, Event> = told
+            .filter(|event| event.room_id() == room.room_id)
+            .map(|event| (event.id().to_owned(), event))
+            .collect();
+        // Only what is named by something that is here: an id says all that its event names.
+        let mut open: Vec<OwnedEventId> = ends.to_vec();
+        let mut reached = BTreeMap::new();
+        while let Some(id) = open.pop() {
+            let Some(event) = told.get(&id) else { continue };
+            if reached.insert(id, event.clone()).is_none() {
+                open.extend(event.prev_events().iter().cloned());
+            }
+        }
+        let reached: Vec<Event> = reached.into_values().collect();
+        let (mut proven, mut unproven) = (Vec::new(), Vec::new());
+        let read = reached.iter().cloned().map(Ok).collect();
+        for (event, believed) in reached.into_iter().zip(self.believed(room.version, read).await?) {
+            match believed {
+                Ok(event) => proven.push(event),
+                Err(why) => {
+                    tracing::debug!(%why, event_id = %event.id(), "an event of before is refused");
+                    unproven.push(event);
+                }
+            }
+        }
+        Ok(Told { proven: history::in_order(proven), unproven })
+    }
+
+    /// Writes down what was told; whether there is more here now.
+    async fn keep(&self, server: &ServerName, room: &RoomRow, told: Told) -> Result<bool, Error> {
+        let Told { proven, unproven } = told;
+        let named: BTreeSet<OwnedEventId> =
+            proven.iter().chain(&unproven).flat_map(|it| it.prev_events().to_vec()).collect();
+        let named: Vec<OwnedEventId> = named.into_iter().collect();
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let here = events::by_ids(&mut snapshot, &named).await?.into_iter();
+        let here = here.filter(|it| it.roots.is_some()).map(|it| it.event.id().to_owned());
+        let here: HashSet<OwnedEventId> = here.collect();
+        drop(snapshot);
+        let proven = within_reach(&proven, &here);
+        let mut coming = Vec::with_capacity(proven.len());
+        let mut before = here.clone();
+        for event in proven {
+            let ends = event.prev_events().iter().any(|id| !before.contains(id));
+            let given = if ends {
+                let Some(state) = self.bridge(server, &room.room_id, event).await? else {
+                    continue;
+                };
+                Some(state)
+            } else {
+                None
+            };
+            before.insert(event.id().to_owned());
+            coming.push((event.clone(), given));
+        }
+        let is_here = |id: &OwnedEventId| before.contains(id);
+        let skipped = unproven.into_iter().map(|event| {
+            let gaps = event.prev_events().iter().filter(|id| !is_here(id)).cloned().collect();
+            (event, gaps)
+        });
+        self.write_past(&room.room_id, coming, skipped.collect()).await
+    }
+
+    /// The events stand from now on, and of those that are skipped the room goes on behind them.
+    async fn write_past(
+        &self,
+        room_id: &RoomId,
+        coming: Vec<(Event, Option<NodeId>)>,
+        skipped: Vec<(Event, Vec<OwnedEventId>)>,
+    ) -> Result<bool, Error> {
+        let room_id = room_id.to_owned();
+        let write = self.ground.store.write::<_, Error>(move |tx| {
+            Box::pin(async move {
+                let row = known(tx, &room_id).await?;
+                let mut decisions = Decisions::default();
+                let events: Vec<&Event> = coming.iter().map(|(event, _)| event).collect();
+                decisions.plan(tx, &row, &events).await?;
+                // Who reads backwards meets the newest of them first.
+                let mut places: Vec<i64> = coming.iter().map(|_| -tx.next_number()).collect();
+                places.reverse();
+                let mut came = false;
+                for ((event, given), position) in coming.into_iter().zip(places) {
+                    let (number, is_outlier) = match decisions.known(event.id()) {
+                        Some(known) if known.after.is_some() => continue,
+                        Some(known) => (known.number, true),
+                        None => (EventNo(tx.next_number()), false),
+                    };
+                    let way = room::Arrival { given, is_past: true, is_named: true };
+                    let placed = match decisions.decide(tx, &row, &event, number, way).await {
+                        Ok(Outcome::Placed(placed)) => *placed,
+                        Ok(Outcome::Known | Outcome::Missing(_)) => continue,
+                        Err(Error::BadJson(why)) => {
+                            tracing::debug!(why, event_id = %event.id(), "no place for an event");
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    let arrival = Arrival { event, number, is_outlier };
+                    decisions.settle_past(tx, &row, arrival, placed, position).await?;
+                    came = true;
+                }
+                for (event, gaps) in skipped {
+                    if events::by_id(tx, event.id()).await?.is_some() {
+                        continue;
+                    }
+                    tx.close_gap(row.room_no, event.id()).await?;
+                    tx.open_gaps(row.room_no, &gaps, event.depth()).await?;
+                    came = true;
+                }
+                Ok(came)
+            })
+        });
+        write.await
+    }
+}
+
+/// The newest of some events, the oldest of them first: so many that the state has to be asked for before
+/// few of them only.
+fn within_reach<'e>(events: &'e [Event], here: &HashSet<OwnedEventId>) -> &'e [Event] {
+    let ends = |part: &[Event]| {
+        let inside: HashSet<&EventId> = part.iter().map(Event::id).collect();
+        let is_there = |id: &OwnedEventId| inside.contains(&**id) || here.contains(id);
+        part.iter().filter(|it| !it.prev_events().iter().all(is_there)).count()
+    };
+    let parts = (0..events.len()).map(|from| &events[from..]);
+    let mut parts = parts.filter(|part| part.len() <= 1 || ends(part) <= BRIDGES);
+    parts.next().unwrap_or_default()
+}
