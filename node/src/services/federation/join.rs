@@ -1,5 +1,7 @@
 //! Letting people of other servers in, letting them knock and go (server-server API, joining, knocking, leaving).
 
+use std::collections::HashSet;
+
 use ruma::{EventId, OwnedServerName, RoomId, ServerName, UserId, events::TimelineEventType};
 use serde_json::{Map, Value, json, value::RawValue};
 use wayside_federation::{
@@ -13,14 +15,14 @@ use wayside_federation::{
 use super::{
     super::rooms::{self, Membership},
     Error, Federation, Ground,
-    history::{StateAt, state_of},
+    history::{StateAt, chain, whole},
     intake::Taken,
     known,
     verify::voucher_of,
 };
 use crate::store::{
     Tx, events,
-    rooms::{RoomRow, servers},
+    rooms::{RoomRow, heroes, servers},
 };
 
 /// Who wants to come or go, and by which rules their server can follow a room.
@@ -45,6 +47,8 @@ pub struct Joined {
     pub event: Event,
     /// The servers that are in the room.
     pub servers: Vec<OwnedServerName>,
+    /// Whether people are left out of the state.
+    pub members_omitted: bool,
 }
 
 impl Federation {
@@ -73,13 +77,15 @@ impl Federation {
         make.await
     }
 
-    /// Lets somebody of another server in by the event that it has signed.
+    /// Lets somebody of another server in by the event that it has signed; where it wants so, what it is
+    /// told of the room leaves out its people.
     pub async fn send_join(
         &self,
         origin: &ServerName,
         room_id: &RoomId,
         event_id: &EventId,
         text: Box<RawValue>,
+        omit_members: bool,
     ) -> Result<Joined, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let row = self.shared(&mut snapshot, room_id, origin).await?;
@@ -97,9 +103,28 @@ impl Federation {
         let stored = events::by_id(&mut snapshot, event.id()).await?;
         let roots = stored.and_then(|it| it.roots);
         let roots = roots.ok_or_else(|| Error::internal(anyhow::anyhow!("it was just written")))?;
-        let state = state_of(&mut snapshot, roots.state_before).await?;
         let servers = servers(&mut snapshot, row.room_no).await?;
-        Ok(Joined { state, event, servers })
+        let mut state = whole(&mut snapshot, roots.state_before).await?;
+        let mut rests_on = state.clone();
+        if omit_members {
+            let heroes = if is_named(&state) {
+                Vec::new()
+            } else {
+                heroes(&mut snapshot, row.room_no, event.sender()).await?
+            };
+            let is_hero =
+                |it: &Event| heroes.iter().any(|hero| it.state_key() == Some(hero.as_str()));
+            state.retain(|it| *it.kind() != TimelineEventType::RoomMember || is_hero(it));
+            rests_on = [state.clone(), vec![event.clone()]].concat();
+        }
+        let mut chain = chain(&mut snapshot, &rests_on).await?;
+        if omit_members {
+            // What stands in the state need not be told again.
+            let told: HashSet<&EventId> = state.iter().map(Event::id).collect();
+            chain.retain(|it| !told.contains(it.id()));
+        }
+        let state = StateAt { state, chain };
+        Ok(Joined { state, event, servers, members_omitted: omit_members })
     }
 
     /// Lets somebody of another server knock, or go; what whoever knocks may see of the room.
@@ -203,6 +228,12 @@ async fn template(
         template.remove("signatures");
     }
     Ok(json!({ "room_version": version.as_str(), "event": template }))
+}
+
+/// Whether a state gives its room a name by which others know it.
+fn is_named(state: &[Event]) -> bool {
+    let names = [TimelineEventType::RoomName, TimelineEventType::RoomCanonicalAlias];
+    state.iter().any(|it| it.state_key() == Some("") && names.contains(it.kind()))
 }
 
 /// Whether an event is the coming or going that it is said to be.

@@ -8,7 +8,7 @@ use serde_json::{json, value::RawValue};
 use wayside_federation::event::Event;
 use wayside_specs::limits;
 
-use super::queries::{fields, needed, person};
+use super::queries::{field, fields, needed, person};
 use crate::{
     gateway::{
         fault::Fault,
@@ -201,15 +201,26 @@ async fn send_join(call: Call<Bytes>) -> Result<Reply, Fault> {
     let (room_id, event_id) = (room_of(&call)?, event_in_path(&call, 1)?);
     let origin = call.origin()?.to_owned();
     let text: Box<RawValue> = parsed(call.request.body())?;
+    let omit_members = match field(&call, "omit_members").as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => {
+            return Err(Fault::BadParameter(format!(
+                "omit_members: {other:?} is not true or false"
+            )));
+        }
+    };
     let services = call.app.services.federation.clone();
     let ground = &call.app.services.ground;
-    let work = async move { services.send_join(&origin, &room_id, &event_id, text).await };
+    let work =
+        async move { services.send_join(&origin, &room_id, &event_id, text, omit_members).await };
     let joined = ground.to_its_end(work).await?;
     let servers = json!(joined.servers);
     Ok(json_bytes(format!(
-        r#"{{"auth_chain":{},"event":{},"members_omitted":false,"origin":{},"servers_in_room":{servers},"state":{}}}"#,
+        r#"{{"auth_chain":{},"event":{},"members_omitted":{},"origin":{},"servers_in_room":{servers},"state":{}}}"#,
         list(&joined.state.chain),
         joined.event.json(),
+        joined.members_omitted,
         json!(ground.server_name),
         list(&joined.state.state),
     )))
