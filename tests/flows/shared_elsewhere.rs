@@ -204,6 +204,122 @@ async fn restricted(pair: &Pair, version: &str) -> Result<()> {
     stands(sam, &room, &cat, "join").await
 }
 
+/// A room that is replaced by a newer one: those of the other server are told where, and follow.
+async fn upgrades(pair: &Pair, version: &str) -> Result<()> {
+    let servers = [pair.synapse.server_name(), pair.node.destination().name];
+    for ((host, guest), server) in
+        [(&pair.sam, &pair.ann), (&pair.ann, &pair.sam)].into_iter().zip(servers)
+    {
+        let request = json!({
+            "preset": "public_chat", "room_version": version, "name": "Old Town",
+        });
+        let old = host.create_room(&request).await?;
+        guest.join_through(&old, &server).await?;
+        let mut guest_hears = Ear::of(guest).await?;
+        let path = format!("/_matrix/client/v3/rooms/{old}/upgrade");
+        let new = host.post(&path, &json!({ "new_version": "12" })).await?;
+        let new = RoomId::known(new["replacement_room"].as_str().context("a new room")?);
+        let told = guest_hears
+            .hear(|news| {
+                let timeline = list(part(news, &old, "join/timeline"));
+                let state = list(part(news, &old, "join/state"));
+                let told = [timeline, state].concat();
+                one(&told, "m.room.tombstone", Some("")).cloned()
+            })
+            .await
+            .context("the way to the new room")?;
+        ensure!(told["content"]["replacement_room"] == new.as_str(), "{told}");
+        guest.join_through(&new, &server).await?;
+        stands(host, &new, guest, "join").await?;
+        let name = state(guest, &new, "m.room.name/").await?.context("a name")?;
+        ensure!(name["name"] == "Old Town", "{name}");
+        let create = state(guest, &new, "m.room.create/").await?.context("how it was made")?;
+        ensure!(create["predecessor"]["room_id"] == old.as_str(), "{create}");
+        let path = format!("/_matrix/client/v3/rooms/{old}/send/m.room.message/late");
+        let late = guest.put(&path, &json!({ "msgtype": "m.text", "body": "late" })).await;
+        refused(late, 403, "M_FORBIDDEN")?;
+        let mut host_hears = Ear::of(host).await?;
+        guest.say(&new, "moved in").await?;
+        hears(&mut host_hears, &new, "moved in").await?;
+    }
+    Ok(())
+}
+
+/// A server that the rule of a room of the other shuts out, until it lets it in again.
+async fn shut_out(pair: &Pair, version: &str) -> Result<()> {
+    let servers = [pair.synapse.server_name(), pair.node.destination().name];
+    let guests = [pair.node.destination().name, pair.synapse.server_name()];
+    for ((host, guest), (server, shut)) in [(&pair.sam, &pair.ann), (&pair.ann, &pair.sam)]
+        .into_iter()
+        .zip(servers.into_iter().zip(guests))
+    {
+        let request = json!({ "preset": "public_chat", "room_version": version });
+        let room = host.create_room(&request).await?;
+        guest.join_through(&room, &server).await?;
+        // Their server has fetched the people too, whom it may leave out at first.
+        stands(guest, &room, host, "join").await?;
+        let shut = shut.split(':').next().context("a host")?.to_owned();
+        let acl =
+            |deny: &[&str]| json!({ "allow": ["*"], "deny": deny, "allow_ip_literals": true });
+        set(host, &room, "m.room.server_acl", acl(&[&shut])).await?;
+        comes_true("the rule is known", async || {
+            let rule = state(guest, &room, "m.room.server_acl/").await?;
+            Ok(rule.is_some_and(|rule| rule["deny"] == json!([shut])))
+        })
+        .await?;
+        guest.say(&room, "unheard").await?;
+        // Their server may not even look.
+        let stranger = Client::register(
+            if guest.id() == pair.ann.id() { pair.node.http() } else { pair.synapse.http() },
+            &format!("stranger{version}"),
+        )
+        .await?;
+        set(host, &room, "m.room.server_acl", acl(&[])).await?;
+        let mut host_hears = Ear::of(host).await?;
+        comes_true("it is let in again", async || {
+            let rule = state(guest, &room, "m.room.server_acl/").await?;
+            Ok(rule.is_some_and(|rule| rule["deny"] == json!([])))
+        })
+        .await?;
+        guest.say(&room, "heard").await?;
+        hears(&mut host_hears, &room, "heard").await?;
+        stranger.join_through(&room, &server).await?;
+        stands(host, &room, &stranger, "join").await?;
+    }
+    Ok(())
+}
+
+/// Messages that are on their way when the node is killed.
+const ON_THEIR_WAY: usize = 60;
+
+/// The node is killed while it takes in what Synapse tells: all of it is there once, in its order.
+async fn killed_while_it_listens(pair: &mut Pair) -> Result<()> {
+    let room = pair.sam.create_room(&json!({ "preset": "public_chat" })).await?;
+    pair.ann.join_through(&room, &pair.synapse.server_name()).await?;
+    for number in 0..ON_THEIR_WAY {
+        if number == ON_THEIR_WAY / 2 {
+            pair.node.kill().await?;
+        }
+        pair.sam.say(&room, &format!("on its way {number}")).await?;
+    }
+    pair.node.restart().await?;
+    pair.ann = pair.ann.at(pair.node.http());
+    // Their server takes that as a sign that this one is back.
+    pair.ann.say(&room, "back").await?;
+    let all: Vec<String> = (0..ON_THEIR_WAY).map(|n| format!("on its way {n}")).collect();
+    comes_true("all that was said", async || {
+        let (mut events, _) = pair.ann.messages(&room, None, 100).await?;
+        events.reverse();
+        let mut heard = bodies(&events);
+        heard.retain(|text| text != "back");
+        Ok(heard == all)
+    })
+    .await?;
+    let mut sam_hears = Ear::of(&pair.sam).await?;
+    pair.ann.say(&room, "after all").await?;
+    hears(&mut sam_hears, &room, "after all").await
+}
+
 async fn elsewhere(engine: Engine, versions: &[&str]) -> Result<()> {
     let Some(mut pair) = Pair::meet(engine).await? else { return Ok(()) };
     for version in versions {
@@ -211,7 +327,10 @@ async fn elsewhere(engine: Engine, versions: &[&str]) -> Result<()> {
         invitations(&pair, version).await.with_context(|| format!("invitations, {version}"))?;
         knocks(&pair, version).await.with_context(|| format!("knocks, {version}"))?;
         restricted(&pair, version).await.with_context(|| format!("restricted, {version}"))?;
+        upgrades(&pair, version).await.with_context(|| format!("upgrades, {version}"))?;
+        shut_out(&pair, version).await.with_context(|| format!("shut out, {version}"))?;
     }
+    killed_while_it_listens(&mut pair).await?;
     let (events, _) = pair.ann.messages(&first_room(&pair).await?, None, 10).await?;
     ensure!(!bodies(&events).is_empty() || !events.is_empty(), "nothing is kept");
     try_join!(pair.node.stop(), pair.synapse.stop())?;
