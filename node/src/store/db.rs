@@ -65,6 +65,10 @@ pub(super) struct Query<'c> {
 const LIST: &str = "(LIST)";
 /// Lists are filled up to these lengths, so that the engines see few different texts.
 const LIST_SIZES: [usize; 5] = [1, 4, 16, 64, 256];
+/// Where the rows of an insertion stand in the text of a statement.
+const ROWS: &str = "(ROWS)";
+/// Many rows are written in statements of so many, for the same reason.
+const ROW_COUNTS: [usize; 4] = [64, 16, 4, 1];
 /// The most values of one list; callers cut longer ones.
 pub(super) const LIST_MOST: usize = 256;
 
@@ -116,6 +120,23 @@ impl Conn {
 
     pub(super) fn is_lost(&self) -> bool {
         matches!(self.link, Link::Lost)
+    }
+
+    /// Inserts many rows, where `sql` says `(ROWS)`, in few statements: each takes a way to the engine
+    /// and back. No two rows of a statement that updates may be about the same one.
+    pub(super) async fn insert<const N: usize>(
+        &mut self,
+        sql: &'static str,
+        rows: &[[Value; N]],
+    ) -> Result<(), StoreError> {
+        let mut left = rows;
+        for count in ROW_COUNTS {
+            while let Some((part, rest)) = left.split_at_checked(count) {
+                self.query(sql).rows(part).run().await?;
+                left = rest;
+            }
+        }
+        Ok(())
     }
 
     async fn noted<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -234,6 +255,18 @@ impl Query<'_> {
         self.values.extend(items.iter().cloned().map(Into::into));
         let padding = size - items.len();
         self.values.extend(std::iter::repeat_n(last.clone().into(), padding));
+        self
+    }
+
+    /// Puts `rows` where the text says `(ROWS)`.
+    fn rows<const N: usize>(mut self, rows: &[[Value; N]]) -> Self {
+        let row = |at: usize| {
+            let marks: Vec<String> = (1..=N).map(|n| format!("${}", at * N + n)).collect();
+            format!("({})", marks.join(","))
+        };
+        let marks: Vec<String> = (0..rows.len()).map(row).collect();
+        self.sql = Cow::Owned(self.sql.replacen(ROWS, &marks.join(","), 1));
+        self.values.extend(rows.iter().flatten().cloned());
         self
     }
 

@@ -11,7 +11,7 @@ use wayside_federation::{
 
 use super::{
     Reads, StoreError, Tx,
-    db::{LIST_MOST, Row},
+    db::{LIST_MOST, Row, Value},
     text::escape,
 };
 
@@ -415,32 +415,33 @@ impl Verdict {
 }
 
 impl Tx {
-    /// Writes a new event down, and what it relates to.
-    pub async fn add_event(&mut self, stored: &StoredEvent) -> Result<(), StoreError> {
-        let event = &stored.event;
+    /// Writes new events down, and what they relate to.
+    pub async fn add_events(&mut self, events: &[StoredEvent]) -> Result<(), StoreError> {
         let sql = "INSERT INTO events (event_no, event_id, room_no, position, verdict, kind, state_key, sender, \
-                   state_before, state_after, room_before, room_after, pdu, sent_ms) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
-        let roots = stored.roots;
+                   state_before, state_after, room_before, room_after, pdu, sent_ms) VALUES (ROWS)";
         let unlike = |room: NodeId, event: NodeId| (room != event).then(|| room.0.to_vec());
-        self.query(sql)
-            .bind(stored.event_no.0)
-            .bind(event.id().as_str())
-            .bind(stored.room_no)
-            .bind(stored.position)
-            .bind(stored.verdict.number())
-            .bind(&*escape(&event.kind().to_string()))
-            .bind(event.state_key().map(|key| escape(key).into_owned()))
-            .bind(event.sender().as_str())
-            .bind(roots.map(|it| it.state_before.0.to_vec()))
-            .bind(roots.map(|it| it.state_after.0.to_vec()))
-            .bind(roots.and_then(|it| unlike(it.room_before, it.state_before)))
-            .bind(roots.and_then(|it| unlike(it.room_after, it.state_after)))
-            .bind(event.json())
-            .bind(stored.sent_ms())
-            .run()
-            .await?;
-        self.relate(stored).await
+        let row = |stored: &StoredEvent| -> [Value; 14] {
+            let (event, roots) = (&stored.event, stored.roots);
+            [
+                stored.event_no.0.into(),
+                event.id().as_str().into(),
+                stored.room_no.into(),
+                stored.position.into(),
+                stored.verdict.number().into(),
+                (&*escape(&event.kind().to_string())).into(),
+                event.state_key().map(|key| escape(key).into_owned()).into(),
+                event.sender().as_str().into(),
+                roots.map(|it| it.state_before.0.to_vec()).into(),
+                roots.map(|it| it.state_after.0.to_vec()).into(),
+                roots.and_then(|it| unlike(it.room_before, it.state_before)).into(),
+                roots.and_then(|it| unlike(it.room_after, it.state_after)).into(),
+                event.json().into(),
+                stored.sent_ms().into(),
+            ]
+        };
+        let rows: Vec<[Value; 14]> = events.iter().map(row).collect();
+        self.insert(sql, &rows).await?;
+        self.relate(events).await
     }
 
     /// Writes down where an event stands that was here without that.

@@ -13,7 +13,7 @@ use wayside_federation::{
 
 use super::{
     Reads, StoreError, Tx,
-    db::LIST_MOST,
+    db::{LIST_MOST, Value},
     events::{StoredEvent, Verdict},
 };
 
@@ -128,25 +128,28 @@ impl Tx {
 
     /// Writes nodes of states down, before whatever names them.
     pub async fn put_nodes(&mut self, nodes: &[(NodeId, Arc<Node>)]) -> Result<(), StoreError> {
-        let sql = "INSERT INTO state_nodes (node_id, body) VALUES ($1, $2) ON CONFLICT (node_id) DO NOTHING";
+        let sql = "INSERT INTO state_nodes (node_id, body) VALUES (ROWS) ON CONFLICT (node_id) DO NOTHING";
+        let row = |(id, node): &(NodeId, Arc<Node>)| [id.0.as_slice().into(), node.encode().into()];
+        let rows: Vec<[Value; 2]> = nodes.iter().map(row).collect();
+        self.insert(sql, &rows).await?;
         for (id, node) in nodes {
-            self.query(sql).bind(id.0.as_slice()).bind(node.encode()).run().await?;
             self.nodes().insert(*id, node.clone());
         }
         Ok(())
     }
 
-    /// Notes what a state event cites.
-    pub async fn note_cited(&mut self, stored: &StoredEvent) -> Result<(), StoreError> {
-        if !stored.event.is_state() || stored.verdict == Verdict::Rejected {
-            return Ok(());
-        }
-        let sql = "INSERT INTO auth_edges (room_no, cited_id, event_no) VALUES ($1, $2, $3) \
+    /// Notes what state events cite.
+    pub async fn note_cited(&mut self, events: &[StoredEvent]) -> Result<(), StoreError> {
+        let sql = "INSERT INTO auth_edges (room_no, cited_id, event_no) VALUES (ROWS) \
                    ON CONFLICT DO NOTHING";
-        for cited in stored.event.auth_events() {
-            let query = self.query(sql).bind(stored.room_no).bind(cited.as_str());
-            query.bind(stored.event_no.0).run().await?;
+        let cites = |it: &&StoredEvent| it.event.is_state() && it.verdict != Verdict::Rejected;
+        let mut rows: Vec<[Value; 3]> = Vec::new();
+        for stored in events.iter().filter(cites) {
+            let number = stored.event_no.0;
+            let row =
+                |id: &OwnedEventId| [stored.room_no.into(), id.as_str().into(), number.into()];
+            rows.extend(stored.event.auth_events().iter().map(row));
         }
-        Ok(())
+        self.insert(sql, &rows).await
     }
 }

@@ -1,9 +1,13 @@
 //! Under which names people are found, and which rooms two of them share.
 
-use ruma::{OwnedRoomId, OwnedUserId, UserId};
-use serde_json::Value;
+use std::collections::HashMap;
 
-use super::{Reads, StoreError, Tx, people};
+use ruma::{OwnedRoomId, OwnedUserId, UserId};
+
+use super::{
+    Reads, StoreError, Tx,
+    db::{self, LIST_MOST},
+};
 
 /// Somebody as a search shows them.
 #[derive(Clone, Debug)]
@@ -80,28 +84,46 @@ pub async fn shared_count(
 }
 
 impl Tx {
-    /// Notes under which name somebody is found: that of their profile, for those who have one here.
-    pub async fn note_name(&mut self, user_id: &UserId) -> Result<(), StoreError> {
-        let profile = people::profile(self, user_id).await?;
-        let text = |wanted: &str| {
-            let (_, value) = profile.iter().find(|(name, _)| name == wanted)?;
-            let value: Value = serde_json::from_str(value).ok()?;
-            value.as_str().filter(|text| !text.contains('\0')).map(str::to_owned)
-        };
-        let (name, avatar_url) = (text("displayname"), text("avatar_url"));
-        let shown = name.as_deref().unwrap_or_default();
-        let folded = format!("{user_id}\n{shown}").to_lowercase();
-        let sql = "INSERT INTO names (user_id, folded, name, avatar_url) VALUES ($1, $2, $3, $4) \
+    /// Notes under which names people are found: those of their profiles, for those who have one here.
+    /// Nobody stands twice among them.
+    pub async fn note_names(&mut self, people: &[&UserId]) -> Result<(), StoreError> {
+        let mut rows = Vec::with_capacity(people.len());
+        for part in people.chunks(LIST_MOST) {
+            let shown = self.shown_names(part).await?;
+            let shown_as = |user_id: &UserId, name: &str| {
+                shown.get(&(user_id.to_string(), name.to_owned())).cloned()
+            };
+            rows.extend(part.iter().map(|user_id| -> [db::Value; 4] {
+                let name = shown_as(user_id, "displayname");
+                let folded = format!("{user_id}\n{}", name.as_deref().unwrap_or_default());
+                let avatar_url = shown_as(user_id, "avatar_url");
+                let folded = folded.to_lowercase();
+                [user_id.as_str().into(), folded.into(), name.into(), avatar_url.into()]
+            }));
+        }
+        let sql = "INSERT INTO names (user_id, folded, name, avatar_url) VALUES (ROWS) \
                    ON CONFLICT (user_id) DO UPDATE SET folded = excluded.folded, name = excluded.name, \
                    avatar_url = excluded.avatar_url";
-        self.query(sql)
-            .bind(user_id.as_str())
-            .bind(folded)
-            .bind(name)
-            .bind(avatar_url)
-            .run()
-            .await
-            .map(drop)
+        self.insert(sql, &rows).await
+    }
+
+    /// The texts of people's profiles by which they are known, by their ids and the fields' names.
+    async fn shown_names(
+        &mut self,
+        people: &[&UserId],
+    ) -> Result<HashMap<(String, String), String>, StoreError> {
+        let ids: Vec<&str> = people.iter().map(|user_id| user_id.as_str()).collect();
+        let sql = "SELECT user_id, name, value FROM profile_fields \
+                   WHERE name IN ('displayname', 'avatar_url') AND user_id IN (LIST)";
+        let mut shown = HashMap::new();
+        for row in self.query(sql).list(&ids).all().await? {
+            let value: String = row.get(2)?;
+            let text: Option<String> = serde_json::from_str(&value).ok();
+            if let Some(text) = text.filter(|text| !text.contains('\0')) {
+                shown.insert((row.get(0)?, row.get(1)?), text);
+            }
+        }
+        Ok(shown)
     }
 
     /// Notes whether anybody may come into a room or read it.

@@ -242,7 +242,7 @@ impl Tx {
             self.query(sql).bind(user_id.as_str()).bind(name).run().await?;
         }
         if matches!(name, "displayname" | "avatar_url") {
-            self.note_name(user_id).await
+            self.note_names(&[user_id]).await
         } else {
             Ok(())
         }

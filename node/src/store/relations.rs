@@ -12,7 +12,7 @@ use wayside_specs::limits;
 
 use super::{
     Reads, StoreError, Tx,
-    db::{LIST_MOST, Row},
+    db::{self, LIST_MOST, Row},
     events::{StoredEvent, Stretch, Verdict},
     text::escape,
 };
@@ -245,44 +245,34 @@ pub async fn threads(
 }
 
 impl Tx {
-    /// Writes down what a new event relates to, if it does. What was written down before stays.
-    pub(super) async fn relate(&mut self, stored: &StoredEvent) -> Result<(), StoreError> {
-        let Some(position) = stored.position.filter(|_| stored.verdict == Verdict::Accepted) else {
-            return Ok(());
-        };
-        let Some(relation) = relation(&stored.event) else { return Ok(()) };
-        let event = &stored.event;
+    /// Writes down what events relate to, where they do. What was written down before stays.
+    pub async fn relate(&mut self, events: &[StoredEvent]) -> Result<(), StoreError> {
         let sql = "INSERT INTO relations (event_no, event_id, room_no, target, rel_type, kind, sender, \
-                   sent_ms, edits, position) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
-                   ON CONFLICT (event_no) DO NOTHING";
-        self.query(sql)
-            .bind(stored.event_no.0)
-            .bind(event.id().as_str())
-            .bind(stored.room_no)
-            .bind(relation.target.as_str())
-            .bind(relation.rel_type.as_str())
-            .bind(&*escape(&event.kind().to_string()))
-            .bind(event.sender().as_str())
-            .bind(stored.sent_ms())
-            .bind(relation.edits)
-            .bind(position)
-            .run()
-            .await
-            .map(drop)
+                   sent_ms, edits, position) VALUES (ROWS) ON CONFLICT (event_no) DO NOTHING";
+        let row = |stored: &StoredEvent| -> Option<[db::Value; 10]> {
+            let position = stored.position.filter(|_| stored.verdict == Verdict::Accepted)?;
+            let (event, relation) = (&stored.event, relation(&stored.event)?);
+            Some([
+                stored.event_no.0.into(),
+                event.id().as_str().into(),
+                stored.room_no.into(),
+                relation.target.as_str().into(),
+                relation.rel_type.as_str().into(),
+                (&*escape(&event.kind().to_string())).into(),
+                event.sender().as_str().into(),
+                stored.sent_ms().into(),
+                relation.edits.into(),
+                position.into(),
+            ])
+        };
+        let rows: Vec<[db::Value; 10]> = events.iter().filter_map(row).collect();
+        self.insert(sql, &rows).await
     }
 
     /// Forgets what an emptied event related to: its content said it.
     pub(super) async fn unrelate(&mut self, event_id: &EventId) -> Result<(), StoreError> {
         let sql = "DELETE FROM relations WHERE event_no = (SELECT event_no FROM events WHERE event_id = $1)";
         self.query(sql).bind(event_id.as_str()).run().await.map(drop)
-    }
-
-    /// Writes down what events of before relate to.
-    pub async fn relate_all(&mut self, events: &[StoredEvent]) -> Result<(), StoreError> {
-        for stored in events {
-            self.relate(stored).await?;
-        }
-        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The rooms: where their graphs end, and who is in them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ruma::{OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId};
 use wayside_federation::{
@@ -12,7 +12,7 @@ use wayside_specs::Role;
 
 use super::{
     Reads, StoreError, Tx,
-    db::{LIST_MOST, Row},
+    db::{LIST_MOST, Row, Value},
     text::{escape, unescape},
 };
 
@@ -160,6 +160,25 @@ pub async fn membership(
                WHERE user_id = $1 AND room_no = $2";
     let row = from.conn().0.query(sql).bind(user_id.as_str()).bind(room_no).one().await?;
     row.as_ref().map(read_member).transpose()
+}
+
+/// How those of some people stand to a room who have to do with it.
+pub async fn memberships_among(
+    from: &mut impl Reads,
+    room_no: i64,
+    people: &[&UserId],
+) -> Result<HashMap<OwnedUserId, MemberRow>, StoreError> {
+    let sql = "SELECT user_id, room_no, membership, event_no, position, left_position, forgotten \
+               FROM memberships WHERE room_no = $1 AND user_id IN (LIST)";
+    let mut found = HashMap::with_capacity(people.len());
+    for chunk in people.chunks(LIST_MOST) {
+        let names: Vec<&str> = chunk.iter().map(|user_id| user_id.as_str()).collect();
+        for row in from.conn().0.query(sql).bind(room_no).list(&names).all().await? {
+            let row = read_member(&row)?;
+            found.insert(row.user_id.clone(), row);
+        }
+    }
+    Ok(found)
 }
 
 /// How a person stands to each of these rooms that they have to do with.
@@ -514,24 +533,19 @@ impl Tx {
             .map(drop)
     }
 
-    /// Sets one entry of the current state.
+    /// Sets entries of the current state, each once.
     pub async fn set_state(
         &mut self,
         room_no: i64,
-        kind: &str,
-        state_key: &str,
-        event_no: EventNo,
+        entries: &[(String, &str, EventNo)],
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO room_state (room_no, kind, state_key, event_no) VALUES ($1, $2, $3, $4) \
+        let sql = "INSERT INTO room_state (room_no, kind, state_key, event_no) VALUES (ROWS) \
                    ON CONFLICT (room_no, kind, state_key) DO UPDATE SET event_no = excluded.event_no";
-        self.query(sql)
-            .bind(room_no)
-            .bind(&*escape(kind))
-            .bind(&*escape(state_key))
-            .bind(event_no.0)
-            .run()
-            .await
-            .map(drop)
+        let row = |(kind, key, number): &(String, &str, EventNo)| -> [Value; 4] {
+            [room_no.into(), (&*escape(kind)).into(), (&*escape(key)).into(), number.0.into()]
+        };
+        let rows: Vec<[Value; 4]> = entries.iter().map(row).collect();
+        self.insert(sql, &rows).await
     }
 
     /// Takes away one entry of the current state.
@@ -560,24 +574,26 @@ impl Tx {
         row.ok_or(StoreError::Damaged("a count gave no row"))?.get(0)
     }
 
-    /// Sets how a person stands to a room.
-    pub async fn set_membership(&mut self, member: &MemberRow) -> Result<(), StoreError> {
+    /// Sets how people stand to rooms; nobody stands twice to one of them.
+    pub async fn set_memberships(&mut self, members: &[MemberRow]) -> Result<(), StoreError> {
         let sql = "INSERT INTO memberships (user_id, room_no, membership, event_no, position, left_position, \
-                   forgotten) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (user_id, room_no) DO UPDATE \
+                   forgotten) VALUES (ROWS) ON CONFLICT (user_id, room_no) DO UPDATE \
                    SET membership = excluded.membership, event_no = excluded.event_no, \
                    position = excluded.position, left_position = excluded.left_position, \
                    forgotten = excluded.forgotten";
-        self.query(sql)
-            .bind(member.user_id.as_str())
-            .bind(member.room_no)
-            .bind(member.membership.as_str())
-            .bind(member.event_no.0)
-            .bind(member.position)
-            .bind(member.left)
-            .bind(member.forgotten)
-            .run()
-            .await
-            .map(drop)
+        let row = |member: &MemberRow| -> [Value; 7] {
+            [
+                member.user_id.as_str().into(),
+                member.room_no.into(),
+                member.membership.as_str().into(),
+                member.event_no.0.into(),
+                member.position.into(),
+                member.left.into(),
+                member.forgotten.into(),
+            ]
+        };
+        let rows: Vec<[Value; 7]> = members.iter().map(row).collect();
+        self.insert(sql, &rows).await
     }
 
     /// Lets a person forget a room, and with it that they have been in it.

@@ -101,11 +101,8 @@ impl Tx {
         changes: &[(KeyHash, Option<EventNo>)],
     ) -> Result<NodeId, StoreError> {
         let applied = walk(self, |nodes| state::apply(root, changes, nodes)).await?;
-        for (id, node) in applied.created {
-            let sql = "INSERT INTO state_nodes (node_id, body) VALUES ($1, $2) ON CONFLICT (node_id) DO NOTHING";
-            self.query(sql).bind(id.0.as_slice()).bind(node.encode()).run().await?;
-            self.nodes().insert(id, node);
-        }
+        let created: Vec<(NodeId, Arc<Node>)> = applied.created.into_iter().collect();
+        self.put_nodes(&created).await?;
         Ok(applied.root)
     }
 }

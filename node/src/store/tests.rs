@@ -421,11 +421,11 @@ async fn events_come_back(fresh: Fresh) {
     let case = fresh.store.write::<(), StoreError>(move |tx| {
         Box::pin(async move {
             tx.add_room(&room_row(room_id, Some("a\0room"))).await?;
+            tx.add_events(&given).await?;
             for one in &given {
-                tx.add_event(one).await?;
                 let kind = one.event.kind().to_string();
                 if let Some(key) = one.event.state_key() {
-                    tx.set_state(7, &kind, key, one.event_no).await?;
+                    tx.set_state(7, &[(kind, key, one.event_no)]).await?;
                 }
             }
             Ok(())

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     ConnRef, Reads, StoreError,
     bus::{Bus, Change},
-    db::Conn,
+    db::{Conn, Value},
     events::Seen,
     group::Groups,
     postgres::Line,
@@ -140,6 +140,14 @@ impl Reads for Tx {
 impl Tx {
     pub(super) fn query(&mut self, sql: &'static str) -> super::db::Query<'_> {
         self.conn.query(sql)
+    }
+
+    pub(super) async fn insert<const N: usize>(
+        &mut self,
+        sql: &'static str,
+        rows: &[[Value; N]],
+    ) -> Result<(), StoreError> {
+        self.conn.insert(sql, rows).await
     }
 
     /// The next number of the node's one sequence. Numbers are never used twice, not even those of

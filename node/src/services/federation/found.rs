@@ -1,6 +1,8 @@
 //! Rooms that other servers let this node into: believed as far as they prove themselves, and written down.
 
-use ruma::{OwnedEventId, RoomId, ServerName, events::TimelineEventType};
+use std::collections::HashSet;
+
+use ruma::{EventId, OwnedEventId, RoomId, ServerName, events::TimelineEventType};
 use serde_json::value::RawValue;
 use wayside_federation::{
     event::Event,
@@ -146,12 +148,10 @@ impl Federation {
                 Box::pin(async move {
                     let ids: Vec<OwnedEventId> = part.iter().map(|it| it.id().to_owned()).collect();
                     let known = events::by_ids(tx, &ids).await?;
-                    let is_here =
-                        |event: &Event| known.iter().any(|it| it.event.id() == event.id());
-                    for event in part.into_iter().filter(|it| !is_here(it)) {
-                        rooms::add_outlier(tx, room_no, event).await?;
-                    }
-                    Ok(())
+                    let known: HashSet<&EventId> = known.iter().map(|it| it.event.id()).collect();
+                    let is_here = |event: &Event| known.contains(event.id());
+                    let new: Vec<Event> = part.into_iter().filter(|it| !is_here(it)).collect();
+                    rooms::add_outliers(tx, room_no, new).await.map(drop)
                 })
             });
             write.await?;
@@ -186,25 +186,30 @@ impl Federation {
 
     /// Moves the room to that state.
     async fn write_entries(&self, room_id: &RoomId, target: NodeId) -> Result<(), Error> {
-        loop {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let room = stored::room(&mut snapshot, room_id).await?;
+        let mut root = room.map_or(NodeId::EMPTY, |room| room.state_root);
+        let left = state::difference(&mut snapshot, root, target).await?;
+        drop(snapshot);
+        for part in left.chunks(AT_ONCE) {
             let (ground, room_id) = (self.ground.clone(), room_id.to_owned());
+            let part: Vec<Difference> = part.to_vec();
             let write = self.ground.store.write::<_, Error>(move |tx| {
                 Box::pin(async move {
                     let mut room = elsewhere(tx, &room_id, &ground.server_name).await?;
-                    let left = state::difference(tx, room.state_root, target).await?;
-                    let is_done = left.len() <= AT_ONCE;
-                    let part: Vec<Difference> = left.into_iter().take(AT_ONCE).collect();
-                    if !part.is_empty() {
-                        rooms::shift(&ground, tx, &mut room, &part).await?;
-                        tx.move_room(&room).await?;
+                    if room.state_root != root {
+                        return Err(Error::internal(anyhow::anyhow!(
+                            "the room has moved meanwhile"
+                        )));
                     }
-                    Ok(is_done)
+                    rooms::shift(&ground, tx, &mut room, &part).await?;
+                    tx.move_room(&room).await?;
+                    Ok(room.state_root)
                 })
             });
-            if write.await? {
-                return Ok(());
-            }
+            root = write.await?;
         }
+        Ok(())
     }
 
     /// The joining, which stands behind that state.

@@ -15,6 +15,8 @@ pub(super) const VOUCHER: &str = "join_authorised_via_users_server";
 
 /// Servers whose keys are looked up at the same time.
 const SERVERS: usize = 32;
+/// Events that are not worth another thread.
+const SHARE: usize = 32;
 
 impl Federation {
     /// Reads events of a room and checks what they are signed with (server-server API, checks 1 to 3);
@@ -24,10 +26,11 @@ impl Federation {
         version: RoomVersion,
         texts: Vec<Box<RawValue>>,
     ) -> Result<Vec<Result<Event, String>>, Error> {
-        let read = |text: &RawValue| {
+        let read = move |text: Box<RawValue>| {
             Event::receive(version, text.get()).map_err(|error| error.to_string())
         };
-        self.believed(version, texts.iter().map(|text| read(text)).collect()).await
+        let read = beside(texts, read).await?;
+        self.believed(version, read).await
     }
 
     /// The same for events that were read.
@@ -47,14 +50,10 @@ impl Federation {
                 Err(why) => Err(why),
             });
         }
-        // Signatures cost as much as all else together, and nobody waits for them on these threads.
-        let check = move || {
-            let verify = |(event, keys): (Event, PublicKeys)| {
-                event.verify(version, &keys).map_err(|error| error.to_string())
-            };
-            keyed.into_iter().map(|event| event.and_then(verify)).collect()
+        let verify = move |(event, keys): (Event, PublicKeys)| {
+            event.verify(version, &keys).map_err(|error| error.to_string())
         };
-        tokio::task::spawn_blocking(check).await.map_err(Error::internal)
+        beside(keyed, move |event: Result<_, String>| event.and_then(verify)).await
     }
 
     /// The same for one event.
@@ -109,6 +108,31 @@ impl Federation {
         }
         Ok(keys)
     }
+}
+
+/// Works on each of them beside the threads that answer people, for it costs as much as all else
+/// together; on many of them with as many threads as there are cores.
+async fn beside<T, U>(
+    of: Vec<T>,
+    work: impl Fn(T) -> U + Clone + Send + 'static,
+) -> Result<Vec<U>, Error>
+where
+    T: Send + 'static,
+    U: Send + 'static,
+{
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let share = of.len().div_ceil(cores).max(SHARE);
+    let (mut left, mut works) = (of.into_iter().peekable(), Vec::new());
+    while left.peek().is_some() {
+        let (part, work): (Vec<T>, _) = (left.by_ref().take(share).collect(), work.clone());
+        let all = move || part.into_iter().map(work).collect::<Vec<U>>();
+        works.push(tokio::task::spawn_blocking(all));
+    }
+    let mut done = Vec::new();
+    for work in works {
+        done.extend(work.await.map_err(Error::internal)?);
+    }
+    Ok(done)
 }
 
 /// The ids of the keys with which an event says that it is signed, by server.

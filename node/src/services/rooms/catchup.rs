@@ -2,8 +2,10 @@
 //!
 //! It is done some at a time, and on from where it ended, however often the node is killed meanwhile.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::BoxFuture;
-use ruma::UserId;
+use ruma::{OwnedUserId, UserId};
 
 use super::{super::Error, Rooms, place::note_openness};
 use crate::store::{Tx, events, rooms, walks};
@@ -50,7 +52,7 @@ impl Rooms {
 fn relate(tx: &mut Tx, behind: i64) -> BoxFuture<'_, Result<Option<i64>, Error>> {
     Box::pin(async move {
         let page = events::numbered(tx, behind, AT_ONCE).await?;
-        tx.relate_all(&page).await?;
+        tx.relate(&page).await?;
         Ok(page.last().map(|it| it.event_no.0))
     })
 }
@@ -59,9 +61,7 @@ fn relate(tx: &mut Tx, behind: i64) -> BoxFuture<'_, Result<Option<i64>, Error>>
 fn cite(tx: &mut Tx, behind: i64) -> BoxFuture<'_, Result<Option<i64>, Error>> {
     Box::pin(async move {
         let page = events::numbered(tx, behind, AT_ONCE).await?;
-        for stored in &page {
-            tx.note_cited(stored).await?;
-        }
+        tx.note_cited(&page).await?;
         Ok(page.last().map(|it| it.event_no.0))
     })
 }
@@ -81,11 +81,10 @@ fn open(tx: &mut Tx, behind: i64) -> BoxFuture<'_, Result<Option<i64>, Error>> {
 fn name(tx: &mut Tx, behind: i64) -> BoxFuture<'_, Result<Option<i64>, Error>> {
     Box::pin(async move {
         let page = events::numbered(tx, behind, AT_ONCE).await?;
-        for stored in page.iter().filter(|it| it.event.kind().to_string() == "m.room.member") {
-            if let Some(Ok(user_id)) = stored.event.state_key().map(UserId::parse) {
-                tx.note_name(&user_id).await?;
-            }
-        }
+        let members = page.iter().filter(|it| it.event.kind().to_string() == "m.room.member");
+        let people = members.filter_map(|it| UserId::parse(it.event.state_key()?).ok());
+        let people: BTreeSet<OwnedUserId> = people.collect();
+        tx.note_names(&people.iter().map(AsRef::as_ref).collect::<Vec<_>>()).await?;
         Ok(page.last().map(|it| it.event_no.0))
     })
 }

@@ -51,7 +51,7 @@ pub(in crate::services) use self::{
     append::{membership_of, needed, needed_at},
     directory::listed,
     membership::{is_elsewhere, person, vouch_for},
-    place::{Arrival, Decisions, add_outlier, move_outside, settle, shift},
+    place::{Arrival, Decisions, add_outliers, move_outside, settle, shift},
     spaces::children,
 };
 use super::{Error, Ground};

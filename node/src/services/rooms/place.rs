@@ -1,12 +1,12 @@
 //! Where an event comes to stand, and what that does to the books of its room.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
 use ruma::{
-    EventId, OwnedEventId, OwnedUserId, UserId,
+    EventId, OwnedEventId, OwnedServerName, OwnedUserId, UserId,
     events::{StateEventType, TimelineEventType},
 };
 use wayside_federation::{
@@ -377,8 +377,9 @@ async fn write(
     if is_outlier {
         tx.stand_event(stored).await?;
     } else {
-        tx.add_event(stored).await?;
-        tx.note_cited(stored).await?;
+        let one = std::slice::from_ref(stored);
+        tx.add_events(one).await?;
+        tx.note_cited(one).await?;
     }
     Ok(tx.open_gaps(stored.room_no, gaps, stored.event.depth()).await?)
 }
@@ -420,12 +421,16 @@ pub(in crate::services) async fn move_outside(
     let Some(user_id) = event.state_key().and_then(|key| UserId::parse(key).ok()) else {
         return Err(Error::BadJson("the event names nobody".to_owned()));
     };
-    let number = match events::by_id(tx, event.id()).await? {
-        Some(known) => known.event_no,
-        None => add_outlier(tx, room.room_no, event.clone()).await?,
+    let number = if let Some(known) = events::by_id(tx, event.id()).await? {
+        known.event_no
+    } else {
+        let numbers = add_outliers(tx, room.room_no, [event.clone()]).await?;
+        let lost = || Error::internal(anyhow::anyhow!("an event was lost"));
+        numbers.first().copied().ok_or_else(lost)?
     };
     let position = tx.next_number();
-    move_member(ground, tx, room, &user_id, Some(&event), (number, position)).await?;
+    let says = Says { membership: membership_of(&event), event_no: number };
+    move_members(ground, tx, room, vec![(user_id.clone(), says)], position).await?;
     room.last_position = position;
     tx.announce(Change::Event {
         room_no: room.room_no,
@@ -437,26 +442,26 @@ pub(in crate::services) async fn move_outside(
     Ok(())
 }
 
-/// Stores an event that stands by what it cites, but of which it is not known where it stands in the
-/// graph of its room.
-pub(in crate::services) async fn add_outlier(
+/// Stores events that stand by what they cite, but of which it is not known where they stand in the
+/// graph of their room; their numbers, in their order.
+pub(in crate::services) async fn add_outliers(
     tx: &mut Tx,
     room_no: i64,
-    event: Event,
-) -> Result<EventNo, Error> {
-    let event_no = EventNo(tx.next_number());
-    let stored = StoredEvent {
+    events: impl IntoIterator<Item = Event>,
+) -> Result<Vec<EventNo>, Error> {
+    let mut outlier = |event| StoredEvent {
         event,
-        event_no,
+        event_no: EventNo(tx.next_number()),
         room_no,
         position: None,
         verdict: Verdict::Accepted,
         roots: None,
         redacted_by: None,
     };
-    tx.add_event(&stored).await?;
+    let stored: Vec<StoredEvent> = events.into_iter().map(&mut outlier).collect();
+    tx.add_events(&stored).await?;
     tx.note_cited(&stored).await?;
-    Ok(event_no)
+    Ok(stored.into_iter().map(|it| it.event_no).collect())
 }
 
 /// Somebody of another server who waits at the door no more: their server has to hear of it, also where
@@ -530,7 +535,7 @@ async fn turn(
     let numbers: Vec<EventNo> = others.filter_map(|it| it.right.or(it.left)).collect();
     let mut held: HashMap<EventNo, StoredEvent> = events::by_numbers(tx, &numbers).await?;
     held.extend(newest.map(|it| (it.event_no, it.clone())));
-    let mut turn = Turn::default();
+    let (mut turn, mut entries, mut moves) = (Turn::default(), Vec::new(), Vec::new());
     for change in changed {
         let Some(holder) = change.right.or(change.left).and_then(|it| held.get(&it)) else {
             continue;
@@ -538,74 +543,86 @@ async fn turn(
         let event = &holder.event;
         let (kind, Some(key)) = (event.kind().to_string(), event.state_key()) else { continue };
         match change.right {
-            Some(number) => tx.set_state(room.room_no, &kind, key, number).await?,
+            Some(number) => entries.push((kind, key, number)),
             None => tx.unset_state(room.room_no, &kind, key).await?,
         }
         turn.opened |= matches!(
             event.kind(),
             TimelineEventType::RoomJoinRules | TimelineEventType::RoomHistoryVisibility
         );
-        let moves = *event.kind() == TimelineEventType::RoomMember;
-        turn.encrypts |= moves || *event.kind() == TimelineEventType::RoomEncryption;
-        if moves {
-            let says = change.right.map(|_| event);
-            let (user_id, places) = (UserId::parse(key), (holder.event_no, position));
-            let Ok(user_id) = user_id else { continue };
-            if move_member(ground, tx, room, &user_id, says, places).await? {
-                turn.members.push(user_id);
-            }
+        let moves_somebody = *event.kind() == TimelineEventType::RoomMember;
+        turn.encrypts |= moves_somebody || *event.kind() == TimelineEventType::RoomEncryption;
+        if let Some(user_id) = UserId::parse(key).ok().filter(|_| moves_somebody) {
+            let membership = match change.right {
+                Some(_) => membership_of(event),
+                // Where the state says nothing of them they are out of the room.
+                None => Some(Membership::Leave),
+            };
+            moves.push((user_id, Says { membership, event_no: holder.event_no }));
         }
     }
+    tx.set_state(room.room_no, &entries).await?;
+    turn.members = move_members(ground, tx, room, moves, position).await?;
     Ok(turn)
 }
 
-/// Moves somebody to where the state says that they are: out of the room where it says nothing. What it
-/// says stands in one event, and counts from a position on; whether it says anything.
-async fn move_member(
+/// What a state says of somebody.
+struct Says {
+    /// How they stand to the room; nothing where the event says nothing that can be.
+    membership: Option<Membership>,
+    /// The event that says it.
+    event_no: EventNo,
+}
+
+/// Moves people to where the state says that they are, each once; it counts from a position on. Those of
+/// whom it says something.
+async fn move_members(
     ground: &Ground,
     tx: &mut Tx,
     room: &mut RoomRow,
-    user_id: &UserId,
-    says: Option<&Event>,
-    (event_no, position): (EventNo, i64),
-) -> Result<bool, Error> {
-    let membership = match says {
-        Some(event) => membership_of(event),
-        None => Some(Membership::Leave),
-    };
-    let Some(membership) = membership else { return Ok(false) };
-    let before = rooms::membership(tx, room.room_no, user_id).await?;
-    let was = before.as_ref().map(|row| row.membership);
-    let leaves = was == Some(Membership::Join) && membership != Membership::Join;
-    let left = if leaves { Some(position) } else { before.and_then(|row| row.left) };
-    let count = |wanted| i64::from(membership == wanted) - i64::from(was == Some(wanted));
-    let joined = count(Membership::Join);
-    room.joined += joined;
-    room.invited += count(Membership::Invite);
-    if joined != 0 {
-        let there = tx.count_server(room.room_no, user_id.server_name(), joined).await?;
-        let is_first = joined > 0 && there == joined;
-        if !ground.is_local(user_id) && (is_first || there == 0) {
-            room.others += joined;
+    moves: Vec<(OwnedUserId, Says)>,
+    position: i64,
+) -> Result<Vec<OwnedUserId>, Error> {
+    let ids: Vec<&UserId> = moves.iter().map(|(user_id, _)| user_id.as_ref()).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut before = rooms::memberships_among(tx, room.room_no, &ids).await?;
+    let (mut rows, mut came) = (Vec::with_capacity(moves.len()), Vec::new());
+    let mut servers: BTreeMap<OwnedServerName, i64> = BTreeMap::new();
+    for (user_id, Says { membership, event_no }) in moves {
+        let Some(membership) = membership else { continue };
+        let before = before.remove(&user_id);
+        let was = before.as_ref().map(|row| row.membership);
+        let leaves = was == Some(Membership::Join) && membership != Membership::Join;
+        let left = if leaves { Some(position) } else { before.and_then(|row| row.left) };
+        let count = |wanted| i64::from(membership == wanted) - i64::from(was == Some(wanted));
+        let joined = count(Membership::Join);
+        room.joined += joined;
+        room.invited += count(Membership::Invite);
+        if joined != 0 {
+            *servers.entry(user_id.server_name().to_owned()).or_default() += joined;
+        }
+        if joined > 0 {
+            came.push(user_id.clone());
+        }
+        let (room_no, forgotten) = (room.room_no, false);
+        rows.push(MemberRow { user_id, room_no, membership, event_no, position, left, forgotten });
+    }
+    for (server, more) in servers.into_iter().filter(|(_, more)| *more != 0) {
+        let there = tx.count_server(room.room_no, &server, more).await?;
+        if server != ground.server_name {
+            room.others += i64::from(there > 0) - i64::from(there - more > 0);
         }
     }
-    tx.set_membership(&MemberRow {
-        user_id: user_id.to_owned(),
-        room_no: room.room_no,
-        membership,
-        event_no,
-        position,
-        left,
-        forgotten: false,
-    })
-    .await?;
-    if joined > 0 {
-        if ground.is_local(user_id) && room.others > 0 {
+    tx.set_memberships(&rows).await?;
+    if room.others > 0 {
+        for user_id in came.iter().filter(|it| ground.is_local(it)) {
             tx.tell_list_in(room.room_no, user_id).await?;
         }
-        tx.note_name(user_id).await?;
     }
-    Ok(true)
+    tx.note_names(&came.iter().map(AsRef::as_ref).collect::<Vec<_>>()).await?;
+    Ok(rows.into_iter().map(|row| row.user_id).collect())
 }
 
 /// Notes whether anybody may come into a room or read it, as its state says now.

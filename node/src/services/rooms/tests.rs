@@ -42,7 +42,7 @@ async fn crowd(services: &Services, room: &RoomId, count: usize) {
                     left: None,
                     forgotten: false,
                 };
-                tx.set_membership(&member).await?;
+                tx.set_memberships(&[member]).await?;
             }
             Ok(())
         })

@@ -256,7 +256,7 @@ mod tests {
                         left: None,
                         forgotten: false,
                     };
-                    tx.set_membership(&member).await?;
+                    tx.set_memberships(&[member]).await?;
                 }
                 Ok(())
             })
