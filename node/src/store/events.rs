@@ -232,6 +232,22 @@ pub async fn nearest(
     query.bind(upto).bind(limit).all().await?.iter().map(read).collect()
 }
 
+/// The rooms and the numbers of those of these events that are here.
+pub async fn numbers_of(
+    from: &mut impl Reads,
+    ids: &[OwnedEventId],
+) -> Result<HashMap<OwnedEventId, (i64, EventNo)>, StoreError> {
+    let sql = "SELECT event_id, room_no, event_no FROM events WHERE event_id IN (LIST)";
+    let mut found = HashMap::with_capacity(ids.len());
+    for chunk in ids.chunks(LIST_MOST) {
+        let list: Vec<&str> = chunk.iter().map(|id| id.as_str()).collect();
+        for row in from.conn().0.query(sql).list(&list).all().await? {
+            found.insert(row.parse(0)?, (row.get(1)?, EventNo(row.get(2)?)));
+        }
+    }
+    Ok(found)
+}
+
 /// The events of these ids in their order; unknown ones are left out.
 pub async fn by_ids(
     from: &mut impl Reads,

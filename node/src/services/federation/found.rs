@@ -1,13 +1,13 @@
 //! Rooms that other servers let this node into: believed as far as they prove themselves, and written down.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
-use ruma::{EventId, OwnedEventId, RoomId, ServerName, events::TimelineEventType};
+use ruma::{OwnedEventId, RoomId, ServerName, events::TimelineEventType};
 use serde_json::value::RawValue;
 use wayside_federation::{
     event::Event,
     room::{Begun, Head, Placed, Standing, begin},
-    state::{Difference, EventNo, KeyHash, NodeId, StateKey},
+    state::{self as tree, Difference, EventNo, KeyHash, NodeId, StateKey},
     version::RoomVersion,
 };
 
@@ -28,6 +28,9 @@ use crate::store::{
 
 /// Events, or entries of a state, that are written in one go: others write in between.
 const AT_ONCE: usize = 100;
+
+/// An entry of a state.
+type Entry = (KeyHash, Option<EventNo>);
 
 impl Federation {
     /// Comes into a room by an event that a server has let in, with what it tells of the room.
@@ -135,8 +138,20 @@ impl Federation {
             write.await?
         };
         self.write_events(room_no, events).await?;
-        let target = self.write_state(room_no, state).await?;
-        self.write_entries(&room_id, target).await?;
+        let entries = self.entries(room_no, state).await?;
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let room = stored::room(&mut snapshot, &room_id).await?;
+        drop(snapshot);
+        let root = room.map_or(NodeId::EMPTY, |room| room.state_root);
+        let left = if root == NodeId::EMPTY {
+            let new = |(key, right)| Difference { key, left: None, right };
+            entries.into_iter().map(new).collect()
+        } else {
+            let target = self.write_tree(entries).await?;
+            let mut snapshot = self.ground.store.snapshot().await?;
+            state::difference(&mut snapshot, root, target).await?
+        };
+        let target = self.write_entries(&room_id, root, left).await?;
         self.write_join(&room_id, target, join).await
     }
 
@@ -147,9 +162,8 @@ impl Federation {
             let write = self.ground.store.write::<_, Error>(move |tx| {
                 Box::pin(async move {
                     let ids: Vec<OwnedEventId> = part.iter().map(|it| it.id().to_owned()).collect();
-                    let known = events::by_ids(tx, &ids).await?;
-                    let known: HashSet<&EventId> = known.iter().map(|it| it.event.id()).collect();
-                    let is_here = |event: &Event| known.contains(event.id());
+                    let known = events::numbers_of(tx, &ids).await?;
+                    let is_here = |event: &Event| known.contains_key(event.id());
                     let new: Vec<Event> = part.into_iter().filter(|it| !is_here(it)).collect();
                     rooms::add_outliers(tx, room_no, new).await.map(drop)
                 })
@@ -163,34 +177,55 @@ impl Federation {
     pub(super) async fn write_state(
         &self,
         room_no: i64,
-        told: std::collections::BTreeMap<StateKey, OwnedEventId>,
+        told: BTreeMap<StateKey, OwnedEventId>,
     ) -> Result<NodeId, Error> {
-        let mut snapshot = self.ground.store.snapshot().await?;
-        let ids: Vec<OwnedEventId> = told.values().cloned().collect();
-        let found = events::by_ids(&mut snapshot, &ids).await?;
-        drop(snapshot);
-        let numbers: std::collections::HashMap<&ruma::EventId, EventNo> = found
-            .iter()
-            .filter(|it| it.room_no == room_no)
-            .map(|it| (it.event.id(), it.event_no))
-            .collect();
-        let entries: Vec<(KeyHash, Option<EventNo>)> = told
-            .iter()
-            .filter_map(|(key, id)| Some((key.hash(), Some(*numbers.get(&**id)?))))
-            .collect();
-        let write = self.ground.store.write::<_, Error>(move |tx| {
-            Box::pin(async move { Ok(tx.change_state(NodeId::EMPTY, &entries).await?) })
-        });
-        write.await
+        let entries = self.entries(room_no, told).await?;
+        self.write_tree(entries).await
     }
 
-    /// Moves the room to that state.
-    async fn write_entries(&self, room_id: &RoomId, target: NodeId) -> Result<(), Error> {
+    /// The entries of a state whose events are here, in the order of their keys.
+    async fn entries(
+        &self,
+        room_no: i64,
+        told: BTreeMap<StateKey, OwnedEventId>,
+    ) -> Result<Vec<Entry>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
-        let room = stored::room(&mut snapshot, room_id).await?;
-        let mut root = room.map_or(NodeId::EMPTY, |room| room.state_root);
-        let left = state::difference(&mut snapshot, root, target).await?;
-        drop(snapshot);
+        let ids: Vec<OwnedEventId> = told.values().cloned().collect();
+        let numbers = events::numbers_of(&mut snapshot, &ids).await?;
+        let number = |id: &OwnedEventId| {
+            let (here, number) = numbers.get(id)?;
+            (*here == room_no).then_some(*number)
+        };
+        let entry = |(key, id): (&StateKey, &OwnedEventId)| Some((key.hash(), Some(number(id)?)));
+        let mut entries: Vec<Entry> = told.iter().filter_map(entry).collect();
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    async fn write_tree(&self, entries: Vec<Entry>) -> Result<NodeId, Error> {
+        let plant = move || tree::apply(NodeId::EMPTY, &entries, |_| None);
+        let planted = tokio::task::spawn_blocking(plant).await.map_err(Error::internal)?;
+        let planted = planted
+            .map_err(|_| Error::internal(anyhow::anyhow!("a tree of nothing lacks something")))?;
+        // What a node names is there before it.
+        let nodes: Vec<_> = planted.created.into_iter().rev().collect();
+        for part in nodes.chunks(AT_ONCE) {
+            let part = part.to_vec();
+            let write = self.ground.store.write::<_, Error>(move |tx| {
+                Box::pin(async move { Ok(tx.put_nodes(&part).await?) })
+            });
+            write.await?;
+        }
+        Ok(planted.root)
+    }
+
+    /// Moves the room on from a state by entries; the state to which that leads.
+    async fn write_entries(
+        &self,
+        room_id: &RoomId,
+        mut root: NodeId,
+        left: Vec<Difference>,
+    ) -> Result<NodeId, Error> {
         for part in left.chunks(AT_ONCE) {
             let (ground, room_id) = (self.ground.clone(), room_id.to_owned());
             let part: Vec<Difference> = part.to_vec();
@@ -209,7 +244,7 @@ impl Federation {
             });
             root = write.await?;
         }
-        Ok(())
+        Ok(root)
     }
 
     /// The joining, which stands behind that state.

@@ -111,7 +111,7 @@ impl Federation {
 }
 
 /// Works on each of them beside the threads that answer people, for it costs as much as all else
-/// together; on many of them with as many threads as there are cores.
+/// together; on many of them with all cores but one, which is left to whoever speaks meanwhile.
 async fn beside<T, U>(
     of: Vec<T>,
     work: impl Fn(T) -> U + Clone + Send + 'static,
@@ -121,7 +121,7 @@ where
     U: Send + 'static,
 {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = of.len().div_ceil(cores).max(SHARE);
+    let share = of.len().div_ceil(cores.saturating_sub(1).max(1)).max(SHARE);
     let (mut left, mut works) = (of.into_iter().peekable(), Vec::new());
     while left.peek().is_some() {
         let (part, work): (Vec<T>, _) = (left.by_ref().take(share).collect(), work.clone());
