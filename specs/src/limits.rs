@@ -42,6 +42,20 @@ pub const LETTERS_PER_DEVICE: i64 = 20_000;
 pub const LETTERS_OF_SENDER: i64 = 5_000;
 /// Most bytes of these.
 pub const LETTER_BYTES_OF_SENDER: i64 = 16 * 1024 * 1024;
+/// Most messages to devices that wait for one server, of all senders: the oldest give way.
+pub const WAITING_LETTERS: i64 = 20_000;
+/// Most bytes of these.
+pub const WAITING_LETTER_BYTES: i64 = 128 * 1024 * 1024;
+/// Most events that wait singly for a server that does not answer: beyond, it gets of each room what is
+/// newest when it is back, and asks for the rest.
+pub const WAITING_EVENTS: i64 = 1_000;
+/// The same for one that answers, and only takes less than is said.
+pub const WAITING_EVENTS_MOST: i64 = 20_000;
+/// Most rooms in which nobody of a server is any more, of which it still waits to hear that.
+pub const WAITING_ROOMS_LEFT: i64 = 1_000;
+/// How long a server that has never answered is tried, in milliseconds, where nobody of it is in a room:
+/// then its name is forgotten, with what waits for it.
+pub const NEVER_MET_MS: i64 = 3 * 24 * 60 * 60 * 1_000;
 /// Most bytes that one request leaves for all the devices that it names.
 pub const LETTER_BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
 /// Most messages from device to device in one answer of `/sync`.

@@ -30,6 +30,7 @@ async function arrive({ home, password, server }) {
   await row.getByText("Next try:").waitFor();
   await row.getByText("Why:").waitFor();
   await row.getByText("Events that wait for it:").waitFor();
+  await row.getByText("Messages to devices and changed keys that wait for it:").waitFor();
   await servers(root).scrollIntoViewIfNeeded();
   await look(root, "failing");
 }

@@ -45,6 +45,7 @@ mod meeting;
 mod moderation;
 mod naming;
 mod near;
+mod outages;
 mod oversight;
 mod pair;
 mod passkeys;

@@ -13,14 +13,17 @@ use crate::{
 };
 
 /// The state of a room as somebody is told it: the ids of its events by type and key.
-async fn whole(who: &Client, room: &RoomId) -> Result<BTreeMap<(String, String), String>> {
+pub(crate) async fn whole(
+    who: &Client,
+    room: &RoomId,
+) -> Result<BTreeMap<(String, String), String>> {
     let all = who.get(&format!("/_matrix/client/v3/rooms/{room}/state")).await?;
     let text = |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
     let entry = |it: &Value| ((text(it, "type"), text(it, "state_key")), text(it, "event_id"));
     Ok(all.as_array().context("a state")?.iter().map(entry).collect())
 }
 
-async fn heard(who: &Client, room: &RoomId, text: &str) -> Result<()> {
+pub(crate) async fn heard(who: &Client, room: &RoomId, text: &str) -> Result<()> {
     comes_true(&format!("{text:?} for {}", who.id()), async || {
         let (events, _) = who.messages(room, None, 100).await?;
         Ok(bodies(&events).contains(&text.to_owned()))

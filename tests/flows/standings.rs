@@ -8,13 +8,13 @@ use wayside_tests::{Browser, Client, Engine, PASSWORD, Peer, PeerReply, Town};
 use crate::{
     abroad::Abroad,
     hostile_servers::Guest,
-    stage::{Deeds, comes_true, list, refused},
+    stage::{Deeds, comes_true, list, new_txn, refused},
 };
 
 const SERVERS: &str = "/_wayside/v1/servers";
 const SEND: &str = "/_matrix/federation/v1/send/";
 
-async fn operator(abroad: &Abroad) -> Result<Client> {
+pub(crate) async fn operator(abroad: &Abroad) -> Result<Client> {
     let root = Client::register(abroad.node.http(), "root").await?;
     let done = abroad.node.command(&["user", "role", "root", "--role", "operator"]).await?;
     ensure!(done.status.success(), "{done:?}");
@@ -22,7 +22,7 @@ async fn operator(abroad: &Abroad) -> Result<Client> {
 }
 
 /// What is said of one server.
-async fn standing(root: &Client, server: &str) -> Result<Value> {
+pub(crate) async fn standing(root: &Client, server: &str) -> Result<Value> {
     let all = list(&root.get(SERVERS).await?["servers"]);
     let found = all.iter().find(|it| it["server"] == server).cloned();
     Ok(found.unwrap_or_default())
@@ -35,6 +35,9 @@ async fn failing(abroad: &Abroad) -> Result<Guest> {
     let guest = Guest::come(peer, &abroad.node, room.as_str(), "12").await?;
     guest.peer.answer(Method::PUT, SEND, |_| PeerReply::refusal(500, "M_UNKNOWN", "no"));
     abroad.ann.say(&room, "waits").await?;
+    let path = format!("/_matrix/client/v3/sendToDevice/org.test/{}", new_txn());
+    let letter = json!({ "messages": { guest.mallory.as_str(): { "*": { "n": "waits" } } } });
+    abroad.ann.put(&path, &letter).await?;
     guest.peer.request(&Method::PUT, SEND).await?;
     Ok(guest)
 }
@@ -45,8 +48,8 @@ fn well_again(peer: &Peer) {
 
 #[tokio::test]
 async fn who_runs_a_node_sees_how_it_goes_with_servers() -> Result<()> {
-    let Some(abroad) = Abroad::begin(|options| options).await? else { return Ok(()) };
-    let (root, ann) = (operator(&abroad).await?, &abroad.ann);
+    let Some(mut abroad) = Abroad::begin(|options| options).await? else { return Ok(()) };
+    let (mut root, ann) = (operator(&abroad).await?, abroad.ann.clone());
     ensure!(list(&root.get(SERVERS).await?["servers"]).is_empty());
     ensure!(root.get("/_wayside/v1/account").await?["role"] == "operator");
     ensure!(ann.get("/_wayside/v1/account").await?["role"] == "member");
@@ -57,6 +60,8 @@ async fn who_runs_a_node_sees_how_it_goes_with_servers() -> Result<()> {
         Ok(found["failures"].as_u64().is_some_and(|times| times > 0)
             && found["why"].as_str().is_some_and(|why| why.contains("500"))
             && found["waiting_events"] == 1
+            && found["waiting_rooms"] == 0
+            && found["waiting_edus"] == 1
             && found["retry_ms"].is_i64()
             && found["failing_ms"].is_i64())
     })
@@ -65,12 +70,23 @@ async fn who_runs_a_node_sees_how_it_goes_with_servers() -> Result<()> {
     for (metric, value) in [
         ("wayside_servers_failing", 1.0),
         ("wayside_servers_waiting_events", 1.0),
+        ("wayside_servers_waiting_rooms", 0.0),
+        ("wayside_servers_waiting_edus", 1.0),
         ("wayside_servers_waited_for", 1.0),
     ] {
         let found = metrics.sum(metric);
         ensure!((found - value).abs() < 0.1, "{metric} is {found}");
     }
-    // It outlives the process, but for the words.
+    // It outlives the process, and so do the words.
+    abroad.node.kill().await?;
+    abroad.node.restart().await?;
+    root = root.at(abroad.node.http());
+    let ann = ann.at(abroad.node.http());
+    let found = standing(&root, &name).await?;
+    ensure!(found["failures"].as_u64().is_some_and(|times| times > 0), "{found}");
+    ensure!(found["why"].as_str().is_some_and(|why| why.contains("500")), "{found}");
+    let sum = root.get(SERVERS).await?;
+    ensure!(sum["waiting_events"] == 1 && sum["waiting_edus"] == 1, "{sum}");
     let again = format!("{SERVERS}/{name}/try");
     refused(ann.get(SERVERS).await, 403, "M_FORBIDDEN")?;
     refused(ann.post(&again, &json!({})).await, 403, "M_FORBIDDEN")?;
@@ -88,6 +104,7 @@ async fn who_runs_a_node_sees_how_it_goes_with_servers() -> Result<()> {
         let found = standing(&root, &name).await?;
         Ok(found["failures"] == 0
             && found["waiting_events"] == 0
+            && found["waiting_edus"] == 0
             && found["reached_ms"].is_i64()
             && found["why"].is_null()
             && found["retry_ms"].is_null())

@@ -55,14 +55,19 @@ pub struct Connections {
 pub struct ServersMeter {
     failing: Gauge,
     events: Gauge,
+    rooms: Gauge,
+    edus: Gauge,
     waited_for: Gauge,
 }
 
 impl ServersMeter {
-    /// As it is now: servers that have not answered lately, events that wait, and for how many servers.
-    pub fn set(&self, failing: i64, events: i64, waited_for: i64) {
+    /// As it is now: servers that have not answered lately; events that wait, rooms of which only the
+    /// newest does, and ephemeral data units; and for how many servers.
+    pub fn set(&self, failing: i64, [events, rooms, edus]: [i64; 3], waited_for: i64) {
         self.failing.set(failing);
         self.events.set(events);
+        self.rooms.set(rooms);
+        self.edus.set(edus);
         self.waited_for.set(waited_for);
     }
 
@@ -70,7 +75,13 @@ impl ServersMeter {
         for (name, help, gauge) in [
             ("servers_failing", "Other servers that have not answered lately", &self.failing),
             ("servers_waiting_events", "Events that wait for other servers", &self.events),
-            ("servers_waited_for", "Other servers for which events wait", &self.waited_for),
+            (
+                "servers_waiting_rooms",
+                "Rooms whose newest event waits for other servers",
+                &self.rooms,
+            ),
+            ("servers_waiting_edus", "Other news that wait for other servers", &self.edus),
+            ("servers_waited_for", "Other servers for which something waits", &self.waited_for),
         ] {
             registry.register(name, help, gauge.clone());
         }

@@ -87,6 +87,7 @@ const OF_A_ROOM: &[&str] = &[
     "DELETE FROM gaps WHERE room_no = $1",
     "DELETE FROM early_redactions WHERE room_no = $1",
     "DELETE FROM network_rooms WHERE room_no = $1",
+    "DELETE FROM outgoing_rooms WHERE room_no = $1",
     "DELETE FROM rooms WHERE room_no = $1",
 ];
 
@@ -306,6 +307,8 @@ impl Tx {
             "SELECT count(*) FROM unread WHERE room_no = $1",
             "SELECT count(*) FROM places WHERE room_no = $1",
             "SELECT count(*) FROM network_rooms WHERE room_no = $1",
+            "SELECT count(*) FROM outgoing_events WHERE room_no = $1",
+            "SELECT count(*) FROM outgoing_rooms WHERE room_no = $1",
             "SELECT count(*) FROM transactions t WHERE $1 > 0 AND t.event_id <> '' \
              AND NOT EXISTS (SELECT 1 FROM events e WHERE e.event_id = t.event_id)",
         ] {

@@ -26,6 +26,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (18, "doors", include_str!("migrations/0018_doors.sql")),
     (19, "edus", include_str!("migrations/0019_edus.sql")),
     (21, "remote_media", include_str!("migrations/0021_remote_media.sql")),
+    (22, "waiting", include_str!("migrations/0022_waiting.sql")),
     (24, "gaps", include_str!("migrations/0024_gaps.sql")),
 ];
 

@@ -4,7 +4,7 @@ use ruma::{OwnedDeviceId, OwnedServerName, OwnedUserId, ServerName, UserId};
 use wayside_federation::outbox::EDUS;
 use wayside_specs::limits;
 
-use super::{Reads, StoreError, Tx, bus::Change, db::Row};
+use super::{Reads, StoreError, Tx, behind::LOOK, bus::Change, db::Row};
 
 /// Changes of one person's devices that wait for one server; beyond, the newest alone does, by which
 /// the other notices that it must ask for all of them.
@@ -84,41 +84,73 @@ pub async fn oldest_letter(from: &mut impl Reads) -> Result<Option<i64>, StoreEr
     from.conn().0.query(sql).one().await?.map(|row| row.get(0)).transpose()
 }
 
-/// Who has left more messages for a server than may wait, and the newest of those that are too many.
-pub async fn overfull(
+/// How many messages of somebody wait for a server.
+#[cfg(test)]
+pub(crate) async fn of_sender(
     from: &mut impl Reads,
-) -> Result<Vec<(OwnedServerName, OwnedUserId, i64)>, StoreError> {
-    let sql = "SELECT server, user_id FROM outgoing_edus WHERE kind = 'letters' \
-               GROUP BY server, user_id HAVING count(*) > $1 LIMIT 100";
-    let rows = from.conn().0.query(sql).bind(limits::LETTERS_OF_SENDER).all().await?;
-    let mut found = Vec::new();
-    for row in rows {
-        let (server, user_id): (OwnedServerName, OwnedUserId) = (row.parse(0)?, row.parse(1)?);
-        let sql = "SELECT position FROM outgoing_edus WHERE server = $1 AND kind = 'letters' \
-                   AND user_id = $2 ORDER BY position DESC LIMIT 1 OFFSET $3";
-        let query = from.conn().0.query(sql).bind(server.as_str()).bind(user_id.as_str());
-        if let Some(row) = query.bind(limits::LETTERS_OF_SENDER).one().await? {
-            found.push((server, user_id, row.get(0)?));
-        }
-    }
-    Ok(found)
+    server: &ServerName,
+    sender: &UserId,
+) -> Result<i64, StoreError> {
+    let sql = "SELECT count(*) FROM outgoing_edus WHERE server = $1 AND kind = 'letters' AND user_id = $2";
+    let query = from.conn().0.query(sql).bind(server.as_str()).bind(sender.as_str());
+    let row = query.one().await?;
+    row.ok_or(StoreError::Damaged("a count gave no row"))?.get(0)
 }
 
 impl Tx {
-    /// Lets messages of somebody wait for a server, as the content of an ephemeral data unit.
+    /// Lets messages of somebody wait for a server, as the content of an ephemeral data unit. Gives how
+    /// many had to give way, the oldest first: of whoever leaves too many, and where all are too many.
     pub async fn send_letters(
         &mut self,
         server: &ServerName,
         sender: &UserId,
         content: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let position = self.next_number();
-        let sql = "INSERT INTO outgoing_edus (server, position, kind, user_id, device_id, prev_position, body) \
-                   VALUES ($1, $2, 'letters', $3, '', 0, $4)";
+        let sql = "INSERT INTO outgoing_edus (server, position, kind, user_id, device_id, prev_position, body, \
+                   bytes, nth) SELECT $1, $2, 'letters', $3, '', 0, $4, $5, 1 + COALESCE((SELECT o.nth \
+                   FROM outgoing_edus o WHERE o.server = $1 AND o.kind = 'letters' \
+                   ORDER BY o.position DESC LIMIT 1), 0) RETURNING nth";
         let query = self.query(sql).bind(server.as_str()).bind(position).bind(sender.as_str());
-        query.bind(content).run().await?;
+        let bytes = i64::try_from(content.len()).unwrap_or(i64::MAX);
+        let row = query.bind(content).bind(bytes).one().await?;
+        let nth: i64 = row.ok_or(StoreError::Damaged("what was added is not there"))?.get(0)?;
         self.announce(Change::Outgoing { servers: vec![server.to_owned()], position });
-        Ok(())
+        if nth % LOOK == 0 { self.bound_letters(server).await } else { Ok(0) }
+    }
+
+    /// Lets the oldest messages for a server go, where there are too many.
+    async fn bound_letters(&mut self, server: &ServerName) -> Result<u64, StoreError> {
+        let sql = "SELECT user_id FROM outgoing_edus WHERE server = $1 AND kind = 'letters' \
+                   GROUP BY user_id HAVING count(*) > $2 OR sum(bytes) > $3";
+        let of_sender = (limits::LETTERS_OF_SENDER, limits::LETTER_BYTES_OF_SENDER);
+        let query = self.query(sql).bind(server.as_str()).bind(of_sender.0).bind(of_sender.1);
+        let mut gone = 0;
+        for row in query.all().await? {
+            let sender: String = row.get(0)?;
+            gone += self.keep_newest(server, &sender, of_sender).await?;
+        }
+        let of_all = (limits::WAITING_LETTERS, limits::WAITING_LETTER_BYTES);
+        Ok(gone + self.keep_newest(server, "", of_all).await?)
+    }
+
+    /// Keeps of the messages of somebody, or of all without a name, the newest: so many, of so many bytes.
+    async fn keep_newest(
+        &mut self,
+        server: &ServerName,
+        sender: &str,
+        (most, bytes): (i64, i64),
+    ) -> Result<u64, StoreError> {
+        let sql = "SELECT position FROM (SELECT position, row_number() OVER (ORDER BY position DESC) AS nth, \
+                   sum(bytes) OVER (ORDER BY position DESC) AS held FROM outgoing_edus WHERE server = $1 \
+                   AND kind = 'letters' AND ($2 = '' OR user_id = $2)) AS newest \
+                   WHERE nth > $3 OR held > $4 ORDER BY position DESC LIMIT 1";
+        let query = self.query(sql).bind(server.as_str()).bind(sender).bind(most).bind(bytes);
+        let Some(row) = query.one().await? else { return Ok(0) };
+        let upto: i64 = row.get(0)?;
+        let sql = "DELETE FROM outgoing_edus WHERE server = $1 AND kind = 'letters' \
+                   AND ($2 = '' OR user_id = $2) AND position <= $3";
+        self.query(sql).bind(server.as_str()).bind(sender).bind(upto).run().await
     }
 
     /// Lets the change of a device wait for every server that shares a room with its person.
@@ -210,18 +242,5 @@ impl Tx {
                    max(received_ms) FROM (SELECT received_ms FROM incoming_letters \
                    ORDER BY received_ms LIMIT $2) AS oldest)";
         self.query(sql).bind(before_ms).bind(FORGOTTEN).run().await
-    }
-
-    /// Forgets somebody's messages that have waited for a server, up to one.
-    pub async fn forget_waiting_letters(
-        &mut self,
-        server: &ServerName,
-        user_id: &UserId,
-        upto: i64,
-    ) -> Result<(), StoreError> {
-        let sql = "DELETE FROM outgoing_edus WHERE server = $1 AND kind = 'letters' AND user_id = $2 \
-                   AND position <= $3";
-        let query = self.query(sql).bind(server.as_str()).bind(user_id.as_str());
-        query.bind(upto).run().await.map(drop)
     }
 }

@@ -6,7 +6,7 @@ use wayside_federation::{
     state::EventNo,
 };
 
-use super::{Reads, StoreError, Tx, bus::Change, db::Row};
+use super::{Reads, StoreError, Tx, behind::LOOK, bus::Change, db::Row};
 
 /// Servers that are read in one go.
 const PAGE: i64 = 1_000;
@@ -18,9 +18,8 @@ pub async fn waiting(
     from: &mut impl Reads,
     server: &ServerName,
 ) -> Result<Vec<Waiting>, StoreError> {
-    // An event that was let go of meanwhile is told to nobody any more.
-    let sql = "SELECT e.event_no, e.pdu FROM outgoing o JOIN events e ON e.event_no = o.event_no \
-               WHERE o.server = $1 ORDER BY o.event_no LIMIT $2";
+    let sql = "SELECT o.position, e.pdu FROM outgoing_events o JOIN events e ON e.event_no = o.event_no \
+               WHERE o.server = $1 ORDER BY o.position LIMIT $2";
     let most = i64::try_from(PDUS).unwrap_or(i64::MAX);
     let rows = from.conn().0.query(sql).bind(server.as_str()).bind(most).all().await?;
     let waiting = |row: &Row| Ok(Waiting { position: row.get(0)?, item: Item::Pdu(row.get(1)?) });
@@ -32,8 +31,9 @@ pub async fn awaiting(
     from: &mut impl Reads,
     behind: &str,
 ) -> Result<Vec<OwnedServerName>, StoreError> {
-    let sql = "SELECT server FROM outgoing WHERE server > $1 UNION SELECT server FROM outgoing_edus \
-               WHERE server > $1 ORDER BY server LIMIT $2";
+    let sql = "SELECT server FROM outgoing_events WHERE server > $1 UNION SELECT server FROM outgoing_rooms \
+               WHERE server > $1 UNION SELECT server FROM outgoing_edus WHERE server > $1 \
+               ORDER BY server LIMIT $2";
     let rows = from.conn().0.query(sql).bind(behind).bind(PAGE).all().await?;
     rows.iter().map(|row| row.parse(0)).collect()
 }
@@ -63,34 +63,68 @@ impl Tx {
         event_no: EventNo,
         own: &ServerName,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO outgoing (server, event_no) \
-                   SELECT server, $3 FROM room_servers WHERE room_no = $1 AND joined > 0 AND server <> $2 \
-                   ON CONFLICT DO NOTHING RETURNING server";
-        let query = self.query(sql).bind(room_no).bind(own.as_str()).bind(event_no.0);
-        let rows = query.all().await?;
-        let servers = rows.iter().map(|row| row.parse(0)).collect::<Result<Vec<_>, _>>()?;
+        let position = self.next_number();
+        let sql = "UPDATE outgoing_rooms SET event_no = $3, position = $4 WHERE room_no = $1 AND server IN \
+                   (SELECT server FROM room_servers WHERE room_no = $1 AND joined > 0 AND server <> $2) \
+                   RETURNING server";
+        let query = self.query(sql).bind(room_no).bind(own.as_str());
+        let behind = query.bind(event_no.0).bind(position).all().await?;
+        let sql = "INSERT INTO outgoing_events (server, position, room_no, event_no, nth) \
+                   SELECT s.server, $4, $1, $3, 1 + COALESCE((SELECT o.nth FROM outgoing_events o \
+                   WHERE o.server = s.server ORDER BY o.position DESC LIMIT 1), 0) FROM room_servers s \
+                   WHERE s.room_no = $1 AND s.joined > 0 AND s.server <> $2 AND NOT EXISTS \
+                   (SELECT 1 FROM outgoing_rooms r WHERE r.room_no = $1 AND r.server = s.server) \
+                   ON CONFLICT DO NOTHING RETURNING server, nth";
+        let query = self.query(sql).bind(room_no).bind(own.as_str());
+        let added = query.bind(event_no.0).bind(position).all().await?;
+        let servers = behind.iter().chain(&added).map(|row| row.parse(0));
+        let servers = servers.collect::<Result<Vec<_>, _>>()?;
+        self.look_after(&added).await?;
         if !servers.is_empty() {
-            self.announce(Change::Outgoing { servers, position: event_no.0 });
+            self.announce(Change::Outgoing { servers, position });
         }
         Ok(())
     }
 
-    /// Lets an event wait for one server.
+    /// Lets an event of a room wait for one server.
     pub async fn tell_server(
         &mut self,
         server: &ServerName,
+        room_no: i64,
         event_no: EventNo,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO outgoing (server, event_no) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        self.query(sql).bind(server.as_str()).bind(event_no.0).run().await?;
-        self.announce(Change::Outgoing { servers: vec![server.to_owned()], position: event_no.0 });
+        let position = self.next_number();
+        let sql = "UPDATE outgoing_rooms SET event_no = $3, position = $4 WHERE room_no = $1 AND server = $2";
+        let query = self.query(sql).bind(room_no).bind(server.as_str());
+        if query.bind(event_no.0).bind(position).run().await? == 0 {
+            let sql = "INSERT INTO outgoing_events (server, position, room_no, event_no, nth) \
+                       SELECT $2, $4, $1, $3, 1 + COALESCE((SELECT o.nth FROM outgoing_events o \
+                       WHERE o.server = $2 ORDER BY o.position DESC LIMIT 1), 0) WHERE 1 = 1 \
+                       ON CONFLICT DO NOTHING RETURNING server, nth";
+            let query = self.query(sql).bind(room_no).bind(server.as_str());
+            let added = query.bind(event_no.0).bind(position).all().await?;
+            self.look_after(&added).await?;
+        }
+        self.announce(Change::Outgoing { servers: vec![server.to_owned()], position });
         Ok(())
     }
 
-    /// Lets go of what a server has answered, up to a place in the queue.
+    /// Looks at the queues of servers for which something was added, each once in a while.
+    async fn look_after(&mut self, added: &[Row]) -> Result<(), StoreError> {
+        for row in added {
+            if row.get::<i64>(1)? % LOOK == 0 {
+                let server: OwnedServerName = row.parse(0)?;
+                self.bound_events(&server).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of what a server has answered, up to a place in the queue: all that waited so far was in the
+    /// transaction, for what comes is put at the end.
     pub async fn delivered(&mut self, server: &ServerName, upto: i64) -> Result<(), StoreError> {
         for sql in [
-            "DELETE FROM outgoing WHERE server = $1 AND event_no <= $2",
+            "DELETE FROM outgoing_events WHERE server = $1 AND position <= $2",
             "DELETE FROM outgoing_edus WHERE server = $1 AND position <= $2",
         ] {
             self.query(sql).bind(server.as_str()).bind(upto).run().await?;

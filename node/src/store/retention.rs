@@ -88,6 +88,9 @@ impl Tx {
     pub async fn drop_events(&mut self, events: &[EventNo]) -> Result<(), StoreError> {
         self.forget_about(events).await?;
         let numbers: Vec<i64> = events.iter().map(|it| it.0).collect();
+        // What is gone is told to nobody any more.
+        let sql = "DELETE FROM outgoing_events WHERE event_no IN (LIST)";
+        self.query(sql).list(&numbers).run().await?;
         let sql = "DELETE FROM events WHERE event_no IN (LIST)";
         self.query(sql).list(&numbers).run().await.map(drop)
     }

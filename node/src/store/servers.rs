@@ -2,11 +2,13 @@
 
 use ruma::{OwnedServerName, ServerName};
 
-use super::{Reads, StoreError, Tx, db::Row};
+use super::{Reads, StoreError, Tx, behind::Queued, db::Row};
 
 /// Most keys of one server that are kept, those that were fetched last: it publishes fewer at once, but
 /// may change them often.
 pub const KEYS: usize = 256;
+/// Servers that are forgotten in one go.
+const FORGOTTEN: i64 = 100;
 
 /// A key with which this node signs, or signed.
 #[derive(Clone)]
@@ -39,7 +41,7 @@ pub struct KeyRow {
 }
 
 /// How calls of a server have gone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Destination {
     /// When it last answered, in milliseconds since the epoch.
     pub reached_ms: Option<i64>,
@@ -49,6 +51,8 @@ pub struct Destination {
     pub failing_ms: Option<i64>,
     /// When it is tried again.
     pub retry_ms: i64,
+    /// Why it did not answer last, in words.
+    pub why: Option<String>,
 }
 
 /// The keys of this node, the newest first.
@@ -81,21 +85,20 @@ pub async fn destination(
     from: &mut impl Reads,
     server: &ServerName,
 ) -> Result<Option<Destination>, StoreError> {
-    let sql =
-        "SELECT reached_ms, failures, failing_ms, retry_ms FROM destinations WHERE server = $1";
+    let sql = "SELECT reached_ms, failures, failing_ms, retry_ms, why FROM destinations WHERE server = $1";
     let row = from.conn().0.query(sql).bind(server.as_str()).one().await?;
     row.as_ref().map(read_destination).transpose()
 }
 
-/// A server that was called or is to be, and how many events wait for it.
+/// A server that was called or is to be, and what waits for it.
 #[derive(Clone, Debug)]
 pub struct DestinationRow {
     /// Its name.
     pub server: OwnedServerName,
     /// How calls of it have gone.
     pub gone: Destination,
-    /// Events that wait for it.
-    pub events: i64,
+    /// How much waits for it.
+    pub queued: Queued,
 }
 
 /// The servers that were called or are to be, by name, behind one.
@@ -104,29 +107,42 @@ pub async fn destinations(
     behind: &str,
     limit: i64,
 ) -> Result<Vec<DestinationRow>, StoreError> {
-    let sql = "SELECT d.reached_ms, COALESCE(d.failures, 0), d.failing_ms, COALESCE(d.retry_ms, 0), s.server, \
-               (SELECT count(*) FROM outgoing o WHERE o.server = s.server) \
-               FROM (SELECT server FROM destinations UNION SELECT server FROM outgoing) s \
+    let sql = "SELECT d.reached_ms, COALESCE(d.failures, 0), d.failing_ms, COALESCE(d.retry_ms, 0), d.why, \
+               s.server, (SELECT count(*) FROM outgoing_events o WHERE o.server = s.server), \
+               (SELECT count(*) FROM outgoing_rooms r WHERE r.server = s.server), \
+               (SELECT count(*) FROM outgoing_edus e WHERE e.server = s.server) \
+               FROM (SELECT server FROM destinations UNION SELECT server FROM outgoing_events UNION \
+               SELECT server FROM outgoing_rooms UNION SELECT server FROM outgoing_edus) s \
                LEFT JOIN destinations d ON d.server = s.server \
                WHERE s.server > $1 ORDER BY s.server LIMIT $2";
     let rows = from.conn().0.query(sql).bind(behind).bind(limit).all().await?;
     let read = rows.iter().map(|row| {
         Ok(DestinationRow {
             gone: read_destination(row)?,
-            server: row.parse(4)?,
-            events: row.get(5)?,
+            server: row.parse(5)?,
+            queued: Queued { events: row.get(6)?, rooms: row.get(7)?, edus: row.get(8)? },
         })
     });
     read.collect()
 }
 
-/// How many servers have not answered lately, how many events wait, and for how many servers.
-pub async fn backlog(from: &mut impl Reads) -> Result<(i64, i64, i64), StoreError> {
-    let sql = "SELECT (SELECT count(*) FROM destinations WHERE failures > 0), \
-               (SELECT count(*) FROM outgoing), (SELECT count(DISTINCT server) FROM outgoing)";
+/// How many servers have not answered lately.
+pub async fn failing(from: &mut impl Reads) -> Result<i64, StoreError> {
+    let sql = "SELECT count(*) FROM destinations WHERE failures > 0";
     let row = from.conn().0.query(sql).one().await?;
-    let row = row.ok_or(StoreError::Damaged("a count gave no row"))?;
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    row.ok_or(StoreError::Damaged("a count gave no row"))?.get(0)
+}
+
+/// Some servers that have never answered, and were first asked before a time; nobody of them is in a room.
+pub async fn never_met(
+    from: &mut impl Reads,
+    before_ms: i64,
+) -> Result<Vec<OwnedServerName>, StoreError> {
+    let sql = "SELECT d.server FROM destinations d WHERE d.reached_ms IS NULL AND d.failing_ms < $1 \
+               AND NOT EXISTS (SELECT 1 FROM room_servers s WHERE s.server = d.server AND s.joined > 0) \
+               LIMIT $2";
+    let rows = from.conn().0.query(sql).bind(before_ms).bind(FORGOTTEN).all().await?;
+    rows.iter().map(|row| row.parse(0)).collect()
 }
 
 impl Tx {
@@ -186,19 +202,39 @@ impl Tx {
         server: &ServerName,
         gone: Destination,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO destinations (server, reached_ms, failures, failing_ms, retry_ms) \
-                   VALUES ($1, $2, $3, $4, $5) ON CONFLICT (server) DO UPDATE \
+        let sql = "INSERT INTO destinations (server, reached_ms, failures, failing_ms, retry_ms, why) \
+                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (server) DO UPDATE \
                    SET reached_ms = excluded.reached_ms, failures = excluded.failures, \
-                   failing_ms = excluded.failing_ms, retry_ms = excluded.retry_ms";
+                   failing_ms = excluded.failing_ms, retry_ms = excluded.retry_ms, why = excluded.why";
         self.query(sql)
             .bind(server.as_str())
             .bind(gone.reached_ms)
             .bind(i64::from(gone.failures))
             .bind(gone.failing_ms)
             .bind(gone.retry_ms)
+            .bind(gone.why)
             .run()
             .await
             .map(drop)
+    }
+
+    /// Forgets servers as [`never_met`] gives them, and what waits for them.
+    pub async fn forget_never_met(
+        &mut self,
+        before_ms: i64,
+    ) -> Result<Vec<OwnedServerName>, StoreError> {
+        let names = never_met(self, before_ms).await?;
+        for name in &names {
+            for sql in [
+                "DELETE FROM outgoing_events WHERE server = $1",
+                "DELETE FROM outgoing_rooms WHERE server = $1",
+                "DELETE FROM outgoing_edus WHERE server = $1",
+                "DELETE FROM destinations WHERE server = $1",
+            ] {
+                self.query(sql).bind(name.as_str()).run().await?;
+            }
+        }
+        Ok(names)
     }
 }
 
@@ -225,5 +261,6 @@ fn read_destination(row: &Row) -> Result<Destination, StoreError> {
         failures: u32::try_from(failures).unwrap_or(u32::MAX),
         failing_ms: row.get(2)?,
         retry_ms: row.get(3)?,
+        why: row.get(4)?,
     })
 }

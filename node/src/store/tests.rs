@@ -121,6 +121,8 @@ on_both_engines! {
     what_another_process_wrote_is_told_as_lost => others_are_told_as_lost;
 }
 
+mod waiting;
+
 fn ann() -> &'static UserId {
     user_id!("@ann:a.test")
 }

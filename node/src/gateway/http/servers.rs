@@ -49,21 +49,25 @@ async fn standings(call: Call<Bytes>) -> Result<Reply, Fault> {
         "servers": found.into_iter().map(told).collect::<Vec<_>>(),
         "next": next,
         "failing": sum.failing,
-        "waiting_events": sum.events,
+        "waiting_events": sum.queued.events,
+        "waiting_rooms": sum.queued.rooms,
+        "waiting_edus": sum.queued.edus,
         "now_ms": call.app.services.ground.clock.now_ms(),
     })))
 }
 
 fn told(standing: Standing) -> Value {
-    let Standing { server, gone, events, why } = standing;
+    let Standing { server, gone, queued } = standing;
     json!({
         "server": server,
         "reached_ms": gone.reached_ms,
         "failures": gone.failures,
         "failing_ms": gone.failing_ms,
         "retry_ms": if gone.failures > 0 { Some(gone.retry_ms) } else { None },
-        "waiting_events": events,
-        "why": why,
+        "waiting_events": queued.events,
+        "waiting_rooms": queued.rooms,
+        "waiting_edus": queued.edus,
+        "why": gone.why,
     })
 }
 

@@ -67,43 +67,51 @@ impl Encryption {
         let parcels = self.parcels(&request.user_id, kind, &others)?;
         let now_ms = self.ground.clock.now_ms();
         let kind = kind.to_owned();
-        self.ground
-            .store
-            .write(move |tx| {
-                Box::pin(async move {
-                    let Request { user_id, device_id, scope, txn_id, .. } = &request;
-                    if !tx.is_first(user_id, device_id, scope, txn_id, now_ms).await? {
-                        return Ok(());
-                    }
-                    for (server, content) in &parcels {
-                        tx.send_letters(server, user_id, content).await?;
-                    }
-                    let mut bytes = 0;
-                    for Addressed { user_id: to, device_id, content } in &messages {
-                        let devices = match device_id {
-                            Some(one) if accounts::has_device(tx, to, one.as_str()).await? => {
-                                vec![one.clone()]
-                            }
-                            Some(_) => Vec::new(),
-                            None => {
-                                let all = accounts::devices(tx, to).await?;
-                                all.into_iter().map(|device| device.device_id).collect()
-                            }
-                        };
-                        bytes += devices.len() * content.get().len();
-                        if bytes > limits::LETTER_BYTES_AT_ONCE {
-                            let most = limits::LETTER_BYTES_AT_ONCE;
-                            let why = format!("send at most {most} bytes at once, to all devices");
-                            return Err(Error::TooLarge(why));
+        let written = self.ground.store.write::<_, Error>(move |tx| {
+            Box::pin(async move {
+                let Request { user_id, device_id, scope, txn_id, .. } = &request;
+                if !tx.is_first(user_id, device_id, scope, txn_id, now_ms).await? {
+                    return Ok(0);
+                }
+                let mut forgotten = 0;
+                for (server, content) in &parcels {
+                    forgotten += tx.send_letters(server, user_id, content).await?;
+                }
+                let mut bytes = 0;
+                for Addressed { user_id: to, device_id, content } in &messages {
+                    let devices = match device_id {
+                        Some(one) if accounts::has_device(tx, to, one.as_str()).await? => {
+                            vec![one.clone()]
                         }
-                        for device in devices {
-                            tx.add_letter(to, &device, user_id, &kind, content.get()).await?;
+                        Some(_) => Vec::new(),
+                        None => {
+                            let all = accounts::devices(tx, to).await?;
+                            all.into_iter().map(|device| device.device_id).collect()
                         }
+                    };
+                    bytes += devices.len() * content.get().len();
+                    if bytes > limits::LETTER_BYTES_AT_ONCE {
+                        let most = limits::LETTER_BYTES_AT_ONCE;
+                        let why = format!("send at most {most} bytes at once, to all devices");
+                        return Err(Error::TooLarge(why));
                     }
-                    Ok(())
-                })
+                    for device in devices {
+                        tx.add_letter(to, &device, user_id, &kind, content.get()).await?;
+                    }
+                }
+                Ok(forgotten)
             })
-            .await
+        });
+        match written.await? {
+            0 => {}
+            forgotten => {
+                tracing::warn!(
+                    forgotten,
+                    "messages that waited for a server gave way to newer ones"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Messages to people of other servers as those are told of them: each parcel has an id of its own,
@@ -159,7 +167,7 @@ impl Encryption {
         let of_sender = (limits::LETTERS_OF_SENDER, limits::LETTER_BYTES_OF_SENDER);
         let found = letters::overfull(&mut snapshot, of_sender, limits::LETTERS_PER_DEVICE).await?;
         drop(snapshot);
-        self.forget_waiting().await?;
+        self.forget_ids().await?;
         for over in found {
             let forget = self.ground.store.write::<(), StoreError>(move |tx| {
                 Box::pin(async move { tx.forget_overfull(&over).await })
@@ -169,24 +177,17 @@ impl Encryption {
         Ok(())
     }
 
-    /// Forgets the same of what waits for other servers, and the ids of messages that no other server
-    /// sends again.
-    async fn forget_waiting(&self) -> Result<(), StoreError> {
+    /// Forgets the ids of messages that no other server sends again.
+    async fn forget_ids(&self) -> Result<(), StoreError> {
         let before_ms = self.ground.clock.now_ms() - limits::TRANSACTION_MS;
         let mut snapshot = self.ground.store.snapshot().await?;
         let oldest_ms = edus::oldest_letter(&mut snapshot).await?;
-        let found = edus::overfull(&mut snapshot).await?;
         drop(snapshot);
-        if found.is_empty() && oldest_ms.is_none_or(|oldest_ms| oldest_ms >= before_ms) {
+        if oldest_ms.is_none_or(|oldest_ms| oldest_ms >= before_ms) {
             return Ok(());
         }
         let forget = self.ground.store.write::<_, StoreError>(move |tx| {
-            Box::pin(async move {
-                for (server, user_id, upto) in found {
-                    tx.forget_waiting_letters(&server, &user_id, upto).await?;
-                }
-                tx.forget_letter_ids(before_ms).await
-            })
+            Box::pin(async move { tx.forget_letter_ids(before_ms).await })
         });
         forget.await.map(drop)
     }

@@ -2,9 +2,11 @@
 //!
 //! What others say of a room passes [`Federation::receive`] and `intake`: received, verified and decided
 //! on by the pure federation crate, and written down by `rooms`. What is said here waits in the store
-//! until each server has answered for it ([`send`]); what is of the moment waits in memory (`moments`).
+//! until each server has answered for it ([`send`], `catch_up`); what is of the moment waits in memory
+//! (`moments`).
 
 mod bridge;
+mod catch_up;
 mod edus;
 mod enter;
 mod found;

@@ -21,6 +21,7 @@ use super::{
     Error, Federation,
 };
 use crate::store::{
+    behind,
     bus::{Change, Commit},
     edus::{self, WaitingEdu},
     outgoing,
@@ -30,7 +31,7 @@ use crate::store::{
 const AT_ONCE: usize = 256;
 /// How long a server may take to answer: it may have to ask others first.
 const ANSWER: (usize, Duration) = (1024 * 1024, Duration::from_mins(1));
-/// A pause after the store has failed.
+/// A pause after this node has failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// A transaction as it is sent.
@@ -40,6 +41,14 @@ struct Content<'c> {
     origin_server_ts: i64,
     pdus: Vec<Box<RawValue>>,
     edus: Vec<Box<RawValue>>,
+}
+
+/// What waits first for a server.
+struct First {
+    pdus: Vec<Waiting>,
+    edus: Vec<Waiting>,
+    /// Whether of some rooms only what is newest waits, and nothing else of any.
+    is_behind: bool,
 }
 
 /// The servers that somebody is telling something now, or waits to.
@@ -152,7 +161,7 @@ impl Federation {
                 }
                 Err(AskError::Node(error)) => {
                     tracing::warn!(%error, "telling another server failed here; it is tried again");
-                    tokio::time::sleep(AFTER_FAILURE).await;
+                    self.servers.rest(server, AFTER_FAILURE).await;
                 }
                 Err(error @ (AskError::Paused { .. } | AskError::Unreached { .. })) => {
                     tracing::debug!(%error, "another server did not take what waits for it");
@@ -165,7 +174,9 @@ impl Federation {
                     tracing::debug!(%error, "another server refuses what waits for it");
                     refusals += 1;
                     let lot = u64::from_be_bytes(self.ground.clock.random());
-                    tokio::time::sleep(wait_after(refusals, lot)).await;
+                    if self.servers.rest(server, wait_after(refusals, lot)).await {
+                        refusals = 0;
+                    }
                 }
             }
         }
@@ -177,7 +188,8 @@ impl Federation {
         }
         let mut snapshot = self.ground.store.snapshot().await?;
         Ok(!outgoing::waiting(&mut snapshot, server).await?.is_empty()
-            || !edus::waiting(&mut snapshot, server).await?.is_empty())
+            || !edus::waiting(&mut snapshot, server).await?.is_empty()
+            || behind::is_behind(&mut snapshot, server).await?)
     }
 
     /// Sends the next transaction; whether there was one.
@@ -223,15 +235,26 @@ impl Federation {
     }
 
     /// What waits first for a server on disk.
-    async fn queue(&self, server: &ServerName) -> Result<Vec<Waiting>, Error> {
+    async fn queue(&self, server: &ServerName) -> Result<Vec<Waiting>, AskError> {
+        let mut first = self.first(server).await?;
+        if first.is_behind {
+            self.catch_up(server).await?;
+            first = self.first(server).await?;
+        }
+        Ok(outbox::joined(first.pdus, first.edus))
+    }
+
+    async fn first(&self, server: &ServerName) -> Result<First, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let pdus = outgoing::waiting(&mut snapshot, server).await?;
-        let mut units = Vec::new();
+        // What waits singly was there first.
+        let is_behind = pdus.is_empty() && behind::is_behind(&mut snapshot, server).await?;
+        let mut edus = Vec::new();
         for WaitingEdu { position, about } in edus::waiting(&mut snapshot, server).await? {
             let told = self.encryption.told_of(&mut snapshot, position, about).await?;
-            units.push(Waiting { position, item: Item::Edu(told) });
+            edus.push(Waiting { position, item: Item::Edu(told) });
         }
-        Ok(outbox::joined(pdus, units))
+        Ok(First { pdus, edus, is_behind })
     }
 
     fn question(&self, transaction: &Transaction) -> Result<Question, Error> {

@@ -345,7 +345,7 @@ pub(in crate::services) async fn settle(
             tx.tell_servers(room.room_no, number, &ground.server_name).await?;
         }
         if let Some(outside) = turned_away(ground, &stored.event) {
-            tx.tell_server(outside.server_name(), number).await?;
+            tx.tell_server(outside.server_name(), room.room_no, number).await?;
         }
     }
     write(tx, &stored, is_outlier, &placed.gaps).await?;

@@ -145,6 +145,14 @@ impl Servers {
         read(name, &answer)
     }
 
+    /// Refuses where a server may not be asked now, for whoever has something to do before that; and says
+    /// whether it has answered when it was asked last.
+    pub async fn may_ask(&self, name: &ServerName) -> Result<bool, AskError> {
+        let server = self.met(name).await?;
+        self.is_free(&server)?;
+        Ok(server.gone().failures == 0)
+    }
+
     /// Asks a server for what is read while it comes; the answer begins within the question's time. What
     /// it refuses is read as far as the question's bytes go. The place beside other such questions goes
     /// with what is given along.
@@ -180,8 +188,8 @@ impl Servers {
         // These say something about one file, and nothing about the server.
         let of_file = ["M_NOT_YET_UPLOADED", "M_TOO_LARGE"].contains(&&*said.errcode);
         if !of_file && (status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS) {
-            server.note_why(&format!("it answered {status}"));
-            self.note_failed(&server, failures, said.retry_after_ms).await?;
+            let why = format!("it answered {status}");
+            self.note_failed(&server, failures, &why, said.retry_after_ms).await?;
         } else {
             self.note_reached(&server).await?;
         }
@@ -198,17 +206,20 @@ impl Servers {
 
     async fn unreached(&self, server: &Server, failures: u32, source: CallError) -> AskError {
         tracing::debug!(%source, server = %server.name, "a server could not be reached");
-        server.note_why(&source.to_string());
         self.lost(server).await;
-        let noted = self.note_failed(server, failures, None).await;
+        let noted = self.note_failed(server, failures, &source.to_string(), None).await;
         let server = server.name.to_string();
         noted.map_or_else(AskError::Node, |()| AskError::Unreached { server, source })
     }
 
     /// Refuses what is not urgent while a server is left alone.
     fn is_due(&self, server: &Server, question: &Question) -> Result<(), AskError> {
+        if question.is_urgent { Ok(()) } else { self.is_free(server) }
+    }
+
+    fn is_free(&self, server: &Server) -> Result<(), AskError> {
         let wait_ms = server.gone().retry_ms - self.ground.clock.now_ms();
-        if wait_ms > 0 && !question.is_urgent {
+        if wait_ms > 0 {
             return Err(AskError::Paused { server: server.name.to_string(), wait_ms });
         }
         Ok(())
@@ -228,8 +239,8 @@ impl Servers {
             Ok(answer) => {
                 let status = answer.status;
                 if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-                    server.note_why(&format!("it answered {status}"));
-                    self.note_failed(server, failures, retry_after_ms(&answer)).await?;
+                    let why = format!("it answered {status}");
+                    self.note_failed(server, failures, &why, retry_after_ms(&answer)).await?;
                 } else {
                     self.note_reached(server).await?;
                 }

@@ -1,9 +1,13 @@
 //! How it goes with each server, for those who run this node.
 
 use ruma::{OwnedServerName, ServerName};
+use wayside_specs::limits;
 
 use super::{Error, Servers};
-use crate::store::servers::{self, Destination, DestinationRow};
+use crate::store::{
+    behind::{self, Queued},
+    servers::{self, Destination, DestinationRow},
+};
 
 /// How it goes with a server.
 #[derive(Clone, Debug)]
@@ -12,10 +16,8 @@ pub struct Standing {
     pub server: OwnedServerName,
     /// How calls of it have gone.
     pub gone: Destination,
-    /// Events that wait for it.
-    pub events: i64,
-    /// Why it did not answer last, in words, as far as this process knows.
-    pub why: Option<String>,
+    /// How much waits for it.
+    pub queued: Queued,
 }
 
 /// How it goes with all of them.
@@ -23,9 +25,9 @@ pub struct Standing {
 pub struct Backlog {
     /// Servers that have not answered lately.
     pub failing: i64,
-    /// Events that wait.
-    pub events: i64,
-    /// Servers for which some do.
+    /// How much waits.
+    pub queued: Queued,
+    /// Servers for which something does.
     pub servers: i64,
 }
 
@@ -34,9 +36,9 @@ impl Servers {
     pub async fn standings(&self, behind: &str, limit: i64) -> Result<Vec<Standing>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let rows = servers::destinations(&mut snapshot, behind, limit).await?;
-        let standing = |DestinationRow { server, gone, events }: DestinationRow| {
-            let known = self.known.get(&server).filter(|_| gone.failures > 0);
-            Standing { why: known.and_then(|known| known.why()), server, gone, events }
+        let standing = |DestinationRow { server, mut gone, queued }: DestinationRow| {
+            gone.why = gone.why.filter(|_| gone.failures > 0);
+            Standing { server, gone, queued }
         };
         Ok(rows.into_iter().map(standing).collect())
     }
@@ -44,11 +46,12 @@ impl Servers {
     /// How it goes with all servers, in sum.
     pub async fn backlog(&self) -> Result<Backlog, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
-        let (failing, events, servers) = servers::backlog(&mut snapshot).await?;
-        Ok(Backlog { failing, events, servers })
+        let failing = servers::failing(&mut snapshot).await?;
+        let (queued, servers) = behind::queued(&mut snapshot).await?;
+        Ok(Backlog { failing, queued, servers })
     }
 
-    /// Has a server tried again at once that is left alone, as if it had called.
+    /// Has a server tried again at once that is left alone, or that has refused what waits for it.
     pub async fn try_now(&self, name: &ServerName) -> Result<(), Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let known = servers::destination(&mut snapshot, name).await?;
@@ -56,6 +59,36 @@ impl Servers {
         if known.is_none() {
             return Err(Error::NotFound(format!("the server {name} was never called")));
         }
-        self.heard_from(name).await
+        self.heard_from(name).await?;
+        self.server(name).await?.tried.notify_waiters();
+        Ok(())
+    }
+
+    /// Forgets servers that have never answered in a long time and of which nobody is in a room, with what
+    /// waits for them; to be called now and then.
+    pub async fn forget_never_met(&self) {
+        if let Err(error) =
+            self.forget_before(self.ground.clock.now_ms() - limits::NEVER_MET_MS).await
+        {
+            tracing::warn!(%error, "forgetting servers that never answered failed; it is tried again");
+        }
+    }
+
+    async fn forget_before(&self, before_ms: i64) -> Result<(), Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        // Looked at first, so that a node at rest writes nothing.
+        let is_none = servers::never_met(&mut snapshot, before_ms).await?.is_empty();
+        drop(snapshot);
+        if is_none {
+            return Ok(());
+        }
+        let forget = self.ground.store.write::<_, Error>(move |tx| {
+            Box::pin(async move { Ok(tx.forget_never_met(before_ms).await?) })
+        });
+        for name in forget.await? {
+            // Whoever names it again begins anew.
+            self.known.remove(&name);
+        }
+        Ok(())
     }
 }

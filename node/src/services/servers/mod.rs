@@ -52,6 +52,9 @@ const AT_ONCE: usize = 16;
 const FILES_AT_ONCE: usize = 6;
 /// Letters of why a server did not answer that are remembered.
 const WHY_CHARS: usize = 500;
+/// Calls of a server that refuses something count as a reason to try again after this part of the time
+/// for which it would be left in peace.
+const CALLS_COUNT_AFTER: u32 = 8;
 /// That a server answers is written down so often at most, in milliseconds.
 const NOTED_MS: i64 = 10 * 60 * 1_000;
 
@@ -77,24 +80,15 @@ struct Server {
     /// Files come beside all other answers, which need not wait for them.
     files: Arc<Semaphore>,
     gone: Mutex<Destination>,
-    /// Why it did not answer last, for those who run this node.
-    why: Mutex<Option<String>>,
-    /// Rung when it calls after it has not answered.
+    /// Rung when it calls.
     called: Notify,
+    /// Rung when those who run this node have it tried.
+    tried: Notify,
 }
 
 impl Server {
     fn gone(&self) -> Destination {
-        *self.gone.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn why(&self) -> Option<String> {
-        self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn note_why(&self, why: &str) {
-        let why = why.chars().take(WHY_CHARS).collect();
-        *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn keys(&self) -> MutexGuard<'_, Known> {
@@ -151,15 +145,21 @@ impl Servers {
     /// A server that calls can be called again, however long it has not answered.
     async fn heard_from(&self, name: &ServerName) -> Result<(), Error> {
         let server = self.server(name).await?;
-        if server.gone().failures > 0 {
-            self.set_gone(&server, |gone| {
-                gone.failures = 0;
-                gone.retry_ms = 0;
-            })
-            .await?;
-            server.called.notify_waiters();
-        }
+        self.free(&server).await?;
+        server.called.notify_waiters();
         Ok(())
+    }
+
+    /// Ends the time for which a server is left alone.
+    async fn free(&self, server: &Server) -> Result<(), Error> {
+        if server.gone().failures == 0 {
+            return Ok(());
+        }
+        self.set_gone(server, |gone| {
+            gone.failures = 0;
+            gone.retry_ms = 0;
+        })
+        .await
     }
 
     /// Waits until a server may be asked again that has not answered: for as long as it is left alone,
@@ -171,6 +171,25 @@ impl Servers {
         let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
         // Either way it is asked again.
         let _called = tokio::time::timeout(wait, called).await;
+    }
+
+    /// Waits so long before a server is told again what it has refused: or until those who run this node
+    /// have it tried, which is said; or until it calls, some time on, for it may call all the time.
+    pub async fn rest(&self, name: &ServerName, wait: Duration) -> bool {
+        let Ok(server) = self.server(name).await else {
+            tokio::time::sleep(wait).await;
+            return false;
+        };
+        let tried = server.tried.notified();
+        let called = async {
+            tokio::time::sleep(wait / CALLS_COUNT_AFTER).await;
+            server.called.notified().await;
+        };
+        tokio::select! {
+            () = tried => true,
+            () = called => false,
+            () = tokio::time::sleep(wait) => false,
+        }
     }
 
     async fn server(&self, name: &ServerName) -> Result<Arc<Server>, Error> {
@@ -186,8 +205,8 @@ impl Servers {
                 calls: Semaphore::new(AT_ONCE),
                 files: Arc::new(Semaphore::new(FILES_AT_ONCE)),
                 gone: Mutex::new(gone),
-                why: Mutex::default(),
                 called: Notify::new(),
+                tried: Notify::new(),
             }))
         };
         self.known.get_or_insert_async(name, load).await
@@ -207,17 +226,20 @@ impl Servers {
         .await
     }
 
-    /// Notes that a server has not answered, which had failed so often when it was asked; it is left
-    /// alone for a while, or for as long as it asks. Of calls at the same time one failure counts.
+    /// Notes that a server has not answered, and why, which had failed so often when it was asked; it is
+    /// left alone for a while, or for as long as it asks. Of calls at the same time one failure counts.
     async fn note_failed(
         &self,
         server: &Server,
         failures: u32,
+        why: &str,
         asks_ms: Option<u64>,
     ) -> Result<(), Error> {
         let now_ms = self.ground.clock.now_ms();
         let lot = u64::from_be_bytes(self.ground.clock.random());
+        let why: String = why.chars().filter(|it| !it.is_control()).take(WHY_CHARS).collect();
         self.set_gone(server, |gone| {
+            gone.why = Some(why);
             let mut wait_ms = asks_ms.unwrap_or(0).min(ASKED_MOST_MS);
             if gone.failures == failures {
                 gone.failures = gone.failures.saturating_add(1);
@@ -238,7 +260,7 @@ impl Servers {
         let gone = {
             let mut gone = server.gone.lock().unwrap_or_else(PoisonError::into_inner);
             change(&mut gone);
-            *gone
+            gone.clone()
         };
         let name = server.name.clone();
         self.ground

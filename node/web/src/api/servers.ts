@@ -10,6 +10,9 @@ export interface Standing {
   failing_ms: number | null;
   retry_ms: number | null;
   waiting_events: number;
+  /** Rooms of which it gets only what is newest. */
+  waiting_rooms: number;
+  waiting_edus: number;
   why: string | null;
 }
 
@@ -18,6 +21,8 @@ export interface Standings {
   next: string | null;
   failing: number;
   waiting_events: number;
+  waiting_rooms: number;
+  waiting_edus: number;
 }
 
 /** Whether somebody runs the node. */

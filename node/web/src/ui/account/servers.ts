@@ -22,8 +22,8 @@ export async function serversPart(place: HTMLElement, session: Session): Promise
 
   function shown(page: Standings, inside: Place): Node[] {
     if (known.length === 0) return [h("p", { class: "hint", text: t("servers.none") })];
-    const sum = t("servers.sum", { failing: page.failing, waiting: page.waiting_events });
-    const worst = [...known].sort((one, other) => other.failures - one.failures || other.waiting_events - one.waiting_events);
+    const sum = t("servers.sum", { failing: page.failing, waiting: page.waiting_events, others: page.waiting_edus });
+    const worst = [...known].sort((one, other) => other.failures - one.failures || waiting(other) - waiting(one));
     const list = h("ul", { class: "device-list" }, ...worst.map((one) => row(one, inside)));
     const again = button("quiet", t("servers.again"), () => inside.list(""));
     const more = next === null ? null : button("secondary", t("servers.more"), () => further(inside));
@@ -55,7 +55,11 @@ function said(one: Standing): string[] {
   if (one.failures > 0 && one.why !== null) lines.push(t("servers.why", { why: one.why }));
   if (one.retry_ms !== null) lines.push(t("servers.retry", { when: time(one.retry_ms) }));
   if (one.waiting_events > 0) lines.push(t("servers.waiting", { waiting: one.waiting_events }));
+  if (one.waiting_rooms > 0) lines.push(t("servers.behind", { rooms: one.waiting_rooms }));
+  if (one.waiting_edus > 0) lines.push(t("servers.others", { waiting: one.waiting_edus }));
   return lines;
 }
+
+const waiting = (one: Standing): number => one.waiting_events + one.waiting_rooms + one.waiting_edus;
 
 const time = (ms: number): string => new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeStyle: "medium" }).format(ms);
