@@ -22,7 +22,7 @@ use crate::{
     hostile_servers::Guest,
     shared_rooms::{set, state},
     split::{heard, whole},
-    stage::{Deeds, Ear, bodies, comes_true, list, new_txn},
+    stage::{Deeds, Ear, bodies, comes_true, list, new_txn, refused},
     standings::{operator, standing},
 };
 
@@ -198,6 +198,10 @@ async fn long(engine: Engine) -> Result<()> {
     a.kill().await?;
     a.restart().await?;
     (ann, root) = (ann.at(a.http()), root.at(a.http()));
+    // Whoever was asking when the other died does not ask again until more is said.
+    for room in &rooms {
+        ann.say(room, "again").await?;
+    }
     caught_up(&ann, &rooms, &bob).await?;
     ear.client = bob.clone();
     let heard = letters(&mut ear, "after").await?;
@@ -271,6 +275,40 @@ async fn long_outages_on_postgres() -> Result<()> {
 #[tokio::test]
 async fn long_outages_of_synapse() -> Result<()> {
     synapse(Engine::Sqlite).await
+}
+
+/// Those who are led out of a room that is deleted leave it for servers that are away too.
+async fn deleted(engine: Engine) -> Result<()> {
+    let Some(town) = Town::found(engine)? else { return Ok(()) };
+    let mut node = town.server("a")?.start().await?;
+    let (root, ann) = (run_by(&node).await?, Client::register(node.http(), "ann").await?);
+    let room = ann.create_room(&json!({ "preset": "public_chat" })).await?;
+    let peer = town.peer()?.start().await?;
+    let mut guest = Guest::come(peer, &node, room.as_str(), "12").await?;
+    guest.peer.stop().await;
+    ann.say(&room, "what is deleted").await?;
+    let path = format!("/_synapse/admin/v1/rooms/{room}");
+    root.call(Method::DELETE, &path, Some(&json!({}))).await?;
+    refused(root.get(&path).await, 404, "M_NOT_FOUND")?;
+    node.kill().await?;
+    node.restart().await?;
+    guest.peer.restart().await?;
+    guest.tell("back", &[]).await?;
+    let left = guest.peer.event(|it| it["content"]["membership"] == "leave").await?;
+    ensure!(left["state_key"] == ann.id(), "{left}");
+    ensure!(heard_by(&guest.peer).is_empty(), "what was said is told: {:?}", told(&guest.peer));
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn deleted_rooms_are_left_on_sqlite() -> Result<()> {
+    deleted(Engine::Sqlite).await
+}
+
+#[tokio::test]
+async fn deleted_rooms_are_left_on_postgres() -> Result<()> {
+    deleted(Engine::Postgres).await
 }
 
 /// A peer that refuses what it is told, and would be left in peace for about eight seconds.

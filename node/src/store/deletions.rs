@@ -258,6 +258,7 @@ impl Tx {
             let (event_no, event_id): (i64, String) = (row.get(0)?, row.get(1)?);
             let sql = "DELETE FROM transactions WHERE event_id = $1";
             self.query(sql).bind(event_id.as_str()).run().await?;
+            self.keep_waiting(EventNo(event_no)).await?;
             self.drop_events(&[EventNo(event_no)]).await?;
             purged += 1;
         }
@@ -307,7 +308,7 @@ impl Tx {
             "SELECT count(*) FROM unread WHERE room_no = $1",
             "SELECT count(*) FROM places WHERE room_no = $1",
             "SELECT count(*) FROM network_rooms WHERE room_no = $1",
-            "SELECT count(*) FROM outgoing_events WHERE room_no = $1",
+            "SELECT count(*) FROM outgoing_events WHERE room_no = $1 AND pdu IS NULL",
             "SELECT count(*) FROM outgoing_rooms WHERE room_no = $1",
             "SELECT count(*) FROM transactions t WHERE $1 > 0 AND t.event_id <> '' \
              AND NOT EXISTS (SELECT 1 FROM events e WHERE e.event_id = t.event_id)",

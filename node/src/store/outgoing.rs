@@ -18,8 +18,9 @@ pub async fn waiting(
     from: &mut impl Reads,
     server: &ServerName,
 ) -> Result<Vec<Waiting>, StoreError> {
-    let sql = "SELECT o.position, e.pdu FROM outgoing_events o JOIN events e ON e.event_no = o.event_no \
-               WHERE o.server = $1 ORDER BY o.position LIMIT $2";
+    let sql = "SELECT o.position, COALESCE(o.pdu, e.pdu) FROM outgoing_events o \
+               LEFT JOIN events e ON e.event_no = o.event_no WHERE o.server = $1 \
+               AND COALESCE(o.pdu, e.pdu) IS NOT NULL ORDER BY o.position LIMIT $2";
     let most = i64::try_from(PDUS).unwrap_or(i64::MAX);
     let rows = from.conn().0.query(sql).bind(server.as_str()).bind(most).all().await?;
     let waiting = |row: &Row| Ok(Waiting { position: row.get(0)?, item: Item::Pdu(row.get(1)?) });
@@ -107,6 +108,14 @@ impl Tx {
         }
         self.announce(Change::Outgoing { servers: vec![server.to_owned()], position });
         Ok(())
+    }
+
+    /// Keeps an event of a room that is deleted here for those for whom it waits, if it says that somebody
+    /// is in the room no more; what was said in it is told to nobody any more.
+    pub(super) async fn keep_waiting(&mut self, event_no: EventNo) -> Result<(), StoreError> {
+        let sql = "UPDATE outgoing_events SET pdu = (SELECT e.pdu FROM events e WHERE e.event_no = $1 \
+                   AND e.kind = 'm.room.member') WHERE event_no = $1";
+        self.query(sql).bind(event_no.0).run().await.map(drop)
     }
 
     /// Looks at the queues of servers for which something was added, each once in a while.

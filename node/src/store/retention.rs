@@ -88,8 +88,8 @@ impl Tx {
     pub async fn drop_events(&mut self, events: &[EventNo]) -> Result<(), StoreError> {
         self.forget_about(events).await?;
         let numbers: Vec<i64> = events.iter().map(|it| it.0).collect();
-        // What is gone is told to nobody any more.
-        let sql = "DELETE FROM outgoing_events WHERE event_no IN (LIST)";
+        // What is gone is told to nobody any more, unless it was kept for that.
+        let sql = "DELETE FROM outgoing_events WHERE event_no IN (LIST) AND pdu IS NULL";
         self.query(sql).list(&numbers).run().await?;
         let sql = "DELETE FROM events WHERE event_no IN (LIST)";
         self.query(sql).list(&numbers).run().await.map(drop)

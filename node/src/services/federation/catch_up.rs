@@ -59,7 +59,8 @@ async fn newest(
     heads.retain(is_for_them);
     heads.sort_by_key(|it| (it.event.depth(), it.event_no));
     if heads.is_empty() {
-        return Ok(vec![missed]);
+        // It may be gone by now, and then there is nothing to tell.
+        return Ok(events::by_numbers(tx, &[missed]).await?.into_keys().collect());
     }
     Ok(heads.into_iter().map(|it| it.event_no).collect())
 }

@@ -1,12 +1,14 @@
 -- The events that wait for other servers stand at places of their own, among those of `outgoing_edus`: one
 -- that is passed on later than it came here waits behind what waited before. `nth` counts those of a
--- server, so that it is noticed now and then how many there are.
+-- server, so that it is noticed now and then how many there are. `pdu` is the event itself where its room
+-- was deleted here.
 CREATE TABLE outgoing_events (
     server TEXT NOT NULL,
     position BIGINT NOT NULL,
     room_no BIGINT NOT NULL,
     event_no BIGINT NOT NULL,
     nth BIGINT NOT NULL,
+    pdu TEXT,
     PRIMARY KEY (server, position)
 ) {compact};
 INSERT INTO outgoing_events (server, position, room_no, event_no, nth)

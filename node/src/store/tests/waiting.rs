@@ -72,8 +72,8 @@ async fn come_in(fresh: &Fresh, rooms: std::ops::Range<i64>) {
 
 async fn late_is_last(fresh: Fresh) {
     let room_id = ruma::room_id!("!room:a.test");
-    let stored = |number, kind: &str| StoredEvent {
-        event: event_of(room_id, kind, None),
+    let stored = |number, kind: &str, key: Option<&str>| StoredEvent {
+        event: event_of(room_id, kind, key),
         event_no: EventNo(number),
         room_no: ROOM,
         position: None,
@@ -81,8 +81,9 @@ async fn late_is_last(fresh: Fresh) {
         roots: None,
         redacted_by: None,
     };
-    let (early, late) = (stored(500, "early"), stored(100, "late"));
-    let kept = change!(fresh, |tx| {
+    let early = stored(500, "m.room.member", Some(ann().as_str()));
+    let late = stored(100, "late", None);
+    let (first, second) = change!(fresh, |tx| {
         tx.add_room(&room_row(room_id, None)).await?;
         tx.add_event(&early).await?;
         tx.add_event(&late).await?;
@@ -98,13 +99,24 @@ async fn late_is_last(fresh: Fresh) {
     let events = outgoing::waiting(&mut snapshot, away()).await.unwrap();
     let letters = edus::waiting(&mut snapshot, away()).await.unwrap();
     let told: Vec<&Item> = events.iter().map(|it| &it.item).collect();
-    assert_eq!(told, [&Item::Pdu(kept.0), &Item::Pdu(kept.1)]);
+    assert_eq!(told, [&Item::Pdu(first.clone()), &Item::Pdu(second)]);
     let upto = letters[0].position;
     assert!(events[0].position < upto && upto < events[1].position);
+    drop(snapshot);
     change!(fresh, |tx| tx.delivered(away(), upto).await);
     assert_eq!(queued(&fresh, away()).await, Queued { events: 1, rooms: 0, edus: 0 });
-    // What is let go of is told to nobody.
-    change!(fresh, |tx| tx.drop_events(&[EventNo(100)]).await);
+    // What is let go of is told to nobody; but of a room that is deleted who has left it is.
+    change!(fresh, |tx| {
+        tx.tell_server(away(), ROOM, EventNo(500)).await?;
+        tx.remove_room(ROOM).await?;
+        tx.purge_events(ROOM, 10).await
+    });
+    let mut snapshot = fresh.store.snapshot().await.unwrap();
+    let events = outgoing::waiting(&mut snapshot, away()).await.unwrap();
+    let told: Vec<&Item> = events.iter().map(|it| &it.item).collect();
+    assert_eq!(told, [&Item::Pdu(first)]);
+    drop(snapshot);
+    change!(fresh, |tx| tx.delivered(away(), i64::MAX).await);
     assert_eq!(queued(&fresh, away()).await, Queued::default());
 }
 
