@@ -85,10 +85,16 @@ impl Servers {
         let forget = self.ground.store.write::<_, Error>(move |tx| {
             Box::pin(async move { Ok(tx.forget_never_met(before_ms).await?) })
         });
-        for name in forget.await? {
+        let forgotten = forget.await?;
+        for name in &forgotten {
             // Whoever names it again begins anew.
-            self.known.remove(&name);
+            self.known.remove(name);
         }
+        let servers = forgotten.len();
+        tracing::info!(
+            servers,
+            "servers that never answered are forgotten, with what waited for them"
+        );
         Ok(())
     }
 }
