@@ -262,6 +262,50 @@ async fn holes(abroad: &Abroad, version: &str) -> Result<()> {
     Ok(())
 }
 
+/// A server that is gone before it has told what its event needs: it is not the event's fault, and the
+/// transaction may come again.
+async fn gone_again(abroad: &Abroad, version: &str) -> Result<()> {
+    let request = json!({ "preset": "public_chat", "room_version": version });
+    let room = abroad.ann.create_room(&request).await?;
+    let peer = abroad.town.peer()?.start().await?;
+    let mut guest = Guest::come(peer, &abroad.node, room.as_str(), version).await?;
+    let mallory = guest.peer.user("mallory");
+    let lost = guest.room.send(&mallory, "m.room.message", None, &json!({ "body": "lost" }))?;
+    let behind = guest.room.send(&mallory, "m.room.message", None, &json!({ "body": "behind" }))?;
+    let to = abroad.node.destination();
+    let content = json!({
+        "origin": guest.peer.server_name(), "origin_server_ts": 1, "pdus": [behind.json],
+    });
+    let path = format!("/_matrix/federation/v1/send/again{version}");
+    guest.peer.stop().await;
+    for _ in 0..2 {
+        let answer = guest.peer.ask(&to, Method::PUT, &path, Some(&content)).await?;
+        ensure!(answer.status == 502, "{}", answer.short());
+    }
+    guest.peer.restart().await?;
+    let told = json!({ "events": [lost.json] });
+    guest.peer.answer(Method::POST, "/_matrix/federation/v1/get_missing_events/", move |_| {
+        PeerReply::json(&told)
+    });
+    let answer = guest.peer.ask(&to, Method::PUT, &path, Some(&content)).await?;
+    ensure!(answer.json()["pdus"][&behind.id] == json!({}), "{}", answer.short());
+    let (events, _) = abroad.ann.messages(&room, None, 2).await?;
+    ensure!(bodies(&events) == ["behind", "lost"], "{:?}", bodies(&events));
+    // One that is never reached holds up its own events no longer than that.
+    guest.room.send(&mallory, "m.room.message", None, &json!({ "body": "never told" }))?;
+    let fourth = guest.room.send(&mallory, "m.room.message", None, &json!({ "body": "fourth" }))?;
+    let content = json!({
+        "origin": guest.peer.server_name(), "origin_server_ts": 1, "pdus": [fourth.json],
+    });
+    let path = format!("/_matrix/federation/v1/send/never{version}");
+    guest.peer.stop().await;
+    for status in [502, 502, 502, 200] {
+        let answer = guest.peer.ask(&to, Method::PUT, &path, Some(&content)).await?;
+        ensure!(answer.status == status, "{status}: {}", answer.short());
+    }
+    Ok(())
+}
+
 /// Servers that take connections and say nothing hold nobody up, however many of them have people in a
 /// room: their keys are waited for together.
 async fn silent_members(abroad: &Abroad) -> Result<()> {
@@ -317,6 +361,7 @@ async fn holes_are_bridged_by_what_proves_itself() -> Result<()> {
     let abroad = Abroad::begin_in(town, |options| options).await?;
     for version in VERSIONS {
         holes(&abroad, version).await.with_context(|| format!("version {version}"))?;
+        gone_again(&abroad, version).await.with_context(|| format!("gone, {version}"))?;
     }
     abroad.end().await
 }

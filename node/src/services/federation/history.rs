@@ -63,7 +63,7 @@ pub struct StateAt {
 }
 
 impl Federation {
-    /// Fetches what an event names and is not here; what could not be had is left out. Each comes
+    /// Fetches what an event names and is not here; what its server does not tell is left out. Each comes
     /// behind what it names itself, as far as that came along.
     pub(super) async fn fetch(
         &self,
@@ -89,7 +89,7 @@ impl Federation {
             let question = question.bounded(ANSWER.0, ANSWER.1);
             match self.servers.ask::<Events>(origin, question).await {
                 Ok(found) => texts.extend(found.events.into_iter().take(MOST)),
-                Err(AskError::Node(error)) => return Err(error),
+                Err(error) if is_lost(&error) => return Err(error.into()),
                 Err(error) => tracing::debug!(%error, "missing events could not be had"),
             }
         }
@@ -97,7 +97,7 @@ impl Federation {
             let path = ["_matrix", "federation", "v1", "event", id.as_str()];
             match self.servers.ask::<Pdus>(origin, Question::get(&path, &[])).await {
                 Ok(found) => texts.extend(found.pdus.into_iter().take(1)),
-                Err(AskError::Node(error)) => return Err(error),
+                Err(error) if is_lost(&error) => return Err(error.into()),
                 Err(error) => {
                     tracing::debug!(%error, "an event that another cites could not be had");
                 }
@@ -213,6 +213,11 @@ impl Federation {
         }
         Ok(shown)
     }
+}
+
+/// Whether it may be had later what could not be had now.
+fn is_lost(error: &AskError) -> bool {
+    matches!(error, AskError::Node(_) | AskError::Paused { .. } | AskError::Unreached { .. })
 }
 
 /// What a server tells of events.

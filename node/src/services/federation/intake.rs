@@ -42,6 +42,9 @@ const FETCHED: usize = 100;
 /// Events of one taking-in before which the state is asked for: where the graph has a hole.
 const BRIDGES: usize = 3;
 
+/// How often a transaction is put off whose server cannot be reached for what it lacks.
+const TIMES: u32 = 3;
+
 /// When a server comes again that sends more at once than it may, in milliseconds.
 const AGAIN_MS: u64 = 1_000;
 
@@ -70,7 +73,7 @@ impl Federation {
         let Ok(turns) = self.turns.get_or_insert_with(origin, whole);
         let too_many = |_| Error::TooOften { retry_ms: AGAIN_MS };
         let place = turns.waiting.try_acquire().map_err(too_many)?;
-        let _turn = turns.turn.lock().await;
+        let mut unfinished = turns.turn.lock().await;
         drop(place);
         let mut snapshot = self.ground.store.snapshot().await?;
         if let Some(answer) = outgoing::answered(&mut snapshot, origin, txn_id).await? {
@@ -82,7 +85,11 @@ impl Federation {
             for (id, result) in self.receive_of(origin, &room_id, texts).await? {
                 let told = match result {
                     Ok(()) => json!({}),
-                    Err(why) => json!({ "error": why }),
+                    // It is gone again before it has told what the event needs: it sends it again.
+                    Err(error @ Error::NoAnswer(_)) if unfinished.may_come_again(txn_id) => {
+                        return Err(error);
+                    }
+                    Err(why) => json!({ "error": why.to_string() }),
                 };
                 results.insert(id, told);
             }
@@ -104,7 +111,7 @@ impl Federation {
         origin: &ServerName,
         room_id: &RoomId,
         texts: Vec<Box<RawValue>>,
-    ) -> Result<Vec<(OwnedEventId, Result<(), String>)>, Error> {
+    ) -> Result<Vec<(OwnedEventId, Result<(), Error>)>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let room = match self.shared(&mut snapshot, room_id, origin).await {
             Ok(room) => room,
@@ -147,10 +154,14 @@ impl Federation {
         let ids: Vec<_> = events.iter().map(|event| event.id().to_owned()).collect();
         let taken = self.take_all(origin, room_id, events, false).await?;
         let told = |taken| match taken {
-            Ok(Taken::Stands(Standing::Rejected)) => Err("the rules refuse it".to_owned()),
+            Ok(Taken::Stands(Standing::Rejected)) => {
+                Err(Error::Forbidden("the rules refuse it".to_owned()))
+            }
             Ok(Taken::Stands(_)) => Ok(()),
-            Ok(Taken::Misses(_)) => Err("what it names could not be had".to_owned()),
-            Err(error) => Err(Error::to_string(&error)),
+            Ok(Taken::Misses(_)) => {
+                Err(Error::BadJson("what it names could not be had".to_owned()))
+            }
+            Err(error) => Err(error),
         };
         Ok(ids.into_iter().zip(taken.into_iter().map(told)).collect())
     }
@@ -163,12 +174,13 @@ impl Federation {
         room_id: &RoomId,
         texts: Vec<Box<RawValue>>,
         why: Error,
-    ) -> Result<Vec<(OwnedEventId, Result<(), String>)>, Error> {
+    ) -> Result<Vec<(OwnedEventId, Result<(), Error>)>, Error> {
         match (why, room) {
-            (why @ Error::Forbidden(_), Some(room)) => {
-                let read =
-                    texts.iter().filter_map(|it| Event::receive(room.version, it.get()).ok());
-                Ok(read.map(|event| (event.id().to_owned(), Err(why.to_string()))).collect())
+            (Error::Forbidden(why), Some(room)) => {
+                let read = texts.iter().map(|it| Event::receive(room.version, it.get()));
+                let refused =
+                    |event: Event| (event.id().to_owned(), Err(Error::Forbidden(why.clone())));
+                Ok(read.flatten().map(refused).collect())
             }
             (Error::NotFound(_), _) => {
                 // Nothing is taken in but who need not wait at the room's door any more.
@@ -327,6 +339,24 @@ impl Federation {
                 })
             })
             .await
+    }
+}
+
+/// A transaction that was broken off because its server could not be reached.
+#[derive(Default)]
+pub(super) struct Unfinished {
+    txn_id: String,
+    times: u32,
+}
+
+impl Unfinished {
+    /// Whether it is worth being sent again; in the end its server may go on without what is missing.
+    fn may_come_again(&mut self, txn_id: &str) -> bool {
+        if self.txn_id != txn_id {
+            *self = Self { txn_id: txn_id.to_owned(), times: 0 };
+        }
+        self.times += 1;
+        self.times <= TIMES
     }
 }
 

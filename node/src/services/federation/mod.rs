@@ -72,7 +72,7 @@ pub struct Federation {
 /// Transactions of one server that are under way.
 struct Turns {
     /// Whoever has it takes one in.
-    turn: tokio::sync::Mutex<()>,
+    turn: tokio::sync::Mutex<intake::Unfinished>,
     /// Those that may wait for it.
     waiting: Semaphore,
 }

@@ -85,8 +85,7 @@ async fn late_is_last(fresh: Fresh) {
     let late = stored(100, "late", None);
     let (first, second) = change!(fresh, |tx| {
         tx.add_room(&room_row(room_id, None)).await?;
-        tx.add_event(&early).await?;
-        tx.add_event(&late).await?;
+        tx.add_events(&[early.clone(), late.clone()]).await?;
         tx.tell_server(away(), ROOM, early.event_no).await?;
         tx.send_letters(away(), ann(), "{}").await?;
         // It was here before the other, and nobody was told of it.
