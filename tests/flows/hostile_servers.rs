@@ -26,28 +26,7 @@ impl Guest {
     pub(crate) async fn come(peer: Peer, node: &Node, room: &str, version: &str) -> Result<Self> {
         let to = node.destination();
         let mallory = peer.user("mallory");
-        let path = format!(
-            "/_matrix/federation/v1/make_join/{}/{}?ver={version}",
-            escaped(room),
-            escaped(&mallory)
-        );
-        let made = peer.ask(&to, Method::GET, &path, None).await?;
-        ensure!(made.status == 200, "{}", made.short());
-        let empty = PeerRoom::told(&peer, version, room, Vec::new())?;
-        let join = empty.seal(&made.json()["event"])?;
-        let path =
-            format!("/_matrix/federation/v2/send_join/{}/{}", escaped(room), escaped(&join.id));
-        let joined = peer.ask(&to, Method::PUT, &path, Some(&join.json)).await?;
-        ensure!(joined.status == 200, "{}", joined.short());
-        let joined = joined.json();
-        let mut events: Vec<Value> = Vec::new();
-        let told = [&joined["auth_chain"], &joined["state"]];
-        for event in told.into_iter().filter_map(Value::as_array).flatten().chain([&join.json]) {
-            if !events.contains(event) {
-                events.push(event.clone());
-            }
-        }
-        let room = PeerRoom::told(&peer, version, room, events)?;
+        let (room, join) = peer.enter(&to, room, version, &mallory).await?;
         Ok(Self { peer, to, room, mallory, join })
     }
 

@@ -14,6 +14,8 @@ pub(crate) const FEDERATION_PORT: u16 = 8448;
 const NETWORKS: u32 = 65_534;
 /// Addresses of one of them that a process takes, in turn.
 const HOSTS: u32 = 254;
+/// The last network, of which no process takes any in turn.
+const LASTING: u32 = 65_535;
 
 /// An address in 127.0.0.0/8 that nobody else has as long as this is kept.
 ///
@@ -40,6 +42,14 @@ impl Address {
             }
         }
         bail!("port {FEDERATION_PORT} is taken on every loopback address of network {network}")
+    }
+
+    /// Takes the address of a number, from 1 on, that is the same in every run: for a server whose data
+    /// are kept, for its name is written all over them. Who else has it must end first.
+    pub fn lasting(number: u8) -> Result<Self> {
+        let ip = Ipv4Addr::from_bits((127 << 24) | (LASTING << 8) | u32::from(number));
+        let claim = UdpSocket::bind((ip, FEDERATION_PORT));
+        Ok(Self { ip, _claim: claim.with_context(|| format!("taking the address {ip}"))? })
     }
 
     /// The address itself.
@@ -89,5 +99,14 @@ mod tests {
             assert_eq!(address.server_name(), format!("{}:{FEDERATION_PORT}", address.ip()));
             TcpListener::bind(address.federation()).unwrap();
         }
+    }
+
+    #[test]
+    fn an_address_that_lasts_is_of_one_at_a_time() {
+        let first = Address::lasting(254).unwrap();
+        assert_eq!(first.server_name(), "127.255.255.254:8448");
+        assert!(Address::lasting(254).is_err());
+        drop(first);
+        Address::lasting(254).unwrap();
     }
 }

@@ -45,7 +45,7 @@ pub use metrics::Metrics;
 pub use names::{Names, Record};
 pub use node::{Node, Options, Refusal};
 pub use peer::{Pdu, Peer, PeerOptions, PeerReply, PeerRequest, PeerRoom, Signing, XMatrix};
-pub use programs::{Script, package_folder, resident_bytes, skip};
+pub use programs::{Script, package_folder, peak_bytes, resident_bytes, skip};
 pub use seeded::Seeded;
 pub use signing::{SigningKey, verify};
 pub use synapse::{Synapse, SynapseOptions};

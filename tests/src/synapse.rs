@@ -40,17 +40,22 @@ pub struct SynapseOptions {
 }
 
 impl SynapseOptions {
-    /// A Synapse on this folder, or `None` with a word on it where `WAYSIDE_SYNAPSE` leads to none.
-    pub(crate) fn find(folder: &Path, authority: &Authority) -> Result<Option<Self>> {
+    /// A Synapse on this folder, or `None` with a word on it where `WAYSIDE_SYNAPSE` leads to none. It
+    /// signs as it did if it has run on the folder before.
+    pub(crate) fn find(
+        folder: &Path,
+        authority: &Authority,
+        address: Address,
+    ) -> Result<Option<Self>> {
         let python = env::var_os("WAYSIDE_SYNAPSE").map(PathBuf::from);
         let Some(python) = python.filter(|python| python.exists()) else {
             skip("WAYSIDE_SYNAPSE leads to no Synapse (make test sets it)")?;
             return Ok(None);
         };
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        let address = Address::claim()?;
         let leaf = authority.leaf(&[&address.ip().to_string()])?;
-        let settings = settings(folder, &address, &leaf, authority.pem())?;
+        let mut settings = settings(folder, &address, &leaf, authority.pem())?;
+        settings["signing_key"] = json!(signing_key(folder)?);
         let (folder, log_level) = (folder.to_owned(), "INFO".to_owned());
         Ok(Some(Self { python, folder, address, settings, log_level }))
     }
@@ -222,6 +227,15 @@ async fn ready(told: &UnixDatagram) -> Result<()> {
     }
 }
 
+/// The line of its key: that of the folder, or a new one.
+fn signing_key(folder: &Path) -> Result<String> {
+    let place = folder.join("signing.key");
+    if !place.exists() {
+        fs::write(&place, SigningKey::generate("a_1")?.line())?;
+    }
+    fs::read_to_string(&place).with_context(|| format!("reading {}", place.display()))
+}
+
 fn logging(file: &Path, level: &str) -> String {
     let format = "%(asctime)s %(levelname)s %(name)s %(request)s %(message)s";
     let all = json!({
@@ -264,7 +278,6 @@ fn settings(folder: &Path, address: &Address, leaf: &Leaf, authority: &Path) -> 
         "federation_ip_range_blacklist": [],
         "trusted_key_servers": [],
         "suppress_key_server_warning": true,
-        "signing_key": SigningKey::generate("a_1")?.line(),
         "media_store_path": folder.join("media"),
         "log_config": folder.join("log.yaml"),
         "database": { "name": "sqlite3", "args": { "database": folder.join("homeserver.db") } },

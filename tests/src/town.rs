@@ -57,7 +57,12 @@ impl Town {
     /// The way in which a Synapse is started as another server, or `None` with a word on it where
     /// there is none on this machine.
     pub fn synapse(&self, name: &str) -> Result<Option<SynapseOptions>> {
-        SynapseOptions::find(&self.folder.path().join(name), &self.authority)
+        SynapseOptions::find(&self.folder.path().join(name), &self.authority, Address::claim()?)
+    }
+
+    /// The same on a folder that is kept beyond the story, at an address that its data name.
+    pub fn synapse_on(&self, folder: &Path, address: Address) -> Result<Option<SynapseOptions>> {
+        SynapseOptions::find(folder, &self.authority, address)
     }
 
     /// The way in which a server of the tests' own is started, with an address and a certificate of

@@ -83,6 +83,8 @@ impl Wire {
     /// A new connection.
     pub async fn open(&self) -> Result<Box<dyn Stream>> {
         let stream = TcpStream::connect(self.address).await?;
+        // The end of a large request does not wait until its beginning is acknowledged.
+        stream.set_nodelay(true)?;
         Ok(match &self.secure {
             None => Box::new(stream),
             Some(tls) => Box::new(tls.connect(self.name.clone(), stream).await?),

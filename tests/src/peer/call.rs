@@ -51,8 +51,13 @@ impl Peer {
         let mut headers = vec![("content-type", "application/json")];
         headers.extend(authorization.iter().map(|it| ("authorization", it.as_str())));
         let body = content.map(|content| content.to_string().into_bytes()).unwrap_or_default();
-        let door = Wire::secure(&to.url, &self.options.authority, "http/1.1")?.hosted(&to.name);
+        let door = self.door(to)?;
         door.ask(method.as_str(), path, &headers, &body).await
+    }
+
+    /// The door of another server, by the authority that this one trusts.
+    pub fn door(&self, to: &Destination) -> Result<Wire> {
+        Ok(Wire::secure(&to.url, &self.options.authority, "http/1.1")?.hosted(&to.name))
     }
 
     /// The header by which it signs a request, or signs it wrongly.

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -55,6 +55,34 @@ impl Peer {
             }
         });
         room
+    }
+
+    /// Lets somebody of its people into a room of another server, as any server does: the room as that
+    /// told it, and the joining.
+    pub async fn enter(
+        &self,
+        to: &Destination,
+        room: &str,
+        version: &str,
+        user: &str,
+    ) -> Result<(PeerRoom, Pdu)> {
+        let path = format!("/_matrix/federation/v1/make_join/{room}/{user}?ver={version}");
+        let made = self.ask(to, Method::GET, &path, None).await?;
+        ensure!(made.status == 200, "{}", made.short());
+        let empty = PeerRoom::told(self, version, room, Vec::new())?;
+        let join = empty.seal(&made.json()["event"])?;
+        let path = format!("/_matrix/federation/v2/send_join/{room}/{}", join.id);
+        let joined = self.ask(to, Method::PUT, &path, Some(&join.json)).await?;
+        ensure!(joined.status == 200, "{}", joined.short());
+        let joined = joined.json();
+        let mut events: Vec<Value> = Vec::new();
+        let told = [&joined["auth_chain"], &joined["state"]];
+        for event in told.into_iter().filter_map(Value::as_array).flatten().chain([&join.json]) {
+            if !events.contains(event) {
+                events.push(event.clone());
+            }
+        }
+        Ok((PeerRoom::told(self, version, room, events)?, join))
     }
 
     /// Sends a transaction, under an id that no other has.

@@ -1,8 +1,11 @@
 //! A room as a peer keeps it: its events in a row, hashed and signed by ruma alone.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use anyhow::{Context, Result};
@@ -34,6 +37,8 @@ pub struct PeerRoom {
     server: String,
     key: Arc<SigningKey>,
     events: Vec<Pdu>,
+    /// Where among them the newest of each type and state key is: rooms of thousands are made too.
+    newest: BTreeMap<(String, String), usize>,
 }
 
 impl PeerRoom {
@@ -46,8 +51,8 @@ impl PeerRoom {
         let server = peer.server_name().to_owned();
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let id = format!("!room{number}:{server}");
-        let (key, events) = (Arc::clone(peer.key()), Vec::new());
-        let mut room = Self { id, version, rules, server, key, events };
+        let (key, events, newest) = (Arc::clone(peer.key()), Vec::new(), BTreeMap::new());
+        let mut room = Self { id, version, rules, server, key, events, newest };
         let mut content = json!({ "room_version": room.version.as_str() });
         if room.version == RoomVersionId::V10 {
             content["creator"] = json!(creator);
@@ -69,7 +74,8 @@ impl PeerRoom {
         let version = RoomVersionId::try_from(version)?;
         let rules = version.rules().with_context(|| format!("no rules of version {version}"))?;
         let (server, key) = (peer.server_name().to_owned(), Arc::clone(peer.key()));
-        let mut room = Self { id: id.to_owned(), version, rules, server, key, events: Vec::new() };
+        let (id, newest) = (id.to_owned(), BTreeMap::new());
+        let mut room = Self { id, version, rules, server, key, events: Vec::new(), newest };
         for event in events {
             let event = room.identify(&event)?;
             room.add(event);
@@ -95,15 +101,12 @@ impl PeerRoom {
         &self.events
     }
 
-    /// The state after the newest event.
+    /// The state after the newest event, oldest first.
     #[must_use]
     pub fn state(&self) -> Vec<&Pdu> {
-        let mut state: Vec<&Pdu> = Vec::new();
-        for event in self.events.iter().filter(|it| it.json.get("state_key").is_some()) {
-            state.retain(|it| !is_same_state(&it.json, &event.json));
-            state.push(event);
-        }
-        state
+        let mut places: Vec<usize> = self.newest.values().copied().collect();
+        places.sort_unstable();
+        places.into_iter().map(|at| &self.events[at]).collect()
     }
 
     /// All events by which the state is authorised, oldest first.
@@ -113,7 +116,7 @@ impl PeerRoom {
             let ids = json["auth_events"].as_array().into_iter().flatten();
             ids.filter_map(|id| id.as_str().map(str::to_owned)).collect()
         };
-        let mut wanted: Vec<String> =
+        let mut wanted: HashSet<String> =
             self.state().iter().flat_map(|event| named(&event.json)).collect();
         // Version 12 never names the create event, which belongs to every chain.
         wanted.extend(self.events.first().map(|create| create.id.clone()));
@@ -174,6 +177,10 @@ impl PeerRoom {
 
     /// Puts an event at the end of the room, whoever made it.
     pub fn add(&mut self, event: Pdu) {
+        if let Some(state_key) = event.json.get("state_key") {
+            let place = place(&event.json["type"], state_key);
+            self.newest.insert(place, self.events.len());
+        }
         self.events.push(event);
     }
 
@@ -212,14 +219,14 @@ impl PeerRoom {
                 wanted.push(("m.room.member", voucher));
             }
         }
-        let is_wanted = |json: &Value| {
-            wanted.iter().any(|(kind, key)| json["type"] == *kind && json["state_key"] == *key)
-        };
-        let state = self.state().into_iter();
-        state.filter(|it| is_wanted(&it.json)).map(|it| it.id.clone()).collect()
+        let found =
+            |(kind, key): (&str, &str)| self.newest.get(&place(&json!(kind), &json!(key))).copied();
+        let places: BTreeSet<usize> = wanted.into_iter().filter_map(found).collect();
+        places.into_iter().map(|at| self.events[at].id.clone()).collect()
     }
 }
 
-fn is_same_state(one: &Value, other: &Value) -> bool {
-    one["type"] == other["type"] && one["state_key"] == other["state_key"]
+/// Where an event stands in the state; a story may write anything there.
+fn place(kind: &Value, state_key: &Value) -> (String, String) {
+    (kind.to_string(), state_key.to_string())
 }
