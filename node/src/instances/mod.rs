@@ -240,6 +240,8 @@ impl Instances {
     pub fn end(&self) {
         for shard in &self.shards {
             shard.stop.cancel();
+            // One that sleeps; who finds the mailbox full does not.
+            let _awake = shard.mailbox.try_send(Command::Look);
         }
         for shard in &self.shards {
             let thread = shard.thread.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -69,6 +69,8 @@ pub(super) enum Command {
     Change { instance: usize, user_id: OwnedUserId, changed: Changed },
     /// Of somebody's devices only these are still signed in.
     SignOut { instance: usize, user_id: OwnedUserId, staying: Arc<[OwnedDeviceId]> },
+    /// Look whether it is time to end.
+    Look,
 }
 
 /// Of what an instance is a copy.
@@ -132,10 +134,17 @@ struct Running {
 }
 
 impl Running {
-    /// Ticks until it is told to stop; then tells everybody that the node ends.
+    /// Ticks until it is told to stop; then tells everybody that the node ends. Without an instance no
+    /// time has to pass: it sleeps until somebody opens one.
     fn run(mut self, commands: &Receiver<Command>, stop: &CancellationToken) {
         let mut due = self.clock.instant() + PERIOD;
         while !stop.is_cancelled() {
+            if self.halls.is_empty() {
+                let Ok(command) = commands.recv() else { break };
+                self.obey(command);
+                due = self.clock.instant() + PERIOD;
+                continue;
+            }
             let begun = self.wait_until(due);
             // 1. What has come.
             while let Ok(command) = commands.try_recv() {
@@ -193,6 +202,7 @@ impl Running {
             | Command::Remove { instance, .. }
             | Command::Change { instance, .. }
             | Command::SignOut { instance, .. } => *instance,
+            Command::Look => return,
         };
         if let Command::Open { world, crowd, .. } = command {
             self.meter.instances.fetch_add(1, Ordering::Relaxed);
@@ -259,7 +269,7 @@ impl Hall {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Open { .. } => {}
+            Command::Open { .. } | Command::Look => {}
             Command::Enter { entering, .. } => self.enter(*entering),
             Command::Frame { visit, frame, .. } => {
                 // Of a visit whose place somebody else has by now, nothing is believed.

@@ -98,6 +98,29 @@ async fn people_meet_and_one_person_is_here_once() {
     assert_eq!(ann.over().why, Bye::Removed);
 }
 
+/// A node that nobody visits is not woken thirty times a second.
+#[tokio::test]
+async fn without_an_instance_no_time_passes_and_the_end_is_heard() {
+    let stage = Stage::set();
+    let ticks = || stage.instances.meter().lateness.read().count;
+    // Several ticks long, if there were any.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(ticks(), 0);
+    let mut ann = stage.enter(user_id!("@ann:a.test"), 9).await.unwrap();
+    until(&mut ann.batches(), |frame| matches!(frame, FromNode::Welcome { .. })).await;
+    let ticking = async {
+        while ticks() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, ticking).await.expect("it ticks while somebody is there");
+    let other = Stage::set();
+    timeout(SOON, tokio::task::spawn_blocking(move || other.instances.end()))
+        .await
+        .unwrap()
+        .unwrap();
+}
+
 #[tokio::test]
 async fn a_full_instance_lets_nobody_in() {
     let stage = Stage::set();
