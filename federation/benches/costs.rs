@@ -8,25 +8,26 @@
     reason = "a bench that cannot build its room has nothing to measure"
 )]
 
+mod room;
+
 use std::{
     collections::{HashMap, HashSet},
-    fs,
     hint::black_box,
     sync::Arc,
 };
 
-use ruma::{
-    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, UInt, events::StateEventType,
-};
-use serde_json::{Value, json, value::to_raw_value};
+use ruma::{EventId, OwnedEventId};
+use serde_json::json;
 use wayside_federation::{
-    auth::{Verdict, admit, auth_keys, plan},
-    event::{Draft, Event},
-    key::{PublicKeys, ServerKey},
+    auth::{Verdict, admit, plan},
+    event::Event,
+    key::PublicKeys,
     resolve::resolve,
     state::{self, EventNo, Node, NodeId, StateKey},
     version::RoomVersion,
 };
+
+use room::{Room, cpu_us, draft, member, row, user};
 
 /// The rooms that are compared: work in proportion to the conflict costs the same in both.
 const FEW: usize = 100;
@@ -48,15 +49,6 @@ fn main() {
     }
 }
 
-fn row(name: &str, value: f64, unit: &str, limit: f64, note: &str) {
-    let ok = value <= limit;
-    let row = json!({
-        "name": name, "value": value, "unit": unit, "limit": limit, "better": "lower", "ok": ok,
-        "note": note,
-    });
-    println!("{row}");
-}
-
 /// Resolving a fork and admitting one event behind it, in a room of so many members.
 fn costs(version: RoomVersion, members: usize) -> f64 {
     eprintln!("room version {}, {members} members", version.as_str());
@@ -64,107 +56,6 @@ fn costs(version: RoomVersion, members: usize) -> f64 {
     let admitting = events(&room);
     tree(&room);
     admitting + resolution(room)
-}
-
-fn user(n: usize) -> OwnedUserId {
-    OwnedUserId::try_from(format!("@user{n}:node.example")).unwrap()
-}
-
-fn member(n: usize) -> StateKey {
-    StateKey::new(StateEventType::RoomMember, user(n).as_str())
-}
-
-fn draft(sender: usize, kind: &str, state_key: Option<&str>, content: &Value, ts: u64) -> Draft {
-    Draft {
-        kind: kind.into(),
-        state_key: state_key.map(ToOwned::to_owned),
-        sender: user(sender),
-        content: to_raw_value(content).unwrap(),
-        redacts: None,
-        origin_server_ts: MilliSecondsSinceUnixEpoch(UInt::try_from(ts).unwrap()),
-    }
-}
-
-/// A room whose state lies in the tree, its events in a list by number.
-struct Room {
-    version: RoomVersion,
-    key: ServerKey,
-    events: Vec<Event>,
-    numbers: HashMap<OwnedEventId, EventNo>,
-    nodes: HashMap<NodeId, Arc<Node>>,
-    root: NodeId,
-}
-
-impl Room {
-    fn at(&self, root: NodeId, key: &StateKey) -> Option<Event> {
-        let found = state::get(root, &[key.hash()], |id| self.nodes.get(id).cloned()).unwrap();
-        found[0].map(|number| self.events[usize::try_from(number.0).unwrap()].clone())
-    }
-
-    fn by_id(&self, id: &EventId) -> Option<Event> {
-        let number = self.numbers.get(id)?;
-        Some(self.events[usize::try_from(number.0).unwrap()].clone())
-    }
-
-    fn seal(&self, draft: Draft, after: &Event, root: NodeId) -> Event {
-        let keys = auth_keys(
-            self.version,
-            &draft.kind,
-            &draft.sender,
-            draft.state_key.as_deref(),
-            &draft.content,
-        );
-        let auth: Vec<_> = keys.unwrap().iter().filter_map(|key| self.at(root, key)).collect();
-        let auth = auth.iter().map(|event| event.id().to_owned()).collect();
-        let prev = [(after.id().to_owned(), after.depth())];
-        draft.seal(self.version, Some(after.room_id()), &prev, auth, &self.key).unwrap()
-    }
-
-    /// Keeps an event and answers the state after it.
-    fn keep(&mut self, event: &Event, root: NodeId) -> NodeId {
-        let number = EventNo(i64::try_from(self.events.len()).unwrap());
-        self.numbers.insert(event.id().to_owned(), number);
-        self.events.push(event.clone());
-        let Some(state_key) = event.state_key() else { return root };
-        let key = StateKey::new(event.kind().to_string().into(), state_key).hash();
-        let applied =
-            state::apply(root, &[(key, Some(number))], |id| self.nodes.get(id).cloned()).unwrap();
-        self.nodes.extend(applied.created);
-        applied.root
-    }
-
-    fn build(version: RoomVersion, members: usize) -> Self {
-        let key = ServerKey::from_seed([5; 32], "a").unwrap();
-        let content = json!({ "room_version": version.as_str(), "creator": user(0) });
-        let create = draft(0, "m.room.create", Some(""), &content, 1);
-        let id = (version != RoomVersion::V12)
-            .then(|| ruma::RoomId::parse("!room:node.example").unwrap());
-        let create = create.seal(version, id.as_deref(), &[], vec![], &key).unwrap();
-        let (numbers, nodes) = (HashMap::new(), HashMap::new());
-        let mut room = Self { version, key, events: vec![], numbers, nodes, root: NodeId::EMPTY };
-        let mut state = room.keep(&create, NodeId::EMPTY);
-        let mut last = create;
-        let mut users = json!({ user(0): 100, user(1): 50, user(2): 50 });
-        if version == RoomVersion::V12 {
-            users.as_object_mut().unwrap().remove(user(0).as_str());
-        }
-        let join = json!({ "membership": "join", "displayname": "Somebody" });
-        let mut acts = vec![
-            draft(0, "m.room.member", Some(user(0).as_str()), &join, 2),
-            draft(0, "m.room.power_levels", Some(""), &json!({ "users": users }), 3),
-            draft(0, "m.room.join_rules", Some(""), &json!({ "join_rule": "public" }), 4),
-            draft(0, "m.room.topic", Some(""), &json!({ "topic": "Plaza" }), 5),
-        ];
-        acts.extend(
-            (1..members).map(|n| draft(n, "m.room.member", Some(user(n).as_str()), &join, 6)),
-        );
-        for act in acts {
-            last = room.seal(act, &last, state);
-            state = room.keep(&last, state);
-        }
-        room.root = state;
-        room
-    }
 }
 
 /// CPU time of one round: the kernel counts it in ticks of milliseconds, so shorter ones say little.
@@ -185,12 +76,6 @@ fn time<T>(name: &str, mut work: impl FnMut() -> T) -> f64 {
     }
     eprintln!("{name:36} {best:9.2} us");
     best
-}
-
-/// Time that this thread has been on a core, as the kernel counts it.
-fn cpu_us() -> f64 {
-    let schedstat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    schedstat.split(' ').next().unwrap().parse::<f64>().unwrap() / 1000.0
 }
 
 /// The costs of one event; answers that of admitting it.
@@ -216,7 +101,7 @@ fn events(room: &Room) -> f64 {
     time("plan", || plan(version, &event).unwrap());
     let verdict = || {
         let at = |key: &StateKey| room.at(room.root, key);
-        admit(version, &event, |id| room.by_id(id), at, at)
+        admit(version, &event, |id| by_id(room, id), at, at)
     };
     assert_eq!(verdict(), Verdict::Accept);
     time("plan + admit, states from the tree", || (plan(version, &event), verdict()))
@@ -277,7 +162,7 @@ fn resolution(mut room: Room) -> f64 {
         ];
         let unconflicted = |key: &StateKey| room.at(base, key).map(|event| event.id().to_owned());
         let chain = |id: &EventId| agreed_chain.contains(id);
-        let winners = resolve(version, &forks, unconflicted, |id| room.by_id(id), chain).unwrap();
+        let winners = resolve(version, &forks, unconflicted, |id| by_id(room, id), chain).unwrap();
         let changes: Vec<_> =
             winners.iter().map(|(key, id)| (key.hash(), Some(room.numbers[id]))).collect();
         state::apply(heads[0], &changes, nodes).unwrap()
@@ -291,6 +176,11 @@ fn resolution(mut room: Room) -> f64 {
     time("diff + resolve + apply", once)
 }
 
+fn by_id(room: &Room, id: &EventId) -> Option<Event> {
+    let number = room.numbers.get(id)?;
+    Some(room.events[usize::try_from(number.0).unwrap()].clone())
+}
+
 /// What the entries of a state stand on.
 fn agreed_chain(room: &Room, of: NodeId) -> HashSet<OwnedEventId> {
     let entries = state::entries(of, |id| room.nodes.get(id).cloned()).unwrap();
@@ -301,7 +191,7 @@ fn agreed_chain(room: &Room, of: NodeId) -> HashSet<OwnedEventId> {
     let mut seen = HashSet::new();
     while let Some(id) = open.pop() {
         if seen.insert(id.clone()) {
-            open.extend(room.by_id(&id).unwrap().auth_events().iter().cloned());
+            open.extend(by_id(room, &id).unwrap().auth_events().iter().cloned());
         }
     }
     seen
