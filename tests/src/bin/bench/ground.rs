@@ -24,12 +24,17 @@ const FLOOR_TIME: Duration = Duration::from_secs(2);
 
 /// What authorising an event and resolving a fork cost: a bench of the room that does it.
 pub(crate) fn rules() -> Result<Vec<Row>> {
+    pure("wayside-federation", "costs")
+}
+
+/// The rows of a bench of a pure room, which tells them on standard output, one a line.
+pub(crate) fn pure(package: &str, bench: &str) -> Result<Vec<Row>> {
     let output = Command::new("cargo")
-        .args(["bench", "--quiet", "--locked", "-p", "wayside-federation", "--bench", "costs"])
+        .args(["bench", "--quiet", "--locked", "-p", package, "--bench", bench])
         .output()
-        .context("running the bench of the federation room")?;
+        .with_context(|| format!("running the bench {bench} of {package}"))?;
     let told = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "the bench of the federation room failed: {told}");
+    ensure!(output.status.success(), "the bench {bench} of {package} failed: {told}");
     let lines = String::from_utf8(output.stdout)?;
     lines
         .lines()

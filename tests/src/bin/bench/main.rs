@@ -3,10 +3,13 @@
 //! `ONLY=prefix` measures the rows whose names start so and leaves the others in the file as they
 //! were. A row over its limit is shown, not punished; so is one that could not be measured.
 
+mod federation;
 mod ground;
 mod line;
 mod matrix;
+mod process;
 mod rows;
+mod seen;
 mod world;
 
 use std::{env, path::Path};
@@ -34,6 +37,12 @@ enum Group {
     Files,
     Bots,
     Pages,
+    Inbound,
+    Seen,
+    Conflicts,
+    LargeJoin,
+    Idle,
+    RealJoin,
 }
 
 const GROUPS: &[(Group, &[&str])] = &[
@@ -110,6 +119,42 @@ const GROUPS: &[(Group, &[&str])] = &[
         Group::Pages,
         &["world.first_step_s", "world.page_mb", "world.frame_ratio", "world.script_ms"],
     ),
+    (
+        Group::Inbound,
+        &[
+            "federation.inbound_ratio",
+            "federation.inbound_per_s",
+            "federation.inbound_synapse_per_s",
+            "federation.inbound_cpu_us",
+            "federation.inbound_many_per_s",
+        ],
+    ),
+    (
+        Group::Seen,
+        &[
+            "federation.seen_p50_ms",
+            "federation.seen_p99_ms",
+            "federation.seen_control_p99_ms",
+            "federation.seen_synapse_p50_ms",
+            "federation.seen_synapse_p99_ms",
+            "federation.seen_p50_ratio",
+            "federation.seen_p99_ratio",
+        ],
+    ),
+    (Group::Conflicts, &["federation.resolution_ms"]),
+    (
+        Group::LargeJoin,
+        &[
+            "federation.join_5000_ratio",
+            "federation.join_5000_s",
+            "federation.join_5000_synapse_s",
+            "federation.join_5000_rss_mb",
+            "federation.join_5000_synapse_rss_mb",
+            "federation.join_5000_local_send_p99_ms",
+        ],
+    ),
+    (Group::Idle, &["federation.idle_cpu_ms_per_min", "federation.idle_requests"]),
+    (Group::RealJoin, &["federation.join_500_s", "federation.join_500_synapse_s"]),
 ];
 
 async fn measure(group: Group) -> Result<Vec<Row>> {
@@ -125,6 +170,12 @@ async fn measure(group: Group) -> Result<Vec<Row>> {
         Group::Files => world::files(),
         Group::Bots => world::bots().await,
         Group::Pages => world::pages().await,
+        Group::Inbound => federation::inbound().await,
+        Group::Seen => federation::seen().await,
+        Group::Conflicts => federation::conflicts(),
+        Group::LargeJoin => federation::large_join().await,
+        Group::Idle => federation::idle().await,
+        Group::RealJoin => federation::real_join().await,
     }
 }
 

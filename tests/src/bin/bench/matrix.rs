@@ -1,9 +1,7 @@
 //! The rows of the Matrix server: the node beside Synapse under the same load, one run after the other.
 
 use std::{
-    fs::{self, File},
-    os::unix::fs::FileExt,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -11,12 +9,14 @@ use anyhow::{Context, Result, ensure};
 use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::sleep};
-use wayside_tests::{Client, Engine, RoomId, resident_bytes};
+use wayside_tests::{Client, Engine, RoomId};
 
 use crate::{
-    ground::{megabytes, milliseconds, town},
+    ground::{milliseconds, town},
     line::Line,
+    process::{cpu_ms, resident_mb},
     rows::{Better, Row},
+    seen::{Pair, at, median, next_batch},
 };
 
 const RUNS: usize = 3;
@@ -27,10 +27,6 @@ const SENDING: Duration = Duration::from_secs(10);
 /// Messages of which it is measured how soon they are seen, in one run: enough for a hundredth of them
 /// to be more than one or two.
 const SEEN: usize = 520;
-/// Of these, the first warm the server up.
-const WARMING: usize = 20;
-/// What is written before the disk is synced by itself: about what a message takes.
-const CONTROL_BYTES: usize = 64 * 1024;
 const ROOMS: usize = 500;
 const MESSAGES_EACH: usize = 5;
 /// People who make these rooms, and write in them.
@@ -40,8 +36,6 @@ const QUIET: u32 = 500;
 const POLLERS: usize = 2_000;
 /// How long a server is left alone before its memory is looked at.
 const RESTING: Duration = Duration::from_secs(5);
-/// Ticks of the clock by which Linux counts the time of processes.
-const TICKS_PER_S: f64 = 100.0;
 
 /// A server with the people and rooms of the load.
 struct Field {
@@ -52,8 +46,7 @@ struct Field {
     listener: Client,
     /// Whoever is in all the rooms.
     busy: String,
-    /// On the same disk as the database: what it takes to sync it alone is measured between messages.
-    control: File,
+    folder: PathBuf,
 }
 
 /// What one run found.
@@ -90,13 +83,16 @@ impl Field {
         }
         people.truncate(SENDERS);
         let busy = "busy".to_owned();
-        let control = File::create(folder.join("control"))?;
-        Ok(Self { base: base.clone(), pid, room, senders: people, listener, busy, control })
+        let (base, folder) = (base.clone(), folder.to_owned());
+        Ok(Self { base, pid, room, senders: people, listener, busy, folder })
     }
 
     async fn run(&self, run: usize) -> Result<Found> {
         let per_s = self.messages(run).await?;
-        let (seen, control) = self.seen(run).await?;
+        let sender = self.senders.first().context("a sender")?;
+        let (from, to) = ((&self.base, sender), (&self.base, &self.listener));
+        let pair = Pair::of(from, to, &self.room, &self.folder)?;
+        let (seen, control) = pair.run(&run.to_string(), SEEN).await?;
         Ok(Found {
             per_s,
             p50_ms: at(&seen, 0.5),
@@ -129,50 +125,6 @@ impl Field {
             all += sent??;
         }
         Ok(f64::from(all) / begun.elapsed().as_secs_f64())
-    }
-
-    /// How long each message takes until somebody who waits for news has it, one after the other, and
-    /// how long a sync of the disk does by itself, both in order.
-    async fn seen(&self, run: usize) -> Result<(Vec<Duration>, Vec<Duration>)> {
-        let sender = self.senders.first().context("a sender")?;
-        let mut speaks = Line::open(&self.base, sender.session().token()).await?;
-        let mut hears = Line::open(&self.base, self.listener.session().token()).await?;
-        let path = format!("/_matrix/client/v3/rooms/{}/send/m.room.message", self.room);
-        let sync = "/_matrix/client/v3/sync?set_presence=offline";
-        let first = hears.ask("GET", &format!("{sync}&timeout=0"), "").await?;
-        let mut since = next_batch(&first)?;
-        let (mut times, mut control) = (Vec::new(), Vec::new());
-        let page = vec![0; CONTROL_BYTES];
-        for number in 0..SEEN {
-            let word = format!("seen {run} {number}");
-            let body = json!({ "msgtype": "m.text", "body": word }).to_string();
-            let target = format!("{path}/s{run}n{number}");
-            let begun = Instant::now();
-            let says = speaks.ask("PUT", &target, &body);
-            let hear = async {
-                loop {
-                    let news = hears
-                        .ask("GET", &format!("{sync}&timeout=30000&since={since}"), "")
-                        .await?;
-                    let now = begun.elapsed();
-                    since = next_batch(&news)?;
-                    if String::from_utf8_lossy(&news).contains(&word) {
-                        return anyhow::Ok(now);
-                    }
-                }
-            };
-            let (said, heard) = tokio::join!(says, hear);
-            said?;
-            times.push(heard?);
-            let begun = Instant::now();
-            self.control.write_all_at(&page, 0)?;
-            self.control.sync_data()?;
-            control.push(begun.elapsed());
-        }
-        times.drain(..WARMING);
-        times.sort_unstable();
-        control.sort_unstable();
-        Ok((times, control))
     }
 
     /// A first sync of a device that has just signed in, in milliseconds; no server has it in a cache.
@@ -329,41 +281,4 @@ pub(crate) async fn pollers() -> Result<Vec<Row>> {
     node.stop().await?;
     let row = Row::new("matrix.pollers_mb", resident, "MB", Better::Lower).limit(150.0);
     Ok(vec![row.note(format!("resident, with {POLLERS} people who wait for news"))])
-}
-
-fn next_batch(answer: &[u8]) -> Result<String> {
-    #[derive(serde::Deserialize)]
-    struct Batch {
-        next_batch: String,
-    }
-    Ok(serde_json::from_slice::<Batch>(answer).context("an answer of sync")?.next_batch)
-}
-
-/// The time that a process and its threads have had of the processor.
-fn cpu_ms(pid: u32) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields = stat.rsplit_once(')').context("no name in stat")?.1;
-    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-    Ok(ticks.sum::<Result<f64, _>>()? * 1_000.0 / TICKS_PER_S)
-}
-
-fn resident_mb(pid: u32) -> Result<f64> {
-    Ok(megabytes(resident_bytes(pid)?))
-}
-
-/// What a part of the times is below, in milliseconds.
-fn at(times: &[Duration], part: f64) -> f64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "a place in a short list"
-    )]
-    let index = ((times.len() as f64) * part) as usize;
-    milliseconds(times[index.min(times.len() - 1)])
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -113,7 +113,12 @@ impl fmt::Display for Book {
                 (Some(limit), Better::Higher) => format!(">= {limit}"),
             };
             let verdict = if row.ok { "ok" } else { "MISSED" };
-            writeln!(out, "{name:<32} {value:>10.1} {unit:<6} {limit:<9} {verdict:<6} {note}")?;
+            // What is small would be nothing with one digit behind the point.
+            let digits = if value.abs() < 10.0 { 3 } else { 1 };
+            writeln!(
+                out,
+                "{name:<40} {value:>10.digits$} {unit:<6} {limit:<9} {verdict:<6} {note}"
+            )?;
         }
         Ok(())
     }

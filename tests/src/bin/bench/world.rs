@@ -3,7 +3,8 @@
 use std::{
     fs,
     process::{Command, Stdio},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -11,15 +12,20 @@ use serde_json::{Value, json};
 use tokio::{process::Command as Program, time::sleep};
 use wayside_tests::{Browser, Client, Engine, Metrics, Node, Town};
 
-use crate::rows::{Better, Row};
+use crate::{
+    ground::pure,
+    rows::{Better, Row},
+    seen::at,
+};
 
 const BOTS: f64 = 50.0;
 /// For how long they walk.
 const WALK: Duration = Duration::from_secs(30);
 /// The part of it that is measured, when all have come in.
 const MEASURED: Duration = Duration::from_secs(15);
-/// For how long ticks without anybody are measured before.
-const EMPTY: Duration = Duration::from_secs(10);
+/// How often a loop that does nothing wakes up before, at the pace of the node's.
+const EMPTY: u32 = 300;
+const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / 30);
 
 /// How often somebody comes in with nothing in their cache.
 const FIRST_STEPS: u32 = 5;
@@ -28,17 +34,7 @@ const CROWD: u32 = 20;
 
 /// What files cost: a bench of the room that reads and makes them.
 pub(crate) fn files() -> Result<Vec<Row>> {
-    let output = Command::new("cargo")
-        .args(["bench", "--quiet", "--locked", "-p", "wayside-world", "--bench", "costs"])
-        .output()
-        .context("running the bench of the world room")?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "the bench of the world room failed: {told}");
-    let lines = String::from_utf8(output.stdout)?;
-    let rows = lines
-        .lines()
-        .map(|line| serde_json::from_str(line).with_context(|| format!("{line:?} is no row")));
-    rows.collect()
+    pure("wayside-world", "costs")
 }
 
 /// Fifty bots in one instance: the node on the first core, the bots on the second.
@@ -51,9 +47,7 @@ pub(crate) async fn bots() -> Result<Vec<Row>> {
     let invitation = json!({"role": "guest", "uses": 60});
     let made = ann.post("/_wayside/v1/invitations", &invitation).await?;
     let link = made["invitation"].as_str().context("no invitation")?.to_owned();
-    let begun = node.metrics().await?;
-    sleep(EMPTY).await;
-    let empty = Ticks::between(&begun, &node.metrics().await?);
+    let empty = tokio::task::spawn_blocking(empty_loop).await?;
     let program = std::env::var("WAYSIDE_BIN").context("WAYSIDE_BIN names the program")?;
     let seconds = WALK.as_secs().to_string();
     let bots = Program::new("taskset")
@@ -78,10 +72,10 @@ pub(crate) async fn bots() -> Result<Vec<Row>> {
     let number = |name: &str| seen[name].as_f64().unwrap_or_default();
     let per_body = number("bytes") / number("seconds") / (BOTS - 1.0);
     let note = format!(
-        "{} ticks; the empty loop of the same run is {:.0} us late at p50, {:.0} at p99",
+        "{} ticks; an empty loop before is {:.0} us late at p50, {:.0} at p99",
         walked.count,
-        empty.late(0.5),
-        empty.late(0.99),
+        at(&empty, 0.5) * 1_000.0,
+        at(&empty, 0.99) * 1_000.0,
     );
     let us = |name, value| Row::new(name, value, "us", Better::Lower).note(note.clone());
     Ok(vec![
@@ -143,6 +137,19 @@ pub(crate) async fn pages() -> Result<Vec<Row>> {
             .limit(8.0)
             .note(format!("CPU of all scripts of the main thread, a frame with {CROWD} bodies")),
     ])
+}
+
+/// How late a thread wakes up here that waits for one deadline after the other, in order.
+fn empty_loop() -> Vec<Duration> {
+    let mut due = Instant::now();
+    let late = (0..EMPTY).map(|_| {
+        due += PERIOD;
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        due.elapsed()
+    });
+    let mut late: Vec<Duration> = late.collect();
+    late.sort_unstable();
+    late
 }
 
 /// Ticks that were counted between two readings.
