@@ -98,6 +98,8 @@ async fn encrypted_room(pair: &Pair) -> Result<RoomId> {
     let request = json!({ "preset": "public_chat", "initial_state": [encryption] });
     let room = pair.ann.create_room(&request).await?;
     pair.sam.join_through(&room, &pair.node.destination().name).await?;
+    // Their server comes in without the people first; it answers this when it knows them too.
+    pair.sam.get(&format!("{V3}/rooms/{room}/members")).await?;
     Ok(room)
 }
 
