@@ -212,9 +212,8 @@ async fn half_true(abroad: &Abroad, version: &str) -> Result<()> {
     Ok(())
 }
 
-/// An event behind a hole that nobody fills stands by the state that its server tells, if that proves
-/// itself.
-async fn holes(abroad: &Abroad, version: &str) -> Result<()> {
+/// A room of the node with a peer in it, who has said two things one after the other and told neither.
+async fn broken(abroad: &Abroad, version: &str) -> Result<(RoomId, Guest, [Pdu; 2])> {
     let request = json!({ "preset": "public_chat", "room_version": version });
     let room = abroad.ann.create_room(&request).await?;
     let peer = abroad.town.peer()?.start().await?;
@@ -222,6 +221,13 @@ async fn holes(abroad: &Abroad, version: &str) -> Result<()> {
     let mallory = guest.peer.user("mallory");
     let lost = guest.room.send(&mallory, "m.room.message", None, &json!({ "body": "lost" }))?;
     let behind = guest.room.send(&mallory, "m.room.message", None, &json!({ "body": "behind" }))?;
+    Ok((room, guest, [lost, behind]))
+}
+
+/// An event behind a hole that nobody fills stands by the state that its server tells, if that proves
+/// itself.
+async fn holes(abroad: &Abroad, version: &str) -> Result<()> {
+    let (room, guest, [lost, behind]) = broken(abroad, version).await?;
     let to = abroad.node.destination();
     let seen = async |text: &str| -> Result<bool> {
         let (events, _) = abroad.ann.messages(&room, None, 100).await?;
@@ -265,13 +271,7 @@ async fn holes(abroad: &Abroad, version: &str) -> Result<()> {
 /// A server that is gone before it has told what its event needs: it is not the event's fault, and the
 /// transaction may come again.
 async fn gone_again(abroad: &Abroad, version: &str) -> Result<()> {
-    let request = json!({ "preset": "public_chat", "room_version": version });
-    let room = abroad.ann.create_room(&request).await?;
-    let peer = abroad.town.peer()?.start().await?;
-    let mut guest = Guest::come(peer, &abroad.node, room.as_str(), version).await?;
-    let mallory = guest.peer.user("mallory");
-    let lost = guest.room.send(&mallory, "m.room.message", None, &json!({ "body": "lost" }))?;
-    let behind = guest.room.send(&mallory, "m.room.message", None, &json!({ "body": "behind" }))?;
+    let (room, mut guest, [lost, behind]) = broken(abroad, version).await?;
     let to = abroad.node.destination();
     let content = json!({
         "origin": guest.peer.server_name(), "origin_server_ts": 1, "pdus": [behind.json],
@@ -291,6 +291,7 @@ async fn gone_again(abroad: &Abroad, version: &str) -> Result<()> {
     ensure!(answer.json()["pdus"][&behind.id] == json!({}), "{}", answer.short());
     let (events, _) = abroad.ann.messages(&room, None, 2).await?;
     ensure!(bodies(&events) == ["behind", "lost"], "{:?}", bodies(&events));
+    let mallory = guest.peer.user("mallory");
     // One that is never reached holds up its own events no longer than that.
     guest.room.send(&mallory, "m.room.message", None, &json!({ "body": "never told" }))?;
     let fourth = guest.room.send(&mallory, "m.room.message", None, &json!({ "body": "fourth" }))?;
