@@ -102,10 +102,61 @@ async fn kept_from_who_comes_later(pair: &Pair) -> Result<()> {
     Ok(())
 }
 
+/// A room that everybody of the node leaves for a while: what was said meanwhile stands where it was said.
+async fn came_back(pair: &Pair, version: &str) -> Result<()> {
+    let (ann, sam) = (&pair.ann, &pair.sam);
+    let own = ann.session().user_id.as_str();
+    let request = json!({ "preset": "public_chat", "room_version": version });
+    let room = sam.create_room(&request).await?;
+    let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=b&limit=1");
+    ann.join_through(&room, &pair.synapse.server_name()).await?;
+    let first = sam.say(&room, "first").await?;
+    comes_true("ann hears of it", async || {
+        Ok(ann.get(&path).await?["chunk"][0]["event_id"] == first.as_str())
+    })
+    .await?;
+    let synced = ann.get("/_matrix/client/v3/sync?timeout=0").await?;
+    let since = synced["next_batch"].as_str().context("a token")?.to_owned();
+    ann.post(&format!("/_matrix/client/v3/rooms/{room}/leave"), &json!({})).await?;
+    comes_true("sam hears that ann is gone", async || {
+        let members = sam.get(&format!("/_matrix/client/v3/rooms/{room}/joined_members")).await?;
+        Ok(members["joined"].as_object().is_some_and(|joined| joined.len() == 1))
+    })
+    .await?;
+    let mut said: Vec<String> = (0..SAID).map(|number| format!("m{number}")).collect();
+    for text in &said {
+        sam.say(&room, text).await?;
+    }
+    ann.join_through(&room, &pair.synapse.server_name()).await?;
+    ann.say(&room, "last").await?;
+    said.insert(0, "first".to_owned());
+    said.push("last".to_owned());
+    said.reverse();
+    // What is told of the room ends where something is missing, so that it is asked for from there.
+    let path = format!("/_matrix/client/v3/sync?timeout=0&since={since}");
+    let synced = ann.get(&path).await?;
+    let timeline = &synced["rooms"]["join"][room.as_str()]["timeline"];
+    ensure!(timeline["limited"] == true, "{timeline}");
+    let told = list(&timeline["events"]);
+    ensure!(bodies(&told) == ["last"], "{timeline}");
+    ensure!(told[0]["state_key"] == own, "{timeline}");
+    let from = timeline["prev_batch"].as_str().context("a token")?;
+    let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=b&limit=3&from={from}");
+    let page = ann.get(&path).await?;
+    ensure!(bodies(&list(&page["chunk"])) == said[1..4], "{page}");
+    let seen = all(ann, &room, 40).await?;
+    ensure!(bodies(&seen) == said, "{:?}", bodies(&seen));
+    let goings = seen.iter().filter(|it| it["state_key"] == own);
+    let goings: Vec<&str> = goings.filter_map(|it| it["content"]["membership"].as_str()).collect();
+    ensure!(goings == ["join", "leave", "join"], "{goings:?}");
+    Ok(())
+}
+
 async fn past_of_synapse(engine: Engine, versions: &[&str]) -> Result<()> {
     let Some(mut pair) = Pair::meet(engine).await? else { return Ok(()) };
     for version in versions {
         read_back(&pair, version).await.with_context(|| format!("version {version}"))?;
+        came_back(&pair, version).await.with_context(|| format!("version {version}"))?;
     }
     kept_from_who_comes_later(&pair).await?;
     try_join!(pair.node.stop(), pair.synapse.stop())?;

@@ -28,6 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (21, "remote_media", include_str!("migrations/0021_remote_media.sql")),
     (22, "waiting", include_str!("migrations/0022_waiting.sql")),
     (24, "gaps", include_str!("migrations/0024_gaps.sql")),
+    (25, "holes", include_str!("migrations/0025_holes.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use ruma::{EventId, OwnedEventId};
+use ruma::{EventId, OwnedEventId, events::TimelineEventType};
 use wayside_federation::{
     room::CITING,
     state::{EventNo, Node, NodeId},
@@ -16,6 +16,11 @@ use super::{
     db::{LIST_MOST, Value},
     events::{StoredEvent, Verdict},
 };
+
+/// Places that are left before an event whose past is not here, for what may come to be.
+pub const PLACES: i64 = 1_000_000;
+/// Events whose places are looked at in one question.
+const STEP: i64 = 1_000;
 
 /// A page of the state events of a room that cite one and were not rejected, the newest first.
 pub async fn citing(
@@ -49,17 +54,98 @@ pub async fn gaps_among(
     Ok(found)
 }
 
-/// The events that are missing below a depth of a room, the deepest first, at most `limit`.
-pub async fn gaps_below(
+/// A hole in the graph of a room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hole {
+    /// The events that are missing, those first that are named the latest.
+    pub missing: Vec<OwnedEventId>,
+    /// Where the oldest event above it stands: what fills it has its place below.
+    pub floor: i64,
+}
+
+/// The newest hole between two positions of a room, both of which count, and at most `limit` of the events
+/// that are missing there. The events above it stand so close that `room` others would not fit in between.
+pub async fn newest_hole(
     from: &mut impl Reads,
     room_no: i64,
-    depth: i64,
+    (after, upto): (i64, i64),
+    room: i64,
     limit: i64,
-) -> Result<Vec<OwnedEventId>, StoreError> {
-    let sql = "SELECT missing_id FROM gaps WHERE room_no = $1 AND depth <= $2 \
-               ORDER BY depth DESC, missing_id LIMIT $3";
-    let rows = from.conn().0.query(sql).bind(room_no).bind(depth).bind(limit).all().await?;
-    rows.iter().map(|row| row.parse(0)).collect()
+) -> Result<Option<Hole>, StoreError> {
+    let sql = "SELECT position FROM gaps WHERE room_no = $1 AND position >= $2 AND position <= $3 \
+               ORDER BY position DESC LIMIT 1";
+    let query = from.conn().0.query(sql).bind(room_no).bind(after).bind(upto);
+    let Some(row) = query.one().await? else { return Ok(None) };
+    let top: i64 = row.get(0)?;
+    let floor = floor(from, room_no, top, room).await?;
+    let sql = "SELECT missing_id FROM gaps WHERE room_no = $1 AND position >= $2 AND position <= $3 \
+               ORDER BY position DESC, missing_id LIMIT $4";
+    let query = from.conn().0.query(sql).bind(room_no).bind(floor).bind(top).bind(limit);
+    let rows = query.all().await?;
+    let missing = rows.iter().map(|row| row.parse(0)).collect::<Result<_, _>>()?;
+    Ok(Some(Hole { missing, floor }))
+}
+
+/// Which of some events of a room's timeline, the newest first, is the newest below which something is
+/// missing; behind the last of them comes what was told up to `after`.
+pub async fn hole_in(
+    from: &mut impl Reads,
+    page: &[StoredEvent],
+    after: i64,
+) -> Result<Option<usize>, StoreError> {
+    let places = page.iter().map(|it| it.position.unwrap_or(after)).chain([after]);
+    let places: Vec<i64> = places.collect();
+    for (at, stored) in page.iter().enumerate() {
+        // Places are left there, so that hardly any page asks more than this.
+        let is_close = places[at].saturating_sub(places[at + 1]) <= PLACES;
+        if is_close || *stored.event.kind() == TimelineEventType::RoomCreate {
+            continue;
+        }
+        let sql = "SELECT position FROM gaps \
+                   WHERE room_no = $1 AND position > $2 AND position <= $3 LIMIT 1";
+        let query = from.conn().0.query(sql).bind(stored.room_no).bind(places[at + 1]);
+        let query = query.bind(places[at]);
+        if query.one().await?.is_some() {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}
+
+/// The place of the oldest of the events from `top` downwards between which no `room` others would fit.
+pub async fn floor(
+    from: &mut impl Reads,
+    room_no: i64,
+    top: i64,
+    room: i64,
+) -> Result<i64, StoreError> {
+    let sql = "SELECT position FROM events WHERE room_no = $1 AND position < $2 \
+               ORDER BY position DESC LIMIT $3";
+    let mut floor = top;
+    loop {
+        let query = from.conn().0.query(sql).bind(room_no).bind(floor).bind(STEP);
+        let rows = query.all().await?;
+        for row in &rows {
+            let next: i64 = row.get(0)?;
+            if floor.saturating_sub(next) > room {
+                return Ok(floor);
+            }
+            floor = next;
+        }
+        if rows.len() < usize::try_from(STEP).unwrap_or(usize::MAX) {
+            return Ok(floor);
+        }
+    }
+}
+
+/// Whether anything stands before a position of a room.
+pub async fn is_before(
+    from: &mut impl Reads,
+    room_no: i64,
+    position: i64,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT position FROM events WHERE room_no = $1 AND position < $2 LIMIT 1";
+    Ok(from.conn().0.query(sql).bind(room_no).bind(position).one().await?.is_some())
 }
 
 /// The redactions of some events of a room that have come before them.
@@ -81,19 +167,18 @@ pub async fn early_redactions(
 }
 
 impl Tx {
-    /// Notes that an event at a depth of a room names these, which are not here.
+    /// Notes that an event at a place in a room names these, which are not here.
     pub async fn open_gaps(
         &mut self,
         room_no: i64,
         ids: &[OwnedEventId],
-        depth: u64,
+        position: i64,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO gaps (room_no, missing_id, depth) VALUES ($1, $2, $3) \
-                   ON CONFLICT (room_no, missing_id) DO UPDATE SET depth = excluded.depth \
-                   WHERE gaps.depth < excluded.depth";
-        let depth = i64::try_from(depth).unwrap_or(i64::MAX);
+        let sql = "INSERT INTO gaps (room_no, missing_id, position) VALUES ($1, $2, $3) \
+                   ON CONFLICT (room_no, missing_id) DO UPDATE SET position = excluded.position \
+                   WHERE gaps.position > excluded.position";
         for id in ids {
-            self.query(sql).bind(room_no).bind(id.as_str()).bind(depth).run().await?;
+            self.query(sql).bind(room_no).bind(id.as_str()).bind(position).run().await?;
         }
         Ok(())
     }

@@ -157,6 +157,12 @@ impl Tx {
         self.position
     }
 
+    /// A number that leaves many before it unused: the places of what may come to stand there.
+    pub fn next_number_behind(&mut self, places: i64) -> i64 {
+        self.position += places;
+        self.next_number()
+    }
+
     /// Lets everybody who listens know of this change, once it is committed.
     pub fn announce(&mut self, change: Change) {
         self.changes.push(change);

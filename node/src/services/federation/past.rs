@@ -1,4 +1,4 @@
-//! What was said in a room before this node came in: fetched when somebody wants to read it.
+//! What was said in a room while this node was not there: fetched when somebody wants to read it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -22,14 +22,16 @@ use super::{
     Error, Federation, history, known,
 };
 use crate::store::{
-    events::{self, Stretch},
-    graph,
+    events,
+    graph::{self, Hole},
     rooms::{self, RoomRow},
 };
 
 /// Events that are asked for at once, and those from which servers are asked to look back.
 const ASKED: usize = 100;
 const FROM: i64 = 20;
+/// Places that one answer may need.
+const ROOM: i64 = 100;
 /// Servers that are asked, those with the most people in the room first.
 const SERVERS: i64 = 5;
 /// Events of one answer before which the state is asked for: where the answer ends.
@@ -38,13 +40,17 @@ const BRIDGES: usize = 5;
 const ANSWER: (usize, Duration) = (16 * 1024 * 1024, Duration::from_secs(10));
 /// How long somebody waits at most; what is fetched meanwhile is there for whoever asks again.
 const PATIENCE: Duration = Duration::from_secs(25);
-/// How long a room is left alone of which nobody could tell more, in milliseconds.
-const PAUSE_MS: i64 = 60_000;
+/// How long a room is left alone of which nobody could tell more, in milliseconds: twice as long each
+/// time, up to the second.
+const PAUSE_MS: (i64, i64) = (60_000, 3_600_000);
 
-/// How far the past of a room is here.
+/// Positions between which somebody reads in a room; both count.
+type Reading = (i64, i64);
+
+/// How far what was said in a stretch of a room is here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Past {
-    /// As far as there is any.
+    /// All of it.
     Whole,
     /// More of it has come.
     Came,
@@ -54,9 +60,24 @@ pub enum Past {
 
 /// Somebody looks back in a room: one at a time.
 #[derive(Default)]
-pub(super) struct Looking {
+pub(super) struct Looking(tokio::sync::Mutex<Rest>);
+
+/// How long a room is left alone.
+#[derive(Default)]
+struct Rest {
     /// Before then nobody asks again, in milliseconds since the epoch.
-    not_before_ms: tokio::sync::Mutex<i64>,
+    until_ms: i64,
+    /// How long that was, in milliseconds.
+    pause_ms: i64,
+}
+
+impl Rest {
+    /// Nobody could tell more.
+    fn longer(&mut self, now_ms: i64) {
+        let (first, most) = PAUSE_MS;
+        self.pause_ms = self.pause_ms.saturating_mul(2).clamp(first, most);
+        self.until_ms = now_ms.saturating_add(self.pause_ms);
+    }
 }
 
 /// An answer, as far as it hangs together with what is here.
@@ -68,19 +89,20 @@ struct Told {
 }
 
 impl Federation {
-    /// Fetches some of what was said in a room before all that is here.
-    pub async fn look_back(self: &Arc<Self>, room_id: &RoomId) -> Result<Past, Error> {
-        let mut snapshot = self.ground.store.snapshot().await?;
-        let Some(room) = rooms::room(&mut snapshot, room_id).await? else { return Ok(Past::Whole) };
-        if self.open_ends(&room).await?.is_empty() {
+    /// Fetches some of what is missing in a stretch of a room: of its newest hole.
+    pub async fn look_back(
+        self: &Arc<Self>,
+        room_id: &RoomId,
+        reading: Reading,
+    ) -> Result<Past, Error> {
+        if self.hole_of(room_id, reading).await?.is_none() {
             return Ok(Past::Whole);
         }
-        drop(snapshot);
         let (this, room_id) = (self.clone(), room_id.to_owned());
         // It goes on where whoever asked has gone away: they come again.
         let looked = self.ground.tasks.spawn(async move {
             let stop = this.ground.stop.clone();
-            stop.run_until_cancelled(Box::pin(this.look_back_alone(&room_id))).await
+            stop.run_until_cancelled(Box::pin(this.look_back_alone(&room_id, reading))).await
         });
         match tokio::time::timeout(PATIENCE, looked).await {
             Ok(Ok(Some(past))) => past,
@@ -90,17 +112,23 @@ impl Federation {
     }
 
     /// The same, while nobody else does.
-    async fn look_back_alone(&self, room_id: &OwnedRoomId) -> Result<Past, Error> {
+    async fn look_back_alone(
+        &self,
+        room_id: &OwnedRoomId,
+        reading: Reading,
+    ) -> Result<Past, Error> {
         let whole = || Ok::<_, std::convert::Infallible>(Arc::default());
         let Ok(looking) = self.looking.get_or_insert_with(room_id, whole);
-        let before = self.open_ends_of(room_id).await?;
-        let mut not_before_ms = looking.not_before_ms.lock().await;
-        let Some((room, ends)) = self.open_ends_of(room_id).await? else { return Ok(Past::Whole) };
-        if before.is_none_or(|(_, before)| before != ends) {
+        let before = self.hole_of(room_id, reading).await?;
+        let mut rest = looking.0.lock().await;
+        let Some((room, hole)) = self.hole_of(room_id, reading).await? else {
+            return Ok(Past::Whole);
+        };
+        if before.is_none_or(|(_, before)| before != hole) {
             // Whoever was there before has fetched it.
             return Ok(Past::Came);
         }
-        if self.ground.clock.now_ms() < *not_before_ms {
+        if self.ground.clock.now_ms() < rest.until_ms {
             return Ok(Past::Silent);
         }
         let mut snapshot = self.ground.store.snapshot().await?;
@@ -108,7 +136,7 @@ impl Federation {
         let servers = rooms::largest_servers(&mut snapshot, room.room_no, own, SERVERS).await?;
         drop(snapshot);
         for server in servers {
-            let told = match self.ask_back(&server, &room, &ends).await {
+            let told = match self.ask_back(&server, &room, &hole.missing).await {
                 Ok(told) => told,
                 Err(AskError::Node(error)) => return Err(error),
                 Err(error) => {
@@ -116,33 +144,25 @@ impl Federation {
                     continue;
                 }
             };
-            if self.keep(&server, &room, told).await? {
+            if self.keep(&server, &room, told, hole.floor).await? {
+                *rest = Rest::default();
                 return Ok(Past::Came);
             }
         }
-        *not_before_ms = self.ground.clock.now_ms().saturating_add(PAUSE_MS);
+        rest.longer(self.ground.clock.now_ms());
         Ok(Past::Silent)
     }
 
-    async fn open_ends_of(
+    /// The newest hole in a stretch of a room.
+    async fn hole_of(
         &self,
         room_id: &RoomId,
-    ) -> Result<Option<(RoomRow, Vec<OwnedEventId>)>, Error> {
+        reading: Reading,
+    ) -> Result<Option<(RoomRow, Hole)>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let Some(room) = rooms::room(&mut snapshot, room_id).await? else { return Ok(None) };
-        let ends = self.open_ends(&room).await?;
-        Ok((!ends.is_empty()).then_some((room, ends)))
-    }
-
-    /// Where what is here of a room's past ends, though there was more.
-    async fn open_ends(&self, room: &RoomRow) -> Result<Vec<OwnedEventId>, Error> {
-        let mut snapshot = self.ground.store.snapshot().await?;
-        // What is missing later on lies between what is here, and not before it.
-        let stretch = Stretch::Forth { after: 0, upto: i64::MAX };
-        let first = events::timeline(&mut snapshot, room.room_no, stretch, 1).await?.pop();
-        let Some(first) = first else { return Ok(Vec::new()) };
-        let depth = i64::try_from(first.event.depth()).unwrap_or(i64::MAX);
-        Ok(graph::gaps_below(&mut snapshot, room.room_no, depth, FROM).await?)
+        let hole = graph::newest_hole(&mut snapshot, room.room_no, reading, ROOM, FROM).await?;
+        Ok(hole.map(|hole| (room, hole)))
     }
 
     /// What a server tells of before these events.
@@ -188,8 +208,14 @@ impl Federation {
         Ok(Told { proven: history::in_order(proven), unproven })
     }
 
-    /// Writes down what was told; whether there is more here now.
-    async fn keep(&self, server: &ServerName, room: &RoomRow, told: Told) -> Result<bool, Error> {
+    /// Writes down what was told, below `floor`; whether there is more here now.
+    async fn keep(
+        &self,
+        server: &ServerName,
+        room: &RoomRow,
+        told: Told,
+        floor: i64,
+    ) -> Result<bool, Error> {
         let Told { proven, unproven } = told;
         let named: BTreeSet<OwnedEventId> =
             proven.iter().chain(&unproven).flat_map(|it| it.prev_events().to_vec()).collect();
@@ -220,13 +246,14 @@ impl Federation {
             let gaps = event.prev_events().iter().filter(|id| !is_here(id)).cloned().collect();
             (event, gaps)
         });
-        self.write_past(&room.room_id, coming, skipped.collect()).await
+        self.write_past(&room.room_id, floor, coming, skipped.collect()).await
     }
 
     /// The events stand from now on, and of those that are skipped the room goes on behind them.
     async fn write_past(
         &self,
         room_id: &RoomId,
+        floor: i64,
         coming: Vec<(Event, Option<NodeId>)>,
         skipped: Vec<(Event, Vec<OwnedEventId>)>,
     ) -> Result<bool, Error> {
@@ -237,11 +264,15 @@ impl Federation {
                 let mut decisions = Decisions::default();
                 let events: Vec<&Event> = coming.iter().map(|(event, _)| event).collect();
                 decisions.plan(tx, &row, &events).await?;
-                // Who reads backwards meets the newest of them first.
-                let mut places: Vec<i64> = coming.iter().map(|_| -tx.next_number()).collect();
-                places.reverse();
+                // Others may have put something there meanwhile.
+                let floor = graph::floor(tx, row.room_no, floor, ROOM).await?;
+                let is_last = !graph::is_before(tx, row.room_no, floor).await?;
+                // What comes before all that is here comes before all that anybody has been told of.
+                let top = if is_last { floor.min(0) } else { floor };
+                let mut position = top - places(&coming);
                 let mut came = false;
-                for ((event, given), position) in coming.into_iter().zip(places) {
+                for (event, given) in coming {
+                    position += 1;
                     let (number, is_outlier) = match decisions.known(event.id()) {
                         Some(known) if known.after.is_some() => continue,
                         Some(known) => (known.number, true),
@@ -258,7 +289,7 @@ impl Federation {
                         Err(error) => return Err(error),
                     };
                     let arrival = Arrival { event, number, is_outlier };
-                    decisions.settle_past(tx, &row, arrival, placed, position).await?;
+                    decisions.settle_past(tx, &row, arrival, placed, position - 1).await?;
                     came = true;
                 }
                 for (event, gaps) in skipped {
@@ -266,7 +297,7 @@ impl Federation {
                         continue;
                     }
                     tx.close_gap(row.room_no, event.id()).await?;
-                    tx.open_gaps(row.room_no, &gaps, event.depth()).await?;
+                    tx.open_gaps(row.room_no, &gaps, floor).await?;
                     came = true;
                 }
                 Ok(came)
@@ -274,6 +305,11 @@ impl Federation {
         });
         write.await
     }
+}
+
+/// How many places events need.
+fn places<T>(coming: &[T]) -> i64 {
+    i64::try_from(coming.len()).unwrap_or(ROOM)
 }
 
 /// The newest of some events, the oldest of them first: so many that the state has to be asked for before

@@ -322,8 +322,12 @@ pub(in crate::services) async fn settle(
         room_after: placed.state,
     };
     let Arrival { event, number, is_outlier } = arrival;
-    // People hear of an outlier only now, whatever number states know it by.
-    let position = if is_outlier { tx.next_number() } else { number.0 };
+    let position = match placed.gaps.as_slice() {
+        // People hear of an outlier only now, whatever number states know it by.
+        [] if is_outlier => tx.next_number(),
+        [] => number.0,
+        _ => tx.next_number_behind(graph::PLACES),
+    };
     let stored = StoredEvent {
         event,
         event_no: number,
@@ -381,7 +385,8 @@ async fn write(
         tx.add_events(one).await?;
         tx.note_cited(one).await?;
     }
-    Ok(tx.open_gaps(stored.room_no, gaps, stored.event.depth()).await?)
+    let position = stored.position.unwrap_or(stored.event_no.0);
+    Ok(tx.open_gaps(stored.room_no, gaps, position).await?)
 }
 
 /// What was made of an event as it is stored, and whether it is shown.

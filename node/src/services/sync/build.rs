@@ -37,7 +37,7 @@ use super::{
 use crate::store::{
     Snapshot, deletions, doors,
     events::{self, StoredEvent, Stretch},
-    people,
+    graph, people,
     rooms::{self, MemberRow, Membership, RoomRow, StateOf},
     state,
 };
@@ -471,8 +471,13 @@ impl Building<'_> {
                 break;
             }
         }
-        let limited = more || kept.len() > limit;
+        let mut limited = more || kept.len() > limit;
         kept.truncate(limit);
+        // What is missing is had when somebody reads back from there.
+        if let Some(hole) = graph::hole_in(&mut self.snapshot, &kept, after).await? {
+            kept.truncate(hole + 1);
+            limited = true;
+        }
         // Whoever was in the room all the time since then may see all of it.
         if new || member.position > self.since {
             let reach = Reach::of(member);

@@ -29,7 +29,7 @@ use crate::{
     services::{
         Error,
         federation::Past,
-        rooms::{Asker, MembersAsked, Membership, PageAsked, Rendered},
+        rooms::{Asker, MembersAsked, Membership, Page, PageAsked, Rendered},
         sync::page_token,
     },
 };
@@ -75,21 +75,19 @@ async fn messages(asked: Asked<get_message_events::v3::Request>) -> Result<Reply
         filter: filter_in(&asked.query)?,
     };
     let mut page = rooms.page(&who, &body.room_id, wanted.clone()).await?;
-    if wanted.back && wanted.to.is_none() {
-        for _ in 0..LOOKS {
-            if page.end.is_some() {
-                break;
-            }
-            let past = asked.app.services.federation.look_back(&body.room_id).await?;
-            if past == Past::Came {
-                page = rooms.page(&who, &body.room_id, wanted.clone()).await?;
-                continue;
-            }
-            // There is more, which somebody may tell later.
-            let silent = (past == Past::Silent).then(|| page.events.last()).flatten();
-            page.end = silent.map(|last| last.position - 1);
-            break;
+    for _ in 0..LOOKS {
+        let Some(reading) = read_by(&wanted, &page) else { break };
+        let past = asked.app.services.federation.look_back(&body.room_id, reading).await?;
+        if past == Past::Came {
+            page = rooms.page(&who, &body.room_id, wanted.clone()).await?;
+            continue;
         }
+        // There is more, which somebody may tell later.
+        let is_silent = past == Past::Silent && page.end.is_none() && wanted.to.is_none();
+        if let Some(last) = page.events.last().filter(|_| is_silent) {
+            page.end = Some(last.position - 1);
+        }
+        break;
     }
     text(&PageJson {
         chunk: only_json(page.events),
@@ -123,6 +121,12 @@ async fn nearest(asked: Asked<get_event_by_timestamp::v1::Request>) -> Result<Re
     let rooms = &asked.app.services.rooms;
     let (event_id, sent_ms) = rooms.nearest(&who, &body.room_id, at_ms, back).await?;
     Ok(reply(&json!({ "event_id": event_id, "origin_server_ts": sent_ms })))
+}
+
+/// The stretch of a room over which a page backwards has led, with the event before which it began.
+fn read_by(wanted: &PageAsked, page: &Page) -> Option<(i64, i64)> {
+    let end = page.end.max(wanted.to).map_or(i64::MIN, |end| end.saturating_add(1));
+    wanted.back.then(|| (end, wanted.from.map_or(i64::MAX, |from| from.saturating_add(1))))
 }
 
 /// How many events a page may have, within this node's bounds.

@@ -30,6 +30,7 @@ use crate::{
     },
     store::{
         events::{self, StoredEvent, Stretch},
+        graph,
         rooms::{self, MemberRow, Membership, RoomRow, StateOf},
         state,
     },
@@ -191,8 +192,13 @@ impl Round<'_> {
             Some(found) => found,
             None => events::timeline(&mut building.snapshot, room.room_no, stretch, most).await?,
         };
-        let limited = found.len() > limit;
+        let mut limited = found.len() > limit;
         found.truncate(limit);
+        // What is missing is had when somebody reads back from there.
+        if let Some(hole) = graph::hole_in(&mut building.snapshot, &found, after).await? {
+            found.truncate(hole + 1);
+            limited = true;
+        }
         let mut found = building.ignored.heard(found);
         if after < candidate.member.position {
             let reach = Reach::of(&candidate.member);
