@@ -524,6 +524,13 @@ async fn let_go(app: Arc<App>, stop: CancellationToken) {
                 tracing::warn!(%error, "letting old talk go failed; it is tried again");
             }
         }
+        match app.services.rooms.collect_states(now_ms).await {
+            Ok(0) => {}
+            Ok(gone) => tracing::info!(gone, "nodes of states that nothing names are gone"),
+            Err(error) => {
+                tracing::warn!(%error, "removing old states failed; it is tried again");
+            }
+        }
     }
 }
 

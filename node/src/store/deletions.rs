@@ -4,7 +4,7 @@ use ruma::{OwnedRoomId, RoomId, UserId};
 use serde_json::value::RawValue;
 use wayside_federation::state::{EventNo, Node, NodeId};
 
-use super::{Reads, StoreError, Tx, bus::Change, db::Row, state};
+use super::{Reads, StoreError, Tx, bus::Change, db::Row, loose, state};
 
 /// A room that is being deleted, or was.
 #[derive(Clone, Debug)]
@@ -243,10 +243,16 @@ impl Tx {
         let sql = "SELECT event_no, event_id, state_before, state_after, room_before, room_after FROM events \
                    WHERE room_no = $1 ORDER BY event_no LIMIT $2";
         let rows = self.query(sql).bind(room_no).bind(limit).all().await?;
+        let (mut purged, mut budget) = (0, NODES_AT_ONCE);
         if rows.is_empty() {
+            for (root, _) in loose::of_room(self, room_no).await? {
+                if !self.forget_tree(root, &mut budget).await? {
+                    return Ok((0, false));
+                }
+                self.fasten(room_no, &[root]).await?;
+            }
             return Ok((0, true));
         }
-        let (mut purged, mut budget) = (0, NODES_AT_ONCE);
         for row in &rows {
             for at in 2..6 {
                 if let Some(root) = row.maybe_array(at)?
@@ -310,6 +316,7 @@ impl Tx {
             "SELECT count(*) FROM network_rooms WHERE room_no = $1",
             "SELECT count(*) FROM outgoing_events WHERE room_no = $1 AND pdu IS NULL",
             "SELECT count(*) FROM outgoing_rooms WHERE room_no = $1",
+            "SELECT count(*) FROM loose_states WHERE room_no = $1",
             "SELECT count(*) FROM transactions t WHERE $1 > 0 AND t.event_id <> '' \
              AND NOT EXISTS (SELECT 1 FROM events e WHERE e.event_id = t.event_id)",
         ] {

@@ -213,7 +213,9 @@ impl Tx {
 
     /// Writes nodes of states down, before whatever names them.
     pub async fn put_nodes(&mut self, nodes: &[(NodeId, Arc<Node>)]) -> Result<(), StoreError> {
-        let sql = "INSERT INTO state_nodes (node_id, body) VALUES (ROWS) ON CONFLICT (node_id) DO NOTHING";
+        // One that is about to be removed stays.
+        let sql = "INSERT INTO state_nodes (node_id, body) VALUES (ROWS) \
+                   ON CONFLICT (node_id) DO UPDATE SET condemned = 0 WHERE state_nodes.condemned <> 0";
         let row = |(id, node): &(NodeId, Arc<Node>)| [id.0.as_slice().into(), node.encode().into()];
         let rows: Vec<[Value; 2]> = nodes.iter().map(row).collect();
         self.insert(sql, &rows).await?;

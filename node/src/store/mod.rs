@@ -27,6 +27,7 @@ pub mod graph;
 mod group;
 pub mod keys;
 pub mod letters;
+pub mod loose;
 pub mod media;
 pub mod names;
 pub mod oauth;

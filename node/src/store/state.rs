@@ -123,7 +123,8 @@ async fn walk<T>(
     }
 }
 
-async fn load(
+/// Those of some nodes that are stored, as they are there.
+pub(super) async fn load(
     from: &mut impl Reads,
     ids: &[NodeId],
 ) -> Result<Vec<(NodeId, Arc<Node>)>, StoreError> {

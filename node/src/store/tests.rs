@@ -112,6 +112,7 @@ on_both_engines! {
     a_taken_name_is_said_to_be_taken => taken_is_taken;
     lists_of_any_length_find_what_they_name => lists_of_any_length;
     states_are_changed_and_compared => states_change;
+    what_is_written_again_is_not_removed => condemned_come_back;
     facts_of_the_node_never_change => facts_stay;
     names_of_files_that_never_come_are_given_up => names_are_given_up;
     events_of_any_kind_and_place_come_back => events_come_back;
@@ -319,6 +320,30 @@ async fn states_change(fresh: Fresh) {
     let differences = state::difference(&mut snapshot, first, second).await.unwrap();
     assert_eq!(differences.len(), 1);
     assert_eq!(state::entries(&mut snapshot, first).await.unwrap().len(), 500);
+}
+
+async fn condemned_come_back(fresh: Fresh) {
+    let changes: Vec<_> = (1..=500)
+        .map(|n| (StateKey::new("m.test".into(), n.to_string()).hash(), Some(EventNo(n))))
+        .collect();
+    let done = fresh.store.write::<_, StoreError>(move |tx| {
+        Box::pin(async move {
+            let root = tx.change_state(NodeId::EMPTY, &changes).await?;
+            let mut walk = loose::Walk::from([root]);
+            while !walk.go_on(tx).await? {}
+            let nodes = walk.met;
+            tx.condemn(&nodes, 7).await?;
+            tx.change_state(NodeId::EMPTY, &changes).await?;
+            let written_again = tx.remove_condemned(&nodes, 7).await?;
+            tx.condemn(&nodes, 7).await?;
+            tx.condemn(&nodes, 8).await?;
+            let of_another = tx.remove_condemned(&nodes, 7).await?;
+            let own = tx.remove_condemned(&nodes, 8).await?;
+            let (_, left) = tx.traces_of_room(0).await?;
+            Ok((written_again, of_another, own == nodes.len() as u64, nodes.len() > 32, left))
+        })
+    });
+    assert_eq!(done.await.unwrap(), (0, 0, true, true, 0));
 }
 
 async fn facts_stay(fresh: Fresh) {

@@ -147,7 +147,7 @@ impl Federation {
             let new = |(key, right)| Difference { key, left: None, right };
             entries.into_iter().map(new).collect()
         } else {
-            let target = self.write_tree(entries).await?;
+            let target = self.write_tree(room_no, entries).await?;
             let mut snapshot = self.ground.store.snapshot().await?;
             state::difference(&mut snapshot, root, target).await?
         };
@@ -180,7 +180,7 @@ impl Federation {
         told: BTreeMap<StateKey, OwnedEventId>,
     ) -> Result<NodeId, Error> {
         let entries = self.entries(room_no, told).await?;
-        self.write_tree(entries).await
+        self.write_tree(room_no, entries).await
     }
 
     /// The entries of a state whose events are here, in the order of their keys.
@@ -202,7 +202,7 @@ impl Federation {
         Ok(entries)
     }
 
-    async fn write_tree(&self, entries: Vec<Entry>) -> Result<NodeId, Error> {
+    async fn write_tree(&self, room_no: i64, entries: Vec<Entry>) -> Result<NodeId, Error> {
         let plant = move || tree::apply(NodeId::EMPTY, &entries, |_| None);
         let planted = tokio::task::spawn_blocking(plant).await.map_err(Error::internal)?;
         let planted = planted
@@ -210,9 +210,13 @@ impl Federation {
         // What a node names is there before it.
         let nodes: Vec<_> = planted.created.into_iter().rev().collect();
         for part in nodes.chunks(AT_ONCE) {
-            let part = part.to_vec();
+            let (part, now_ms) = (part.to_vec(), self.ground.clock.now_ms());
             let write = self.ground.store.write::<_, Error>(move |tx| {
-                Box::pin(async move { Ok(tx.put_nodes(&part).await?) })
+                Box::pin(async move {
+                    // Nothing names it yet, and perhaps nothing ever does.
+                    tx.loosen(room_no, [planted.root], now_ms).await?;
+                    Ok(tx.put_nodes(&part).await?)
+                })
             });
             write.await?;
         }
@@ -228,7 +232,7 @@ impl Federation {
     ) -> Result<NodeId, Error> {
         for part in left.chunks(AT_ONCE) {
             let (ground, room_id) = (self.ground.clone(), room_id.to_owned());
-            let part: Vec<Difference> = part.to_vec();
+            let (part, now_ms) = (part.to_vec(), self.ground.clock.now_ms());
             let write = self.ground.store.write::<_, Error>(move |tx| {
                 Box::pin(async move {
                     let mut room = elsewhere(tx, &room_id, &ground.server_name).await?;
@@ -238,6 +242,8 @@ impl Federation {
                         )));
                     }
                     rooms::shift(&ground, tx, &mut room, &part).await?;
+                    // The next step leaves it behind.
+                    tx.loosen(room.room_no, [room.state_root], now_ms).await?;
                     tx.move_room(&room).await?;
                     Ok(room.state_root)
                 })

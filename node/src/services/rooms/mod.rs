@@ -6,6 +6,7 @@
 
 mod append;
 mod catchup;
+mod collect;
 mod create;
 mod directory;
 pub mod format;

@@ -68,7 +68,7 @@ impl Rooms {
     }
 
     async fn forget_before(&self, room_no: i64, before_ms: i64) -> Result<u64, Error> {
-        let mut gone = 0;
+        let (mut gone, clock) = (0, self.ground.clock);
         while !self.ground.stop.is_cancelled() {
             // Looked at first, so that a node with nothing to let go of writes nothing.
             let mut snapshot = self.ground.store.snapshot().await?;
@@ -79,6 +79,7 @@ impl Rooms {
             if !old.iter().any(|it| goes(it, &heads)) {
                 break;
             }
+            let now_ms = clock.now_ms();
             let write = self.ground.store.write::<_, Error>(move |tx| {
                 Box::pin(async move {
                     // Read where it is written: what the room stands on may be another by now.
@@ -87,6 +88,7 @@ impl Rooms {
                     let (stay, go): (Vec<Old>, Vec<Old>) =
                         old.into_iter().partition(|it| heads.contains(&it.event_id));
                     let numbers: Vec<_> = go.iter().map(|it| it.event_no).collect();
+                    tx.loosen_of(room_no, &numbers, now_ms).await?;
                     tx.drop_events(&numbers).await?;
                     let mut gone = go.len();
                     for head in stay.iter().filter(|it| it.shown) {
