@@ -122,6 +122,8 @@ pub const TYPING_MS: u64 = 120_000;
 pub const STATUS_BYTES: usize = 1_024;
 /// Most forward extremities that one event names as its `prev_events` (room versions 10 to 12).
 pub const PREV_EVENTS: usize = 20;
+/// Most forward extremities of a room: an event that would be one more is not shown, and no extremity.
+pub const FORWARD_EXTREMITIES: usize = 200;
 /// Most bodies that one account keeps beside the generated ones.
 pub const AVATARS_PER_USER: usize = 20;
 /// Largest body that is uploaded, in bytes.

@@ -11,6 +11,7 @@ mod authenticator;
 mod backups;
 mod beyond;
 mod bounds;
+mod branches;
 mod bridges;
 mod certificates;
 mod client;

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use ruma::{EventId, OwnedEventId};
+use wayside_specs::limits;
 
 use super::{Halt, Head, Known, Room, Shelf, Standing, forks, shelf::Desk};
 use crate::{
@@ -115,7 +116,7 @@ pub fn admit(
     };
     let now = if arrival.is_past { before } else { room.state };
     let verdict = judge(room.version, event, &plan, (before, now), &desk)?;
-    let (standing, refusal) = match verdict {
+    let (mut standing, mut refusal) = match verdict {
         Verdict::Accept => (Standing::Accepted, None),
         Verdict::SoftFail(why) => (Standing::SoftFailed, Some(why)),
         Verdict::Reject(why) => (Standing::Rejected, Some(why)),
@@ -125,13 +126,19 @@ pub fn admit(
         None => before,
     };
     let event = event.with_rejected(standing == Standing::Rejected);
-    desk.place(Known { event: event.clone(), number, standing, after: Some(after) });
     let is_head = !arrival.is_named;
-    let heads = if arrival.is_past {
+    let mut ends = if arrival.is_past {
         room.heads.clone()
     } else {
         heads(room, &event, standing, is_head, after, &desk)?
     };
+    // Whoever joins branches lessens them, so that only those are refused who open ever more.
+    if ends.len() > limits::FORWARD_EXTREMITIES.max(room.heads.len()) {
+        (standing, refusal) = (Standing::SoftFailed, Some(Refusal::TooManyEnds));
+        ends.clone_from(&room.heads);
+    }
+    let heads = ends;
+    desk.place(Known { event, number, standing, after: Some(after) });
     let state = if heads == room.heads {
         room.state
     } else {

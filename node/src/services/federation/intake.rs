@@ -19,7 +19,7 @@ use wayside_federation::{
 };
 
 use super::{
-    super::rooms::{Arrival, Decisions},
+    super::rooms::{self, Arrival, Decisions},
     Error, Federation, Ground, acl, known,
 };
 use crate::store::{
@@ -333,6 +333,7 @@ impl Federation {
                         }
                     }
                     if row != before {
+                        rooms::join_heads(&ground, tx, &mut row).await?;
                         tx.move_room(&row).await?;
                     }
                     Ok(taken)

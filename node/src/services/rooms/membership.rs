@@ -407,18 +407,29 @@ async fn doorkeeper(
     let Some(create) = held.get(&create_key) else { return Ok(None) };
     let levels = held.get(&levels_key).map(|it| &it.event);
     let levels = auth::power_levels(room.version, &create.event, levels);
-    // Only for somebody who lives here can this node sign. Those whom the room itself names come
-    // first, so that the size of the room does not matter.
+    // Only for somebody who lives here can this node sign.
+    able(ground, tx, room, &levels, levels.invite()).await
+}
+
+/// Somebody of this node in a room whose level is at least this.
+pub(super) async fn able(
+    ground: &Ground,
+    tx: &mut Tx,
+    room: &RoomRow,
+    levels: &auth::Levels,
+    least: i64,
+) -> Result<Option<OwnedUserId>, Error> {
+    // Those whom the room itself names come first, so that the size of the room does not matter.
     let named: Vec<(&UserId, i64)> = levels.named().collect();
     let able: Vec<&UserId> = named
         .iter()
-        .filter(|(user_id, level)| *level >= levels.invite() && ground.is_local(user_id))
+        .filter(|(user_id, level)| *level >= least && ground.is_local(user_id))
         .map(|(user_id, _)| *user_id)
         .collect();
     if let Some(user_id) = rooms::joined_among(tx, room.room_no, &able).await?.pop() {
         return Ok(Some(user_id));
     }
-    if levels.users_default() < levels.invite() {
+    if levels.users_default() < least {
         return Ok(None);
     }
     // One more than are named: if any other is in the room, this finds one.

@@ -10,6 +10,7 @@ mod collect;
 mod create;
 mod directory;
 pub mod format;
+mod heads;
 mod ignored;
 mod invitations;
 mod membership;
@@ -51,6 +52,7 @@ pub use self::{
 pub(in crate::services) use self::{
     append::{membership_of, needed, needed_at},
     directory::listed,
+    heads::join_heads,
     membership::{is_elsewhere, person, vouch_for},
     place::{Arrival, Decisions, add_outliers, move_outside, settle, shift},
     spaces::children,

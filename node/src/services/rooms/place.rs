@@ -19,6 +19,7 @@ use wayside_federation::{
 use super::{
     super::{Error, Ground},
     append::{membership_of, needed},
+    heads::JOINT,
     membership::text_of,
 };
 use crate::store::{
@@ -61,7 +62,8 @@ pub(super) async fn place(
             }
         }
     };
-    settle(ground, tx, room, Arrival { event, number, is_outlier: false }, placed, true).await
+    let is_told = *event.kind() != TimelineEventType::from(JOINT);
+    settle(ground, tx, room, Arrival { event, number, is_outlier: false }, placed, is_told).await
 }
 
 /// Whoever says something is told where it does not stand: an event that names only some of many heads
@@ -190,7 +192,7 @@ impl Decisions {
         placed: Placed,
         position: i64,
     ) -> Result<(), Error> {
-        let (verdict, shown) = verdict(placed.standing);
+        let (verdict, shown) = verdict(&arrival.event, &placed);
         tx.put_nodes(&placed.nodes).await?;
         let Arrival { event, number, is_outlier } = arrival;
         let stored = StoredEvent {
@@ -313,7 +315,7 @@ pub(in crate::services) async fn settle(
     placed: Placed,
     is_told: bool,
 ) -> Result<StoredEvent, Error> {
-    let (verdict, shown) = verdict(placed.standing);
+    let (verdict, shown) = verdict(&arrival.event, &placed);
     tx.put_nodes(&placed.nodes).await?;
     let roots = Roots {
         state_before: placed.before,
@@ -390,9 +392,13 @@ async fn write(
 }
 
 /// What was made of an event as it is stored, and whether it is shown.
-fn verdict(standing: Standing) -> (Verdict, bool) {
-    match standing {
-        Standing::Accepted => (Verdict::Accepted, true),
+fn verdict(event: &Event, placed: &Placed) -> (Verdict, bool) {
+    match placed.standing {
+        // One that only joins others is for nobody to see, unless it is by it that the state changes.
+        Standing::Accepted => {
+            let is_joint = *event.kind() == TimelineEventType::from(JOINT);
+            (Verdict::Accepted, !is_joint || !placed.changed.is_empty())
+        }
         Standing::SoftFailed => (Verdict::SoftFailed, false),
         Standing::Rejected => (Verdict::Rejected, false),
     }
