@@ -1,11 +1,11 @@
 //! Rooms whose graph others branch without end.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use wayside_tests::{Client, Engine, Pdu, RoomId, Town};
+use wayside_tests::{Client, Engine, Pdu, PeerReply, PeerRoom, RoomId, Town};
 
 use crate::{
     hostile_servers::Guest,
@@ -121,6 +121,76 @@ async fn bounded(town: &Town, ann: &Client, node: &wayside_tests::Node) -> Resul
     ensure!(bodies(&shown(ann, &room).await?).contains(&"on".to_owned()), "it went no further");
     ann.say(&room, "still here").await?;
     guest.peer.event(|it| it["content"]["body"] == "still here").await?;
+    Ok(())
+}
+
+/// People of a room, one of whose branches knows nothing of them: more than is joined while others wait.
+const CROWD: usize = 1_100;
+
+/// Branches that differ in very much are joined while others write on.
+async fn large(town: &Town, ann: &Client, node: &wayside_tests::Node, v: &str) -> Result<()> {
+    let peer = town.peer()?.start().await?;
+    let owner = peer.user("mallory");
+    let mut room = PeerRoom::create(&peer, v, &owner)?;
+    let first: Vec<String> = room.events().iter().map(|it| it.id.clone()).collect();
+    for number in 0..CROWD {
+        let user = peer.user(&format!("m{number}"));
+        room.send(&user, "m.room.member", Some(&user), &json!({ "membership": "join" }))?;
+    }
+    // Behind a hole, the room is as it was at its beginning.
+    let body = json!({ "body": "of old" });
+    let mut aside = room.draft(&owner, "m.room.message", None, &body)?;
+    aside["prev_events"] = json!(["$neverheardofneverheardofneverheardofneverhea"]);
+    let aside = room.seal(&aside)?;
+    peer.answer(Method::GET, "/_matrix/federation/v1/state_ids/", move |_| {
+        PeerReply::json(&json!({ "pdu_ids": first, "auth_chain_ids": first }))
+    });
+    let id = RoomId::known(room.id());
+    let _hosted = peer.host(room);
+    let own = ann.create_room(&json!({})).await?;
+    ann.join_through(&id, peer.server_name()).await?;
+    let people = async || {
+        let path = format!("/_matrix/client/v3/rooms/{id}/joined_members");
+        let joined = ann.get(&path).await?["joined"].as_object().map(serde_json::Map::len);
+        anyhow::Ok(joined.unwrap_or_default())
+    };
+    ensure!(people().await? == CROWD + 2, "{} came in", people().await?);
+    let (to, pdus) = (node.destination(), [&aside]);
+    let sent = peer.transact(&to, &pdus, &[]);
+    let (answer, slowest) = tokio::join!(sent, async {
+        let mut slowest = Duration::ZERO;
+        for number in 0..20 {
+            let began = Instant::now();
+            ann.say(&own, &format!("meanwhile {number}")).await?;
+            slowest = slowest.max(began.elapsed());
+        }
+        anyhow::Ok(slowest)
+    });
+    let (answer, slowest) = (answer?.json(), slowest?);
+    ensure!(answer["pdus"][&aside.id] == json!({}), "{answer}");
+    ensure!(slowest < Duration::from_secs(2), "somebody waited for {slowest:?}");
+    ensure!(
+        node.log().contains("large branches are joined"),
+        "they were joined while others waited"
+    );
+    ensure!(bodies(&shown(ann, &id).await?).contains(&"of old".to_owned()), "it is not shown");
+    ensure!(people().await? == CROWD + 2, "{} are left", people().await?);
+    ann.say(&id, "hello").await?;
+    let heard = peer.event(|it| it["content"]["body"] == "hello").await?;
+    ensure!(list(&heard["prev_events"]).len() == 2, "{heard}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn large_branches_are_joined_while_others_write() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let options = town.server("a")?.flag("--log", Some("debug"));
+    let mut node = options.start().await?;
+    let ann = Client::register(node.http(), "ann").await?;
+    for version in &VERSIONS[1..] {
+        large(&town, &ann, &node, version).await?;
+    }
+    node.stop().await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ruma::{EventId, OwnedEventId};
 
-use super::{CITING, Halt, shelf::Desk};
+use super::{CITING, Halt, Joined, shelf::Desk};
 use crate::{
     auth::key_of,
     event::Event,
@@ -39,6 +39,9 @@ pub(super) fn join(
         [only] => return Ok(*only),
         [base, others @ ..] => (*base, others),
     };
+    if let Some(state) = desk.joined(&roots) {
+        return Ok(state);
+    }
     let mut hashes: BTreeSet<KeyHash> = BTreeSet::new();
     for other in others {
         let differences = desk.walked(state::diff(base, *other, |id| desk.node(id)))?;
@@ -81,7 +84,11 @@ pub(super) fn join(
         changes.insert(key.hash(), known.map(|known| known.number));
     }
     desk.all_there()?;
-    change(desk, base, &changes.into_iter().collect::<Vec<_>>())
+    let changes: Vec<_> = changes.into_iter().collect();
+    let applied = desk.walked(state::apply(base, &changes, |id| desk.node(id)))?;
+    let nodes = applied.created.into_iter().collect();
+    desk.keep_joined(Joined { roots, state: applied.root, nodes });
+    Ok(applied.root)
 }
 
 /// What all branches agree on.

@@ -21,7 +21,7 @@ use wayside_specs::limits;
 pub use self::{
     admit::{Arrival, Missing, Outcome, Placed, admit},
     begin::{BeginError, Begun, begin, stand},
-    shelf::{CITING, Known, Lookup, Need, Shelf},
+    shelf::{CITING, Joined, Known, Lookup, Need, Shelf},
 };
 use crate::{state::NodeId, version::RoomVersion};
 

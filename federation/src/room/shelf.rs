@@ -66,9 +66,21 @@ impl Need {
     }
 }
 
-/// What was loaded so far.
+/// The state to which some branches lead together: it follows from their states alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// The states of the branches, in their order, each once.
+    pub roots: Vec<NodeId>,
+    /// The state to which they lead.
+    pub state: NodeId,
+    /// The nodes that it has beside theirs.
+    pub nodes: Vec<(NodeId, Arc<Node>)>,
+}
+
+/// What was loaded so far, and what was found on the way.
 #[derive(Debug, Default)]
 pub struct Shelf {
+    joined: RefCell<HashMap<Vec<NodeId>, Joined>>,
     events: HashMap<OwnedEventId, Option<EventNo>>,
     numbered: HashMap<EventNo, Known>,
     nodes: HashMap<NodeId, Arc<Node>>,
@@ -101,6 +113,29 @@ impl Shelf {
     /// Puts a page of the events there that cite one.
     pub fn put_citing(&mut self, id: OwnedEventId, page: usize, numbers: Vec<EventNo>) {
         self.citing.insert((id, page), numbers);
+    }
+
+    /// Puts there to what branches lead together, as it was found before.
+    pub fn put_joined(&mut self, joined: Joined) {
+        self.joined.get_mut().insert(joined.roots.clone(), joined);
+    }
+
+    /// To what branches lead together that were joined over it.
+    #[must_use]
+    pub fn into_joined(self) -> Vec<Joined> {
+        self.joined.into_inner().into_values().collect()
+    }
+
+    /// How many events are there.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.numbered.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.numbered.is_empty()
     }
 
     /// Forgets which events cite which: another one has come.
@@ -180,6 +215,20 @@ impl<'s> Desk<'s> {
     /// A node, made on the way or loaded; the caller reports what it misses.
     pub(super) fn node(&self, id: &NodeId) -> Option<Arc<Node>> {
         self.made.borrow().get(id).or_else(|| self.shelf.nodes.get(id)).cloned()
+    }
+
+    /// To what these branches lead together, if they were joined before; its nodes count as made.
+    pub(super) fn joined(&self, roots: &[NodeId]) -> Option<NodeId> {
+        let joined = self.shelf.joined.borrow();
+        let found = joined.get(roots)?;
+        self.made.borrow_mut().extend(found.nodes.iter().cloned());
+        Some(found.state)
+    }
+
+    /// Keeps that for whoever joins them again.
+    pub(super) fn keep_joined(&self, joined: Joined) {
+        self.made.borrow_mut().extend(joined.nodes.iter().cloned());
+        self.shelf.joined.borrow_mut().insert(joined.roots.clone(), joined);
     }
 
     /// The answer of a walk over a state, or what that missed.

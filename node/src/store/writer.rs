@@ -157,6 +157,12 @@ impl Tx {
         self.position
     }
 
+    /// The number that was given out last.
+    #[must_use]
+    pub fn last_number(&self) -> i64 {
+        self.position
+    }
+
     /// A number that leaves many before it unused: the places of what may come to stand there.
     pub fn next_number_behind(&mut self, places: i64) -> i64 {
         self.position += places;

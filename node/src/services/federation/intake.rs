@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use ruma::{
@@ -14,7 +15,7 @@ use wayside_federation::{
     acl::ServerAcl,
     event::Event,
     outbox::{EDUS, PDUS},
-    room::{self, Missing, Outcome, Standing},
+    room::{self, Joined, Missing, Outcome, Standing},
     state::{EventNo, NodeId},
 };
 
@@ -42,11 +43,24 @@ const FETCHED: usize = 100;
 /// Events of one taking-in before which the state is asked for: where the graph has a hole.
 const BRIDGES: usize = 3;
 
+/// How long events of one room are decided on before others have their turn.
+const GO: Duration = Duration::from_millis(100);
+/// How often the branches are joined beside the writer that one event joins: the room may have others then.
+const TIMES_BESIDE: u32 = 5;
+
 /// How often a transaction is put off whose server cannot be reached for what it lacks.
 const TIMES: u32 = 3;
 
 /// When a server comes again that sends more at once than it may, in milliseconds.
 const AGAIN_MS: u64 = 1_000;
+
+/// What came of deciding on an event in the writer.
+enum Settled {
+    /// This became of it.
+    Taken(Taken),
+    /// Nothing yet: it joins branches that are too large to be joined there. It has this number.
+    TooLarge(EventNo),
+}
 
 /// What became of an event.
 pub(super) enum Taken {
@@ -219,7 +233,8 @@ impl Federation {
         events: Vec<Event>,
         is_told: bool,
     ) -> Result<Vec<Result<Taken, Error>>, Error> {
-        let coming = |event: &Event| Coming { event: event.clone(), given: None, is_told };
+        let coming =
+            |event: &Event| Coming { event: event.clone(), number: None, given: None, is_told };
         let all = events.iter().map(coming).collect();
         let mut taken = self.admit_all(origin, room_id, all).await?;
         for at in 0..events.len() {
@@ -254,7 +269,7 @@ impl Federation {
     ) -> Result<Taken, Error> {
         let plain = |event: &Event| {
             let is_told = coming.is_told && event.id() == coming.event.id();
-            Coming { event: event.clone(), given: None, is_told }
+            Coming { event: event.clone(), number: None, given: None, is_told }
         };
         // What could not be placed, the oldest first.
         let mut waiting = vec![coming.event.clone()];
@@ -296,28 +311,78 @@ impl Federation {
         Ok(taken)
     }
 
-    /// Decides on events of a room with what is here, one after the other, and writes them down together.
+    /// Decides on events of a room with what is here, one after the other, and writes them down together;
+    /// in several goes where others would have to wait for it.
     async fn admit_all(
         &self,
         origin: &ServerName,
         room_id: &RoomId,
-        coming: Vec<Coming>,
+        mut coming: Vec<Coming>,
     ) -> Result<Vec<Result<Taken, Error>>, Error> {
-        if coming.is_empty() {
-            return Ok(Vec::new());
+        let (mut taken, mut joined, mut times) = (Vec::with_capacity(coming.len()), Vec::new(), 0);
+        while taken.len() < coming.len() {
+            let rest = coming[taken.len()..].to_vec();
+            let (now, large) = self.admit_some(origin, room_id, rest, joined.clone()).await?;
+            times = if now.is_empty() { times + 1 } else { 0 };
+            taken.extend(now);
+            let (Some(number), Some(next)) = (large, coming.get_mut(taken.len())) else { continue };
+            next.number = Some(number);
+            let found = if times > TIMES_BESIDE {
+                Err(Error::BadJson("the branches of the room change too fast".to_owned()))
+            } else {
+                self.join_beside(room_id, next, number).await
+            };
+            match found {
+                Ok(found) => joined.extend(found),
+                Err(error) if is_own(&error) => return Err(error),
+                Err(error) => {
+                    taken.push(Err(error));
+                    times = 0;
+                }
+            }
         }
+        Ok(taken)
+    }
+
+    /// Where the branches of a room lead together that an event would join.
+    async fn join_beside(
+        &self,
+        room_id: &RoomId,
+        coming: &Coming,
+        number: EventNo,
+    ) -> Result<Vec<Joined>, Error> {
+        // One at a time, so that there is a core for everything else.
+        let _turn = self.joining.acquire().await.map_err(Error::internal)?;
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let Some(room) = stored::room(&mut snapshot, room_id).await? else { return Ok(Vec::new()) };
+        drop(snapshot);
+        let way = room::Arrival { given: coming.given, ..room::Arrival::default() };
+        tracing::debug!(%room_id, event_id = %coming.event.id(), "large branches are joined");
+        rooms::join_beside(&self.ground, &room, &coming.event, number, way).await
+    }
+
+    /// The same of the first of them, in one go; where it ends at one whose branches are to be joined beside
+    /// it, with the number that this one has from then on.
+    async fn admit_some(
+        &self,
+        origin: &ServerName,
+        room_id: &RoomId,
+        coming: Vec<Coming>,
+        joined: Vec<Joined>,
+    ) -> Result<(Vec<Result<Taken, Error>>, Option<EventNo>), Error> {
         let (ground, origin, room_id) =
             (self.ground.clone(), origin.to_owned(), room_id.to_owned());
         self.ground
             .store
             .write(move |tx| {
                 Box::pin(async move {
+                    let until = ground.clock.instant() + GO;
                     let mut row = known(tx, &room_id).await?;
-                    let mut decisions = Decisions::default();
+                    let mut decisions = Decisions::with(&joined);
                     let events: Vec<&Event> = coming.iter().map(|it| &it.event).collect();
                     decisions.plan(tx, &row, &events).await?;
                     let (mut taken, mut doors) = (Vec::with_capacity(coming.len()), None);
-                    let before = row.clone();
+                    let (before, mut large) = (row.clone(), None);
                     for coming in coming {
                         let now = settle(
                             &ground,
@@ -329,14 +394,22 @@ impl Federation {
                         );
                         match now.await {
                             Err(error) if is_own(&error) => return Err(error),
-                            now => taken.push(now),
+                            Err(error) => taken.push(Err(error)),
+                            Ok(Settled::Taken(now)) => taken.push(Ok(now)),
+                            Ok(Settled::TooLarge(number)) => {
+                                large = Some(number);
+                                break;
+                            }
+                        }
+                        if ground.clock.instant() > until {
+                            break;
                         }
                     }
                     if row != before {
                         rooms::join_heads(&ground, tx, &mut row).await?;
                         tx.move_room(&row).await?;
                     }
-                    Ok(taken)
+                    Ok((taken, large))
                 })
             })
             .await
@@ -362,8 +435,11 @@ impl Unfinished {
 }
 
 /// An event that comes in.
+#[derive(Clone)]
 struct Coming {
     event: Event,
+    /// The number that it has here, where states name it already that were found before it stands.
+    number: Option<EventNo>,
     /// The state before it, where what it names cannot be had.
     given: Option<NodeId>,
     /// Whether the others in the room hear of it from this node.
@@ -383,9 +459,9 @@ async fn settle(
     tx: &mut Tx,
     row: &mut RoomRow,
     origin: &ServerName,
-    Coming { event, given, is_told }: Coming,
+    Coming { event, number, given, is_told }: Coming,
     (decisions, doors): (&mut Decisions, &mut Option<Doors>),
-) -> Result<Taken, Error> {
+) -> Result<Settled, Error> {
     // Looked at where it is written: whoever was last here may just have left.
     if doors.as_ref().is_none_or(|doors| doors.root != row.state_root) {
         let is_open = has_server(tx, row.room_no, &ground.server_name).await?;
@@ -404,25 +480,29 @@ async fn settle(
     }
     let known = decisions.known(event.id());
     let (number, is_outlier) = match known {
-        Some(known) if known.after.is_some() => return Ok(Taken::Stands(known.standing)),
+        Some(known) if known.after.is_some() => {
+            return Ok(Settled::Taken(Taken::Stands(known.standing)));
+        }
         // States hold it already, by its number.
         Some(known) => (known.number, true),
-        None => (EventNo(tx.next_number()), false),
+        None => (number.unwrap_or_else(|| EventNo(tx.next_number())), false),
     };
     let way = room::Arrival { given, ..room::Arrival::default() };
-    match decisions.decide(tx, row, &event, number, way).await? {
-        Outcome::Known => Ok(Taken::Stands(Standing::Accepted)),
-        Outcome::Missing(missing) => Ok(Taken::Misses(missing)),
-        Outcome::Placed(placed) => {
+    let taken = match decisions.decide(tx, row, &event, number, way).await? {
+        None => return Ok(Settled::TooLarge(number)),
+        Some(Outcome::Known) => Taken::Stands(Standing::Accepted),
+        Some(Outcome::Missing(missing)) => Taken::Misses(missing),
+        Some(Outcome::Placed(placed)) => {
             let standing = placed.standing;
             if let Some(why) = &placed.refusal {
                 tracing::debug!(%why, event_id = %event.id(), "an event is not shown");
             }
             let arrival = Arrival { event, number, is_outlier };
             decisions.settle(ground, tx, row, arrival, *placed, is_told).await?;
-            Ok(Taken::Stands(standing))
+            Taken::Stands(standing)
         }
-    }
+    };
+    Ok(Settled::Taken(taken))
 }
 
 /// What became of the only one.

@@ -65,6 +65,8 @@ pub struct Federation {
     doors: Cache<OwnedRoomId, Arc<tokio::sync::Mutex<()>>>,
     /// The transactions of one server are taken in one after the other.
     turns: Cache<OwnedServerName, Arc<Turns>>,
+    /// Whoever has it joins large branches of a room.
+    joining: Semaphore,
     /// People look back in a room one after the other.
     looking: Cache<OwnedRoomId, Arc<past::Looking>>,
 }
@@ -107,6 +109,7 @@ impl Federation {
             moved: Notify::new(),
             doors: Cache::new(DOORS),
             turns: Cache::new(TURNS),
+            joining: Semaphore::new(1),
             looking: Cache::new(DOORS),
         }
     }

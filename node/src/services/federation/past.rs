@@ -280,8 +280,8 @@ impl Federation {
                     };
                     let way = room::Arrival { given, is_past: true, is_named: true };
                     let placed = match decisions.decide(tx, &row, &event, number, way).await {
-                        Ok(Outcome::Placed(placed)) => *placed,
-                        Ok(Outcome::Known | Outcome::Missing(_)) => continue,
+                        Ok(Some(Outcome::Placed(placed))) => *placed,
+                        Ok(Some(Outcome::Known | Outcome::Missing(_)) | None) => continue,
                         Err(Error::BadJson(why)) => {
                             tracing::debug!(why, event_id = %event.id(), "no place for an event");
                             continue;

@@ -8,6 +8,7 @@ mod append;
 mod catchup;
 mod collect;
 mod create;
+mod decisions;
 mod directory;
 pub mod format;
 mod heads;
@@ -51,10 +52,11 @@ pub use self::{
 };
 pub(in crate::services) use self::{
     append::{membership_of, needed, needed_at},
+    decisions::{Decisions, join_beside},
     directory::listed,
     heads::join_heads,
     membership::{is_elsewhere, person, vouch_for},
-    place::{Arrival, Decisions, add_outliers, move_outside, settle, shift},
+    place::{Arrival, add_outliers, move_outside, settle, shift},
     spaces::children,
 };
 use super::{Error, Ground};

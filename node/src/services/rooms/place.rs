@@ -1,7 +1,7 @@
 //! Where an event comes to stand, and what that does to the books of its room.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -12,13 +12,14 @@ use ruma::{
 use wayside_federation::{
     auth,
     event::Event,
-    room::{self, Halt, Head, Known, Need, Outcome, Placed, Shelf, Standing},
+    room::{self, Head, Outcome, Placed, Standing},
     state::{Difference, EventNo, Node, NodeId, StateKey},
 };
 
 use super::{
     super::{Error, Ground},
     append::{membership_of, needed},
+    decisions::{Decisions, put},
     heads::JOINT,
     membership::text_of,
 };
@@ -30,13 +31,6 @@ use crate::store::{
     rooms::{self, MemberRow, Membership, RoomRow},
     state,
 };
-
-/// Rounds of loading after which a decision is given up: it would be somebody's attack.
-const ROUNDS: usize = 2_000;
-/// From this round on, events are loaded with what they cite: branches are being joined.
-const DEEP: usize = 3;
-/// Events that are loaded in this way at once.
-const DEEP_EVENTS: usize = 2_000;
 
 /// Nodes of states by their names.
 type Nodes = Vec<(NodeId, Arc<Node>)>;
@@ -54,11 +48,15 @@ pub(super) async fn place(
     } else {
         let arrival = room::Arrival::default();
         match Decisions::default().decide(tx, room, &event, number, arrival).await? {
-            Outcome::Placed(placed) => allowed(*placed)?,
-            Outcome::Known | Outcome::Missing(_) => {
+            Some(Outcome::Placed(placed)) => allowed(*placed)?,
+            Some(Outcome::Known | Outcome::Missing(_)) => {
                 return Err(Error::internal(anyhow::anyhow!(
                     "an own event names what is not here"
                 )));
+            }
+            None => {
+                let why = "the room's history has too many branches to say anything there now";
+                return Err(Error::Forbidden(why.to_owned()));
             }
         }
     };
@@ -104,68 +102,7 @@ async fn at_the_end(
     })
 }
 
-/// Decisions on events of one room that are written together: what was loaded for one of them is there
-/// for the next.
-#[derive(Default)]
-pub(in crate::services) struct Decisions {
-    shelf: Shelf,
-    /// Those that events here name, and that were not here.
-    gaps: HashSet<OwnedEventId>,
-    /// Redactions that have come before what they redact.
-    early: HashMap<OwnedEventId, Vec<EventNo>>,
-}
-
 impl Decisions {
-    /// Loads what some events name, and those of them that are here already, in one question.
-    pub(in crate::services) async fn plan(
-        &mut self,
-        tx: &mut Tx,
-        room: &RoomRow,
-        events: &[&Event],
-    ) -> Result<(), Error> {
-        let mut need = Need::default();
-        for event in events {
-            need.events.insert(event.id().to_owned());
-            need.events.extend(event.prev_events().iter().chain(event.auth_events()).cloned());
-        }
-        load(tx, room, &mut self.shelf, need, false).await?;
-        let ids: Vec<&EventId> = events.iter().map(|event| event.id()).collect();
-        self.gaps = graph::gaps_among(tx, room.room_no, &ids).await?;
-        self.early = graph::early_redactions(tx, room.room_no, &ids).await?;
-        Ok(())
-    }
-
-    /// What is known of an event that was planned.
-    pub(in crate::services) fn known(&self, id: &EventId) -> Option<Known> {
-        match self.shelf.look(id) {
-            room::Lookup::Known(known) => Some(known),
-            room::Lookup::Absent | room::Lookup::NotLoaded => None,
-        }
-    }
-
-    /// Decides on an event, with what the store holds.
-    pub(in crate::services) async fn decide(
-        &mut self,
-        tx: &mut Tx,
-        room: &RoomRow,
-        event: &Event,
-        number: EventNo,
-        mut arrival: room::Arrival,
-    ) -> Result<Outcome, Error> {
-        let decided = room.decided();
-        arrival.is_named |= self.gaps.contains(event.id());
-        for round in 0..ROUNDS {
-            match room::admit(&decided, event, number, arrival, &self.shelf) {
-                Ok(outcome) => return Ok(outcome),
-                Err(Halt::Need(need)) => {
-                    load(tx, room, &mut self.shelf, need, round >= DEEP).await?;
-                }
-                Err(Halt::Failed(why)) => return Err(Error::BadJson(why)),
-            }
-        }
-        Err(Error::BadJson("its branches hang together in more ways than are followed".to_owned()))
-    }
-
     /// Writes down what was decided on an event, moves `room` on, and carries out what it asks for; the
     /// caller writes the room's row.
     pub(in crate::services) async fn settle(
@@ -244,56 +181,6 @@ impl Decisions {
     }
 }
 
-/// Puts on the shelf what was missed there.
-async fn load(
-    tx: &mut Tx,
-    room: &RoomRow,
-    shelf: &mut Shelf,
-    need: Need,
-    deep: bool,
-) -> Result<(), Error> {
-    let mut wanted: Vec<_> = need.events.into_iter().collect();
-    let mut loaded = 0;
-    while !wanted.is_empty() {
-        let found = events::by_ids(tx, &wanted).await?;
-        let mut cited = Vec::new();
-        for stored in found {
-            loaded += 1;
-            wanted.retain(|id| *id != stored.event.id());
-            if deep && loaded < DEEP_EVENTS {
-                cited.extend(stored.event.auth_events().iter().cloned());
-            }
-            put(shelf, stored);
-        }
-        for id in wanted {
-            shelf.absent(id);
-        }
-        cited.sort_unstable();
-        cited.dedup();
-        cited.retain(|id| matches!(shelf.look(id), room::Lookup::NotLoaded));
-        wanted = cited;
-    }
-    let numbers: Vec<EventNo> = need.numbers.into_iter().collect();
-    for stored in events::by_numbers(tx, &numbers).await?.into_values() {
-        put(shelf, stored);
-    }
-    let nodes: Vec<NodeId> = need.nodes.into_iter().collect();
-    for (id, node) in state::nodes(tx, &nodes).await? {
-        shelf.put_node(id, node);
-    }
-    for (id, page) in need.citing {
-        let numbers = graph::citing(tx, room.room_no, &id, page).await?;
-        shelf.put_citing(id, page, numbers);
-    }
-    Ok(())
-}
-
-fn put(shelf: &mut Shelf, stored: StoredEvent) {
-    let standing = standing(stored.verdict);
-    let after = stored.roots.map(|roots| roots.state_after);
-    shelf.put(Known { event: stored.event, number: stored.event_no, standing, after });
-}
-
 /// An event that comes to stand.
 pub(in crate::services) struct Arrival {
     /// The event.
@@ -325,8 +212,8 @@ pub(in crate::services) async fn settle(
     };
     let Arrival { event, number, is_outlier } = arrival;
     let position = match placed.gaps.as_slice() {
-        // People hear of an outlier only now, whatever number states know it by.
-        [] if is_outlier => tx.next_number(),
+        // People hear of it only now, whatever number states know it by.
+        [] if is_outlier || number.0 < tx.last_number() => tx.next_number(),
         [] => number.0,
         _ => tx.next_number_behind(graph::PLACES),
     };
@@ -509,15 +396,6 @@ async fn carry_out(
     }
     let redacted = target.event.redact(room.version)?;
     Ok(tx.redact_event(&redacted, redaction.event.id()).await?)
-}
-
-/// What was made of an event, in the words of decisions.
-fn standing(verdict: Verdict) -> Standing {
-    match verdict {
-        Verdict::Accepted => Standing::Accepted,
-        Verdict::SoftFailed => Standing::SoftFailed,
-        Verdict::Rejected => Standing::Rejected,
-    }
 }
 
 /// What a change of a room's state means beside it.
