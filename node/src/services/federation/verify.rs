@@ -1,20 +1,20 @@
 //! Events of strangers: read, and believed only as far as their signatures go.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
 use ruma::{OwnedServerName, ServerName};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use wayside_federation::{event::Event, key::PublicKeys, version::RoomVersion};
 
-use super::{Error, Federation};
+use super::{super::servers::Wanted, Error, Federation};
 
 /// The field of a member event that names who vouches for somebody.
 pub(super) const VOUCHER: &str = "join_authorised_via_users_server";
 
-/// Servers whose keys are looked up at the same time.
-const SERVERS: usize = 32;
+/// How long the keys of all servers that have signed some events are waited for together: somebody may
+/// name any number of servers that never answer.
+const PATIENCE: Duration = Duration::from_mins(3);
 /// Events that are not worth another thread.
 const SHARE: usize = 32;
 
@@ -39,21 +39,29 @@ impl Federation {
         version: RoomVersion,
         read: Vec<Result<Event, String>>,
     ) -> Result<Vec<Result<Event, String>>, Error> {
-        self.look_up_keys(&read).await;
-        let mut keyed = Vec::with_capacity(read.len());
-        for event in read {
-            keyed.push(match event {
-                Ok(event) => {
-                    let keys = self.keys_of(&event).await?;
-                    Ok((event, keys))
-                }
-                Err(why) => Err(why),
-            });
+        let signed = |event: Result<Event, String>| event.map(Signed::read);
+        let signed = beside(read, signed).await?;
+        let mut wanted = Wanted::new();
+        for signed in signed.iter().flatten() {
+            let at = signed.event.origin_server_ts();
+            for (server, ids) in &signed.by {
+                let of_server = wanted.entry(server.clone()).or_default();
+                // What is good for the latest is good for those before it.
+                let latest = of_server.entry(ids.clone()).or_insert(at);
+                *latest = at.max(*latest);
+            }
         }
-        let verify = move |(event, keys): (Event, PublicKeys)| {
+        let own = self.own_keys()?;
+        wanted.remove(&self.ground.server_name);
+        let known = Arc::new(self.servers.keyring(wanted, PATIENCE).await?);
+        let verify = move |Signed { event, by }: Signed| {
+            let mut keys = own.clone();
+            for (server, _) in by {
+                keys.extend(&known.at(&server, event.origin_server_ts()));
+            }
             event.verify(version, &keys).map_err(|error| error.to_string())
         };
-        beside(keyed, move |event: Result<_, String>| event.and_then(verify)).await
+        beside(signed, move |event: Result<Signed, String>| event.and_then(&verify)).await
     }
 
     /// The same for one event.
@@ -66,47 +74,37 @@ impl Federation {
         Ok(believed.unwrap_or_else(|| Err("it is no event".to_owned())))
     }
 
-    /// Has the keys of all servers that have signed any of these events looked up, many at a time: one by
-    /// one, those that do not answer would hold up the others.
-    async fn look_up_keys(&self, read: &[Result<Event, String>]) {
-        let mut wanted: BTreeMap<OwnedServerName, &Event> = BTreeMap::new();
-        for event in read.iter().flatten() {
-            let sender = event.sender().server_name().to_owned();
-            for server in [Some(sender), voucher_of(event)].into_iter().flatten() {
-                wanted.entry(server).or_insert(event);
-            }
-        }
-        wanted.remove(&self.ground.server_name);
-        let look_up = async |(server, event): (OwnedServerName, &Event)| {
-            let (ids, at) = (key_ids(event, &server), event.origin_server_ts());
-            // What fails here fails again where the key is needed, and is told there.
-            let _looked_up = self.servers.event_keys(&server, &ids, at).await;
-        };
-        stream::iter(wanted).for_each_concurrent(SERVERS, look_up).await;
-    }
-
-    /// The keys by which an event is checked: of its sender's server, and of whoever vouches for it.
-    async fn keys_of(&self, event: &Event) -> Result<PublicKeys, Error> {
-        let signed = signed_by(event);
+    /// The keys by which this node signs, and signed.
+    fn own_keys(&self) -> Result<PublicKeys, Error> {
+        let (server, key) = (&self.ground.server_name, &self.ground.server_key);
+        let now = [(key.key_id().to_string(), key.public_key_base64())];
+        let old = self.ground.old_keys.iter().map(|(id, key, _)| (id.clone(), key.clone()));
         let mut keys = PublicKeys::new();
-        let mut wanted: Vec<&ServerName> = vec![event.sender().server_name()];
-        let voucher = voucher_of(event);
-        wanted.extend(voucher.as_deref());
-        for server in wanted {
-            if *server == self.ground.server_name {
-                let key = &self.ground.server_key;
-                let own = [(key.key_id().to_string(), key.public_key_base64())];
-                let old = self.ground.old_keys.iter().map(|(id, key, _)| (id.clone(), key.clone()));
-                for (id, public) in own.into_iter().chain(old) {
-                    keys.insert(server, &id, &public).map_err(Error::internal)?;
-                }
-                continue;
-            }
-            let Some(ids) = signed.get(server) else { continue };
-            let found = self.servers.event_keys(server, ids, event.origin_server_ts()).await?;
-            keys.extend(&found);
+        for (id, public) in now.into_iter().chain(old) {
+            keys.insert(server, &id, &public).map_err(Error::internal)?;
         }
         Ok(keys)
+    }
+}
+
+/// An event, and the servers that have to have signed it with the ids of the keys with which they say to
+/// have: of its sender, and of whoever vouches for them.
+struct Signed {
+    event: Event,
+    by: Vec<(OwnedServerName, Vec<String>)>,
+}
+
+impl Signed {
+    fn read(event: Event) -> Self {
+        let mut signed = signed_by(&event);
+        let mut by = Vec::new();
+        let sender = event.sender().server_name().to_owned();
+        for server in [Some(sender), voucher_of(&event)].into_iter().flatten() {
+            if let Some(ids) = signed.remove(&server) {
+                by.push((server, ids));
+            }
+        }
+        Self { event, by }
     }
 }
 

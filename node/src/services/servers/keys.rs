@@ -1,10 +1,15 @@
 //! The keys of other servers: fetched from them, or from notaries while they are away, and kept for ever.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use ruma::{MilliSecondsSinceUnixEpoch, ServerName};
+use futures_util::{StreamExt as _, stream};
+use ruma::{MilliSecondsSinceUnixEpoch, OwnedServerName, ServerName};
 use serde_json::value::RawValue;
-use tokio::time::{Instant as Deadline, timeout_at};
+use tokio::time::{Instant as Deadline, timeout, timeout_at};
 use wayside_federation::key::{PublicKeys, ServerKeys};
 
 use super::{AskError, Error, Question, Server, Servers, notary};
@@ -17,6 +22,24 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// What the keys of a server may cost: as many as one document may list take 10 KiB, and it is kept with
 /// each of them.
 const DOCUMENT: (usize, Duration) = (16 * 1024, Duration::from_secs(15));
+
+/// Servers whose keys are fetched at the same time for one answer.
+const AT_ONCE: usize = 128;
+
+/// The ids of the keys with which servers say to have signed something, and when at the latest.
+pub type Wanted = BTreeMap<OwnedServerName, BTreeMap<Vec<String>, MilliSecondsSinceUnixEpoch>>;
+
+/// What is known of the keys of some servers.
+pub struct Keyring(HashMap<OwnedServerName, Arc<Server>>);
+
+impl Keyring {
+    /// The keys with which a server may have signed something of that time.
+    #[must_use]
+    pub fn at(&self, name: &ServerName, at: MilliSecondsSinceUnixEpoch) -> PublicKeys {
+        let known = self.0.get(name).map(|server| server.keys().valid_at(name, since_epoch(at)));
+        known.unwrap_or_default()
+    }
+}
 
 /// The known keys of one server.
 pub(super) struct Known {
@@ -68,6 +91,10 @@ impl Known {
     }
 }
 
+fn since_epoch(at: MilliSecondsSinceUnixEpoch) -> i64 {
+    i64::try_from(u64::from(at.get())).unwrap_or(i64::MAX)
+}
+
 /// Until when something may be signed with a key.
 fn until_ms(row: &KeyRow) -> i64 {
     row.expired_ms.unwrap_or(row.valid_until_ms.min(row.fetched_ms.saturating_add(BELIEVED_MS)))
@@ -113,7 +140,7 @@ impl Servers {
         key_ids: &[String],
         at: MilliSecondsSinceUnixEpoch,
     ) -> Result<PublicKeys, Error> {
-        let at_ms = i64::try_from(u64::from(at.get())).unwrap_or(i64::MAX);
+        let at_ms = since_epoch(at);
         let server = self.server(name).await?;
         let is_known = {
             let known = server.keys();
@@ -123,6 +150,38 @@ impl Servers {
             self.fetch_keys(&server).await?;
         }
         Ok(server.keys().valid_at(name, at_ms))
+    }
+
+    /// The keys of many servers, those fetched that are not known, many at a time: one by one, those that
+    /// do not answer would hold up the others. After so long a time nobody is waited for any more; what
+    /// they have signed does not verify then.
+    pub async fn keyring(&self, wanted: Wanted, patience: Duration) -> Result<Keyring, Error> {
+        let mut ring = HashMap::with_capacity(wanted.len());
+        let mut unknown = Vec::new();
+        for (name, signed) in wanted {
+            let server = self.server(&name).await?;
+            let is_known = {
+                let known = server.keys();
+                let holds = |(ids, at): (&Vec<String>, &MilliSecondsSinceUnixEpoch)| {
+                    ids.iter().any(|id| known.holds(id, since_epoch(*at)))
+                };
+                signed.iter().all(holds)
+            };
+            if !is_known {
+                unknown.push(server.clone());
+            }
+            ring.insert(name, server);
+        }
+        let fetch = async |server: Arc<Server>| {
+            if let Err(error) = self.fetch_keys(&server).await {
+                tracing::warn!(%error, "fetching the keys of a server failed here");
+            }
+        };
+        let fetch_all = stream::iter(unknown).for_each_concurrent(AT_ONCE, fetch);
+        if timeout(patience, fetch_all).await.is_err() {
+            tracing::info!("the keys of some servers are not waited for any longer");
+        }
+        Ok(Keyring(ring))
     }
 
     /// The documents of a server's keys for whoever asks this node as a notary, and waits so long.
@@ -244,8 +303,7 @@ impl Servers {
 
 /// A document as it is kept.
 fn rows(read: &ServerKeys, document: &str, now_ms: i64) -> Vec<KeyRow> {
-    let ms =
-        |at: MilliSecondsSinceUnixEpoch| i64::try_from(u64::from(at.get())).unwrap_or(i64::MAX);
+    let ms = since_epoch;
     let row = |(key_id, key): (&String, &wayside_federation::key::PublishedKey)| KeyRow {
         key_id: key_id.clone(),
         public: key.key.clone(),

@@ -32,6 +32,7 @@ pub use self::{
     destinations::{Backlog, Standing},
     files::{Broken, Coming},
     hierarchy::{Below, Told},
+    keys::{Keyring, Wanted},
     notary::Wishes,
     queries::{Object, Place},
 };
