@@ -47,6 +47,11 @@ const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 const CONNECT: Duration = Duration::from_secs(5);
 /// Connections to one such host that wait to be used again, and for how long.
 const IDLE: (usize, Duration) = (2, Duration::from_secs(30));
+/// How long an answer may take to begin.
+const BEGINNING: Duration = Duration::from_mins(1);
+/// So much of an answer comes in so much time, or its end: whoever drips holds nobody up for as long as a
+/// whole answer may take.
+const PACE: (usize, Duration) = (16 * 1024, Duration::from_secs(10));
 /// How the node calls itself.
 const NAME: &str = concat!("wayside/", env!("CARGO_PKG_VERSION"));
 
@@ -141,6 +146,14 @@ pub struct Bounds {
     pub time: Duration,
 }
 
+impl Bounds {
+    /// How long it may take until an answer begins: one that may be long begins soon all the same, for
+    /// whoever waits has others to ask.
+    pub(self) fn beginning(&self) -> Duration {
+        self.time.min(BEGINNING)
+    }
+}
+
 /// What a stranger's address answered.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -171,6 +184,9 @@ pub enum CallError {
     /// It did not answer in time.
     #[error("no whole answer came within {} s", .0.as_secs())]
     TooSlow(Duration),
+    /// What it answered came in drops, or stopped.
+    #[error("its answer stopped, or came more slowly than {} bytes in {} s", PACE.0, PACE.1.as_secs())]
+    Dripping,
     /// The answer is too large.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
@@ -442,19 +458,29 @@ async fn bounded(mut response: Response, most: usize, beyond: Beyond) -> Result<
         return Err(CallError::TooLarge(most));
     }
     let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0).min(most).min(64 * 1024));
-    let failed = |error: reqwest::Error| CallError::Failed(chain(&error));
-    while let Some(chunk) = response.chunk().await.map_err(failed)? {
-        let left = most - bytes.len();
-        if chunk.len() > left {
-            if beyond == Beyond::Refused {
-                return Err(CallError::TooLarge(most));
+    loop {
+        let before = bytes.len();
+        let stretch = async {
+            while bytes.len() - before < PACE.0 {
+                let chunk = response.chunk().await;
+                let chunk = chunk.map_err(|error| CallError::Failed(chain(&error)))?;
+                let Some(chunk) = chunk else { return Ok(true) };
+                let left = most - bytes.len();
+                if chunk.len() > left {
+                    if beyond == Beyond::Refused {
+                        return Err(CallError::TooLarge(most));
+                    }
+                    bytes.extend_from_slice(&chunk[..left]);
+                    return Ok(true);
+                }
+                bytes.extend_from_slice(&chunk);
             }
-            bytes.extend_from_slice(&chunk[..left]);
-            break;
+            Ok(false)
+        };
+        if timeout(PACE.1, stretch).await.map_err(|_| CallError::Dripping)?? {
+            return Ok(bytes.freeze());
         }
-        bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes.freeze())
 }
 
 /// An error with all its causes, without the address, which may hold what is nobody's business.

@@ -32,6 +32,7 @@ mod files;
 mod history;
 mod hostile;
 mod hostile_bodies;
+mod hostile_chains;
 mod hostile_events;
 mod hostile_hosts;
 mod hostile_limits;

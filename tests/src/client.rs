@@ -136,6 +136,12 @@ impl Client {
         Ok(Self { http, base: base.clone(), session: None })
     }
 
+    /// The same person, who waits so long for an answer.
+    pub fn patient(self, limit: Duration) -> Result<Self> {
+        let http = reqwest::Client::builder().timeout(limit).build()?;
+        Ok(Self { http, ..self })
+    }
+
     /// Makes an account and logs in with it.
     pub async fn register(base: &Url, name: &str) -> Result<Self> {
         let asked = json!({

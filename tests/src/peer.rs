@@ -1,6 +1,7 @@
 //! A Matrix server of the tests' own, which plays the others: honest by itself, hostile where it is told.
 
 mod call;
+mod chain;
 mod hosting;
 mod reply;
 mod room;

@@ -191,7 +191,8 @@ impl Line {
     /// Asks, and gives what is answered; of several places the first counts that can be reached.
     pub async fn call(&self, asking: Asking, bounds: Bounds) -> Result<Answer, CallError> {
         let call = async {
-            let (response, base) = self.reach(asking).await?;
+            let begun = timeout(bounds.beginning(), self.reach(asking)).await;
+            let (response, base) = begun.map_err(|_| CallError::TooSlow(bounds.beginning()))??;
             read(response, base, bounds).await
         };
         timeout(bounds.time, call).await.map_err(|_| CallError::TooSlow(bounds.time))?

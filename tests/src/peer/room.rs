@@ -34,8 +34,8 @@ pub struct PeerRoom {
     id: String,
     version: RoomVersionId,
     rules: RoomVersionRules,
-    server: String,
-    key: Arc<SigningKey>,
+    pub(super) server: String,
+    pub(super) key: Arc<SigningKey>,
     events: Vec<Pdu>,
     /// Where among them the newest of each type and state key is: rooms of thousands are made too.
     newest: BTreeMap<(String, String), usize>,

@@ -30,6 +30,8 @@ use crate::store::{Tx, doors, events, rooms as stored};
 const SERVERS: usize = 10;
 /// Most events by which another event may be said to come: what a graph's events name.
 const PREV_EVENTS: usize = 20;
+/// How long servers are asked of which each may take its time; then no further one is.
+const PATIENCE: Duration = Duration::from_mins(5);
 /// Bytes of a room that is told whole, and how long that may take.
 const ROOM: (usize, Duration) = (256 * 1024 * 1024, Duration::from_mins(5));
 /// Bytes of a template, and how long whoever stands at the door waits for it.
@@ -117,9 +119,8 @@ impl Federation {
         if let Whereabouts::Here { others } = self.whereabouts(&going, via).await? {
             return self.step_here(&going, others).await;
         }
-        let whole = || Ok::<_, std::convert::Infallible>(std::sync::Arc::default());
-        let Ok(door) = self.doors.get_or_insert_with(room_id, whole);
-        let _one_at_a_time = door.lock().await;
+        let door = self.door(room_id);
+        let _asks = door.asking.acquire().await.map_err(Error::internal)?;
         // Somebody else of this node may have come in while this one waited.
         let (servers, standing) = match self.whereabouts(&going, via).await? {
             Whereabouts::Here { others } => return self.step_here(&going, others).await,
@@ -218,7 +219,11 @@ impl Federation {
         servers: &[OwnedServerName],
     ) -> Result<(), Error> {
         let mut told = None;
+        let begun = self.ground.clock.instant();
         for server in servers {
+            if self.ground.clock.instant().duration_since(begun) > PATIENCE {
+                break;
+            }
             match self.through(going, server).await {
                 Ok(()) => return Ok(()),
                 Err(AskError::Node(error)) => return Err(error),
@@ -267,7 +272,7 @@ impl Federation {
     }
 
     /// Hands a server an event, for it to put into its room.
-    async fn hand<T: DeserializeOwned>(
+    async fn hand<T: DeserializeOwned + Send + 'static>(
         &self,
         server: &ServerName,
         path: &[&str],

@@ -47,20 +47,10 @@ impl Federation {
         }
         let LetIn { state, auth_chain, event, .. } = told;
         let join = self.signed_by_all(server, version, join, event).await?;
-        let (room_id, own) = (join.room_id().to_owned(), &self.ground.server_name);
-        let mut snapshot = self.ground.store.snapshot().await.map_err(Error::from)?;
-        let known = stored::room(&mut snapshot, &room_id).await.map_err(Error::from)?;
-        if let Some(room) = known
-            && !rooms::is_elsewhere(&mut snapshot, &room, own).await?
-        {
-            drop(snapshot);
-            // The room is here; only that somebody of another server vouches for them is new.
-            return match self.take(server, &room_id, join, false).await? {
-                Taken::Stands(Standing::Accepted) => Ok(()),
-                _ => Err(wrong("what it lets in does not stand in the room".to_owned())),
-            };
+        let room_id = join.room_id().to_owned();
+        if self.is_here(&room_id).await? {
+            return self.come_beside(server, join).await;
         }
-        drop(snapshot);
         let (state, chain) =
             (self.proven(version, state).await?, self.proven(version, auth_chain).await?);
         let check = move || {
@@ -74,7 +64,33 @@ impl Federation {
             let refused = begun.refused.len();
             tracing::info!(%server, %room_id, refused, "events of a room do not stand by themselves");
         }
+        let door = self.door(&room_id);
+        let _writes = door.writing.lock().await;
+        // Somebody else of this node may have come in by another server meanwhile.
+        if self.is_here(&room_id).await? {
+            return self.come_beside(server, join).await;
+        }
         Ok(self.write_room(version, begun, join).await?)
+    }
+
+    /// Whether somebody of this node is in a room.
+    async fn is_here(&self, room_id: &RoomId) -> Result<bool, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let Some(room) = stored::room(&mut snapshot, room_id).await? else { return Ok(false) };
+        Ok(!rooms::is_elsewhere(&mut snapshot, &room, &self.ground.server_name).await?)
+    }
+
+    /// Comes into a room that is here, by an event that another server has let in: perhaps because only
+    /// somebody there vouches for them.
+    async fn come_beside(&self, server: &ServerName, join: Event) -> Result<(), AskError> {
+        let room_id = join.room_id().to_owned();
+        match self.take(server, &room_id, join, false).await? {
+            Taken::Stands(Standing::Accepted) => Ok(()),
+            _ => Err(AskError::BadAnswer {
+                server: server.to_string(),
+                why: "what it lets in does not stand in the room".to_owned(),
+            }),
+        }
     }
 
     /// The joining as the server has let it in: it is the same event, perhaps with a signature more.

@@ -61,14 +61,32 @@ pub struct Federation {
     moments: Mutex<HashMap<OwnedServerName, Moments>>,
     /// Rung when there is something new among it.
     moved: Notify,
-    /// People of this node come into a room elsewhere one after the other.
-    doors: Cache<OwnedRoomId, Arc<tokio::sync::Mutex<()>>>,
+    /// Where people of this node stand who come into rooms elsewhere.
+    doors: Cache<OwnedRoomId, Arc<Door>>,
     /// The transactions of one server are taken in one after the other.
     turns: Cache<OwnedServerName, Arc<Turns>>,
     /// Whoever has it joins large branches of a room.
     joining: Semaphore,
     /// People look back in a room one after the other.
     looking: Cache<OwnedRoomId, Arc<past::Looking>>,
+}
+
+/// Where people of this node come into one room elsewhere.
+struct Door {
+    /// Those who ask to be let in: whoever comes behind them finds the room here. More than one, for the
+    /// servers that one of them names may take their time, and are not those that another names.
+    asking: Semaphore,
+    /// What the room is like is written down by one of them.
+    writing: tokio::sync::Mutex<()>,
+}
+
+/// People who ask at the same time to be let into one room: each of them may be told all of it.
+const ASKING: usize = 2;
+
+impl Default for Door {
+    fn default() -> Self {
+        Self { asking: Semaphore::new(ASKING), writing: tokio::sync::Mutex::default() }
+    }
 }
 
 /// Transactions of one server that are under way.
@@ -112,6 +130,13 @@ impl Federation {
             joining: Semaphore::new(1),
             looking: Cache::new(DOORS),
         }
+    }
+
+    /// Where people of this node come into a room elsewhere.
+    fn door(&self, room_id: &RoomId) -> Arc<Door> {
+        let new = || Ok::<_, std::convert::Infallible>(Arc::default());
+        let Ok(door) = self.doors.get_or_insert_with(room_id, new);
+        door
     }
 
     /// Forgets some of the answers that no server asks for again; to be called now and then.

@@ -16,6 +16,8 @@ const BOUNDS: Bounds =
     Bounds { bytes: 1024 * 1024, beyond: Beyond::Refused, time: Duration::from_secs(20) };
 /// How long a question waits while a server is asked as much as it may be at the same time.
 const PLACE: Duration = Duration::from_secs(10);
+/// From so many bytes on, an answer is read where nobody waits for these threads.
+const LARGE: usize = 256 * 1024;
 /// Most letters of a server's own words that are told to somebody.
 const WORDS: usize = 300;
 
@@ -129,7 +131,7 @@ impl From<AskError> for Error {
 
 impl Servers {
     /// Asks a server, and reads what it answers.
-    pub async fn ask<T: DeserializeOwned>(
+    pub async fn ask<T: DeserializeOwned + Send + 'static>(
         &self,
         name: &ServerName,
         question: Question,
@@ -142,7 +144,12 @@ impl Servers {
         // Those before may have found out that it does not answer.
         self.is_due(&server, &question)?;
         let answer = self.call(&server, question).await?;
-        read(name, &answer)
+        if answer.bytes.len() < LARGE {
+            return read(name, &answer);
+        }
+        let name = name.to_owned();
+        let read = tokio::task::spawn_blocking(move || read(&name, &answer));
+        read.await.map_err(Error::internal)?
     }
 
     /// Refuses where a server may not be asked now, for whoever has something to do before that; and says
