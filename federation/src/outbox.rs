@@ -59,15 +59,20 @@ pub fn joined(pdus: Vec<Waiting>, edus: Vec<Waiting>) -> Vec<Waiting> {
     all
 }
 
-/// Cuts the next transaction from the front of a queue, whose order it keeps, and puts what is of the
-/// moment behind it, all or nothing; none where there is neither. What is of the moment may say the
-/// same twice, so `lot`, which never comes twice, tells such transactions apart.
+/// Cuts the next transaction from the front of a queue, whose order it keeps, `most` things of it at most,
+/// and puts what is of the moment behind it, all or nothing; none where there is neither. What is of the
+/// moment may say the same twice, so `lot`, which never comes twice, tells such transactions apart.
 #[must_use]
-pub fn next(waiting: &[Waiting], moments: &[String], lot: [u8; 16]) -> Option<Transaction> {
+pub fn next(
+    waiting: &[Waiting],
+    most: usize,
+    moments: &[String],
+    lot: [u8; 16],
+) -> Option<Transaction> {
     let (mut pdus, mut edus, mut bytes) = (Vec::new(), Vec::new(), 0);
     let mut upto = None;
     let mut hash = Sha256::new();
-    for Waiting { position, item } in waiting {
+    for Waiting { position, item } in waiting.iter().take(most) {
         let (text, list, most) = match item {
             Item::Pdu(text) => (text, &mut pdus, PDUS),
             Item::Edu(text) => (text, &mut edus, EDUS),
@@ -94,13 +99,20 @@ pub fn next(waiting: &[Waiting], moments: &[String], lot: [u8; 16]) -> Option<Tr
     Some(Transaction { id, pdus, edus, upto })
 }
 
+/// A transaction that holds nothing, by which is asked whether a server takes any; `lot` never comes twice.
+#[must_use]
+pub fn nothing(lot: [u8; 16]) -> Transaction {
+    let id = URL_SAFE_NO_PAD.encode(&Sha256::digest(lot)[..18]);
+    Transaction { id, pdus: Vec::new(), edus: Vec::new(), upto: None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// The next of what waits, when there is nothing of the moment.
     fn next(waiting: &[Waiting]) -> Option<Transaction> {
-        super::next(waiting, &[], [0; 16])
+        super::next(waiting, usize::MAX, &[], [0; 16])
     }
 
     fn queue(items: impl IntoIterator<Item = Item>) -> Vec<Waiting> {
@@ -165,16 +177,30 @@ mod tests {
     fn what_is_of_the_moment_goes_along_where_there_is_room() {
         let edu = |n: usize| Item::Edu(n.to_string());
         let moments = ["a".to_owned(), "b".to_owned()];
-        let lone = super::next(&[], &moments, [1; 16]).unwrap();
+        let lone = super::next(&[], usize::MAX, &moments, [1; 16]).unwrap();
         assert_eq!((lone.edus.len(), lone.upto), (2, None));
-        assert_ne!(super::next(&[], &moments, [2; 16]).unwrap().id, lone.id);
-        let with = super::next(&queue((0..98).map(edu)), &moments, [1; 16]).unwrap();
+        assert_ne!(super::next(&[], usize::MAX, &moments, [2; 16]).unwrap().id, lone.id);
+        let with = super::next(&queue((0..98).map(edu)), usize::MAX, &moments, [1; 16]).unwrap();
         assert_eq!((with.edus.len(), with.upto), (100, Some(98)));
-        let full = super::next(&queue((0..99).map(edu)), &moments, [1; 16]).unwrap();
+        let full = super::next(&queue((0..99).map(edu)), usize::MAX, &moments, [1; 16]).unwrap();
         assert_eq!((full.edus.len(), full.upto), (99, Some(99)));
         // What is sent again without them is what it was.
-        let again = super::next(&queue((0..99).map(edu)), &[], [2; 16]).unwrap();
+        let again = super::next(&queue((0..99).map(edu)), usize::MAX, &[], [2; 16]).unwrap();
         assert_eq!(again.id, full.id);
+    }
+
+    #[test]
+    fn less_may_be_sent_at_once_and_has_another_id() {
+        let waiting = queue((0..50).map(pdu));
+        let whole = next(&waiting).unwrap();
+        let half = super::next(&waiting, 25, &[], [0; 16]).unwrap();
+        assert_eq!((half.pdus.len(), half.upto), (25, Some(25)));
+        assert_ne!(half.id, whole.id);
+        assert_eq!(super::next(&waiting, 25, &[], [1; 16]).unwrap().id, half.id);
+        assert_eq!(super::next(&waiting, 0, &[], [0; 16]), None);
+        let none = nothing([1; 16]);
+        assert!(none.pdus.is_empty() && none.edus.is_empty() && none.upto.is_none());
+        assert_ne!(none.id, nothing([2; 16]).id);
     }
 
     #[test]

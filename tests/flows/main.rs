@@ -37,6 +37,7 @@ mod hostile_events;
 mod hostile_hosts;
 mod hostile_limits;
 mod hostile_media;
+mod hostile_refusals;
 mod hostile_rooms;
 mod hostile_routes;
 mod hostile_servers;

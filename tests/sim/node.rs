@@ -197,7 +197,9 @@ impl Node {
         }
         let queue = self.kept.queues.entry(to).or_default();
         if !self.lost.flights.contains_key(&to) {
-            let Some(transaction) = outbox::next(&queue.waiting, &[], [0; 16]) else { return };
+            let Some(transaction) = outbox::next(&queue.waiting, usize::MAX, &[], [0; 16]) else {
+                return;
+            };
             let outbox::Transaction { mut id, pdus, edus, upto } = transaction;
             if self.plant == Some(Plant::ReusedTransactionId) {
                 self.lost.numbers += 1;

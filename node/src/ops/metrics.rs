@@ -58,12 +58,20 @@ pub struct ServersMeter {
     rooms: Gauge,
     edus: Gauge,
     waited_for: Gauge,
+    given_up: Counter,
 }
 
 impl ServersMeter {
     /// As it is now: servers that have not answered lately; events that wait, rooms of which only the
-    /// newest does, and ephemeral data units; and for how many servers.
-    pub fn set(&self, failing: i64, [events, rooms, edus]: [i64; 3], waited_for: i64) {
+    /// newest does, and ephemeral data units; for how many servers; and what was given up.
+    pub fn set(
+        &self,
+        failing: i64,
+        [events, rooms, edus]: [i64; 3],
+        waited_for: i64,
+        given_up: u64,
+    ) {
+        self.given_up.inner().store(given_up, Ordering::Relaxed);
         self.failing.set(failing);
         self.events.set(events);
         self.rooms.set(rooms);
@@ -85,6 +93,8 @@ impl ServersMeter {
         ] {
             registry.register(name, help, gauge.clone());
         }
+        let help = "What other servers refused for good and was given up";
+        registry.register("servers_given_up", help, self.given_up.clone());
     }
 }
 

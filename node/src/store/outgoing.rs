@@ -1,6 +1,6 @@
 //! Transactions: the events that wait for other servers, and what of theirs was answered.
 
-use ruma::{OwnedServerName, ServerName};
+use ruma::{OwnedEventId, OwnedServerName, ServerName};
 use wayside_federation::{
     outbox::{Item, PDUS, Waiting},
     state::EventNo,
@@ -25,6 +25,18 @@ pub async fn waiting(
     let rows = from.conn().0.query(sql).bind(server.as_str()).bind(most).all().await?;
     let waiting = |row: &Row| Ok(Waiting { position: row.get(0)?, item: Item::Pdu(row.get(1)?) });
     rows.iter().map(waiting).collect()
+}
+
+/// The event that waits for a server at a place in its queue, if it is one and still here.
+pub async fn event_at(
+    from: &mut impl Reads,
+    server: &ServerName,
+    position: i64,
+) -> Result<Option<OwnedEventId>, StoreError> {
+    let sql = "SELECT e.event_id FROM outgoing_events o JOIN events e ON e.event_no = o.event_no \
+               WHERE o.server = $1 AND o.position = $2 LIMIT 1";
+    let row = from.conn().0.query(sql).bind(server.as_str()).bind(position).one().await?;
+    row.map(|row| row.parse(0)).transpose()
 }
 
 /// The servers for which something waits, by name, behind one.

@@ -51,7 +51,7 @@ pub struct Destination {
     pub failing_ms: Option<i64>,
     /// When it is tried again.
     pub retry_ms: i64,
-    /// Why it did not answer last, in words.
+    /// Why it did not answer last, or what it refuses though it answers, in words.
     pub why: Option<String>,
 }
 

@@ -117,7 +117,7 @@ async fn metrics(call: Call<Bytes>) -> Result<Reply, Fault> {
     // Counted when somebody looks: nothing is counted for nobody.
     let sum = call.app.services.servers.backlog().await?;
     let waiting = [sum.queued.events, sum.queued.rooms, sum.queued.edus];
-    call.app.metrics.servers.set(sum.failing, waiting, sum.servers);
+    call.app.metrics.servers.set(sum.failing, waiting, sum.servers, sum.given_up);
     let text = call.app.metrics.text().map_err(Error::internal)?;
     let mut reply = Reply::new(text.into());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

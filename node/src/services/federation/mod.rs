@@ -16,6 +16,7 @@ mod invite;
 mod join;
 mod moments;
 mod past;
+mod refusals;
 mod send;
 mod spaces;
 mod verify;

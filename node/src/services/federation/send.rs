@@ -13,12 +13,14 @@ use serde_json::{Value, value::RawValue};
 use tokio::sync::{Semaphore, broadcast};
 use wayside_federation::{
     backoff::wait_after,
+    moments::Moments,
     outbox::{self, Item, Transaction, Waiting},
 };
 
 use super::{
     super::servers::{AskError, Question},
     Error, Federation,
+    refusals::{Refusals, Step},
 };
 use crate::store::{
     behind,
@@ -143,10 +145,10 @@ impl Federation {
 
     /// Tells one server all that waits for it.
     async fn tell_one(&self, server: &ServerName, busy: &Busy, places: &Semaphore) {
-        let mut refusals = 0;
+        let mut refusals = Refusals::default();
         loop {
-            match self.tell_next(server, places).await {
-                Ok(true) => refusals = 0,
+            match self.tell_next(server, places, &mut refusals).await {
+                Ok(true) => {}
                 // Left before it is looked again, so that what comes in between is seen by somebody.
                 Ok(false) => {
                     busy.leave(server);
@@ -168,18 +170,70 @@ impl Federation {
                     self.drop_moments(server);
                     self.servers.wait_for(server).await;
                 }
-                // It answers, so nobody leaves it alone for that; what it does not want now it may
-                // want later.
+                // It answers, so nobody leaves it alone for that.
                 Err(error) => {
                     tracing::debug!(%error, "another server refuses what waits for it");
-                    refusals += 1;
-                    let lot = u64::from_be_bytes(self.ground.clock.random());
-                    if self.servers.rest(server, wait_after(refusals, lot)).await {
-                        refusals = 0;
+                    if let Err(error) = self.refused(server, places, &mut refusals, &error).await {
+                        tracing::warn!(%error, "noting a refusal failed here; it is tried again");
+                        self.servers.rest(server, AFTER_FAILURE).await;
                     }
                 }
             }
         }
+    }
+
+    /// What a server has refused is told again later, for it may want then what it does not want now; in
+    /// parts, where a part may be at fault, and without what is found to be.
+    async fn refused(
+        &self,
+        server: &ServerName,
+        places: &Semaphore,
+        refusals: &mut Refusals,
+        error: &AskError,
+    ) -> Result<(), Error> {
+        self.servers.note_refusal(server, Some(&error.to_string())).await?;
+        let status = match error {
+            AskError::Refused { status, .. } => Some(*status),
+            _ => None,
+        };
+        let times = match refusals.refused(status) {
+            Step::Less => return Ok(()),
+            Step::Later(times) => times,
+            Step::Nothing(times) => {
+                // Where it takes nothing at all, the fault is not in what is sent.
+                let takes = self.hand_over(server, places, &outbox::nothing(self.lot())).await;
+                if let (Ok(_), Some(upto)) = (takes, refusals.upto()) {
+                    refusals.gives_up();
+                    return self.give_up(server, upto, error).await;
+                }
+                times
+            }
+        };
+        let lot = u64::from_be_bytes(self.ground.clock.random());
+        if self.servers.rest(server, wait_after(times, lot)).await {
+            refusals.hurry();
+        }
+        Ok(())
+    }
+
+    /// Lets go of what is first in a server's queue, which it refuses for good.
+    async fn give_up(&self, server: &ServerName, upto: i64, error: &AskError) -> Result<(), Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let event_id = outgoing::event_at(&mut snapshot, server, upto).await?;
+        drop(snapshot);
+        let what = event_id.map_or_else(|| "a unit of data".to_owned(), |id| format!("event {id}"));
+        self.delivered(server, upto).await?;
+        self.servers.note_given_up();
+        tracing::warn!(
+            %server, what, %error,
+            "another server refuses for good what waited for it first, and goes without it"
+        );
+        let why = format!("{what} was given up: {error}");
+        self.servers.note_refusal(server, Some(&why)).await
+    }
+
+    fn lot(&self) -> [u8; 16] {
+        self.ground.clock.random()
     }
 
     async fn waits(&self, server: &ServerName) -> Result<bool, Error> {
@@ -193,29 +247,39 @@ impl Federation {
     }
 
     /// Sends the next transaction; whether there was one.
-    async fn tell_next(&self, server: &ServerName, places: &Semaphore) -> Result<bool, AskError> {
+    async fn tell_next(
+        &self,
+        server: &ServerName,
+        places: &Semaphore,
+        refusals: &mut Refusals,
+    ) -> Result<bool, AskError> {
         let waiting = self.queue(server).await?;
-        let moments = self.take_moments(server);
-        let (told, lot) = (moments.edus(), self.ground.clock.random());
-        let Some(transaction) = outbox::next(&waiting, &told, lot) else {
+        if waiting.is_empty() && refusals.in_parts() && refusals.ended() {
+            self.servers.note_refusal(server, None).await?;
+        }
+        // What is of the moment is not looked for among what is at fault.
+        let moments =
+            if refusals.in_parts() { Moments::default() } else { self.take_moments(server) };
+        let told = moments.edus();
+        let Some(transaction) = outbox::next(&waiting, refusals.most(), &told, self.lot()) else {
             self.return_moments(server, moments);
             return Ok(false);
         };
         let upto = transaction.upto;
-        let asked = async {
-            let question = self.question(&transaction)?;
-            let place = places.acquire().await.map_err(Error::internal)?;
-            let answer = self.servers.ask::<Value>(server, question).await;
-            drop(place);
-            answer
-        };
-        let answer = match asked.await {
+        let held = waiting.iter().take_while(|it| Some(it.position) <= upto).count();
+        refusals.sends(held, upto);
+        let answer = match self.hand_over(server, places, &transaction).await {
             Ok(answer) => answer,
             Err(error) => {
-                self.return_moments(server, moments);
+                if !refusals.are_lasting() {
+                    self.return_moments(server, moments);
+                }
                 return Err(error);
             }
         };
+        if refusals.taken() {
+            self.servers.note_refusal(server, None).await?;
+        }
         // Those for which there was no place in it wait for the next.
         if !told.is_empty() && transaction.edus.last() != told.last() {
             self.return_moments(server, moments);
@@ -225,13 +289,31 @@ impl Federation {
                 tracing::debug!(%server, event_id, why = %said["error"], "an event was refused");
             }
         }
-        let Some(upto) = upto else { return Ok(true) };
+        if let Some(upto) = upto {
+            self.delivered(server, upto).await?;
+        }
+        Ok(true)
+    }
+
+    /// Sends a transaction, where there is a place beside those that are sent to others.
+    async fn hand_over(
+        &self,
+        server: &ServerName,
+        places: &Semaphore,
+        transaction: &Transaction,
+    ) -> Result<Value, AskError> {
+        let question = self.question(transaction)?;
+        let _place = places.acquire().await.map_err(Error::internal)?;
+        self.servers.ask::<Value>(server, question).await
+    }
+
+    /// Nothing up to a place in its queue waits for a server any more.
+    async fn delivered(&self, server: &ServerName, upto: i64) -> Result<(), Error> {
         let server = server.to_owned();
         let done = self.ground.store.write::<_, Error>(move |tx| {
             Box::pin(async move { Ok(tx.delivered(&server, upto).await?) })
         });
-        done.await?;
-        Ok(true)
+        done.await
     }
 
     /// What waits first for a server on disk.

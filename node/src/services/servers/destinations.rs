@@ -1,5 +1,7 @@
 //! How it goes with each server, for those who run this node.
 
+use std::sync::atomic::Ordering;
+
 use ruma::{OwnedServerName, ServerName};
 use wayside_specs::limits;
 
@@ -29,6 +31,8 @@ pub struct Backlog {
     pub queued: Queued,
     /// Servers for which something does.
     pub servers: i64,
+    /// What was given up since the start of the node.
+    pub given_up: u64,
 }
 
 impl Servers {
@@ -36,9 +40,10 @@ impl Servers {
     pub async fn standings(&self, behind: &str, limit: i64) -> Result<Vec<Standing>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let rows = servers::destinations(&mut snapshot, behind, limit).await?;
-        let standing = |DestinationRow { server, mut gone, queued }: DestinationRow| {
-            gone.why = gone.why.filter(|_| gone.failures > 0);
-            Standing { server, gone, queued }
+        let standing = |DestinationRow { server, gone, queued }: DestinationRow| Standing {
+            server,
+            gone,
+            queued,
         };
         Ok(rows.into_iter().map(standing).collect())
     }
@@ -48,7 +53,8 @@ impl Servers {
         let mut snapshot = self.ground.store.snapshot().await?;
         let failing = servers::failing(&mut snapshot).await?;
         let (queued, servers) = behind::queued(&mut snapshot).await?;
-        Ok(Backlog { failing, queued, servers })
+        let given_up = self.given_up.load(Ordering::Relaxed);
+        Ok(Backlog { failing, queued, servers, given_up })
     }
 
     /// Has a server tried again at once that is left alone, or that has refused what waits for it.

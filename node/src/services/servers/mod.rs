@@ -14,7 +14,10 @@ mod notary;
 mod queries;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -66,6 +69,8 @@ pub struct Servers {
     known: Cache<OwnedServerName, Arc<Server>>,
     /// What servers have told of rooms.
     hierarchies: Cache<(OwnedServerName, OwnedRoomId), Believed>,
+    /// How much of what waited for servers was given up since the start.
+    given_up: AtomicU64,
 }
 
 /// What this process knows of one server.
@@ -102,7 +107,7 @@ impl Servers {
     #[must_use]
     pub fn new(ground: Arc<Ground>, lines: outbound::Servers) -> Self {
         let (known, hierarchies) = (Cache::new(REMEMBERED), Cache::new(HIERARCHIES));
-        Self { ground, lines, known, hierarchies }
+        Self { ground, lines, known, hierarchies, given_up: AtomicU64::new(0) }
     }
 
     /// Whether those who run this node let it meet a server.
@@ -159,6 +164,7 @@ impl Servers {
         self.set_gone(server, |gone| {
             gone.failures = 0;
             gone.retry_ms = 0;
+            gone.why = None;
         })
         .await
     }
@@ -222,9 +228,27 @@ impl Servers {
             return Ok(());
         }
         self.set_gone(server, |gone| {
-            *gone = Destination { reached_ms: Some(now_ms), ..Destination::default() };
+            // What it refuses is no reason why it did not answer.
+            let why = gone.why.take().filter(|_| gone.failures == 0);
+            *gone = Destination { reached_ms: Some(now_ms), why, ..Destination::default() };
         })
         .await
+    }
+
+    /// Notes what a server refuses that answers, for those who run this node; or that it does so no more.
+    pub async fn note_refusal(&self, name: &ServerName, why: Option<&str>) -> Result<(), Error> {
+        let server = self.server(name).await?;
+        let gone = server.gone();
+        let why = why.map(short);
+        if gone.failures > 0 || gone.why == why {
+            return Ok(());
+        }
+        self.set_gone(&server, |gone| gone.why = why).await
+    }
+
+    /// Counts what a server refuses for good, and is not sent any more.
+    pub fn note_given_up(&self) {
+        self.given_up.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes that a server has not answered, and why, which had failed so often when it was asked; it is
@@ -238,7 +262,7 @@ impl Servers {
     ) -> Result<(), Error> {
         let now_ms = self.ground.clock.now_ms();
         let lot = u64::from_be_bytes(self.ground.clock.random());
-        let why: String = why.chars().filter(|it| !it.is_control()).take(WHY_CHARS).collect();
+        let why = short(why);
         self.set_gone(server, |gone| {
             gone.why = Some(why);
             let mut wait_ms = asks_ms.unwrap_or(0).min(ASKED_MOST_MS);
@@ -273,6 +297,11 @@ impl Servers {
 
 /// The longest that a server may ask to be left alone, in milliseconds.
 const ASKED_MOST_MS: u64 = 60 * 60 * 1_000;
+
+/// Words of a server as they are remembered.
+fn short(why: &str) -> String {
+    why.chars().filter(|it| !it.is_control()).take(WHY_CHARS).collect()
+}
 
 fn unsigned(error: &RequestError) -> Error {
     Error::Unsigned(error.to_string())
