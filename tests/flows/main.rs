@@ -67,6 +67,7 @@ mod remote_media;
 mod retention;
 mod rooms;
 mod search;
+mod seeking;
 mod serve;
 mod server_routes;
 mod shared_elsewhere;

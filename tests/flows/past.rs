@@ -18,7 +18,7 @@ use crate::{
 const SAID: usize = 130;
 
 /// All that somebody is shown of a room, the newest first, page by page.
-async fn all(who: &Client, room: &RoomId, limit: usize) -> Result<Vec<Value>> {
+pub(crate) async fn all(who: &Client, room: &RoomId, limit: usize) -> Result<Vec<Value>> {
     let (mut found, mut from) = (Vec::new(), None);
     loop {
         let (page, end) = who.messages(room, from.as_ref(), limit).await?;
@@ -174,11 +174,11 @@ async fn who_comes_later_reads_what_was_said_before_on_postgres() -> Result<()> 
 }
 
 /// A room of a peer in which something was said, as the peer tells it.
-struct Told {
-    peer: Arc<Peer>,
-    version: &'static str,
-    id: String,
-    events: Vec<Value>,
+pub(crate) struct Told {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) version: &'static str,
+    pub(crate) id: String,
+    pub(crate) events: Vec<Value>,
 }
 
 impl Told {
@@ -200,7 +200,7 @@ impl Told {
     }
 
     /// Has the peer tell the state before any of its events, truly.
-    fn tell_states(self: &Arc<Self>) -> Result<()> {
+    pub(crate) fn tell_states(self: &Arc<Self>) -> Result<()> {
         let ids: Vec<String> =
             self.until(self.events.len())?.events().iter().map(|it| it.id.clone()).collect();
         let told = Arc::clone(self);
@@ -222,7 +222,7 @@ impl Told {
     }
 
     /// Has it answer whoever asks for what was before.
-    fn tell_past(&self, pdus: Vec<Value>) {
+    pub(crate) fn tell_past(&self, pdus: Vec<Value>) {
         self.peer.answer(Method::GET, "/_matrix/federation/v1/backfill/", move |_| {
             PeerReply::json(&json!({ "origin": "o", "origin_server_ts": 1, "pdus": pdus }))
         });

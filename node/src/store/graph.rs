@@ -19,6 +19,9 @@ use super::{
 
 /// Places that are left before an event whose past is not here, for what may come to be.
 pub const PLACES: i64 = 1_000_000;
+/// Events of a room that stand closer together than this have no hole between them: what is found in one by
+/// itself halves its places, and leaves as many.
+pub const APART: i64 = PLACES / 64;
 /// Events whose places are looked at in one question.
 const STEP: i64 = 1_000;
 
@@ -97,7 +100,7 @@ pub async fn hole_in(
     let places: Vec<i64> = places.collect();
     for (at, stored) in page.iter().enumerate() {
         // Places are left there, so that hardly any page asks more than this.
-        let is_close = places[at].saturating_sub(places[at + 1]) <= PLACES;
+        let is_close = places[at].saturating_sub(places[at + 1]) <= APART;
         if is_close || *stored.event.kind() == TimelineEventType::RoomCreate {
             continue;
         }
@@ -138,14 +141,16 @@ pub async fn floor(
     }
 }
 
-/// Whether anything stands before a position of a room.
-pub async fn is_before(
+/// The place of the newest event before a position of a room.
+pub async fn below(
     from: &mut impl Reads,
     room_no: i64,
     position: i64,
-) -> Result<bool, StoreError> {
-    let sql = "SELECT position FROM events WHERE room_no = $1 AND position < $2 LIMIT 1";
-    Ok(from.conn().0.query(sql).bind(room_no).bind(position).one().await?.is_some())
+) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT position FROM events WHERE room_no = $1 AND position < $2 \
+               ORDER BY position DESC LIMIT 1";
+    let row = from.conn().0.query(sql).bind(room_no).bind(position).one().await?;
+    row.map(|row| row.get(0)).transpose()
 }
 
 /// The redactions of some events of a room that have come before them.

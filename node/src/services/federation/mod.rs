@@ -17,6 +17,7 @@ mod join;
 mod moments;
 mod past;
 mod refusals;
+mod seek;
 mod send;
 mod spaces;
 mod verify;

@@ -31,7 +31,7 @@ use crate::store::{
 const ASKED: usize = 100;
 const FROM: i64 = 20;
 /// Places that one answer may need.
-const ROOM: i64 = 100;
+pub(super) const ROOM: i64 = 100;
 /// Servers that are asked, those with the most people in the room first.
 const SERVERS: i64 = 5;
 /// Events of one answer before which the state is asked for: where the answer ends.
@@ -62,9 +62,16 @@ pub enum Past {
 #[derive(Default)]
 pub(super) struct Looking(tokio::sync::Mutex<Rest>);
 
+impl Looking {
+    /// Waits until nobody else does.
+    pub(super) async fn begin(&self) -> tokio::sync::MutexGuard<'_, Rest> {
+        self.0.lock().await
+    }
+}
+
 /// How long a room is left alone.
 #[derive(Default)]
-struct Rest {
+pub(super) struct Rest {
     /// Before then nobody asks again, in milliseconds since the epoch.
     until_ms: i64,
     /// How long that was, in milliseconds.
@@ -111,14 +118,20 @@ impl Federation {
         }
     }
 
+    /// Who looks back in a room.
+    pub(super) fn looking(&self, room_id: &OwnedRoomId) -> Arc<Looking> {
+        let nobody = || Ok::<_, std::convert::Infallible>(Arc::default());
+        let Ok(looking) = self.looking.get_or_insert_with(room_id, nobody);
+        looking
+    }
+
     /// The same, while nobody else does.
     async fn look_back_alone(
         &self,
         room_id: &OwnedRoomId,
         reading: Reading,
     ) -> Result<Past, Error> {
-        let whole = || Ok::<_, std::convert::Infallible>(Arc::default());
-        let Ok(looking) = self.looking.get_or_insert_with(room_id, whole);
+        let looking = self.looking(room_id);
         let before = self.hole_of(room_id, reading).await?;
         let mut rest = looking.0.lock().await;
         let Some((room, hole)) = self.hole_of(room_id, reading).await? else {
@@ -184,11 +197,14 @@ impl Federation {
             .filter(|event| event.room_id() == room.room_id)
             .map(|event| (event.id().to_owned(), event))
             .collect();
-        // Only what is named by something that is here: an id says all that its event names.
+        let ids: Vec<OwnedEventId> = told.keys().cloned().collect();
+        let here = self.placed_among(&ids).await?;
+        // Only what is named by something that is here: an id says all that its event names. Behind what is
+        // here there may be another hole, which has its own place.
         let mut open: Vec<OwnedEventId> = ends.to_vec();
         let mut reached = BTreeMap::new();
         while let Some(id) = open.pop() {
-            let Some(event) = told.get(&id) else { continue };
+            let Some(event) = told.get(&id).filter(|_| !here.contains(&id)) else { continue };
             if reached.insert(id, event.clone()).is_none() {
                 open.extend(event.prev_events().iter().cloned());
             }
@@ -208,6 +224,14 @@ impl Federation {
         Ok(Told { proven: history::in_order(proven), unproven })
     }
 
+    /// Those of some events that are here and stand before a state.
+    async fn placed_among(&self, ids: &[OwnedEventId]) -> Result<HashSet<OwnedEventId>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let here = events::by_ids(&mut snapshot, ids).await?.into_iter();
+        let here = here.filter(|it| it.roots.is_some()).map(|it| it.event.id().to_owned());
+        Ok(here.collect())
+    }
+
     /// Writes down what was told, below `floor`; whether there is more here now.
     async fn keep(
         &self,
@@ -220,11 +244,7 @@ impl Federation {
         let named: BTreeSet<OwnedEventId> =
             proven.iter().chain(&unproven).flat_map(|it| it.prev_events().to_vec()).collect();
         let named: Vec<OwnedEventId> = named.into_iter().collect();
-        let mut snapshot = self.ground.store.snapshot().await?;
-        let here = events::by_ids(&mut snapshot, &named).await?.into_iter();
-        let here = here.filter(|it| it.roots.is_some()).map(|it| it.event.id().to_owned());
-        let here: HashSet<OwnedEventId> = here.collect();
-        drop(snapshot);
+        let here = self.placed_among(&named).await?;
         let proven = within_reach(&proven, &here);
         let mut coming = Vec::with_capacity(proven.len());
         let mut before = here.clone();
@@ -246,14 +266,26 @@ impl Federation {
             let gaps = event.prev_events().iter().filter(|id| !is_here(id)).cloned().collect();
             (event, gaps)
         });
-        self.write_past(&room.room_id, floor, coming, skipped.collect()).await
+        self.write_past(&room.room_id, Spot::Below(floor), coming, skipped.collect()).await
+    }
+
+    /// Writes down an event from somewhere in the hole below `floor`, which stands before a state that is
+    /// given; whether it came to stand.
+    pub(super) async fn write_amid(
+        &self,
+        room_id: &RoomId,
+        floor: i64,
+        event: Event,
+        given: NodeId,
+    ) -> Result<bool, Error> {
+        self.write_past(room_id, Spot::Amid(floor), vec![(event, Some(given))], Vec::new()).await
     }
 
     /// The events stand from now on, and of those that are skipped the room goes on behind them.
     async fn write_past(
         &self,
         room_id: &RoomId,
-        floor: i64,
+        spot: Spot,
         coming: Vec<(Event, Option<NodeId>)>,
         skipped: Vec<(Event, Vec<OwnedEventId>)>,
     ) -> Result<bool, Error> {
@@ -265,11 +297,20 @@ impl Federation {
                 let events: Vec<&Event> = coming.iter().map(|(event, _)| event).collect();
                 decisions.plan(tx, &row, &events).await?;
                 // Others may have put something there meanwhile.
+                let (Spot::Below(floor) | Spot::Amid(floor)) = spot;
                 let floor = graph::floor(tx, row.room_no, floor, ROOM).await?;
-                let is_last = !graph::is_before(tx, row.room_no, floor).await?;
+                let below = graph::below(tx, row.room_no, floor).await?;
                 // What comes before all that is here comes before all that anybody has been told of.
-                let top = if is_last { floor.min(0) } else { floor };
+                let top = if below.is_none() { floor.min(0) } else { floor };
                 let mut position = top - places(&coming);
+                if let Spot::Amid(_) = spot {
+                    // There is as much room behind it as before it, and so much that the holes are seen.
+                    let half = below.map_or(graph::PLACES, |below| (top - below) / 2);
+                    if half <= graph::APART {
+                        return Ok(false);
+                    }
+                    position -= half;
+                }
                 let mut came = false;
                 for (event, given) in coming {
                     position += 1;
@@ -305,6 +346,15 @@ impl Federation {
         });
         write.await
     }
+}
+
+/// Where in a hole events come to stand of which it is known above what.
+#[derive(Clone, Copy)]
+enum Spot {
+    /// Directly below it.
+    Below(i64),
+    /// Somewhere in between, for others may come on both sides.
+    Amid(i64),
 }
 
 /// How many places events need.

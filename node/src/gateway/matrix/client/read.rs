@@ -118,8 +118,9 @@ async fn nearest(asked: Asked<get_event_by_timestamp::v1::Request>) -> Result<Re
     let (who, body) = (asker(&asked)?, &asked.body);
     let at_ms = i64::try_from(u64::from(body.ts.get())).unwrap_or(i64::MAX);
     let back = body.dir == Direction::Backward;
-    let rooms = &asked.app.services.rooms;
-    let (event_id, sent_ms) = rooms.nearest(&who, &body.room_id, at_ms, back).await?;
+    let federation = &asked.app.services.federation;
+    let found = federation.nearest_seen(&who, &body.room_id, at_ms, back).await;
+    let (event_id, sent_ms) = found?;
     Ok(reply(&json!({ "event_id": event_id, "origin_server_ts": sent_ms })))
 }
 
