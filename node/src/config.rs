@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::Uri;
 use lettre::{Address, AsyncSmtpTransport, Tokio1Executor, message::Mailbox};
 use ruma::{OwnedServerName, OwnedUserId};
@@ -16,6 +17,10 @@ use url::Url;
 
 /// Most names of one certificate that is asked for by ACME.
 const CERTIFICATE_NAMES: usize = 25;
+/// Most letters of the id under which an authority knows the operator.
+const KEY_ID_CHARS: usize = 255;
+/// Least bytes of the key that goes with it: fewer are guessed.
+const HMAC_BYTES: usize = 16;
 
 /// Who may make an account without being an operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -129,6 +134,11 @@ settings! {
     acme_accept_terms: bool = false, Flag "false";
     /// Where that authority reaches you by mail.
     acme_contact: Option<String> = None, Text "\"admin@example.org\"";
+    /// The id under which that authority knows you already, if it gives certificates only to those whom it
+    /// does (external account binding); `acme_eab_hmac_key` belongs to it.
+    acme_eab_key_id: Option<String> = None, Text "\"kid-1\"";
+    /// The key that goes with that id, in base64 as the authority shows it.
+    acme_eab_hmac_key: Option<String> = None, Text "\"a key of that authority\"";
     /// The names in that certificate; without them the host of `server_name` and that of `public_url`.
     acme_names: Vec<String> = Vec::new(), List "[]";
     /// A further authority in PEM that this node trusts when it calls other servers.
@@ -392,6 +402,8 @@ impl Config {
             let beside = [
                 ("acme_accept_terms", self.acme_accept_terms),
                 ("acme_contact", self.acme_contact.is_some()),
+                ("acme_eab_key_id", self.acme_eab_key_id.is_some()),
+                ("acme_eab_hmac_key", self.acme_eab_hmac_key.is_some()),
                 ("acme_names", !self.acme_names.is_empty()),
             ];
             return match beside.into_iter().find(|(_, is_given)| *is_given) {
@@ -427,6 +439,7 @@ impl Config {
                 "acme_contact must be a mail address such as admin@example.org".to_owned(),
             );
         }
+        self.check_acme_binding()?;
         let names = self.certificate_names();
         if let Some(name) = names.iter().find(|name| !is_dns_name(name)) {
             return wrong(format!(
@@ -445,6 +458,37 @@ impl Config {
             return wrong(format!("acme_names must be at most {CERTIFICATE_NAMES}"));
         }
         Ok(())
+    }
+
+    fn check_acme_binding(&self) -> Result<(), ConfigError> {
+        let wrong = |message: &str| Err(ConfigError::Contradiction(message.to_owned()));
+        if self.acme_eab_key_id.is_some() != self.acme_eab_hmac_key.is_some() {
+            return wrong(
+                "acme_eab_key_id and acme_eab_hmac_key belong together: give both or neither",
+            );
+        }
+        let is_id = |id: &String| (1..=KEY_ID_CHARS).contains(&id.chars().count());
+        if !self.acme_eab_key_id.as_ref().is_none_or(is_id) {
+            return wrong("acme_eab_key_id must be the id that the authority gave you");
+        }
+        if self.acme_eab_hmac_key.is_some() && self.acme_binding().is_none() {
+            // What stands there is a secret, and is not repeated.
+            return wrong(
+                "acme_eab_hmac_key must be the key that the authority gave you, in base64 and of at \
+                 least 16 bytes",
+            );
+        }
+        Ok(())
+    }
+
+    /// The id under which an authority knows the operator, and the key that goes with it.
+    #[must_use]
+    pub fn acme_binding(&self) -> Option<(String, Vec<u8>)> {
+        let (id, key) = (self.acme_eab_key_id.clone()?, self.acme_eab_hmac_key.as_ref()?);
+        // Authorities show it in either alphabet, padded or not.
+        let plain = key.trim_end_matches('=').replace('+', "-").replace('/', "_");
+        let key = URL_SAFE_NO_PAD.decode(plain).ok()?;
+        (key.len() >= HMAC_BYTES).then_some((id, key))
     }
 
     fn check_mail(&self) -> Result<(), ConfigError> {
@@ -652,6 +696,22 @@ mod tests {
         let contact = "acme_contact = \"me@a.test\"\n";
         assert!(together(&[DIRECTORY, AGREED, contact, names]).is_ok());
 
+        let id = "acme_eab_key_id = \"kid\"\n";
+        let key = "acme_eab_hmac_key = \"zWNDZM6eQGHWpSRTPal5eIUYFTu7EajV\"\n";
+        let bound = together(&[DIRECTORY, AGREED, NAME, id, key]).unwrap();
+        let (known_as, secret) = bound.acme_binding().unwrap();
+        assert_eq!((known_as.as_str(), secret.len()), ("kid", 24));
+        assert!(config.acme_binding().is_none());
+        for good in ["zWNDZM6eQGHWpSRTPal5eI/+FTu7EaiV", "zWNDZM6eQGHWpSRTPal5eA=="] {
+            let text = format!("acme_eab_hmac_key = \"{good}\"\n");
+            assert!(together(&[DIRECTORY, AGREED, NAME, id, &text]).is_ok(), "{good}");
+        }
+        for wrong in ["", "short", "zWNDZM6eQGHWpSRTPal5 IUYFTu7EajV", "zWNDZM6eQGHWpSRTP!l5eIUY"] {
+            let text = format!("acme_eab_hmac_key = \"{wrong}\"\n");
+            let said = together(&[DIRECTORY, AGREED, NAME, id, &text]).unwrap_err().to_string();
+            assert!(said.starts_with("acme_eab_hmac_key must"), "{wrong}: {said}");
+            assert!(wrong.is_empty() || !said.contains(wrong), "{said}");
+        }
         let many: Vec<String> =
             (0..=CERTIFICATE_NAMES).map(|at| format!("\"n{at}.test\"")).collect();
         let many = format!("acme_names = [{}]\n", many.join(", "));
@@ -660,6 +720,11 @@ mod tests {
             (&[AGREED][..], "acme_accept_terms belongs to acme_directory"),
             (&[contact], "acme_contact belongs to acme_directory"),
             (&[names], "acme_names belongs to acme_directory"),
+            (&[id], "acme_eab_key_id belongs to acme_directory"),
+            (&[key], "acme_eab_hmac_key belongs to acme_directory"),
+            (&[DIRECTORY, AGREED, NAME, id], "acme_eab_key_id and acme_eab_hmac_key belong"),
+            (&[DIRECTORY, AGREED, NAME, key], "acme_eab_key_id and acme_eab_hmac_key belong"),
+            (&[DIRECTORY, AGREED, NAME, key, "acme_eab_key_id = \"\"\n"], "acme_eab_key_id must"),
             (&[DIRECTORY, NAME], "acme_accept_terms must be true"),
             (&[DIRECTORY, AGREED, NAME, pair], "tls_cert and acme_directory exclude"),
             (&[DIRECTORY, AGREED, NAME, "acme_contact = \"me\"\n"], "acme_contact must"),

@@ -2,6 +2,7 @@
 
 mod pebble;
 mod refusing;
+mod wishing;
 
 use std::{
     path::Path,
@@ -17,6 +18,7 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -27,6 +29,7 @@ use wayside_tests::{Answer, Engine, Node, Options, Town, Wire};
 use self::{
     pebble::Pebble,
     refusing::{ALONE_S, Mood, Refusing},
+    wishing::Wishing,
 };
 use crate::{serve::authority_of, stage::comes_true};
 
@@ -251,6 +254,121 @@ async fn a_certificate_of_acme_is_renewed_while_the_node_serves() -> Result<()> 
     let in_s = asks_in_s(&node).await?;
     ensure!((100.0..400.0).contains(&in_s), "asks again in {in_s} s");
     ensure!(pebble.asked()? == asked, "it came back sooner: {:?}", pebble.asked()?);
+    node.stop().await?;
+    pebble.end().await
+}
+
+/// An authority that wants a certificate replaced long before it ends, once; and answers of others that say
+/// nothing of that.
+#[tokio::test]
+async fn a_certificate_is_replaced_when_its_authority_wishes() -> Result<()> {
+    const YEAR_S: u32 = 365 * 24 * 60 * 60;
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let Some(pebble) = Pebble::start(town.folder(), YEAR_S).await? else { return Ok(()) };
+    let root = pebble.root(town.folder()).await?;
+    let wishing = Wishing::open(&pebble).await?;
+    wishing.wishes("{\"suggestedWindow\":{\"start\":\"soon\",\"end\":\"later\"}}");
+    let mut node = asking(town.node("a")?, &wishing.directory, &pebble.trust).start().await?;
+    pebble.street.lead_to(node.https())?;
+    comes_true("a certificate", async || both_serve(&node, &root, "a.test").await).await?;
+    comes_true("it is asked", async || Ok(wishing.asked() > 0)).await?;
+    let first = served(node.https()).await?;
+    let third_s = f64::from(YEAR_S / 3);
+    ensure!(asks_in_s(&node).await? > 1.9 * third_s, "what is no wish is followed");
+
+    // Half a year before it would be replaced, after a restart, for who was asked is not asked again soon.
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let at = date_of;
+    let window = json!({ "start": at(now_s + 7_200)?, "end": at(now_s + 7_260)? });
+    wishing.wishes(&json!({ "suggestedWindow": window }).to_string());
+    node.stop().await?;
+    node.restart().await?;
+    comes_true("a wish is heard", async || {
+        let in_s = asks_in_s(&node).await?;
+        Ok((7_000.0..7_300.0).contains(&in_s))
+    })
+    .await?;
+    ensure!(served(node.https()).await? == first, "another one before its time");
+
+    let window = json!({ "start": at(now_s - 7_200)?, "end": at(now_s - 3_600)? });
+    wishing.wishes(&json!({ "suggestedWindow": window }).to_string());
+    node.stop().await?;
+    node.restart().await?;
+    pebble.street.lead_to(node.https())?;
+    comes_true("a second one", async || Ok(served(node.https()).await? != first)).await?;
+    ensure!(both_serve(&node, &root, "a.test").await?, "the second one is not good");
+    let second = served(node.https()).await?;
+    // The same wish of the next one is not followed at once, over restarts too.
+    node.stop().await?;
+    let asked = wishing.asked();
+    node.restart().await?;
+    comes_true("it is asked", async || Ok(wishing.asked() > asked)).await?;
+    comes_true("a wish is heard", async || {
+        let in_s = asks_in_s(&node).await?;
+        Ok((80_000.0..87_000.0).contains(&in_s))
+    })
+    .await?;
+    ensure!(served(node.https()).await? == second, "one after the other");
+    ensure!(!node.log().contains(COMPLAINT), "something failed:\n{}", node.log());
+    node.stop().await?;
+    pebble.end().await
+}
+
+/// A time as RFC 3339 writes it.
+fn date_of(s: u64) -> Result<String> {
+    let days = i64::try_from(s / 86_400)?;
+    // Days to a date (proleptic Gregorian calendar), counted from the first of March of year 0.
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (s / 3_600 % 24, s / 60 % 60, s % 60);
+    Ok(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
+}
+
+/// An authority gives certificates to those whom it knows already.
+#[tokio::test]
+async fn a_certificate_comes_by_an_id_that_the_authority_gave() -> Result<()> {
+    const KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+    const WRONG: &str = "AAAAAM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let known = [("kid-1", KEY), ("kid-2", KEY)];
+    let pebble = Pebble::start_for(town.folder(), 365 * 24 * 60 * 60, &known).await?;
+    let Some(pebble) = pebble else { return Ok(()) };
+    let root = pebble.root(town.folder()).await?;
+    let bound = |options: Options, id: &str, key: &str| {
+        let options = options.flag("--acme-eab-key-id", Some(id));
+        options.flag("--acme-eab-hmac-key", Some(key))
+    };
+    let of = |name: &str| {
+        Ok::<_, anyhow::Error>(asking(town.node(name)?, &pebble.directory, &pebble.trust))
+    };
+    for (name, options, advice) in [
+        ("without one", of("b")?, "set acme_eab_key_id"),
+        ("a wrong key", bound(of("c")?, "kid-1", WRONG), "see that acme_eab_key_id"),
+        ("a wrong id", bound(of("d")?, "kid-9", KEY), "see that acme_eab_key_id"),
+    ] {
+        let mut node = options.start().await?;
+        comes_true("a complaint", async || Ok(node.log().contains(COMPLAINT))).await?;
+        let log = node.log();
+        ensure!(log.contains(advice), "{name}: without advice:\n{log}");
+        ensure!(!log.contains(WRONG) && !log.contains(KEY), "{name}: the key is logged:\n{log}");
+        node.stop().await?;
+    }
+    let mut node = bound(of("a")?, "kid-1", KEY).start().await?;
+    pebble.street.lead_to(node.https())?;
+    comes_true("a certificate", async || both_serve(&node, &root, "a.test").await).await?;
+    let asked = pebble.asked()?;
+    // Once there is an account, it is the one that is asked with.
+    node.stop().await?;
+    node.restart().await?;
+    ensure!(both_serve(&node, &root, "a.test").await?, "its certificate has gone");
+    ensure!(pebble.asked()? == asked, "accounts and orders: {:?}", pebble.asked()?);
     node.stop().await?;
     pebble.end().await
 }

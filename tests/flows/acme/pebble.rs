@@ -1,6 +1,7 @@
 //! Pebble, an authority for tests by those who run Let's Encrypt, as a program, and the way from it to a node.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     fs::File,
     net::{Ipv4Addr, SocketAddr},
@@ -50,6 +51,15 @@ pub(crate) struct Pebble {
 impl Pebble {
     /// Starts one that gives certificates for so many seconds, or says that there is no such program.
     pub(crate) async fn start(folder: &Path, valid_s: u32) -> Result<Option<Self>> {
+        Self::start_for(folder, valid_s, &[]).await
+    }
+
+    /// The same for those alone whom it knows by these ids and keys, unless there are none.
+    pub(crate) async fn start_for(
+        folder: &Path,
+        valid_s: u32,
+        known: &[(&str, &str)],
+    ) -> Result<Option<Self>> {
         let path = env::var_os("PATH").unwrap_or_default();
         if !env::split_paths(&path).any(|folder| folder.join("pebble").is_file()) {
             skip(
@@ -75,6 +85,8 @@ impl Pebble {
                 "httpPort": street.port,
                 "tlsPort": street.port,
                 "certificateValidityPeriod": valid_s,
+                "externalAccountBindingRequired": !known.is_empty(),
+                "externalAccountMACKeys": known.iter().copied().collect::<BTreeMap<_, _>>(),
             }});
             fs::write(&config, settings.to_string())?;
             let output = File::create(&log)?;

@@ -143,9 +143,9 @@ async fn answer(State(inside): State<Arc<Inside>>, method: Method, uri: Uri) -> 
 }
 
 /// A socket on which all is encrypted. Who cannot shake hands is nobody.
-struct Secure {
-    socket: TcpListener,
-    tls: TlsAcceptor,
+pub(crate) struct Secure {
+    pub(crate) socket: TcpListener,
+    pub(crate) tls: TlsAcceptor,
 }
 
 impl Listener for Secure {

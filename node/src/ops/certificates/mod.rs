@@ -266,6 +266,7 @@ impl Certificates {
         let mut often = often();
         let mut get = async || {
             often.tick().await;
+            acme.ask_when_due(clock).await;
             acme.attempt_when_due(clock).await
         };
         while let Some(got) = stop.run_until_cancelled(get()).await {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order,
-    OrderStatus, Problem, RetryPolicy,
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, ExternalAccountKey,
+    Identifier, NewAccount, NewOrder, Order, OrderStatus, Problem, RetryPolicy,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
 
@@ -38,6 +38,9 @@ pub(super) enum AcmeError {
         /// What it saw.
         problem: Problem,
     },
+    /// It does not make an account for whom it should know already.
+    #[error("the authority makes no account for the id in acme_eab_key_id: {0}")]
+    Unbound(Problem),
     /// It does not look at proofs of the one kind that this node shows.
     #[error("the authority does not prove {0} by tls-alpn-01")]
     OtherProofs(String),
@@ -75,7 +78,10 @@ pub(super) enum AcmeError {
 impl AcmeError {
     /// The kind of refusal, as RFC 8555 names it (6.7).
     fn kind(&self) -> Option<&str> {
-        let (Self::Protocol(Error::Api(problem)) | Self::Unproven { problem, .. }) = self else {
+        let (Self::Protocol(Error::Api(problem))
+        | Self::Unproven { problem, .. }
+        | Self::Unbound(problem)) = self
+        else {
             return None;
         };
         problem.r#type.as_deref()?.strip_prefix("urn:ietf:params:acme:error:")
@@ -108,6 +114,10 @@ impl AcmeError {
                 "nothing: the authority has given as much as it gives in a while, and is asked \
                  again when it may be"
             }
+            (Self::Unbound(_), kind) if kind != Some("userActionRequired") => {
+                "see that acme_eab_key_id and acme_eab_hmac_key are the id and the key that the \
+                 authority has given you, and that it has not given them for one use that is over"
+            }
             (Self::Unproven { .. }, _)
             | (_, Some("caa" | "connection" | "dns" | "incorrectResponse" | "tls")) => NAMES,
             (_, Some("rejectedIdentifier" | "unsupportedIdentifier")) => {
@@ -115,8 +125,8 @@ impl AcmeError {
             }
             (_, Some("invalidContact" | "unsupportedContact")) => "correct acme_contact",
             (_, Some("externalAccountRequired")) => {
-                "name another directory in acme_directory: this authority wants an account that was \
-                 made elsewhere, which this node cannot show"
+                "set acme_eab_key_id and acme_eab_hmac_key: this authority gives certificates to those \
+                 whom it knows already, and gives them such an id and key"
             }
             (_, Some("userActionRequired")) => {
                 "read the terms of service, which have changed, and do what the authority says"
@@ -144,16 +154,17 @@ impl AcmeError {
     }
 }
 
-/// Gets a certificate for the names, and keeps it.
+/// Gets a certificate for the names, and keeps it; it may take the place of one whose authority wishes so.
 pub(super) async fn certificate(
     wish: &Wish,
     kept: &Kept,
     proofs: &Proofs,
     line: Line,
+    replaces: Option<CertificateIdentifier<'static>>,
 ) -> Result<Served, AcmeError> {
     let account = account(wish, kept, line).await?;
     let names: Vec<_> = wish.names.iter().cloned().map(Identifier::Dns).collect();
-    let mut order = account.new_order(&NewOrder::new(&names)).await?;
+    let mut order = order(&account, &names, replaces).await?;
     match order.state().status {
         OrderStatus::Pending => prove(&mut order, wish, proofs).await?,
         // Proven by an earlier order.
@@ -176,13 +187,38 @@ pub(super) async fn certificate(
     Ok(served)
 }
 
+/// Orders a certificate, in the place of another if the authority knows what that means.
+async fn order(
+    account: &Account,
+    names: &[Identifier],
+    replaces: Option<CertificateIdentifier<'static>>,
+) -> Result<Order, Error> {
+    if let Some(replaces) = replaces {
+        match account.new_order(&NewOrder::new(names).replaces(replaces)).await {
+            Ok(order) => return Ok(order),
+            Err(Error::Api(problem))
+                if problem.r#type.as_deref() == Some("urn:ietf:params:acme:error:rateLimited") =>
+            {
+                return Err(Error::Api(problem));
+            }
+            // It may have been replaced already (RFC 9773, 5).
+            Err(error) => tracing::debug!(%error, "an order that replaces another is refused"),
+        }
+    }
+    account.new_order(&NewOrder::new(names)).await
+}
+
 /// The account with the authority: the one that is kept, or a new one.
 async fn account(wish: &Wish, kept: &Kept, line: Line) -> Result<Account, AcmeError> {
     let builder = Account::builder_with_http(Box::new(line));
     let contact = wish.contact.as_ref().map(|it| format!("mailto:{it}"));
     let contacts: Vec<&str> = contact.as_deref().into_iter().collect();
     let (looking, writing) = (kept.clone(), kept.clone());
-    if let Some(known) = apart(move || looking.account()).await? {
+    let key_id = wish.binding.as_ref().map(|it| it.key_id.clone());
+    let known = apart(move || looking.account()).await?;
+    // Whoever is known to the authority under another id by now has another account with it. Once there is
+    // one, the id and its key are needed no more.
+    if let Some(known) = known.filter(|known| key_id.is_none() || known.key_id == key_id) {
         let account = builder.from_credentials(known.credentials).await?;
         if known.contact != wish.contact {
             account.update_contacts(&contacts).await?;
@@ -197,9 +233,15 @@ async fn account(wish: &Wish, kept: &Kept, line: Line) -> Result<Account, AcmeEr
         terms_of_service_agreed: true,
         only_return_existing: false,
     };
-    let (account, credentials) = builder.create(&new, wish.directory.clone(), None).await?;
+    let binding = wish.binding.as_ref();
+    let binding = binding.map(|it| ExternalAccountKey::new(it.key_id.clone(), &it.key));
+    let made = builder.create(&new, wish.directory.clone(), binding.as_ref()).await;
+    let (account, credentials) = match made {
+        Err(Error::Api(problem)) if binding.is_some() => return Err(AcmeError::Unbound(problem)),
+        made => made?,
+    };
     let (directory, contact) = (wish.directory.clone(), wish.contact.clone());
-    let made = kept::Account { directory, contact, credentials };
+    let made = kept::Account { directory, contact, key_id, credentials };
     apart(move || writing.keep_account(&made)).await??;
     Ok(account)
 }
@@ -267,7 +309,7 @@ mod tests {
             ("caa", "port 443"),
             ("rejectedIdentifier", "acme_names"),
             ("invalidContact", "acme_contact"),
-            ("externalAccountRequired", "acme_directory"),
+            ("externalAccountRequired", "acme_eab_key_id"),
             ("userActionRequired", "terms"),
             ("unauthorized", "account.json"),
             ("somethingNew", "authority"),
@@ -277,6 +319,11 @@ mod tests {
             let waits = refused(kind).wish_ms(Clock).is_some();
             assert_eq!(waits, kind == "rateLimited", "{kind}");
         }
+        for kind in ["malformed", "unauthorized", "externalAccountRequired", "somethingNew"] {
+            let said = AcmeError::Unbound(problem(kind)).advice();
+            assert!(said.contains("acme_eab_hmac_key"), "{kind}: {said}");
+        }
+        assert!(AcmeError::Unbound(problem("rateLimited")).advice().contains("nothing"));
         // Of a name that is looked at, the same word means another thing.
         let name = "a.test".to_owned();
         let unproven = AcmeError::Unproven { name, problem: problem("unauthorized") };

@@ -29,6 +29,9 @@ pub(super) struct Account {
     pub(super) directory: String,
     /// What the authority was told of how to reach the operator.
     pub(super) contact: Option<String>,
+    /// Under which id it knew the operator when the account was made.
+    #[serde(default)]
+    pub(super) key_id: Option<String>,
     /// Its address and key.
     pub(super) credentials: AccountCredentials,
 }
@@ -45,6 +48,9 @@ pub(super) struct Attempts {
     pub(super) failed_ms: Option<i64>,
     /// When the next one may be made, in milliseconds since the epoch.
     pub(super) next_ms: i64,
+    /// When the last one was made because the authority wished so, in milliseconds since the epoch.
+    #[serde(default)]
+    pub(super) wished_ms: Option<i64>,
 }
 
 impl Kept {
@@ -184,8 +190,13 @@ mod tests {
         let asked = names(&["a.test"]);
         assert!(kept.certificate().is_none() && kept.account().is_none());
         assert_eq!(kept.attempts(&asked).failures, 0);
-        let attempts =
-            Attempts { names: asked.clone(), failures: 3, failed_ms: Some(1), next_ms: 2 };
+        let attempts = Attempts {
+            names: asked.clone(),
+            failures: 3,
+            failed_ms: Some(1),
+            next_ms: 2,
+            wished_ms: None,
+        };
         kept.keep_attempts(&attempts).unwrap();
         let (chain, key) = pair("a.test");
         // The file that a process left which ended while it wrote.

@@ -71,7 +71,8 @@ impl Line {
         Some(self.wish_ms.load(Ordering::Acquire)).filter(|it| *it > 0)
     }
 
-    async fn call(
+    /// Calls an address of the directory or one to which it leads.
+    pub(super) async fn call(
         self,
         request: Request<BodyWrapper<Bytes>>,
     ) -> Result<Response<Bytes>, LineError> {

@@ -9,8 +9,9 @@ mod kept;
 mod line;
 mod pace;
 mod proof;
+mod renewal;
 
-use std::{path::Path, sync::Mutex, time::Duration};
+use std::{fmt, ops::Range, path::Path, sync::Mutex, time::Duration};
 
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
@@ -36,7 +37,22 @@ const SAID: usize = 1_000;
 pub struct Wish {
     directory: String,
     contact: Option<String>,
+    binding: Option<Binding>,
     names: Vec<String>,
+}
+
+/// By what an authority knows the operator already (RFC 8555, 7.3.4).
+#[derive(Clone)]
+struct Binding {
+    key_id: String,
+    key: Vec<u8>,
+}
+
+impl fmt::Debug for Binding {
+    /// The key is a secret.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Binding").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
 }
 
 impl Wish {
@@ -45,7 +61,8 @@ impl Wish {
     pub fn of(config: &Config) -> Option<Self> {
         let directory = config.acme_directory.clone()?;
         let contact = config.acme_contact.clone();
-        Some(Self { directory, contact, names: config.certificate_names() })
+        let binding = config.acme_binding().map(|(key_id, key)| Binding { key_id, key });
+        Some(Self { directory, contact, binding, names: config.certificate_names() })
     }
 }
 
@@ -73,6 +90,12 @@ struct State {
     attempts: Attempts,
     /// When the certificate that is here is to be replaced; `None` where there is none yet.
     due_ms: Option<i64>,
+    /// Whether that is because its authority wishes so.
+    is_wished: bool,
+    /// That certificate, and from when to when it is good.
+    leaf: Option<(Vec<u8>, Range<i64>)>,
+    /// When its authority is asked for its wishes.
+    ask_ms: i64,
 }
 
 impl Acme {
@@ -86,7 +109,9 @@ impl Acme {
         let served = kept.certificate();
         let attempts = kept.attempts(&wish.names);
         let due_ms = served.as_ref().map(|served| due_ms(served, &wish.names));
-        let state = Mutex::new(State { attempts, due_ms });
+        let leaf = served.as_ref().map(leaf_of);
+        let state = State { attempts, due_ms, is_wished: false, leaf, ask_ms: 0 };
+        let state = Mutex::new(state);
         Ok((Self { wish, kept, client, proofs: Proofs::default(), state }, served))
     }
 
@@ -97,7 +122,7 @@ impl Acme {
 
     /// How it goes.
     pub(super) fn standing(&self) -> Standing {
-        let State { attempts, due_ms } = &*locked(&self.state);
+        let State { attempts, due_ms, .. } = &*locked(&self.state);
         let Attempts { failures, failed_ms, next_ms, .. } = *attempts;
         let waits_until = if failures > 0 { next_ms } else { 0 };
         Standing { failures, failed_ms, next_ms: waits_until.max(due_ms.unwrap_or(0)) }
@@ -126,6 +151,47 @@ impl Acme {
                  at a restart if the file named sooner is removed"
             );
         }
+    }
+
+    /// Asks the authority when it wants the certificate replaced, if it is time to. Where it does not say,
+    /// what is held of that stays.
+    pub(super) async fn ask_when_due(&self, clock: Clock) {
+        let now_ms = clock.now_ms();
+        let (certificate, valid_ms) = {
+            let mut state = locked(&self.state);
+            // One that lacks a name is replaced in any case.
+            let may_wait = state.due_ms.is_some_and(|due_ms| due_ms > now_ms);
+            let Some(leaf) = state.leaf.clone().filter(|_| may_wait) else { return };
+            if now_ms < state.ask_ms {
+                return;
+            }
+            state.ask_ms = pace::wishes_again_ms(now_ms, None);
+            leaf
+        };
+        let line = Line::new(self.client.clone(), clock);
+        let wished = renewal::wished(&line, &self.wish.directory, &certificate, now_ms).await;
+        let wished = match wished {
+            Ok(Some(wished)) => wished,
+            Ok(None) => return,
+            Err(error) => {
+                let error = format!("{:#}", anyhow::Error::from(error));
+                tracing::debug!(error, "the authority does not say when to replace a certificate");
+                return;
+            }
+        };
+        let mut state = locked(&self.state);
+        let due_ms = pace::wished_ms(
+            &wished.window_ms,
+            &valid_ms,
+            state.attempts.wished_ms,
+            chance_of(&certificate),
+        );
+        if state.due_ms.is_some_and(|before_ms| due_ms < before_ms) {
+            let in_s = (due_ms - now_ms).max(0) / 1000;
+            tracing::info!(in_s, "the authority wants the certificate replaced sooner");
+        }
+        (state.due_ms, state.is_wished) = (Some(due_ms), true);
+        state.ask_ms = pace::wishes_again_ms(now_ms, wished.again_ms);
     }
 
     /// Makes an attempt if its time has come. `None`: it has not, or it failed and that was said.
@@ -163,8 +229,14 @@ impl Acme {
 
     async fn attempt(&self, clock: Clock) -> Result<Served, AcmeError> {
         self.remember(self.begin(clock)).await?;
+        let replaces = {
+            let state = locked(&self.state);
+            let wished = state.leaf.as_ref().filter(|_| state.is_wished);
+            wished.and_then(|(certificate, _)| renewal::identifier(certificate))
+        };
         let line = Line::new(self.client.clone(), clock);
-        let getting = attempt::certificate(&self.wish, &self.kept, &self.proofs, line.clone());
+        let getting =
+            attempt::certificate(&self.wish, &self.kept, &self.proofs, line.clone(), replaces);
         let got = timeout(ATTEMPT, getting).await;
         let error = match got.unwrap_or(Err(AcmeError::TooLong(ATTEMPT))) {
             Ok(served) => return Ok(self.got(served, clock).await),
@@ -183,7 +255,11 @@ impl Acme {
     /// again at once.
     fn begin(&self, clock: Clock) -> Attempts {
         let mut state = locked(&self.state);
+        let is_wished = state.is_wished;
         let attempts = &mut state.attempts;
+        if is_wished {
+            attempts.wished_ms = Some(clock.now_ms());
+        }
         attempts.failures = attempts.failures.saturating_add(1);
         attempts.next_ms = pace::again_ms(clock.now_ms(), attempts.failures, None, chance(clock));
         attempts.clone()
@@ -201,10 +277,11 @@ impl Acme {
         let due_ms = due_ms(&served, &self.wish.names);
         let attempts = {
             let mut state = locked(&self.state);
-            state.due_ms = Some(due_ms);
+            (state.due_ms, state.is_wished) = (Some(due_ms), false);
+            (state.leaf, state.ask_ms) = (Some(leaf_of(&served)), 0);
             if due_ms > clock.now_ms() {
-                let names = self.wish.names.clone();
-                state.attempts = Attempts { names, ..Attempts::default() };
+                let (names, wished_ms) = (self.wish.names.clone(), state.attempts.wished_ms);
+                state.attempts = Attempts { names, wished_ms, ..Attempts::default() };
             } else {
                 // It counts as failed, or they would be ordered one after the other.
                 tracing::warn!(
@@ -237,11 +314,20 @@ fn due_ms(served: &Served, names: &[String]) -> i64 {
     if !names.iter().all(|name| given.contains(name)) {
         return 0;
     }
-    // Chance that every look finds again, without anybody keeping it.
-    let digest = Sha256::digest(&served.key.cert[0]);
+    pace::due_ms(&served.valid_ms, chance_of(&served.key.cert[0]))
+}
+
+/// A certificate, and from when to when it is good.
+fn leaf_of(served: &Served) -> (Vec<u8>, Range<i64>) {
+    (served.key.cert[0].to_vec(), served.valid_ms.clone())
+}
+
+/// Chance that every look finds again, without anybody keeping it.
+fn chance_of(certificate: &[u8]) -> u64 {
+    let digest = Sha256::digest(certificate);
     let mut eight = [0; 8];
     eight.copy_from_slice(&digest[..8]);
-    pace::due_ms(&served.valid_ms, u64::from_be_bytes(eight))
+    u64::from_be_bytes(eight)
 }
 
 /// The names that a certificate is for, in lower case.
@@ -280,7 +366,8 @@ mod tests {
 
     fn open(folder: &Path, names: &[&str]) -> Acme {
         let names = names.iter().map(|it| (*it).to_owned()).collect();
-        let wish = Wish { directory: "https://ca.test/dir".to_owned(), contact: None, names };
+        let directory = "https://ca.test/dir".to_owned();
+        let wish = Wish { directory, contact: None, binding: None, names };
         Acme::open(wish, folder, Chosen::new(None).unwrap()).unwrap().0
     }
 

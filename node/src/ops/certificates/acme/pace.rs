@@ -34,6 +34,35 @@ pub(super) fn due_ms(valid_ms: &Range<i64>, chance: u64) -> i64 {
     valid_ms.start + life_ms / 3 * 2 + part_of(life_ms / 24, chance)
 }
 
+/// How long a certificate stays at least that has taken the place of one because its authority wished so:
+/// a wish that never ends shall not bring one after the other.
+const WISHED_MS: i64 = DAY_MS;
+/// When an authority is asked again for its wishes, at the earliest and the latest, and where it does not
+/// say (RFC 9773, 4.3).
+const WISHES_MS: (i64, i64, i64) = (MINUTE_MS, DAY_MS, 6 * HOUR_MS);
+
+/// When a certificate is replaced of which its authority wishes that it be within a time, by chance; not
+/// so late that it ends before, nor so soon after the last wish.
+pub(super) fn wished_ms(
+    window_ms: &Range<i64>,
+    valid_ms: &Range<i64>,
+    last_ms: Option<i64>,
+    chance: u64,
+) -> i64 {
+    let life_ms = (valid_ms.end - valid_ms.start).max(0);
+    let length_ms = window_ms.end.saturating_sub(window_ms.start).max(0);
+    let wished_ms = window_ms.start.saturating_add(part_of(length_ms, chance));
+    let first_ms = last_ms.map_or(i64::MIN, |last_ms| last_ms.saturating_add(WISHED_MS));
+    wished_ms.max(first_ms).min(valid_ms.end - life_ms / 12)
+}
+
+/// When it is asked again for its wishes.
+pub(super) fn wishes_again_ms(now_ms: i64, again_ms: Option<i64>) -> i64 {
+    let (first, last, unsaid) = WISHES_MS;
+    let wait_ms = again_ms.map_or(unsaid, |again_ms| again_ms.saturating_sub(now_ms));
+    now_ms.saturating_add(wait_ms.clamp(first, last))
+}
+
 /// When to come back after a limit was met that says nothing of it.
 pub(super) fn after_limit_ms(now_ms: i64) -> i64 {
     now_ms + LIMITED_MS
@@ -71,6 +100,24 @@ mod tests {
         assert_eq!(minutes(0, 0), 5);
         assert_eq!([minutes(1, u64::MAX / 2), minutes(1, u64::MAX)], [5, 6]);
         assert_eq!(minutes(20, u64::MAX), 1799, "a quarter more at most");
+    }
+
+    #[test]
+    fn an_authority_has_a_certificate_replaced_when_it_wishes_within_bounds() {
+        let valid = 0..120 * DAY_MS;
+        let wished = |window: Range<i64>, last| wished_ms(&window, &valid, last, u64::MAX / 2);
+        assert_eq!(wished(10 * DAY_MS..12 * DAY_MS, None) / HOUR_MS, 11 * 24 - 1);
+        assert_eq!(wished(-2..0, None), -2);
+        assert_eq!(wished(0..2, Some(5 * DAY_MS)), 6 * DAY_MS, "not one after the other");
+        for late in [119 * DAY_MS..130 * DAY_MS, i64::MAX - 1..i64::MAX] {
+            assert_eq!(wished(late, None), 110 * DAY_MS, "before it ends");
+        }
+        assert_eq!(wishes_again_ms(NOW_MS, None), NOW_MS + 6 * HOUR_MS);
+        for (again_ms, wait_ms) in
+            [(0, MINUTE_MS), (NOW_MS, MINUTE_MS), (NOW_MS + HOUR_MS, HOUR_MS), (i64::MAX, DAY_MS)]
+        {
+            assert_eq!(wishes_again_ms(NOW_MS, Some(again_ms)), NOW_MS + wait_ms);
+        }
     }
 
     #[test]
