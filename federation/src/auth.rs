@@ -30,6 +30,9 @@ pub enum Refusal {
     /// The state of now does not allow it (check 6).
     #[error("refused by the current state: {0}")]
     CurrentState(String),
+    /// The policy server of the room does not recommend it (check 7).
+    #[error("not signed by the policy server of the room")]
+    PolicyServer,
     /// The graph of its room ends at more events already than are followed.
     #[error("refused because the graph of the room has too many ends")]
     TooManyEnds,

@@ -201,6 +201,30 @@ impl Event {
         Ok(signed.with_rejected(self.0.rejected))
     }
 
+    /// The event with a signature that somebody has given for it, in place of an older one by the same
+    /// key. The id stays; whether the signature holds is for the caller to check.
+    pub fn with_signature(
+        &self,
+        version: RoomVersion,
+        server: &ServerName,
+        key_id: &str,
+        signature: &str,
+    ) -> Result<Self, EventError> {
+        let mut object = canonical::parse_object(&self.0.json)?;
+        let mut place = &mut object;
+        for name in ["signatures", server.as_str()] {
+            let entry = place.entry(name.to_owned());
+            let entry = entry.or_insert_with(|| CanonicalJsonObject::new().into());
+            let CanonicalJsonValue::Object(inner) = entry else {
+                return Err(EventError::BadFormat(format!("{name}: want an object")));
+            };
+            place = inner;
+        }
+        place.insert(key_id.to_owned(), CanonicalJsonValue::String(signature.to_owned()));
+        let signed = Self::from_object(version, &object)?;
+        Ok(signed.with_rejected(self.0.rejected))
+    }
+
     /// Checks the format, computes the id and takes the fields out.
     fn from_object(version: RoomVersion, object: &CanonicalJsonObject) -> Result<Self, EventError> {
         let rules = version.rules();

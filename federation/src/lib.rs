@@ -4,8 +4,8 @@
 //! the room is like; this room of the house holds that reasoning and nothing else. [`event`] reads,
 //! hashes, signs and redacts PDUs; [`key`] is the server's key and the published keys of others;
 //! [`discovery`] says where another server is to be found, and [`request`] who asks; [`device`] reads
-//! the keys by which people encrypt; [`auth`] judges an event against a state, and [`acl`] which
-//! servers a room lets take part; [`state`] keeps states as a persistent tree in which a
+//! the keys by which people encrypt; [`auth`] judges an event against a state, [`acl`] says which
+//! servers a room lets take part, and [`policy`] which of them looks over what is said; [`state`] keeps states as a persistent tree in which a
 //! change costs a path; [`resolve`] joins forks with work in proportion to what they differ on; and
 //! [`room`] says, with all of these, what an event does to its room.
 //! Room versions 10, 11 and 12 ([`version`]); the types, rules and signatures beneath are ruma's.
@@ -49,6 +49,7 @@ pub mod key;
 pub mod moments;
 pub mod multipart;
 pub mod outbox;
+pub mod policy;
 pub mod request;
 pub mod resolve;
 pub mod room;

@@ -67,7 +67,7 @@ impl Memory {
         let prev: Vec<Option<NodeId>> =
             event.prev_events().iter().map(|id| self.after(id)).collect();
         let given = given.or_else(|| self.plant.and_then(|plant| plant.before(&prev)));
-        let arrival = Arrival { is_named: named, is_past: false, given };
+        let arrival = Arrival { is_named: named, given, ..Arrival::default() };
         for _ in 0..ROUNDS {
             match room::admit(&self.room, event, number, arrival, shelf) {
                 Ok(Outcome::Placed(placed)) => {

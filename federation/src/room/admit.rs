@@ -71,10 +71,13 @@ pub struct Arrival {
     /// events of that state must be here. Whoever tells it may choose which side the node is on from
     /// then on: where it can be had from a second server, the two must say the same.
     pub given: Option<NodeId>,
+    /// Whether the policy server of the room does not recommend it: then it is not shown, whatever the
+    /// rules say.
+    pub is_discouraged: bool,
 }
 
 /// Decides on an event that was received and verified (server-server API, "Checks performed on
-/// receipt of a PDU", 4 to 6), and what the room is like with it.
+/// receipt of a PDU", 4 to 7), and what the room is like with it.
 ///
 /// `number` is what the event will be called here: an outlier keeps the number that it has, for states
 /// hold it already.
@@ -117,6 +120,9 @@ pub fn admit(
     let now = if arrival.is_past { before } else { room.state };
     let verdict = judge(room.version, event, &plan, (before, now), &desk)?;
     let (mut standing, mut refusal) = match verdict {
+        Verdict::Accept if arrival.is_discouraged => {
+            (Standing::SoftFailed, Some(Refusal::PolicyServer))
+        }
         Verdict::Accept => (Standing::Accepted, None),
         Verdict::SoftFail(why) => (Standing::SoftFailed, Some(why)),
         Verdict::Reject(why) => (Standing::Rejected, Some(why)),

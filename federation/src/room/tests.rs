@@ -24,6 +24,8 @@ struct Memory {
     nodes: HashMap<NodeId, Arc<Node>>,
     /// Events that were named before they came.
     named: HashSet<OwnedEventId>,
+    /// Events that the policy server of the room does not recommend.
+    discouraged: HashSet<OwnedEventId>,
     rounds: usize,
 }
 
@@ -38,6 +40,7 @@ impl Memory {
             numbers: HashMap::new(),
             nodes: HashMap::new(),
             named: HashSet::new(),
+            discouraged: HashSet::new(),
             rounds: 0,
         }
     }
@@ -73,7 +76,11 @@ impl Memory {
 
     fn decide(&mut self, event: &Event) -> Outcome {
         let number = EventNo(i64::try_from(self.known.len()).unwrap() + 1);
-        let arrival = Arrival { is_named: self.named.contains(event.id()), ..Arrival::default() };
+        let arrival = Arrival {
+            is_named: self.named.contains(event.id()),
+            is_discouraged: self.discouraged.contains(event.id()),
+            ..Arrival::default()
+        };
         let mut shelf = Shelf::new();
         for _ in 0..1_000 {
             match admit(&self.room, event, number, arrival, &shelf) {
@@ -250,6 +257,28 @@ fn what_was_named_before_it_came_is_no_head() {
     let placed = memory.take(&told, &told.events[&first]).unwrap();
     let ids: Vec<&OwnedEventId> = placed.heads.iter().map(|head| &head.id).collect();
     assert_eq!(ids, [&second], "what hangs between them closes the gap");
+}
+
+#[test]
+fn what_a_policy_server_does_not_recommend_stands_and_is_not_shown() {
+    let (mut told, before) = public(RoomVersion::V12);
+    let set = draft("alice", "m.room.topic", Some(""), &json!({ "topic": "spam" }), 3);
+    let spam = told.send(&set, std::slice::from_ref(&before)).unwrap();
+    let say = draft("alice", "m.room.message", None, &json!({}), 5);
+    let last = told.send(&say, std::slice::from_ref(&spam)).unwrap();
+    let mut memory = Memory::of(&told);
+    memory.take(&told, &told.events[&before]).unwrap();
+    let (heads, state) = (memory.room.heads.clone(), memory.room.state);
+    memory.discouraged.insert(spam.clone());
+    let placed = memory.take(&told, &told.events[&spam]).unwrap();
+    assert_eq!(placed.standing, Standing::SoftFailed);
+    assert_eq!(placed.refusal, Some(crate::auth::Refusal::PolicyServer));
+    assert!(placed.heads == heads && placed.state == state && placed.changed.is_empty());
+    // Whoever goes on behind it brings its state along, as for all that is not shown.
+    let placed = memory.take(&told, &told.events[&last]).unwrap();
+    assert_eq!(placed.standing, Standing::Accepted);
+    let key = StateKey::new("m.room.topic".into(), "");
+    assert_eq!(memory.spelled(memory.room.state).get(&key), Some(&spam));
 }
 
 #[test]

@@ -319,7 +319,12 @@ impl Federation {
                         Some(known) => (known.number, true),
                         None => (EventNo(tx.next_number()), false),
                     };
-                    let way = room::Arrival { given, is_past: true, is_named: true };
+                    let way = room::Arrival {
+                        given,
+                        is_past: true,
+                        is_named: true,
+                        ..room::Arrival::default()
+                    };
                     let placed = match decisions.decide(tx, &row, &event, number, way).await {
                         Ok(Some(Outcome::Placed(placed))) => *placed,
                         Ok(Some(Outcome::Known | Outcome::Missing(_)) | None) => continue,
