@@ -162,8 +162,8 @@ fn services(
     instances: Arc<Instances>,
 ) -> anyhow::Result<Services> {
     let accounts = Arc::new(Accounts::new(ground.clone()));
-    let rooms = Arc::new(Rooms::new(ground.clone()));
     let servers = Arc::new(Servers::new(ground.clone(), lines));
+    let rooms = Arc::new(Rooms::new(ground.clone(), servers.clone()));
     let social = Arc::new(Social::new(ground.clone(), live.clone()));
     let content = Arc::new(Content::new(ground.clone(), servers.clone(), blob));
     let bodies = Bodies::new(ground.clone(), content.clone(), instances.clone());

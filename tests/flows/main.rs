@@ -55,6 +55,7 @@ mod passkeys;
 mod past;
 mod people;
 mod pictures;
+mod policy;
 mod previews;
 mod private_worlds;
 mod providers;

@@ -44,7 +44,10 @@ pub use engine::{Database, Engine};
 pub use metrics::Metrics;
 pub use names::{Names, Record};
 pub use node::{Node, Options, Refusal};
-pub use peer::{Pdu, Peer, PeerOptions, PeerReply, PeerRequest, PeerRoom, Signing, XMatrix};
+pub use peer::{
+    NO_SPAM, Pdu, Peer, PeerOptions, PeerReply, PeerRequest, PeerRoom, PolicyKey, SIGN, Signing,
+    XMatrix,
+};
 pub use programs::{Script, package_folder, peak_bytes, resident_bytes, skip};
 pub use seeded::Seeded;
 pub use signing::{SigningKey, verify};

@@ -3,6 +3,7 @@
 mod call;
 mod chain;
 mod hosting;
+mod looking_over;
 mod reply;
 mod room;
 mod serving;
@@ -28,6 +29,7 @@ use tokio::{
 
 use crate::{Address, Authority, Destination, Leaf, SigningKey};
 pub use call::{Signing, XMatrix};
+pub use looking_over::{NO_SPAM, PolicyKey, SIGN};
 pub use reply::{PeerReply, PeerRequest};
 pub use room::{Pdu, PeerRoom};
 

@@ -63,6 +63,19 @@ impl Unproven {
     }
 }
 
+/// What a policy server says to what it does not sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyRefusal {
+    /// The status of HTTP.
+    pub status: u16,
+    /// The code of Matrix.
+    pub code: &'static str,
+    /// In words.
+    pub why: String,
+    /// When it may be asked again, in milliseconds, where it says so.
+    pub retry_ms: Option<u64>,
+}
+
 /// The answer of a service that did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -206,6 +219,9 @@ pub enum Error {
     /// What somebody elsewhere keeps is larger than this node takes.
     #[error("{0}")]
     TooLargeElsewhere(String),
+    /// The policy server of the room does not want it said there.
+    #[error("{}", .0.why)]
+    Policy(PolicyRefusal),
     /// Guests may not do that.
     #[error("guests may not do that: make your account a lasting one first")]
     Guest,

@@ -39,7 +39,7 @@ use self::{
     worlds::Worlds,
 };
 pub use self::{
-    error::{Error, Unproven},
+    error::{Error, PolicyRefusal, Unproven},
     ground::{Ground, OldKey},
     language::Language,
 };

@@ -17,7 +17,7 @@ use wayside_federation::{
 
 use super::{
     super::{
-        rooms::{self, Membership, Step, view::text_in},
+        rooms::{self, Membership, Step, Wording, view::text_in},
         servers::{AskError, Question},
     },
     Error, Federation,
@@ -109,7 +109,7 @@ impl Federation {
         via: &[OwnedServerName],
     ) -> Result<(), Error> {
         if step.to == Membership::Invite && !self.ground.is_local(target) {
-            return self.invite(room_id, sender, target, step).await;
+            return self.invite(room_id, sender, target, Wording::Step(step)).await.map(drop);
         }
         let alone = matches!(step.to, Membership::Join | Membership::Knock | Membership::Leave);
         if sender != target || !alone {

@@ -1,9 +1,8 @@
-//! Transactions of other servers: each event received, verified, decided on and written down.
+//! Transactions of other servers: each event received, verified, and taken in with what it names.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::Duration,
 };
 
 use ruma::{
@@ -12,20 +11,18 @@ use ruma::{
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use wayside_federation::{
-    acl::ServerAcl,
     event::Event,
     outbox::{EDUS, PDUS},
-    room::{self, Joined, Missing, Outcome, Standing},
-    state::{EventNo, NodeId},
+    room::{Missing, Standing},
 };
 
 use super::{
-    super::rooms::{self, Arrival, Decisions},
-    Error, Federation, Ground, acl, known,
+    Error, Federation,
+    admit::{Coming, looked_over},
 };
 use crate::store::{
-    Tx, outgoing,
-    rooms::{self as stored, RoomRow, has_server},
+    outgoing,
+    rooms::{self as stored, RoomRow},
 };
 
 /// A transaction of another server (server-server API, `PUT /send/{txnId}`).
@@ -43,24 +40,11 @@ const FETCHED: usize = 100;
 /// Events of one taking-in before which the state is asked for: where the graph has a hole.
 const BRIDGES: usize = 3;
 
-/// How long events of one room are decided on before others have their turn.
-const GO: Duration = Duration::from_millis(100);
-/// How often the branches are joined beside the writer that one event joins: the room may have others then.
-const TIMES_BESIDE: u32 = 5;
-
 /// How often a transaction is put off whose server cannot be reached for what it lacks.
 const TIMES: u32 = 3;
 
 /// When a server comes again that sends more at once than it may, in milliseconds.
 const AGAIN_MS: u64 = 1_000;
-
-/// What came of deciding on an event in the writer.
-enum Settled {
-    /// This became of it.
-    Taken(Taken),
-    /// Nothing yet: it joins branches that are too large to be joined there. It has this number.
-    TooLarge(EventNo),
-}
 
 /// What became of an event.
 pub(super) enum Taken {
@@ -127,8 +111,8 @@ impl Federation {
         texts: Vec<Box<RawValue>>,
     ) -> Result<Vec<(OwnedEventId, Result<(), Error>)>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
-        let room = match self.shared(&mut snapshot, room_id, origin).await {
-            Ok(room) => room,
+        let (room, rules) = match self.shared_by(&mut snapshot, room_id, origin).await {
+            Ok(shared) => shared,
             Err(error) => {
                 let room = stored::room(&mut snapshot, room_id).await?;
                 drop(snapshot);
@@ -166,7 +150,8 @@ impl Federation {
             }
         }
         let ids: Vec<_> = events.iter().map(|event| event.id().to_owned()).collect();
-        let taken = self.take_all(origin, room_id, events, false).await?;
+        let coming = looked_over(room.version, rules.policy, events).await?;
+        let taken = self.take_all(origin, room_id, coming).await?;
         let told = |taken| match taken {
             Ok(Taken::Stands(Standing::Rejected)) => {
                 Err(Error::Forbidden("the rules refuse it".to_owned()))
@@ -222,7 +207,7 @@ impl Federation {
         event: Event,
         is_told: bool,
     ) -> Result<Taken, Error> {
-        only(self.take_all(origin, room_id, vec![event], is_told).await?)
+        only(self.take_all(origin, room_id, vec![Coming::of(event, is_told)]).await?)
     }
 
     /// The same of many, in their order; each stands in its place or says why it does not.
@@ -230,24 +215,20 @@ impl Federation {
         &self,
         origin: &ServerName,
         room_id: &RoomId,
-        events: Vec<Event>,
-        is_told: bool,
+        events: Vec<Coming>,
     ) -> Result<Vec<Result<Taken, Error>>, Error> {
-        let coming =
-            |event: &Event| Coming { event: event.clone(), number: None, given: None, is_told };
-        let all = events.iter().map(coming).collect();
-        let mut taken = self.admit_all(origin, room_id, all).await?;
+        let mut taken = self.admit_all(origin, room_id, events.clone()).await?;
         for at in 0..events.len() {
             let Ok(Taken::Misses(missing)) = &taken[at] else { continue };
             let missing = missing.clone();
-            taken[at] = self.heal(origin, room_id, coming(&events[at]), missing).await;
+            taken[at] = self.heal(origin, room_id, events[at].clone(), missing).await;
             if taken[at].as_ref().is_err_and(is_own) {
                 break;
             }
             // What came along may be what others wait for.
             let misses = |at: &usize| matches!(taken[*at], Ok(Taken::Misses(_)));
             let again: Vec<usize> = (at + 1..events.len()).filter(misses).collect();
-            let coming = again.iter().map(|at| coming(&events[*at])).collect();
+            let coming = again.iter().map(|at| events[*at].clone()).collect();
             for (at, now) in again.into_iter().zip(self.admit_all(origin, room_id, coming).await?) {
                 taken[at] = now;
             }
@@ -268,8 +249,11 @@ impl Federation {
         missing: Missing,
     ) -> Result<Taken, Error> {
         let plain = |event: &Event| {
-            let is_told = coming.is_told && event.id() == coming.event.id();
-            Coming { event: event.clone(), number: None, given: None, is_told }
+            if event.id() == coming.event.id() {
+                coming.clone()
+            } else {
+                Coming::of(event.clone(), false)
+            }
         };
         // What could not be placed, the oldest first.
         let mut waiting = vec![coming.event.clone()];
@@ -298,7 +282,7 @@ impl Federation {
             }
             let event = waiting.remove(0);
             if let Some(state) = self.bridge(origin, room_id, &event).await? {
-                let given = Coming { given: Some(state), ..plain(&event) };
+                let given = plain(&event).behind(state);
                 let now = only(self.admit_all(origin, room_id, vec![given]).await?)?;
                 if waiting.is_empty() {
                     taken = now;
@@ -309,110 +293,6 @@ impl Federation {
             }
         }
         Ok(taken)
-    }
-
-    /// Decides on events of a room with what is here, one after the other, and writes them down together;
-    /// in several goes where others would have to wait for it.
-    async fn admit_all(
-        &self,
-        origin: &ServerName,
-        room_id: &RoomId,
-        mut coming: Vec<Coming>,
-    ) -> Result<Vec<Result<Taken, Error>>, Error> {
-        let (mut taken, mut joined, mut times) = (Vec::with_capacity(coming.len()), Vec::new(), 0);
-        while taken.len() < coming.len() {
-            let rest = coming[taken.len()..].to_vec();
-            let (now, large) = self.admit_some(origin, room_id, rest, joined.clone()).await?;
-            times = if now.is_empty() { times + 1 } else { 0 };
-            taken.extend(now);
-            let (Some(number), Some(next)) = (large, coming.get_mut(taken.len())) else { continue };
-            next.number = Some(number);
-            let found = if times > TIMES_BESIDE {
-                Err(Error::BadJson("the branches of the room change too fast".to_owned()))
-            } else {
-                self.join_beside(room_id, next, number).await
-            };
-            match found {
-                Ok(found) => joined.extend(found),
-                Err(error) if is_own(&error) => return Err(error),
-                Err(error) => {
-                    taken.push(Err(error));
-                    times = 0;
-                }
-            }
-        }
-        Ok(taken)
-    }
-
-    /// Where the branches of a room lead together that an event would join.
-    async fn join_beside(
-        &self,
-        room_id: &RoomId,
-        coming: &Coming,
-        number: EventNo,
-    ) -> Result<Vec<Joined>, Error> {
-        // One at a time, so that there is a core for everything else.
-        let _turn = self.joining.acquire().await.map_err(Error::internal)?;
-        let mut snapshot = self.ground.store.snapshot().await?;
-        let Some(room) = stored::room(&mut snapshot, room_id).await? else { return Ok(Vec::new()) };
-        drop(snapshot);
-        let way = room::Arrival { given: coming.given, ..room::Arrival::default() };
-        tracing::debug!(%room_id, event_id = %coming.event.id(), "large branches are joined");
-        rooms::join_beside(&self.ground, &room, &coming.event, number, way).await
-    }
-
-    /// The same of the first of them, in one go; where it ends at one whose branches are to be joined beside
-    /// it, with the number that this one has from then on.
-    async fn admit_some(
-        &self,
-        origin: &ServerName,
-        room_id: &RoomId,
-        coming: Vec<Coming>,
-        joined: Vec<Joined>,
-    ) -> Result<(Vec<Result<Taken, Error>>, Option<EventNo>), Error> {
-        let (ground, origin, room_id) =
-            (self.ground.clone(), origin.to_owned(), room_id.to_owned());
-        self.ground
-            .store
-            .write(move |tx| {
-                Box::pin(async move {
-                    let until = ground.clock.instant() + GO;
-                    let mut row = known(tx, &room_id).await?;
-                    let mut decisions = Decisions::with(&joined);
-                    let events: Vec<&Event> = coming.iter().map(|it| &it.event).collect();
-                    decisions.plan(tx, &row, &events).await?;
-                    let (mut taken, mut doors) = (Vec::with_capacity(coming.len()), None);
-                    let (before, mut large) = (row.clone(), None);
-                    for coming in coming {
-                        let now = settle(
-                            &ground,
-                            tx,
-                            &mut row,
-                            &origin,
-                            coming,
-                            (&mut decisions, &mut doors),
-                        );
-                        match now.await {
-                            Err(error) if is_own(&error) => return Err(error),
-                            Err(error) => taken.push(Err(error)),
-                            Ok(Settled::Taken(now)) => taken.push(Ok(now)),
-                            Ok(Settled::TooLarge(number)) => {
-                                large = Some(number);
-                                break;
-                            }
-                        }
-                        if ground.clock.instant() > until {
-                            break;
-                        }
-                    }
-                    if row != before {
-                        rooms::join_heads(&ground, tx, &mut row).await?;
-                        tx.move_room(&row).await?;
-                    }
-                    Ok((taken, large))
-                })
-            })
-            .await
     }
 }
 
@@ -434,84 +314,13 @@ impl Unfinished {
     }
 }
 
-/// An event that comes in.
-#[derive(Clone)]
-struct Coming {
-    event: Event,
-    /// The number that it has here, where states name it already that were found before it stands.
-    number: Option<EventNo>,
-    /// The state before it, where what it names cannot be had.
-    given: Option<NodeId>,
-    /// Whether the others in the room hear of it from this node.
-    is_told: bool,
-}
-
-/// Who may take part in a room while it stands so.
-struct Doors {
-    root: NodeId,
-    is_open: bool,
-    rule: Option<ServerAcl>,
-}
-
-/// Decides on an event of another server and writes it down, but for the row of its room.
-async fn settle(
-    ground: &Ground,
-    tx: &mut Tx,
-    row: &mut RoomRow,
-    origin: &ServerName,
-    Coming { event, number, given, is_told }: Coming,
-    (decisions, doors): (&mut Decisions, &mut Option<Doors>),
-) -> Result<Settled, Error> {
-    // Looked at where it is written: whoever was last here may just have left.
-    if doors.as_ref().is_none_or(|doors| doors.root != row.state_root) {
-        let is_open = has_server(tx, row.room_no, &ground.server_name).await?;
-        *doors = Some(Doors { root: row.state_root, is_open, rule: acl(tx, row).await? });
-    }
-    let may = |server: &ServerName| {
-        let lets = |doors: &Doors| doors.rule.as_ref().is_none_or(|rule| rule.admits(server));
-        doors.as_ref().is_some_and(lets)
-    };
-    if !doors.as_ref().is_some_and(|doors| doors.is_open) || !may(origin) {
-        let why = format!("the room {} is not shared with {origin}", row.room_id);
-        return Err(Error::Forbidden(why));
-    }
-    if !may(event.sender().server_name()) {
-        return Err(Error::Forbidden("the room does not let its server take part".to_owned()));
-    }
-    let known = decisions.known(event.id());
-    let (number, is_outlier) = match known {
-        Some(known) if known.after.is_some() => {
-            return Ok(Settled::Taken(Taken::Stands(known.standing)));
-        }
-        // States hold it already, by its number.
-        Some(known) => (known.number, true),
-        None => (number.unwrap_or_else(|| EventNo(tx.next_number())), false),
-    };
-    let way = room::Arrival { given, ..room::Arrival::default() };
-    let taken = match decisions.decide(tx, row, &event, number, way).await? {
-        None => return Ok(Settled::TooLarge(number)),
-        Some(Outcome::Known) => Taken::Stands(Standing::Accepted),
-        Some(Outcome::Missing(missing)) => Taken::Misses(missing),
-        Some(Outcome::Placed(placed)) => {
-            let standing = placed.standing;
-            if let Some(why) = &placed.refusal {
-                tracing::debug!(%why, event_id = %event.id(), "an event is not shown");
-            }
-            let arrival = Arrival { event, number, is_outlier };
-            decisions.settle(ground, tx, row, arrival, *placed, is_told).await?;
-            Taken::Stands(standing)
-        }
-    };
-    Ok(Settled::Taken(taken))
-}
-
 /// What became of the only one.
 fn only(mut taken: Vec<Result<Taken, Error>>) -> Result<Taken, Error> {
     taken.pop().unwrap_or_else(|| Err(Error::internal(anyhow::anyhow!("an event was lost"))))
 }
 
 /// Whether this node failed, and not the event.
-fn is_own(error: &Error) -> bool {
+pub(super) fn is_own(error: &Error) -> bool {
     matches!(error, Error::Internal(_) | Error::Unavailable(_) | Error::Full)
 }
 

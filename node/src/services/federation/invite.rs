@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use ruma::{
-    EventId, OwnedServerName, RoomId, ServerName, UserId,
+    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedServerName, RoomId, ServerName, UserId,
     events::{StateEventType, TimelineEventType},
 };
 use serde::{Deserialize, Serialize};
@@ -13,10 +13,11 @@ use wayside_federation::{event::Event, version::RoomVersion};
 
 use super::{
     super::{
-        rooms::{self, Membership, Step},
+        rooms::{self, Membership, Proposal, Wording},
         servers::{AskError, Question},
     },
     Error, Federation,
+    verify::{key_ids, with_signatures_of},
 };
 use crate::store::{accounts, deletions, rooms as stored};
 
@@ -52,16 +53,39 @@ struct Signed {
 }
 
 impl Federation {
-    /// Invites somebody who lives elsewhere.
+    /// Sets state in a room. An invitation of somebody who lives elsewhere is signed by their server,
+    /// however it is written.
+    pub async fn set_state(
+        &self,
+        room_id: &RoomId,
+        sender: &UserId,
+        kind: TimelineEventType,
+        key: String,
+        content: Box<RawValue>,
+        sent: Option<MilliSecondsSinceUnixEpoch>,
+    ) -> Result<OwnedEventId, Error> {
+        let target = UserId::parse(&key).ok().filter(|it| !self.ground.is_local(it));
+        let is_invitation = kind == TimelineEventType::RoomMember
+            && rooms::membership_in(&content) == Some(Membership::Invite);
+        match target.filter(|_| is_invitation) {
+            Some(target) => {
+                self.invite(room_id, sender, &target, Wording::Given(content, sent)).await
+            }
+            None => self.rooms.set_state(room_id, sender, kind, key, content, sent).await,
+        }
+    }
+
+    /// Invites somebody who lives elsewhere; the event that says so.
     pub(super) async fn invite(
         &self,
         room_id: &RoomId,
         sender: &UserId,
         target: &UserId,
-        step: Step,
-    ) -> Result<(), Error> {
-        let Some(proposed) = self.rooms.propose(room_id, sender, target, step).await? else {
-            return Ok(());
+        wording: Wording,
+    ) -> Result<OwnedEventId, Error> {
+        let proposed = match self.rooms.propose(room_id, sender, target, wording).await? {
+            Proposal::New(proposed) => *proposed,
+            Proposal::Same(id) => return Ok(id),
         };
         let server = target.server_name();
         let (version, id) = (proposed.version, proposed.event.id().to_owned());
@@ -84,11 +108,15 @@ impl Federation {
         if event.id() != id {
             return Err(wrong("it signs another invitation than it was given".to_owned()));
         }
-        let ids = super::verify::key_ids(&event, server);
+        // Only its own signature is taken: it may have left out that of the room's policy server.
+        let event = with_signatures_of(version, proposed.event, &event, server);
+        let event = event.map_err(|error| wrong(error.to_string()))?;
+        let ids = key_ids(&event, server);
         let keys = self.servers.event_keys(server, &ids, event.origin_server_ts()).await?;
         event.signed_by(version, server, &keys).map_err(|error| wrong(error.to_string()))?;
         let event = self.believe(version, event).await?.map_err(wrong)?;
-        self.rooms.conclude(event).await
+        self.rooms.conclude(event).await?;
+        Ok(id)
     }
 
     /// Takes an invitation of another server, and gives it signed.

@@ -98,11 +98,13 @@ impl Federation {
             let own = &self.ground.server_name;
             event = event.cosign(row.version, own, &self.ground.server_key)?;
         }
-        let event = self.put_in(origin, row.version, event).await?;
+        self.put_in(origin, row.version, event).await?;
         let mut snapshot = self.ground.store.snapshot().await?;
-        let stored = events::by_id(&mut snapshot, event.id()).await?;
-        let roots = stored.and_then(|it| it.roots);
-        let roots = roots.ok_or_else(|| Error::internal(anyhow::anyhow!("it was just written")))?;
+        let stored = events::by_id(&mut snapshot, event_id).await?;
+        // With the signature of the room's policy server, if it has one.
+        let stood = stored.and_then(|it| Some((it.event, it.roots?)));
+        let stood = stood.ok_or_else(|| Error::internal(anyhow::anyhow!("it was just written")))?;
+        let (event, roots) = stood;
         let servers = servers(&mut snapshot, row.room_no).await?;
         let mut state = whole(&mut snapshot, roots.state_before).await?;
         let mut rests_on = state.clone();
@@ -155,11 +157,11 @@ impl Federation {
         origin: &ServerName,
         version: RoomVersion,
         event: Event,
-    ) -> Result<Event, Error> {
+    ) -> Result<(), Error> {
         let room_id = event.room_id().to_owned();
         let event = self.believe(version, event).await?.map_err(Error::BadJson)?;
-        match self.take(origin, &room_id, event.clone(), true).await? {
-            Taken::Stands(Standing::Accepted) => Ok(event),
+        match self.take(origin, &room_id, event, true).await? {
+            Taken::Stands(Standing::Accepted) => Ok(()),
             Taken::Stands(_) => {
                 Err(Error::Forbidden("the rules of the room do not allow it".to_owned()))
             }

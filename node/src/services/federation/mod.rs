@@ -1,10 +1,11 @@
 //! Rooms that are shared with other servers: what they send, what is sent to them, who comes in.
 //!
-//! What others say of a room passes [`Federation::receive`] and `intake`: received, verified and decided
-//! on by the pure federation crate, and written down by `rooms`. What is said here waits in the store
-//! until each server has answered for it ([`send`], `catch_up`); what is of the moment waits in memory
-//! (`moments`).
+//! What others say of a room passes [`Federation::receive`] and `intake`: received and verified; `admit`
+//! has it decided on by the pure federation crate, and written down by `rooms`. What is said here waits
+//! in the store until each server has answered for it ([`send`], `catch_up`); what is of the moment waits
+//! in memory (`moments`).
 
+mod admit;
 mod bridge;
 mod catch_up;
 mod edus;
@@ -16,6 +17,7 @@ mod invite;
 mod join;
 mod moments;
 mod past;
+mod policy;
 mod refusals;
 mod seek;
 mod send;
@@ -30,7 +32,7 @@ use std::{
 use quick_cache::sync::Cache;
 use ruma::{OwnedRoomId, OwnedServerName, RoomId, ServerName, events::StateEventType};
 use tokio::sync::{Notify, Semaphore};
-use wayside_federation::{acl::ServerAcl, moments::Moments, state::StateKey};
+use wayside_federation::{acl::ServerAcl, moments::Moments, policy::Policy, state::StateKey};
 use wayside_specs::limits;
 
 pub use self::{
@@ -167,15 +169,26 @@ impl Federation {
         room_id: &RoomId,
         origin: &ServerName,
     ) -> Result<RoomRow, Error> {
+        Ok(self.shared_by(from, room_id, origin).await?.0)
+    }
+
+    /// The same with its rules.
+    async fn shared_by(
+        &self,
+        from: &mut impl Reads,
+        room_id: &RoomId,
+        origin: &ServerName,
+    ) -> Result<(RoomRow, Rules), Error> {
         let unknown = || Error::NotFound(format!("nobody here is in the room {room_id}"));
         let room = rooms::room(from, room_id).await?.ok_or_else(unknown)?;
         if !rooms::has_server(from, room.room_no, &self.ground.server_name).await? {
             return Err(unknown());
         }
-        if !admits(from, &room, origin).await? {
+        let rules = Rules::of(from, &self.ground, &room).await?;
+        if !rules.admit(origin) {
             return Err(Error::Forbidden(format!("the room does not let {origin} take part")));
         }
-        Ok(room)
+        Ok((room, rules))
     }
 
     /// The same for a server whose people are in it.
@@ -201,12 +214,35 @@ async fn known(tx: &mut Tx, room_id: &RoomId) -> Result<RoomRow, Error> {
 
 /// Whether the rule of a room lets a server take part now.
 async fn admits(from: &mut impl Reads, room: &RoomRow, server: &ServerName) -> Result<bool, Error> {
-    Ok(acl(from, room).await?.is_none_or(|rule| rule.admits(server)))
-}
-
-/// The rule of a room on which servers may take part (client-server API, `m.room.server_acl`).
-async fn acl(from: &mut impl Reads, room: &RoomRow) -> Result<Option<ServerAcl>, Error> {
     let key = StateKey::new(StateEventType::RoomServerAcl, "");
     let held = super::rooms::needed(from, room, vec![key.clone()]).await?;
-    Ok(held.get(&key).map(|it| ServerAcl::read(it.event.content())))
+    let rule = held.get(&key).map(|it| ServerAcl::read(it.event.content()));
+    Ok(rule.is_none_or(|rule| rule.admits(server)))
+}
+
+/// What a room demands of what servers say in it.
+#[derive(Debug)]
+struct Rules {
+    /// Which servers may take part (client-server API, `m.room.server_acl`).
+    acl: Option<ServerAcl>,
+    /// Which of them looks over what is said (`m.room.policy`).
+    policy: Option<Policy>,
+}
+
+impl Rules {
+    /// Those of a room as it is now: one question, and another where a policy server is named.
+    async fn of(from: &mut impl Reads, ground: &Ground, room: &RoomRow) -> Result<Self, Error> {
+        let acl = StateKey::new(StateEventType::RoomServerAcl, "");
+        let policy = Policy::state_key();
+        let held = super::rooms::needed(from, room, vec![acl.clone(), policy.clone()]).await?;
+        let named = held.get(&policy);
+        Ok(Self {
+            acl: held.get(&acl).map(|it| ServerAcl::read(it.event.content())),
+            policy: super::rooms::in_force(from, ground, room, named).await?,
+        })
+    }
+
+    fn admit(&self, server: &ServerName) -> bool {
+        self.acl.as_ref().is_none_or(|rule| rule.admits(server))
+    }
 }

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use ruma::{OwnedServerName, ServerName};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
-use wayside_federation::{event::Event, key::PublicKeys, version::RoomVersion};
+use wayside_federation::{
+    event::{Event, EventError},
+    key::PublicKeys,
+    version::RoomVersion,
+};
 
 use super::{super::servers::Wanted, Error, Federation};
 
@@ -15,6 +19,8 @@ pub(super) const VOUCHER: &str = "join_authorised_via_users_server";
 /// How long the keys of all servers that have signed some events are waited for together: somebody may
 /// name any number of servers that never answer.
 const PATIENCE: Duration = Duration::from_mins(3);
+/// Signatures of one server that are taken over from its copy of an event.
+const SIGNATURES: usize = 10;
 /// Events that are not worth another thread.
 const SHARE: usize = 32;
 
@@ -110,7 +116,7 @@ impl Signed {
 
 /// Works on each of them beside the threads that answer people, for it costs as much as all else
 /// together; on many of them with all cores but one, which is left to whoever speaks meanwhile.
-async fn beside<T, U>(
+pub(super) async fn beside<T, U>(
     of: Vec<T>,
     work: impl Fn(T) -> U + Clone + Send + 'static,
 ) -> Result<Vec<U>, Error>
@@ -135,19 +141,37 @@ where
 
 /// The ids of the keys with which an event says that it is signed, by server.
 fn signed_by(event: &Event) -> BTreeMap<OwnedServerName, Vec<String>> {
+    let signatures = signatures(event).into_iter();
+    signatures.map(|(name, keys)| (name, keys.into_keys().collect())).collect()
+}
+
+/// What an event carries as signatures, by server and key.
+fn signatures(event: &Event) -> BTreeMap<OwnedServerName, BTreeMap<String, Value>> {
     #[derive(Deserialize)]
     struct Signed {
         #[serde(default)]
         signatures: BTreeMap<OwnedServerName, BTreeMap<String, Value>>,
     }
     let signed: Option<Signed> = serde_json::from_str(event.json()).ok();
-    let signatures = signed.map(|signed| signed.signatures).unwrap_or_default();
-    signatures.into_iter().map(|(name, keys)| (name, keys.into_keys().collect())).collect()
+    signed.map(|signed| signed.signatures).unwrap_or_default()
 }
 
 /// The ids of the keys with which an event says that a server has signed it.
 pub(super) fn key_ids(event: &Event, server: &ServerName) -> Vec<String> {
     signed_by(event).remove(server).unwrap_or_default()
+}
+
+/// An event with what a server has signed of another copy of it.
+pub(super) fn with_signatures_of(
+    version: RoomVersion,
+    event: Event,
+    copy: &Event,
+    server: &ServerName,
+) -> Result<Event, EventError> {
+    let theirs = signatures(copy).remove(server).unwrap_or_default();
+    let texts = theirs.iter().filter_map(|(id, it)| Some((id, it.as_str()?)));
+    let mut texts = texts.take(SIGNATURES);
+    texts.try_fold(event, |event, (id, text)| event.with_signature(version, server, id, text))
 }
 
 /// The server of whoever vouches for a joining.

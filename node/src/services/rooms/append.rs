@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use wayside_federation::{
     auth,
     event::{Draft, Event},
+    policy::{self, Policy},
     state::{EventNo, NodeId, StateKey},
 };
 
@@ -18,6 +19,7 @@ use super::{
     WORLD,
     membership::text_of,
     place::place,
+    signing::{self, Signings},
 };
 use crate::store::{
     Reads, Tx, accounts, deletions,
@@ -28,6 +30,7 @@ use crate::store::{
 };
 
 /// What somebody wants to say in a room.
+#[derive(Clone)]
 pub(super) struct Saying {
     pub(super) kind: TimelineEventType,
     pub(super) state_key: Option<String>,
@@ -41,6 +44,16 @@ impl Saying {
     pub(super) fn state(kind: StateEventType, key: &str, content: Box<RawValue>) -> Self {
         let state_key = Some(key.to_owned());
         Self { kind: kind.into(), state_key, content, redacts: None, sent: None }
+    }
+
+    /// Whether it is the same as another, in the same words.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let Self { kind, state_key, content, redacts, sent } = self;
+        *kind == other.kind
+            && *state_key == other.state_key
+            && content.get() == other.content.get()
+            && *redacts == other.redacts
+            && *sent == other.sent
     }
 }
 
@@ -86,15 +99,17 @@ pub(in crate::services) async fn needed_at(
 
 /// Builds, signs, authorises and stores an event at the end of a room, and moves `room` on.
 ///
-/// The caller writes the room's row when it has appended all that it wants to.
+/// The caller writes the room's row when it has appended all that it wants to. Where the room's policy
+/// server has still to sign the event, all of it is undone afterwards (`Signings`).
 pub(super) async fn append(
     ground: &Ground,
     tx: &mut Tx,
+    signings: &mut Signings,
     room: &mut RoomRow,
     sender: &UserId,
     saying: Saying,
 ) -> Result<StoredEvent, Error> {
-    let (event, held) = match seal(ground, tx, room, sender, saying).await? {
+    let (event, held) = match seal(ground, tx, signings, room, sender, saying).await? {
         Sealed::Same(stored) => return Ok(*stored),
         Sealed::New(event, held) => (event, held),
     };
@@ -114,10 +129,12 @@ pub(super) enum Sealed {
     New(Event, HashMap<StateKey, StoredEvent>),
 }
 
-/// Builds, signs and authorises an event at the end of a room.
+/// Builds, signs and authorises an event at the end of a room; or finds the one that was built of this
+/// before and has been signed by the room's policy server since, wherever the room ends now.
 pub(super) async fn seal(
     ground: &Ground,
     tx: &mut Tx,
+    signings: &mut Signings,
     room: &RoomRow,
     sender: &UserId,
     saying: Saying,
@@ -137,13 +154,25 @@ pub(super) async fn seal(
     let mut keys = auth::needed_state(version, kind, sender, key, &saying.content)?;
     if let Some(key) = key {
         keys.push(StateKey::new(kind.to_string().into(), key));
-        keys.sort();
-        keys.dedup();
     }
+    // A room in which nobody of another server is has no policy server.
+    let is_looked_over = room.others > 0 && !policy::is_exempt(kind, key);
+    keys.extend(is_looked_over.then(Policy::state_key));
+    keys.sort();
+    keys.dedup();
     let held = needed(tx, room, keys).await?;
     if let Some(same) = unchanged(&held, sender, &saying) {
         return Ok(Sealed::Same(Box::new(same.clone())));
     }
+    let named = held.get(&Policy::state_key()).filter(|_| is_looked_over);
+    let policy = signing::in_force(tx, ground, room, named).await?;
+    let told = policy.as_ref().and_then(|it| signings.take(it, room, sender, &saying));
+    if let Some(told) = told {
+        let event = told?;
+        auth::check(version, &event, |key| held.get(key).map(|it| it.event.clone()))?;
+        return Ok(Sealed::New(event, held));
+    }
+    let asked = policy.map(|policy| (policy, saying.clone()));
     let auth =
         cited.iter().filter_map(|key| held.get(key)).map(|it| it.event.id().to_owned()).collect();
     let draft = Draft {
@@ -157,6 +186,9 @@ pub(super) async fn seal(
     let prev = room.prev_events();
     let event = draft.seal(version, Some(&room.room_id), &prev, auth, &ground.server_key)?;
     auth::check(version, &event, |key| held.get(key).map(|it| it.event.clone()))?;
+    if let Some((policy, said)) = asked {
+        signings.ask(policy, version, said, event.clone());
+    }
     Ok(Sealed::New(event, held))
 }
 
@@ -285,7 +317,8 @@ pub(in crate::services) fn membership_of(event: &Event) -> Option<Membership> {
     membership_in(event.content())
 }
 
-fn membership_in(content: &RawValue) -> Option<Membership> {
+/// The same by its content alone.
+pub(in crate::services) fn membership_in(content: &RawValue) -> Option<Membership> {
     #[derive(serde::Deserialize)]
     struct Content {
         membership: String,

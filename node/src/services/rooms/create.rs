@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ruma::{
-    OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId,
+    MilliSecondsSinceUnixEpoch, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId,
     events::{StateEventType, TimelineEventType},
 };
 use serde_json::{Map, Value, json, value::RawValue};
@@ -19,6 +19,7 @@ use super::{
     invitations,
     membership::person,
     place,
+    signing::Signings,
 };
 use crate::store::{StoreError, Tx, rooms::RoomRow};
 
@@ -87,15 +88,18 @@ impl Rooms {
                 Box::pin(async move {
                     let version = new.version.unwrap_or(RoomVersion::DEFAULT);
                     let room_id = fresh_id(&ground, version)?;
-                    let mut room = begin(&ground, tx, &creator, &new, room_id).await?;
+                    let at = ground.clock.now();
+                    let mut room = begin(&ground, tx, &creator, &new, (room_id, at)).await?;
+                    // Nobody of another server is in the room who could look over it.
+                    let mut nobody = Signings::default();
                     for saying in first_state(&creator, &new, alias.as_deref(), &room)? {
-                        append::append(&ground, tx, &mut room, &creator, saying)
+                        append::append(&ground, tx, &mut nobody, &mut room, &creator, saying)
                             .await
                             .map_err(own_rules)?;
                     }
                     for invited in new.invite.iter().filter(|it| ground.is_local(it)) {
                         let saying = invitation(tx, invited, new.is_direct).await?;
-                        append::append(&ground, tx, &mut room, &creator, saying)
+                        append::append(&ground, tx, &mut nobody, &mut room, &creator, saying)
                             .await
                             .map_err(own_rules)?;
                         invitations::accepted(tx, invited).await?;
@@ -167,13 +171,14 @@ pub(super) fn fresh_id(
     }
 }
 
-/// The create event, the room's row and the creator's joining.
+/// The create event, the room's row and the creator's joining. Made again of the same at the same time,
+/// the room has the same id.
 pub(super) async fn begin(
     ground: &Ground,
     tx: &mut Tx,
     creator: &UserId,
     new: &NewRoom,
-    room_id: Option<OwnedRoomId>,
+    (room_id, at): (Option<OwnedRoomId>, MilliSecondsSinceUnixEpoch),
 ) -> Result<RoomRow, Error> {
     let version = new.version.unwrap_or(RoomVersion::DEFAULT);
     let mut create = new.creation_content.clone();
@@ -192,7 +197,7 @@ pub(super) async fn begin(
         sender: creator.to_owned(),
         content: content(&Value::Object(create))?,
         redacts: None,
-        origin_server_ts: ground.clock.now(),
+        origin_server_ts: at,
     };
     let event = draft.seal(version, room_id.as_deref(), &[], Vec::new(), &ground.server_key)?;
     wayside_federation::auth::check(version, &event, |_| None)
@@ -220,7 +225,9 @@ pub(super) async fn begin(
         creator.as_str(),
         content(&Value::Object(joining))?,
     );
-    append::append(ground, tx, &mut room, creator, joining).await.map_err(own_rules)?;
+    let mut nobody = Signings::default();
+    let joined = append::append(ground, tx, &mut nobody, &mut room, creator, joining).await;
+    joined.map_err(own_rules)?;
     Ok(room)
 }
 

@@ -1,21 +1,42 @@
 //! Invitations: whom they reach, and those that another server has to sign before they stand.
 
-use ruma::{RoomId, UserId, events::StateEventType};
+use std::sync::Arc;
+
+use ruma::{MilliSecondsSinceUnixEpoch, OwnedEventId, RoomId, UserId, events::StateEventType};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use wayside_federation::{event::Event, version::RoomVersion};
 
 use super::{
-    super::{Error, Ground},
+    super::{Error, Ground, servers::Urgency},
     DOOR, Rooms, Step,
     append::{self, Saying, Sealed, needed},
-    joined_room, membership,
+    content, joined_room, membership,
     place::place,
+    signing,
 };
 use crate::store::{Reads, people, rooms};
 use wayside_federation::state::StateKey;
 
 /// The account data by which a person wants no invitations (client-server API, invite permission).
 const KIND: &str = "m.invite_permission_config";
+
+/// How somebody invites somebody else.
+#[derive(Clone, Debug)]
+pub enum Wording {
+    /// In the words of this node.
+    Step(Step),
+    /// By a member event as their client wrote it, which is to count as sent then.
+    Given(Box<RawValue>, Option<MilliSecondsSinceUnixEpoch>),
+}
+
+/// What comes of an invitation.
+pub enum Proposal {
+    /// One that their server is asked to sign.
+    New(Box<Proposed>),
+    /// Nothing: they are invited already, by this event.
+    Same(OwnedEventId),
+}
 
 /// An invitation that stands when the server of whom it names has signed it.
 pub struct Proposed {
@@ -28,33 +49,50 @@ pub struct Proposed {
 }
 
 impl Rooms {
-    /// Makes the invitation of somebody who lives elsewhere; nothing is written down. Nothing comes of
-    /// it where they are invited already.
+    /// Makes the invitation of somebody who lives elsewhere, with the signature of the room's policy
+    /// server, if it has one; nothing is written down.
     pub async fn propose(
         &self,
         room_id: &RoomId,
         sender: &UserId,
         target: &UserId,
-        step: Step,
-    ) -> Result<Option<Proposed>, Error> {
+        wording: Wording,
+    ) -> Result<Proposal, Error> {
         let ground = self.ground.clone();
         let (room_id, sender, target) = (room_id.to_owned(), sender.to_owned(), target.to_owned());
+        let asked = Arc::new((ground, room_id, sender, target, wording));
         // Where it is written, for what is read must be of one moment and nothing of it old.
-        let make = self.ground.store.write(move |tx| {
+        let make = self.write(Urgency::Awaited, move |tx, signings| {
+            let asked = asked.clone();
             Box::pin(async move {
-                let room = joined_room(tx, &room_id, &sender).await?;
-                let value = membership::member_content(&ground, tx, &room, &target, &step).await?;
-                let saying = Saying::state(StateEventType::RoomMember, target.as_str(), value);
-                let Sealed::New(event, _) =
-                    append::seal(&ground, tx, &room, &sender, saying).await?
-                else {
-                    return Ok(None);
+                let (ground, room_id, sender, target, wording) = &*asked;
+                let room = joined_room(tx, room_id, sender).await?;
+                let (value, sent) = match wording {
+                    Wording::Step(step) => {
+                        (membership::member_content(ground, tx, &room, target, step).await?, None)
+                    }
+                    Wording::Given(value, sent) => {
+                        if membership::is_guest(tx, sender).await? {
+                            return Err(Error::Guest);
+                        }
+                        let (_, given) = membership::member_given(value)?;
+                        (content(&given.into())?, *sent)
+                    }
+                };
+                let mut saying = Saying::state(StateEventType::RoomMember, target.as_str(), value);
+                saying.sent = sent;
+                let event = match append::seal(ground, tx, signings, &room, sender, saying).await? {
+                    Sealed::New(event, _) => event,
+                    Sealed::Same(stored) => {
+                        return Ok(Proposal::Same(stored.event.id().to_owned()));
+                    }
                 };
                 let mut keys: Vec<_> =
                     DOOR.iter().map(|kind| StateKey::new(kind.clone(), "")).collect();
                 keys.push(StateKey::new(StateEventType::RoomMember, sender.as_str()));
                 let shown = needed(tx, &room, keys).await?.into_values().map(|it| it.event);
-                Ok(Some(Proposed { version: room.version, event, shown: shown.collect() }))
+                let (version, shown) = (room.version, shown.collect());
+                Ok(Proposal::New(Box::new(Proposed { version, event, shown })))
             })
         });
         make.await
@@ -68,6 +106,7 @@ impl Rooms {
                 let room = rooms::room(tx, invitation.room_id()).await?;
                 let mut room =
                     room.ok_or_else(|| Error::NotFound("the room is gone".to_owned()))?;
+                signing::check(tx, &ground, &room, &invitation).await?;
                 place(&ground, tx, &mut room, invitation).await?;
                 Ok(tx.move_room(&room).await?)
             })

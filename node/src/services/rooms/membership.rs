@@ -1,5 +1,7 @@
 //! Coming and going: join, invite, leave, kick, ban, unban, knock, forget.
 
+use std::sync::Arc;
+
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, ServerName, UserId,
     events::StateEventType,
@@ -9,10 +11,11 @@ use wayside_federation::{auth, state::StateKey};
 use wayside_specs::Role;
 
 use super::{
-    super::{Error, Ground},
+    super::{Error, Ground, servers::Urgency},
     Rooms,
     append::{self, Saying, needed},
     content, invitations,
+    signing::Signings,
 };
 use crate::store::{
     Reads, Tx, accounts, people,
@@ -68,27 +71,28 @@ impl Rooms {
         }
         let ground = self.ground.clone();
         let (room_id, sender, target) = (room_id.to_owned(), sender.to_owned(), target.to_owned());
-        self.ground
-            .store
-            .write(move |tx| {
-                Box::pin(async move {
-                    let mut room = known_room(&ground, tx, &room_id).await?;
-                    let now = rooms::membership(tx, room.room_no, &target).await?;
-                    let now = now.map(|row| row.membership);
-                    if now == Some(step.to) && step.to == Membership::Join && sender == target {
-                        return Ok(());
-                    }
-                    may_begin(&step, now, sender == target)?;
-                    let value = member_content(&ground, tx, &room, &target, &step).await?;
-                    let saying = Saying::state(StateEventType::RoomMember, target.as_str(), value);
-                    append::append(&ground, tx, &mut room, &sender, saying).await?;
-                    if step.to == Membership::Invite {
-                        invitations::accepted(tx, &target).await?;
-                    }
-                    Ok(tx.move_room(&room).await?)
-                })
+        let going = Arc::new((ground, room_id, sender, target, step));
+        let write = self.write(Urgency::Awaited, move |tx, signings| {
+            let going = going.clone();
+            Box::pin(async move {
+                let (ground, room_id, sender, target, step) = &*going;
+                let mut room = known_room(ground, tx, room_id).await?;
+                let now = rooms::membership(tx, room.room_no, target).await?;
+                let now = now.map(|row| row.membership);
+                if now == Some(step.to) && step.to == Membership::Join && sender == target {
+                    return Ok(());
+                }
+                may_begin(step, now, sender == target)?;
+                let value = member_content(ground, tx, &room, target, step).await?;
+                let saying = Saying::state(StateEventType::RoomMember, target.as_str(), value);
+                append::append(ground, tx, signings, &mut room, sender, saying).await?;
+                if step.to == Membership::Invite {
+                    invitations::accepted(tx, target).await?;
+                }
+                Ok(tx.move_room(&room).await?)
             })
-            .await
+        });
+        write.await
     }
 
     /// Lets somebody stop seeing a room that they have left.
@@ -123,46 +127,40 @@ impl Rooms {
         let target = UserId::parse(target).map_err(|_| {
             Error::Invalid("the state key of a member event is a user id".to_owned())
         })?;
-        let mut given: Map<String, Value> = serde_json::from_str(value.get())
-            .map_err(|_| Error::BadJson("the content of a member event is an object".to_owned()))?;
-        let to = given.get("membership").and_then(Value::as_str).and_then(Membership::parse);
-        let to = to.ok_or_else(|| {
-            Error::BadJson("membership is invite, join, knock, leave or ban".to_owned())
-        })?;
+        let (to, given) = member_given(value)?;
         if to == Membership::Invite {
             invitations::reachable(&self.ground, &target)?;
         }
         let ground = self.ground.clone();
         let (room_id, sender) = (room_id.to_owned(), sender.to_owned());
-        self.ground
-            .store
-            .write(move |tx| {
-                Box::pin(async move {
-                    let account = accounts::account(tx, &sender).await?;
-                    let guest = account.is_some_and(|account| account.role == Role::Guest);
-                    let comes_or_goes = matches!(to, Membership::Join | Membership::Leave);
-                    if guest && (sender != target || !comes_or_goes) {
-                        return Err(Error::Guest);
-                    }
-                    let mut room = known_room(&ground, tx, &room_id).await?;
-                    // Who vouches for somebody is for this node to say, not for them.
-                    given.remove(VOUCHER);
-                    if to == Membership::Join && sender == target {
-                        vouch(&ground, tx, &room, &target, guest, &mut given).await?;
-                    }
-                    let value = content(&Value::Object(given))?;
-                    let mut saying =
-                        Saying::state(StateEventType::RoomMember, target.as_str(), value);
-                    saying.sent = sent;
-                    let stored = append::append(&ground, tx, &mut room, &sender, saying).await?;
-                    if to == Membership::Invite {
-                        invitations::accepted(tx, &target).await?;
-                    }
-                    tx.move_room(&room).await?;
-                    Ok(stored.event.id().to_owned())
-                })
+        let set = Arc::new((ground, room_id, sender, target, given));
+        let write = self.write(Urgency::Awaited, move |tx, signings| {
+            let set = set.clone();
+            Box::pin(async move {
+                let (ground, room_id, sender, target, given) = &*set;
+                let guest = is_guest(tx, sender).await?;
+                let comes_or_goes = matches!(to, Membership::Join | Membership::Leave);
+                if guest && (sender != target || !comes_or_goes) {
+                    return Err(Error::Guest);
+                }
+                let mut room = known_room(ground, tx, room_id).await?;
+                let mut given = given.clone();
+                if to == Membership::Join && sender == target {
+                    vouch(ground, tx, &room, target, guest, &mut given).await?;
+                }
+                let value = content(&Value::Object(given))?;
+                let mut saying = Saying::state(StateEventType::RoomMember, target.as_str(), value);
+                saying.sent = sent;
+                let stored =
+                    append::append(ground, tx, signings, &mut room, sender, saying).await?;
+                if to == Membership::Invite {
+                    invitations::accepted(tx, target).await?;
+                }
+                tx.move_room(&room).await?;
+                Ok(stored.event.id().to_owned())
             })
-            .await
+        });
+        write.await
     }
 
     /// The rooms that somebody is in.
@@ -196,36 +194,58 @@ impl Rooms {
         only_where: Option<Option<Value>>,
     ) -> Result<(), Error> {
         for room_id in self.joined(user_id).await? {
-            let ground = self.ground.clone();
             let (user_id, field) = (user_id.to_owned(), field.to_owned());
-            let only_where = only_where.clone();
-            self.ground
-                .store
-                .write(move |tx| {
-                    Box::pin(async move {
-                        let Some(mut room) = rooms::room(tx, &room_id).await? else {
-                            return Ok(());
-                        };
-                        let shown = shown_in(tx, &room, &user_id).await?;
-                        let Some(mut value) = shown else { return Ok(()) };
-                        let before = value.remove(&field);
-                        if only_where.is_some_and(|wanted| wanted != before) {
-                            return Ok(());
-                        }
-                        if let Some(now) = person(tx, &user_id).await?.remove(&field) {
-                            value.insert(field, now);
-                        }
-                        let value = content(&Value::Object(value))?;
-                        let saying =
-                            Saying::state(StateEventType::RoomMember, user_id.as_str(), value);
-                        append::append(&ground, tx, &mut room, &user_id, saying).await?;
-                        Ok::<_, Error>(tx.move_room(&room).await?)
-                    })
+            let showing = (self.ground.clone(), room_id, user_id, field, only_where.clone());
+            let showing = Arc::new(showing);
+            let write = self.write(Urgency::Calm, move |tx, signings| {
+                let showing = showing.clone();
+                Box::pin(async move {
+                    let (ground, room_id, user_id, field, only_where) = &*showing;
+                    let Some(mut room) = rooms::room(tx, room_id).await? else { return Ok(()) };
+                    let shown = shown_in(tx, &room, user_id).await?;
+                    let Some(mut value) = shown else { return Ok(()) };
+                    let before = value.remove(field);
+                    if only_where.as_ref().is_some_and(|wanted| *wanted != before) {
+                        return Ok(());
+                    }
+                    if let Some(now) = person(tx, user_id).await?.remove(field) {
+                        value.insert(field.clone(), now);
+                    }
+                    let value = content(&Value::Object(value))?;
+                    let saying = Saying::state(StateEventType::RoomMember, user_id.as_str(), value);
+                    append::append(ground, tx, signings, &mut room, user_id, saying).await?;
+                    Ok::<_, Error>(tx.move_room(&room).await?)
                 })
-                .await?;
+            });
+            match write.await {
+                // What one room's policy server does not want is shown in the other rooms.
+                Err(error @ (Error::Policy(_) | Error::NoAnswer(_))) => {
+                    tracing::info!(%error, "a profile is not shown in a room");
+                }
+                done => done?,
+            }
         }
         Ok(())
     }
+}
+
+/// What a client gives as the content of a member event, and what it makes of somebody. Who vouches for
+/// somebody is for this node to say, not for them.
+pub(super) fn member_given(value: &RawValue) -> Result<(Membership, Map<String, Value>), Error> {
+    let mut given: Map<String, Value> = serde_json::from_str(value.get())
+        .map_err(|_| Error::BadJson("the content of a member event is an object".to_owned()))?;
+    let to = given.get("membership").and_then(Value::as_str).and_then(Membership::parse);
+    let to = to.ok_or_else(|| {
+        Error::BadJson("membership is invite, join, knock, leave or ban".to_owned())
+    })?;
+    given.remove(VOUCHER);
+    Ok((to, given))
+}
+
+/// Whether somebody is a guest of this node.
+pub(super) async fn is_guest(from: &mut impl Reads, user_id: &UserId) -> Result<bool, Error> {
+    let account = accounts::account(from, user_id).await?;
+    Ok(account.is_some_and(|account| account.role == Role::Guest))
 }
 
 /// The content of the member event of somebody who is in a room.
@@ -357,6 +377,7 @@ pub(in crate::services) async fn vouch_for(
 pub(super) async fn turn_guests_out(
     ground: &Ground,
     tx: &mut Tx,
+    signings: &mut Signings,
     room: &mut RoomRow,
 ) -> Result<(), Error> {
     if guests_may_come(tx, room).await? {
@@ -369,7 +390,7 @@ pub(super) async fn turn_guests_out(
         for guest in &guests {
             let value = content(&json!({ "membership": "leave" }))?;
             let saying = Saying::state(StateEventType::RoomMember, guest.as_str(), value);
-            append::append(ground, tx, room, guest, saying).await?;
+            append::append(ground, tx, signings, room, guest, saying).await?;
         }
         let Some(last) = guests.last().filter(|_| guests.len() == GUESTS) else { return Ok(()) };
         behind = last.to_string();

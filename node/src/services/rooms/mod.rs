@@ -2,7 +2,8 @@
 //!
 //! Every event passes `append`: it is built, hashed, signed and authorised by the pure federation
 //! crate and stored in the same transaction, so that two people who speak at once are ordered and
-//! what was acknowledged is on disk.
+//! what was acknowledged is on disk. In a room with a policy server, that has signed it before
+//! (`signing`).
 
 mod append;
 mod catchup;
@@ -21,6 +22,7 @@ mod place;
 mod read;
 pub mod related;
 mod retention;
+mod signing;
 mod spaces;
 mod upgrade;
 pub mod view;
@@ -28,19 +30,18 @@ pub mod view;
 use std::sync::Arc;
 
 use ruma::{
-    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, RoomId, UserId,
+    EventId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedRoomId, OwnedUserId, RoomId, UserId,
     events::{StateEventType, TimelineEventType},
 };
 use serde_json::value::RawValue;
 use wayside_specs::limits;
 
-use self::append::Saying;
 pub use self::{
     append::Request,
     create::{NewRoom, Preset},
     directory::{DirectoryPage, DirectoryPlace, DirectoryQuery, Listed, WORLD},
     ignored::Ignored,
-    invitations::{Proposed, blocks_invitations},
+    invitations::{Proposal, Proposed, Wording, blocks_invitations},
     membership::Step,
     near::Shared,
     networks::Network,
@@ -50,18 +51,23 @@ pub use self::{
     upgrade::Upgrade,
     view::{Asker, Rendered},
 };
+use self::{append::Saying, signing::Signings};
 pub(in crate::services) use self::{
-    append::{membership_of, needed, needed_at},
+    append::{membership_in, membership_of, needed, needed_at},
     decisions::{Decisions, join_beside},
     directory::listed,
     heads::join_heads,
     membership::{is_elsewhere, person, vouch_for},
     place::{Arrival, add_outliers, move_outside, settle, shift},
+    signing::in_force,
     spaces::children,
 };
-use super::{Error, Ground};
+use super::{
+    Error, Ground,
+    servers::{Servers, Urgency},
+};
 use crate::store::{
-    Reads, StoreError,
+    Reads, StoreError, Tx,
     events::{self, StoredEvent},
     rooms::{self, RoomRow},
 };
@@ -85,13 +91,14 @@ const FORGOTTEN_AT_ONCE: i64 = 5_000;
 /// The service of rooms.
 pub struct Rooms {
     ground: Arc<Ground>,
+    servers: Arc<Servers>,
 }
 
 impl Rooms {
-    /// The service on its ground.
+    /// The service on its ground, with the servers whom rooms let look over what is said.
     #[must_use]
-    pub fn new(ground: Arc<Ground>) -> Self {
-        Self { ground }
+    pub fn new(ground: Arc<Ground>, servers: Arc<Servers>) -> Self {
+        Self { ground, servers }
     }
 
     /// Says something in a room; a repeated request gives the event that it made the first time.
@@ -192,30 +199,50 @@ impl Rooms {
         request: Option<Request>,
         sender: OwnedUserId,
     ) -> Result<OwnedEventId, Error> {
-        let ground = self.ground.clone();
-        let room_id = room_id.to_owned();
-        self.ground
-            .store
-            .write(move |tx| {
-                Box::pin(async move {
-                    if let Some(request) = &request
-                        && let Some(made) = append::once(tx, request).await?
-                    {
-                        return Ok(made);
-                    }
-                    let mut room = joined_room(tx, &room_id, &sender).await?;
-                    let stored = append::append(&ground, tx, &mut room, &sender, saying).await?;
-                    if touches_guests(tx, &stored).await? {
-                        membership::turn_guests_out(&ground, tx, &mut room).await?;
-                    }
-                    tx.move_room(&room).await?;
-                    if let Some(request) = &request {
-                        append::remember(tx, request, &stored, ground.clock.now()).await?;
-                    }
-                    Ok(stored.event.id().to_owned())
-                })
-            })
-            .await
+        let spoken = Spoken {
+            ground: self.ground.clone(),
+            room_id: room_id.to_owned(),
+            saying,
+            request,
+            sender,
+        };
+        let spoken = Arc::new(spoken);
+        let write = self.write(Urgency::Awaited, move |tx, signings| {
+            let spoken = spoken.clone();
+            Box::pin(async move { spoken.write(tx, signings).await })
+        });
+        write.await
+    }
+}
+
+/// What somebody says in a room.
+struct Spoken {
+    ground: Arc<Ground>,
+    room_id: OwnedRoomId,
+    saying: Saying,
+    request: Option<Request>,
+    sender: OwnedUserId,
+}
+
+impl Spoken {
+    async fn write(&self, tx: &mut Tx, signings: &mut Signings) -> Result<OwnedEventId, Error> {
+        let Self { ground, room_id, saying, request, sender } = self;
+        if let Some(request) = request
+            && let Some(made) = append::once(tx, request).await?
+        {
+            return Ok(made);
+        }
+        let mut room = joined_room(tx, room_id, sender).await?;
+        let stored =
+            append::append(ground, tx, signings, &mut room, sender, saying.clone()).await?;
+        if touches_guests(tx, &stored).await? {
+            membership::turn_guests_out(ground, tx, signings, &mut room).await?;
+        }
+        tx.move_room(&room).await?;
+        if let Some(request) = request {
+            append::remember(tx, request, &stored, ground.clock.now()).await?;
+        }
+        Ok(stored.event.id().to_owned())
     }
 }
 

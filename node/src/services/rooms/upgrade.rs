@@ -2,7 +2,11 @@
 //!
 //! All of it is one transaction (client-server API, room upgrades).
 
-use ruma::{OwnedRoomId, OwnedUserId, RoomId, UserId, events::StateEventType};
+use std::sync::Arc;
+
+use ruma::{
+    MilliSecondsSinceUnixEpoch, OwnedRoomId, OwnedUserId, RoomId, UserId, events::StateEventType,
+};
 use serde_json::{Map, Value, json, value::RawValue};
 use wayside_federation::{
     state::{EventNo, StateKey},
@@ -11,13 +15,14 @@ use wayside_federation::{
 use wayside_specs::limits;
 
 use super::{
-    super::{Error, Ground},
+    super::{Error, Ground, servers::Urgency},
     NewRoom, Rooms, WORLD,
     append::{self, Saying, needed},
     content,
     create::{begin, fresh_id, own_rules},
     directory::{claimed_aliases, may_set},
     joined_room,
+    signing::Signings,
 };
 use crate::store::{
     Tx, directory,
@@ -67,19 +72,22 @@ impl Rooms {
         }
         let ground = self.ground.clone();
         let (room_id, by) = (room_id.to_owned(), by.to_owned());
-        self.ground
-            .store
-            .write(move |tx| {
-                Box::pin(async move {
-                    let mut old = joined_room(tx, &room_id, &by).await?;
-                    if !may_set(tx, &old, &by, "m.room.tombstone").await? {
-                        return Err(Error::Forbidden("you may not upgrade this room".to_owned()));
-                    }
-                    let mut moving = Moving { ground: &ground, tx, by: &by, asked: &asked };
-                    moving.all(&mut old).await
-                })
+        // Chosen once, for the stone that the old room's policy server signs names the new room.
+        let (chosen, at) = (fresh_id(&ground, asked.version)?, ground.clock.now());
+        let upgrade = Arc::new((ground, room_id, by, asked, chosen));
+        let write = self.write(Urgency::Awaited, move |tx, signings| {
+            let upgrade = upgrade.clone();
+            Box::pin(async move {
+                let (ground, room_id, by, asked, chosen) = &*upgrade;
+                let mut old = joined_room(tx, room_id, by).await?;
+                if !may_set(tx, &old, by, "m.room.tombstone").await? {
+                    return Err(Error::Forbidden("you may not upgrade this room".to_owned()));
+                }
+                let mut moving = Moving { ground, tx, signings, by, asked, at };
+                moving.all(&mut old, chosen.clone()).await
             })
-            .await
+        });
+        write.await
     }
 }
 
@@ -87,16 +95,22 @@ impl Rooms {
 struct Moving<'a> {
     ground: &'a Ground,
     tx: &'a mut Tx,
+    signings: &'a mut Signings,
     by: &'a UserId,
     asked: &'a Upgrade,
+    /// When the new room is made.
+    at: MilliSecondsSinceUnixEpoch,
 }
 
 impl Moving<'_> {
-    async fn all(&mut self, old: &mut RoomRow) -> Result<OwnedRoomId, Error> {
+    /// Where the new room's id can be chosen, it begins behind the stone, and says so. Else its id is not
+    /// known before it has begun.
+    async fn all(
+        &mut self,
+        old: &mut RoomRow,
+        chosen: Option<OwnedRoomId>,
+    ) -> Result<OwnedRoomId, Error> {
         let carried = self.carried(old).await?;
-        // Where the new room's id can be chosen, it begins behind the stone, and says so. Else its id
-        // is not known before it has begun.
-        let chosen = fresh_id(self.ground, self.asked.version)?;
         let mut predecessor = json!({ "room_id": old.room_id });
         if let Some(id) = &chosen {
             let stone = self.tombstone(old, id).await?;
@@ -125,13 +139,13 @@ impl Moving<'_> {
     }
 
     async fn append(&mut self, room: &mut RoomRow, saying: Saying) -> Result<StoredEvent, Error> {
-        append::append(self.ground, self.tx, room, self.by, saying).await
+        append::append(self.ground, self.tx, self.signings, room, self.by, saying).await
     }
 
     /// The same for what is good to have but not for everybody who may upgrade to set.
     async fn append_if_allowed(&mut self, room: &mut RoomRow, saying: Saying) -> Result<(), Error> {
         match self.append(room, saying).await {
-            Ok(_) | Err(Error::Forbidden(_)) => Ok(()),
+            Ok(_) | Err(Error::Forbidden(_) | Error::Policy(_)) => Ok(()),
             Err(other) => Err(other),
         }
     }
@@ -161,7 +175,7 @@ impl Moving<'_> {
             creation_content: create,
             ..NewRoom::default()
         };
-        begin(self.ground, self.tx, self.by, &new, room_id).await
+        begin(self.ground, self.tx, self.by, &new, (room_id, self.at)).await
     }
 
     /// What the new room begins with, but for aliases and power levels.

@@ -99,6 +99,8 @@ pub enum AskError {
         code: String,
         /// Its own words.
         why: String,
+        /// When it may be asked again, in milliseconds, where it says so.
+        retry_ms: Option<u64>,
     },
     /// What it answers is of no use.
     #[error("the server {server} answers what it should not: {why}")]
@@ -290,11 +292,11 @@ fn retry_after_ms(answer: &Answer) -> Option<u64> {
 }
 
 fn refused(name: &ServerName, status: StatusCode, said: Refusal) -> AskError {
-    let Refusal { errcode: code, error, .. } = said;
+    let Refusal { errcode: code, error, retry_after_ms: retry_ms } = said;
     let words: String = error.chars().filter(|it| !it.is_control()).take(WORDS).collect();
     let status = status.as_u16();
     let why = if words.is_empty() { format!("status {status}") } else { words };
-    AskError::Refused { server: name.to_string(), status, code, why }
+    AskError::Refused { server: name.to_string(), status, code, why, retry_ms }
 }
 
 fn read<T: DeserializeOwned>(name: &ServerName, answer: &Answer) -> Result<T, AskError> {

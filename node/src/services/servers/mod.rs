@@ -11,6 +11,7 @@ mod find;
 mod hierarchy;
 mod keys;
 mod notary;
+mod policy;
 mod queries;
 
 use std::{
@@ -37,6 +38,7 @@ pub use self::{
     hierarchy::{Below, Told},
     keys::{Keyring, Wanted},
     notary::Wishes,
+    policy::{Unsigned, Urgency},
     queries::{Object, Place},
 };
 use self::{find::Found, hierarchy::Believed, keys::Known};

@@ -167,11 +167,15 @@ async fn set_state(asked: Asked<send_state_event::v3::Request>) -> Result<Reply,
     let body = &asked.body;
     let content = content(body.body.json())?;
     let kind = body.event_type.to_string().as_str().into();
-    let sender = &asked.session()?.user_id;
-    let key = body.state_key.clone();
+    let sender = asked.session()?.user_id.clone();
+    let (room_id, key) = (body.room_id.clone(), body.state_key.clone());
     let sent = body.timestamp.filter(|_| asked.service().is_some());
-    let rooms = &asked.app.services.rooms;
-    let event_id = rooms.set_state(&body.room_id, sender, kind, key, content, sent).await?;
+    let services = &asked.app.services;
+    let federation = services.federation.clone();
+    // To its end, also when the client hangs up: another server may have heard of an invitation already.
+    let work =
+        async move { federation.set_state(&room_id, &sender, kind, key, content, sent).await };
+    let event_id = services.ground.to_its_end(work).await?;
     Ok(reply(&json!({ "event_id": event_id })))
 }
 
