@@ -17,6 +17,8 @@ pub(super) enum Step {
     /// Nothing at all is sent: if that is taken, what is first in the queue is at fault. If not, the same
     /// later, after so many refusals in a row.
     Nothing(u32),
+    /// What is first in the queue is let go: it is refused where nothing else is.
+    GiveUp,
 }
 
 /// How a server has refused what waits for it.
@@ -32,6 +34,8 @@ pub(super) struct Refusals {
     held: usize,
     /// Its last place in the queue.
     upto: Option<i64>,
+    /// Whether it has taken a transaction without anything since it last refused.
+    takes_others: bool,
     /// Whether something was given up since all was well.
     gave_up: bool,
 }
@@ -79,6 +83,11 @@ impl Refusals {
         self.go_on(None)
     }
 
+    /// It takes a transaction that holds nothing.
+    pub(super) fn takes_others(&mut self) {
+        self.takes_others = true;
+    }
+
     /// What it has refused last is given up.
     pub(super) fn gives_up(&mut self) {
         self.gave_up = true;
@@ -99,6 +108,8 @@ impl Refusals {
     /// It has refused what was sent last, with this status of HTTP if it said one.
     pub(super) fn refused(&mut self, status: Option<u16>) -> Step {
         self.in_a_row = self.in_a_row.saturating_add(1);
+        // It may have got well between the two: what it refuses still, it refuses for good.
+        let takes_others = std::mem::take(&mut self.takes_others);
         if !status.is_some_and(is_of_content) {
             self.of_content = 0;
             return Step::Later(self.in_a_row);
@@ -107,6 +118,7 @@ impl Refusals {
         // What is too large does not become smaller.
         let is_enough = self.of_content >= WHOLE || self.in_parts() || status == Some(413);
         match self.held {
+            1 if takes_others => Step::GiveUp,
             1 if self.of_content >= ALONE => Step::Nothing(self.in_a_row),
             0 | 1 => Step::Later(self.in_a_row),
             held if is_enough => {
@@ -157,7 +169,8 @@ mod tests {
                 match refusals.refused(Some(400)) {
                     Step::Later(_) => server.waits += 1,
                     Step::Less => {}
-                    Step::Nothing(_) => {
+                    Step::Nothing(_) => refusals.takes_others(),
+                    Step::GiveUp => {
                         server.given_up.push(server.queue.remove(0));
                         refusals.gives_up();
                     }
@@ -209,7 +222,8 @@ mod tests {
         refusals.sends(75, Some(1));
         assert_eq!(refusals.refused(Some(413)), Step::Less);
         assert!(refusals.are_there() && refusals.in_parts());
-        assert!(!refusals.taken() && refusals.taken(), "all is well in the end");
+        let taken: Vec<bool> = (0..3).map(|_| refusals.taken()).collect();
+        assert_eq!(taken, [false, false, true], "all is well in the end");
         assert_eq!(refusals.most(), usize::MAX, "more is sent again");
         assert!(!refusals.are_there() && !refusals.ended());
     }

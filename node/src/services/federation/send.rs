@@ -196,15 +196,20 @@ impl Federation {
             AskError::Refused { status, .. } => Some(*status),
             _ => None,
         };
-        let times = match refusals.refused(status) {
-            Step::Less => return Ok(()),
-            Step::Later(times) => times,
-            Step::Nothing(times) => {
+        let times = match (refusals.refused(status), refusals.upto()) {
+            (Step::Less, _) => return Ok(()),
+            (Step::GiveUp, Some(upto)) => {
+                refusals.gives_up();
+                return self.give_up(server, upto, error).await;
+            }
+            (Step::GiveUp, None) => 1,
+            (Step::Later(times), _) => times,
+            (Step::Nothing(times), _) => {
                 // Where it takes nothing at all, the fault is not in what is sent.
-                let takes = self.hand_over(server, places, &outbox::nothing(self.lot())).await;
-                if let (Ok(_), Some(upto)) = (takes, refusals.upto()) {
-                    refusals.gives_up();
-                    return self.give_up(server, upto, error).await;
+                let nothing = outbox::nothing(self.lot());
+                if self.hand_over(server, places, &nothing).await.is_ok() {
+                    refusals.takes_others();
+                    return Ok(());
                 }
                 times
             }
