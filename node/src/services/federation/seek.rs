@@ -1,5 +1,4 @@
-//! The event of a room nearest to a time, where this node was not there at that time (client-server API,
-//! `GET /rooms/{roomId}/timestamp_to_event`).
+//! The event of a room nearest to a time at which this node was not there (client-server API, `timestamp_to_event`).
 
 use std::{sync::Arc, time::Duration};
 
