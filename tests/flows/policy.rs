@@ -280,14 +280,21 @@ async fn many_at_once(watched: &mut Watched) -> Result<()> {
     Ok(())
 }
 
-/// While it is away nobody speaks, until somebody with power over the room says that it has none.
+/// While it is away nobody speaks, but whoever wants may go, until somebody with power over the room says that it has none.
 async fn away(watched: &mut Watched) -> Result<()> {
     let sign = |watched: &Watched, text: &str| -> Result<Pdu> {
         let pdu = watched.said(text)?;
         Ok(Pdu { json: watched.key.signed(watched.version, &pdu.json)?, ..pdu })
     };
     let (signed, unsigned) = (sign(watched, "signed before")?, watched.said("never signed")?);
+    let (http, version) = (watched.node.http(), watched.version);
+    let dan = Client::register(http, &format!("dan{version}")).await?;
+    dan.join(&watched.room).await?;
     watched.watcher.peer.stop().await;
+    // Nobody is held by it.
+    dan.post(&format!("/_matrix/client/v3/rooms/{}/leave", watched.room), &json!({})).await?;
+    let shown = state(&watched.ann, &watched.room, &format!("m.room.member/{}", dan.id())).await?;
+    ensure!(shown.is_some_and(|it| it["membership"] == "leave"), "somebody could not go");
     watched.hand_over(&[&signed, &unsigned]).await?;
     let seen = watched.seen().await?;
     ensure!(seen.contains(&"signed before".to_owned()), "{seen:?}");

@@ -52,7 +52,7 @@ function said(one: Standing): string[] {
   const reached = one.reached_ms === null ? t("servers.never") : t("servers.reached", { when: time(one.reached_ms) });
   const lines = [one.failures > 0 ? t("servers.failing", { times: one.failures, when: time(one.failing_ms ?? 0) }) : reached];
   if (one.failures > 0) lines.push(reached);
-  if (one.failures > 0 && one.why !== null) lines.push(t("servers.why", { why: one.why }));
+  if (one.why !== null) lines.push(t(one.failures > 0 ? "servers.why" : "servers.refuses", { why: one.why }));
   if (one.retry_ms !== null) lines.push(t("servers.retry", { when: time(one.retry_ms) }));
   if (one.waiting_events > 0) lines.push(t("servers.waiting", { waiting: one.waiting_events }));
   if (one.waiting_rooms > 0) lines.push(t("servers.behind", { rooms: one.waiting_rooms }));
