@@ -24,7 +24,7 @@ const FLAGS = [
 /** Small, so that a processor draws two pages at once and still moves bodies. */
 const WINDOW = { width: 800, height: 500 };
 /** For one thing to happen, on a machine that does others. */
-const SOON_MS = 30_000;
+const SOON_MS = 60_000;
 /** For a world to be loaded and drawn for the first time. */
 const ENTRY_MS = 90_000;
 const LOOK_MS = 60;

@@ -41,15 +41,20 @@ impl Abroad {
         self.ann.get(&format!("/_matrix/client/v3/profile/{}", escaped(user_id))).await
     }
 
-    /// Ends the story: nothing panicked, and nothing failed inside.
+    /// Ends the story.
     pub(crate) async fn end(mut self) -> Result<()> {
-        let log = self.node.log();
-        let is_defect = |it: &&str| it.contains("panicked at") || it.contains("a request failed");
-        let defects: Vec<&str> = log.lines().filter(is_defect).collect();
-        ensure!(defects.is_empty(), "in the log: {defects:?}");
-        self.node.stop().await?;
-        Ok(())
+        end(&mut self.node).await
     }
+}
+
+/// Stops a node in which nothing panicked, and nothing failed inside.
+pub(crate) async fn end(node: &mut Node) -> Result<()> {
+    let log = node.log();
+    let is_defect = |it: &&str| it.contains("panicked at") || it.contains("a request failed");
+    let defects: Vec<&str> = log.lines().filter(is_defect).collect();
+    ensure!(defects.is_empty(), "in the log: {defects:?}");
+    node.stop().await?;
+    Ok(())
 }
 
 /// The status of a refusal, and its words.

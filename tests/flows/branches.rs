@@ -9,6 +9,7 @@ use wayside_tests::{Client, Engine, Pdu, PeerReply, PeerRoom, RoomId, Town};
 
 use crate::{
     hostile_servers::Guest,
+    past,
     stage::{Deeds, VERSIONS, bodies, list},
 };
 
@@ -35,19 +36,6 @@ fn said(text: &str) -> (Value, bool) {
 
 fn named(text: &str) -> (Value, bool) {
     (json!({ "membership": "join", "displayname": text }), true)
-}
-
-/// What is shown of a room, without what was there at its beginning.
-async fn shown(who: &Client, room: &RoomId) -> Result<Vec<Value>> {
-    let (mut found, mut from) = (Vec::new(), None);
-    loop {
-        let (page, end) = who.messages(room, from.as_ref(), 100).await?;
-        found.extend(page);
-        from = end;
-        if from.is_none() {
-            return Ok(found);
-        }
-    }
 }
 
 /// Where somebody of the node may speak, the branches are joined by what they say, which nobody sees.
@@ -80,7 +68,7 @@ async fn joined(town: &Town, ann: &Client, node: &wayside_tests::Node, v: &str) 
     let told = guest.peer.requests();
     let is_joint = |text: String| text.contains("org.matrix.dummy_event");
     ensure!(!told.iter().any(|it| is_joint(it.json().to_string())), "a joint was told");
-    let shown = shown(ann, &room).await?;
+    let shown = past::all(ann, &room, 100).await?;
     ensure!(!shown.iter().any(|it| is_joint(it.to_string())), "a joint is shown");
     ensure!(bodies(&shown).len() == FAN + 1, "{:?}", bodies(&shown));
     Ok(())
@@ -106,7 +94,7 @@ async fn bounded(town: &Town, ann: &Client, node: &wayside_tests::Node) -> Resul
     }
     let took = began.elapsed();
     ensure!(took.as_secs() < 30, "it took {took:?}");
-    let seen = shown(ann, &room).await?;
+    let seen = past::all(ann, &room, 100).await?;
     let seen = bodies(&seen);
     // The first of all named the joining, and so did not add to the ends.
     ensure!(seen.len() == 200 - FAN, "{} are shown", seen.len());
@@ -118,7 +106,10 @@ async fn bounded(town: &Town, ann: &Client, node: &wayside_tests::Node) -> Resul
     let answer = guest.peer.transact(&guest.to, &[&next], &[]).await?.json();
     ensure!(answer["pdus"][&next.id] == json!({}), "{answer}");
     guest.room.add(next);
-    ensure!(bodies(&shown(ann, &room).await?).contains(&"on".to_owned()), "it went no further");
+    ensure!(
+        bodies(&past::all(ann, &room, 100).await?).contains(&"on".to_owned()),
+        "it went no further"
+    );
     ann.say(&room, "still here").await?;
     guest.peer.event(|it| it["content"]["body"] == "still here").await?;
     Ok(())
@@ -173,7 +164,10 @@ async fn large(town: &Town, ann: &Client, node: &wayside_tests::Node, v: &str) -
         node.log().contains("large branches are joined"),
         "they were joined while others waited"
     );
-    ensure!(bodies(&shown(ann, &id).await?).contains(&"of old".to_owned()), "it is not shown");
+    ensure!(
+        bodies(&past::all(ann, &id, 100).await?).contains(&"of old".to_owned()),
+        "it is not shown"
+    );
     ensure!(people().await? == CROWD + 2, "{} are left", people().await?);
     ann.say(&id, "hello").await?;
     let heard = peer.event(|it| it["content"]["body"] == "hello").await?;

@@ -11,7 +11,7 @@ use wayside_tests::{
 };
 
 use crate::{
-    abroad::times,
+    abroad::{self, times},
     hostile_servers::Guest,
     pair::Pair,
     shared_rooms::{hears, set, state},
@@ -85,12 +85,7 @@ impl Watched {
     }
 
     async fn end(mut self) -> Result<()> {
-        let log = self.node.log();
-        let is_defect = |it: &&str| it.contains("panicked at") || it.contains("a request failed");
-        let defects: Vec<&str> = log.lines().filter(is_defect).collect();
-        ensure!(defects.is_empty(), "in the log: {defects:?}");
-        self.node.stop().await?;
-        Ok(())
+        abroad::end(&mut self.node).await
     }
 }
 
