@@ -68,8 +68,8 @@ pub struct Arrival {
     /// now does not judge it.
     pub is_past: bool,
     /// The state before it where its `prev_events` cannot be had and somebody has told that state; the
-    /// events of that state must be here. Whoever tells it may choose which side the node is on from
-    /// then on: where it can be had from a second server, the two must say the same.
+    /// events of that state must be here. Whoever tells it opens a branch by it, which is joined with what
+    /// is here as any other.
     pub given: Option<NodeId>,
     /// Whether the policy server of the room does not recommend it: then it is not shown, whatever the
     /// rules say.

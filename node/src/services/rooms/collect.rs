@@ -224,6 +224,9 @@ mod tests {
         let count = state::entries(&mut snapshot, now).await.unwrap().len();
         assert_eq!(state::entries(&mut snapshot, root).await.unwrap().len(), count + 60);
         drop(snapshot);
+        let kept = named.iter().copied().chain([root]);
+        let kept = services.rooms.nodes_below(kept).await.unwrap().unwrap();
+        assert_eq!(nodes(&services).await, kept.met.len(), "what it shares with others goes too");
         services.rooms.collect_states(later_ms + 2 * LOOSE_MS).await.unwrap();
         assert_eq!(nodes(&services).await, whole);
         let kept = services.rooms.nodes_below(named).await.unwrap().unwrap();
