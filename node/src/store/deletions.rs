@@ -249,7 +249,7 @@ impl Tx {
                 if !self.forget_tree(root, &mut budget).await? {
                     return Ok((0, false));
                 }
-                self.fasten(room_no, &[root]).await?;
+                self.fasten(room_no, &[root], i64::MAX).await?;
             }
             return Ok((0, true));
         }

@@ -150,11 +150,18 @@ impl Tx {
         self.loosen(room_no, roots, now_ms).await
     }
 
-    /// Notes that these states of a room are loose no more: something names them, or they are gone.
-    pub async fn fasten(&mut self, room_no: i64, roots: &[NodeId]) -> Result<(), StoreError> {
-        let sql = "DELETE FROM loose_states WHERE room_no = $1 AND root IN (LIST)";
+    /// Notes that these states of a room, which were loose before a time, are it no more: something names
+    /// them, or they are gone. One that was made again since then stays noted.
+    pub async fn fasten(
+        &mut self,
+        room_no: i64,
+        roots: &[NodeId],
+        before_ms: i64,
+    ) -> Result<(), StoreError> {
+        let sql =
+            "DELETE FROM loose_states WHERE room_no = $1 AND since_ms < $2 AND root IN (LIST)";
         for chunk in roots.chunks(LIST_MOST) {
-            self.query(sql).bind(room_no).list(&names(chunk)).run().await?;
+            self.query(sql).bind(room_no).bind(before_ms).list(&names(chunk)).run().await?;
         }
         Ok(())
     }

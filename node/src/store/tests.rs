@@ -113,6 +113,7 @@ on_both_engines! {
     lists_of_any_length_find_what_they_name => lists_of_any_length;
     states_are_changed_and_compared => states_change;
     what_is_written_again_is_not_removed => condemned_come_back;
+    a_state_that_is_made_again_is_loose_anew => made_again_stays_loose;
     facts_of_the_node_never_change => facts_stay;
     names_of_files_that_never_come_are_given_up => names_are_given_up;
     events_of_any_kind_and_place_come_back => events_come_back;
@@ -344,6 +345,21 @@ async fn condemned_come_back(fresh: Fresh) {
         })
     });
     assert_eq!(done.await.unwrap(), (0, 0, true, true, 0));
+}
+
+async fn made_again_stays_loose(fresh: Fresh) {
+    let root = NodeId([7; 16]);
+    let done = fresh.store.write::<_, StoreError>(move |tx| {
+        Box::pin(async move {
+            tx.loosen(1, [root, NodeId::EMPTY], 5).await?;
+            tx.loosen(1, [root], 10).await?;
+            tx.fasten(1, &[root], 10).await?;
+            let stays = loose::of_room(tx, 1).await?;
+            tx.fasten(1, &[root], 11).await?;
+            Ok((stays, loose::of_room(tx, 1).await?))
+        })
+    });
+    assert_eq!(done.await.unwrap(), (vec![(root, 10)], Vec::new()));
 }
 
 async fn facts_stay(fresh: Fresh) {

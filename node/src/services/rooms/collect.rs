@@ -51,7 +51,7 @@ impl Rooms {
         let old: Vec<NodeId> =
             loose.into_iter().filter(|(_, since)| *since < before_ms).map(|it| it.0).collect();
         let (fast, left): (Vec<_>, Vec<_>) = old.into_iter().partition(|it| named.contains(it));
-        self.fasten(room_no, fast).await?;
+        self.fasten(room_no, fast, before_ms).await?;
         if left.is_empty() {
             return Ok(0);
         }
@@ -63,8 +63,9 @@ impl Rooms {
         let mut named = loose::named(&mut snapshot, room_no).await?;
         drop(snapshot);
         let left: HashSet<NodeId> = left.into_iter().collect();
-        // Whoever makes a state has it noted as loose before it is named.
-        named.extend(loose.into_iter().map(|it| it.0).filter(|it| !left.contains(it)));
+        // Whoever makes a state has it noted as loose before it is named, also one that was there before.
+        let stays = |(root, since): &(NodeId, i64)| *since >= before_ms || !left.contains(root);
+        named.extend(loose.into_iter().filter(stays).map(|it| it.0));
         let Some(kept) = self.nodes_below(named).await? else { return Ok(0) };
         if kept.lacks {
             tracing::warn!(room_no, "a state of a room is not whole; what is loose there stays");
@@ -82,7 +83,7 @@ impl Rooms {
             });
             gone += remove.await?;
         }
-        self.fasten(room_no, left.into_iter().collect()).await?;
+        self.fasten(room_no, left.into_iter().collect(), before_ms).await?;
         Ok(gone)
     }
 
@@ -121,12 +122,12 @@ impl Rooms {
         Ok(by)
     }
 
-    async fn fasten(&self, room_no: i64, roots: Vec<NodeId>) -> Result<(), Error> {
+    async fn fasten(&self, room_no: i64, roots: Vec<NodeId>, before_ms: i64) -> Result<(), Error> {
         if roots.is_empty() {
             return Ok(());
         }
         let fasten = self.ground.store.write::<_, StoreError>(move |tx| {
-            Box::pin(async move { tx.fasten(room_no, &roots).await })
+            Box::pin(async move { tx.fasten(room_no, &roots, before_ms).await })
         });
         Ok(fasten.await?)
     }

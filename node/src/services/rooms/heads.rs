@@ -47,8 +47,9 @@ pub(in crate::services) async fn join_heads(
         }
         match join(ground, tx, room, &speaker).await {
             Ok(()) => {}
-            // What the heads lead to together may not let them speak: it was said when none could do so.
-            Err(Error::Forbidden(why)) => {
+            // What some of the heads lead to together may not let them speak, or cannot be found out: what
+            // others send is not to fail by that.
+            Err(Error::Forbidden(why) | Error::BadJson(why)) => {
                 tracing::debug!(why, room_id = %room.room_id, "the heads of a room stay apart");
                 break;
             }
