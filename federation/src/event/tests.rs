@@ -176,6 +176,49 @@ fn a_second_server_signs_beside_the_first() {
     same(&signed.clone().verify(RoomVersion::V11, &both).unwrap(), &signed);
 }
 
+/// An invitation needs nobody's signature where an identity server has proven whom it invites. What a wrong
+/// hash leaves of it without that proof would be bob's own invitation.
+#[test]
+fn nobody_invites_in_the_name_of_others_by_a_proof_that_redaction_takes_away() {
+    let key = server_key();
+    let signed = json!({ "mxid": user("carol"), "token": "t", "signatures": { "id.example": { "a:b": "c" } } });
+    for version in RoomVersion::ALL {
+        let (room, create) = Room::created(version, &json!({}));
+        // Later versions keep that there is to be one, and the rules refuse what has none.
+        let keeps_proof = version != RoomVersion::V10;
+        for proof in
+            [json!({ "display_name": "c", "signed": signed }), json!({ "display_name": "c" })]
+        {
+            let content = json!({ "membership": "invite", "third_party_invite": proof });
+            let carol = user("carol");
+            let invite = draft("bob", "m.room.member", Some(carol.as_str()), &content, 9);
+            let prev = [(create.clone(), 1)];
+            let invite = invite.seal(version, room.id.as_deref(), &prev, vec![], &key).unwrap();
+            let invite = invite.sign_instead(version, carol.server_name(), &key).unwrap();
+            assert!(!invite.json().contains("bob.example\":{"), "{}", invite.json());
+            let keys = keys_of("carol", &key);
+            same(&invite.clone().verify(version, &keys).unwrap(), &invite);
+
+            let hash = invite.json().split("sha256\":\"").nth(1).unwrap()[..43].to_owned();
+            let lies = invite.json().replace(&hash, &"A".repeat(43));
+            let lies = Event::receive(version, &lies).unwrap();
+            match lies.clone().verify(version, &keys) {
+                Ok(left) => {
+                    let says = left.content().get().contains("third_party_invite");
+                    assert!(keeps_proof && says, "{version:?}: {}", left.json());
+                }
+                Err(error) => {
+                    assert!(!keeps_proof, "{version:?}: {error}");
+                    assert!(matches!(error, EventError::BadSignature(_)), "{error}");
+                }
+            }
+            // Whoever invites by themselves has signed what is left.
+            let own = lies.cosign(version, user("bob").server_name(), &key).unwrap();
+            assert!(own.verify(version, &keys_of("bob", &key)).is_ok());
+        }
+    }
+}
+
 #[test]
 fn prev_events_and_depth_are_bounded() {
     let (room, _) = Room::created(RoomVersion::V12, &json!({}));
