@@ -27,6 +27,8 @@ WAYSIDE_HYDROGEN="$WAYSIDE_CACHE/hydrogen-$(cat tests/clients/hydrogen/{package.
 export WAYSIDE_HYDROGEN
 WAYSIDE_SYNAPSE_VENV="$WAYSIDE_CACHE/synapse-$(sha256sum < tests/synapse/requirements.txt | cut -c1-16)"
 export WAYSIDE_SYNAPSE="$WAYSIDE_SYNAPSE_VENV/bin/python"
+WAYSIDE_SYDENT_VENV="$WAYSIDE_CACHE/sydent-$(sha256sum < tests/sydent/requirements.txt | cut -c1-16)"
+export WAYSIDE_SYDENT="$WAYSIDE_SYDENT_VENV/bin/python"
 export PATH="$WAYSIDE_TOOLS/nextest-$NEXTEST_VERSION/bin:$WAYSIDE_TOOLS/deny-$DENY_VERSION/bin:$PATH"
 
 # Checkouts may share what is built. Cargo tells their sources apart by age alone, and the tests know

@@ -87,11 +87,12 @@ need lld "links the node in a second instead of ten" has ld.lld
 if [ "$purpose" != run ]; then
     need git "tests/tidy.rs asks it which files belong to the project" has git
     need postgresql "the second storage engine, tested in a cluster of its own" compgen -G '/usr/lib/postgresql/*/bin/initdb'
-    need python3 "runs the stories of matrix-nio, and Synapse" has python3
+    need python3 "runs the stories of matrix-nio, Synapse and Sydent" has python3
     need chromium "the browser of the stories that are told through one" test -x "$WAYSIDE_CHROMIUM"
     # A pip that is there without venv's own installer cannot make an environment.
-    { [ -e "$WAYSIDE_VENV/complete" ] && [ -e "$WAYSIDE_SYNAPSE_VENV/complete" ]; } ||
-        need python3-venv "keeps matrix-nio and Synapse apart from the system" python3 -c 'import ensurepip, venv'
+    { [ -e "$WAYSIDE_VENV/complete" ] && [ -e "$WAYSIDE_SYNAPSE_VENV/complete" ] &&
+        [ -e "$WAYSIDE_SYDENT_VENV/complete" ]; } ||
+        need python3-venv "keeps matrix-nio, Synapse and Sydent apart from the system" python3 -c 'import ensurepip, venv'
     need pebble "an authority that gives certificates by ACME, for the stories about them" has pebble
     need util-linux "starts PostgreSQL as another user than root" has setpriv
     need mount "the story of the full disk mounts a small one" has mount
@@ -110,6 +111,8 @@ if [ "$purpose" != run ]; then
         "a Python environment with matrix-nio: the stories talk to the node through a client of others"
     python_environment "$WAYSIDE_SYNAPSE_VENV" tests/synapse/requirements.txt \
         "Synapse: the server of others that nodes federate with and are compared with"
+    python_environment "$WAYSIDE_SYDENT_VENV" tests/sydent/requirements.txt \
+        "Sydent: the identity server that nodes and clients ask whose an address is"
     node_environment "$WAYSIDE_BROWSER" tests/browser \
         "packages for the stories that drive a browser, and the validator of glTF"
     node_environment "$WAYSIDE_SDK" tests/clients/sdk \

@@ -35,6 +35,7 @@ pub struct SynapseOptions {
     python: PathBuf,
     folder: PathBuf,
     address: Address,
+    authority: PathBuf,
     settings: Value,
     log_level: String,
 }
@@ -57,7 +58,8 @@ impl SynapseOptions {
         let mut settings = settings(folder, &address, &leaf, authority.pem())?;
         settings["signing_key"] = json!(signing_key(folder)?);
         let (folder, log_level) = (folder.to_owned(), "INFO".to_owned());
-        Ok(Some(Self { python, folder, address, settings, log_level }))
+        let authority = authority.pem().to_owned();
+        Ok(Some(Self { python, folder, address, authority, settings, log_level }))
     }
 
     /// Sets a key of its configuration, in place of what stood there.
@@ -164,6 +166,8 @@ impl Synapse {
             .args(["-m", "synapse.app.homeserver", "-c"])
             .arg(&config)
             .env("NOTIFY_SOCKET", &notice)
+            // Whom it trusts where it asks others than servers: its own setting is for these alone.
+            .env("SSL_CERT_FILE", &self.options.authority)
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

@@ -5,7 +5,9 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use crate::{Address, Authority, Engine, Options, PeerOptions, SynapseOptions};
+use crate::{
+    Address, Authority, Engine, IdentityServerOptions, Options, PeerOptions, SynapseOptions,
+};
 
 /// The ground of a story. It goes away with all its files when it is dropped, after its nodes.
 #[derive(Debug)]
@@ -63,6 +65,17 @@ impl Town {
     /// The same on a folder that is kept beyond the story, at an address that its data name.
     pub fn synapse_on(&self, folder: &Path, address: Address) -> Result<Option<SynapseOptions>> {
         SynapseOptions::find(folder, &self.authority, address)
+    }
+
+    /// The way in which an identity server is started that hands its mail to a port of `127.0.0.1`, or
+    /// `None` with a word on it where there is none on this machine.
+    pub fn identity_server(
+        &self,
+        name: &str,
+        mail_port: u16,
+    ) -> Result<Option<IdentityServerOptions>> {
+        let folder = self.folder.path().join(name);
+        IdentityServerOptions::find(&folder, &self.authority, Address::claim()?, mail_port)
     }
 
     /// The way in which a server of the tests' own is started, with an address and a certificate of
