@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use ruma::{OwnedServerName, ServerName};
 use tokio::{
     sync::mpsc,
-    time::{Interval, MissedTickBehavior, interval, timeout},
+    time::{Interval, MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wayside_federation::key::ServerKey;
@@ -488,12 +488,22 @@ fn duty(tasks: &TaskTracker, name: &'static str, work: impl Future<Output = ()> 
     });
 }
 
-/// Ends now and then what has lasted too long.
+/// Ends now and then what has lasted too long, while there is something that does.
 async fn sweep(app: Arc<App>, stop: CancellationToken) {
-    let mut often = steady(LIVE_SWEEP);
-    while stop.run_until_cancelled(often.tick()).await.is_some() {
-        app.services.live.sweep(app.services.ground.clock.now_ms());
-    }
+    let (live, clock) = (&app.services.live, app.services.ground.clock);
+    let mut stirs = live.stirs();
+    let sweeping = async {
+        loop {
+            // What stirs after the look is seen all the same.
+            stirs.borrow_and_update();
+            if live.sweep(clock.now_ms()) {
+                sleep(LIVE_SWEEP).await;
+            } else if stirs.changed().await.is_err() {
+                break;
+            }
+        }
+    };
+    stop.run_until_cancelled(sweeping).await;
 }
 
 /// Forgets now and then requests that nobody repeats any more.

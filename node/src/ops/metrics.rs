@@ -1,7 +1,7 @@
 //! What a node measures of itself, in Prometheus' words.
 
 use std::{
-    fmt, fs,
+    fmt,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Instant,
 };
@@ -22,7 +22,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::certificates::Certificates;
+use super::{certificates::Certificates, memory::resident_bytes};
 use crate::{
     clock::Clock,
     instances::{Meter, Readings},
@@ -300,12 +300,4 @@ fn encode_worlds(meter: &Meter, encoder: &mut DescriptorEncoder) -> Result<(), f
         metric.encode_histogram::<NoLabelSet>(sum_s, count, &buckets, None)?;
     }
     Ok(())
-}
-
-/// Resident memory in bytes; 0 where the system does not tell.
-fn resident_bytes() -> i64 {
-    const PAGE: i64 = 4096;
-    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split(' ').nth(1).and_then(|text| text.parse::<i64>().ok());
-    pages.unwrap_or(0) * PAGE
 }

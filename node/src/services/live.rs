@@ -355,8 +355,9 @@ impl Live {
     }
 
     /// Ends what has lasted too long: typing that was not renewed, people who no longer ask for
-    /// news; and forgets what ended long ago.
-    pub fn sweep(&self, now_ms: i64) {
+    /// news; and forgets what ended long ago. Whether there is more that ends by itself: else nothing
+    /// does before something stirs.
+    pub fn sweep(&self, now_ms: i64) -> bool {
         let mut told = Vec::new();
         let mut moments = self.moments();
         let (mut serial, mut floor) = (moments.serial, moments.typing_floor);
@@ -404,10 +405,14 @@ impl Live {
             }
         }
         moments.forget_absent(now_ms);
+        let types = |it: &Typists| !it.until_ms.is_empty();
+        let is_there = |it: &Present| it.presence != Presence::Offline;
+        let more = moments.typing.values().any(types) || moments.present.values().any(is_there);
         drop(moments);
         for moment in told {
             self.tell(moment);
         }
+        more
     }
 
     /// What wakes somebody who waits for news.
@@ -476,9 +481,9 @@ mod tests {
         live.set_typing(7, ann, Some(2_000));
         assert_eq!(live.typing_since(7, 0).unwrap(), [ann.to_owned()]);
         let serial = live.serial();
-        live.sweep(1_500);
+        assert!(live.sweep(1_500), "typing ends by itself");
         assert!(live.typing_since(7, serial).is_none(), "it was renewed");
-        live.sweep(2_500);
+        assert!(!live.sweep(2_500), "nothing ends any more");
         assert!(live.typing_since(7, serial).unwrap().is_empty());
         live.sweep(2_500 + TYPING_ENDED_MS);
         assert_eq!((live.typing_floor(), live.rooms_typing_since(0)), (0, vec![7]));
@@ -527,11 +532,11 @@ mod tests {
         live.set_presence(ann, Presence::Online, None, 0);
         let (phone, desk) = (live.bell(ann), live.bell(ann));
         drop(phone);
-        live.sweep(AWAY_AFTER_MS + 1);
+        assert!(live.sweep(AWAY_AFTER_MS + 1), "whoever is there goes away some time");
         assert_eq!(live.presence(ann).unwrap().presence, Presence::Online, "one still waits");
         drop(desk);
         assert_eq!(live.waiting_count(), 0);
-        live.sweep(AWAY_AFTER_MS + 1);
+        assert!(!live.sweep(AWAY_AFTER_MS + 1), "nobody is there");
         assert_eq!(live.presence(ann).unwrap().presence, Presence::Offline);
     }
 }

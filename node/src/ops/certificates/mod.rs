@@ -14,6 +14,7 @@ use std::{
     io::{self, Read},
     net::IpAddr,
     ops::Range,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
@@ -41,7 +42,7 @@ use self::{
 use crate::{clock::Clock, config::Config, outbound::Chosen};
 
 /// How often is looked whether another certificate is due or has been put there.
-const EVERY: Duration = Duration::from_secs(2);
+const EVERY: Duration = Duration::from_secs(5);
 /// Most bytes of a certificate or key file.
 const FILE_BYTES: u64 = 1024 * 1024;
 /// A pause after making a certificate failed, in milliseconds.
@@ -95,7 +96,7 @@ enum Source {
         certificate: PathBuf,
         key: PathBuf,
         /// What both held at the last look, usable or not.
-        seen: Mutex<[u8; 32]>,
+        seen: Mutex<Seen>,
     },
 }
 
@@ -164,9 +165,11 @@ impl Certificates {
 
     /// Certificates that the operator keeps in two files, in PEM.
     pub fn files(certificate: &Path, key: &Path) -> Result<Self, CertificateError> {
+        // Looked at before they are read: what is written meanwhile is read again.
+        let stamps = Stamps::of(certificate, key);
         let pair = Pair::read(certificate, key)?;
         let served = RwLock::new(pair.usable(certificate, key)?);
-        let seen = Mutex::new(pair.digest());
+        let seen = Mutex::new(Seen { stamps, digest: pair.digest() });
         let source =
             Source::Files { certificate: certificate.to_owned(), key: key.to_owned(), seen };
         Ok(Self { source, acme: None, served })
@@ -231,12 +234,18 @@ impl Certificates {
                 next
             }
             Source::Files { certificate, key, seen } => {
+                let stamps = Stamps::of(certificate, key);
+                let mut seen = locked(seen);
+                if stamps.is_some() && seen.stamps == stamps {
+                    return Ok(false);
+                }
                 let pair = Pair::read(certificate, key);
-                let now = match &pair {
+                let digest = match &pair {
                     Ok(pair) => pair.digest(),
                     Err(error) => Sha256::digest(format!("{error:?}")).into(),
                 };
-                if std::mem::replace(&mut *locked(seen), now) == now {
+                let before = std::mem::replace(&mut *seen, Seen { stamps, digest });
+                if before.digest == digest {
                     return Ok(false);
                 }
                 pair?.usable(certificate, key)?
@@ -360,6 +369,28 @@ fn usable(
     let key =
         CertifiedKey::from_der(chain, key, &provider()).map_err(CertificateError::Mismatch)?;
     Ok(Served { key: Arc::new(key), valid_ms })
+}
+
+/// Two files as they were when they were read last.
+struct Seen {
+    stamps: Option<Stamps>,
+    digest: [u8; 32],
+}
+
+/// When two files were written, to the nanosecond, how long they are and which files they are: while all
+/// that stays, so does what they hold.
+#[derive(PartialEq, Eq)]
+struct Stamps([(i64, i64, u64, u64); 2]);
+
+impl Stamps {
+    /// Nothing where one of them is not there.
+    fn of(certificate: &Path, key: &Path) -> Option<Self> {
+        let stamp = |path: &Path| {
+            let known = path.metadata().ok()?;
+            Some((known.mtime(), known.mtime_nsec(), known.size(), known.ino()))
+        };
+        Some(Self([stamp(certificate)?, stamp(key)?]))
+    }
 }
 
 /// How often it is looked whether something is due.
