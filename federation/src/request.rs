@@ -49,26 +49,40 @@ impl Request<'_> {
         destination: &ServerName,
         key: &ServerKey,
     ) -> Result<String, RequestError> {
-        let signature = key.sign_bytes(self.text(origin, Some(destination))?.as_bytes());
+        let text = self.text(origin, Some(("destination", destination)))?;
+        let signature = key.sign_bytes(text.as_bytes());
         Ok(format!(
             r#"{SCHEME} origin="{origin}",destination="{destination}",key="{}",sig="{signature}""#,
             key.key_id()
         ))
     }
 
-    /// The canonical JSON that is signed.
+    /// The same for an identity server. The ones in use (Sydent, and Synapse as it asks them) have its
+    /// name under `destination_is` in what is signed, and nowhere in the header.
+    pub fn sign_for_identity_server(
+        self,
+        origin: &ServerName,
+        destination: &ServerName,
+        key: &ServerKey,
+    ) -> Result<String, RequestError> {
+        let text = self.text(origin, Some(("destination_is", destination)))?;
+        let signature = key.sign_bytes(text.as_bytes());
+        Ok(format!(r#"{SCHEME} origin="{origin}",key="{}",sig="{signature}""#, key.key_id()))
+    }
+
+    /// The canonical JSON that is signed, with who is asked under that name.
     fn text(
         self,
         origin: &ServerName,
-        destination: Option<&ServerName>,
+        destination: Option<(&str, &ServerName)>,
     ) -> Result<String, CanonicalError> {
         let text = |value: &str| json!(value).to_string();
         let mut parts = Vec::with_capacity(5);
         if let Some(content) = self.content {
             parts.push(format!(r#""content":{}"#, canonical::normal(content)?));
         }
-        if let Some(destination) = destination {
-            parts.push(format!(r#""destination":{}"#, text(destination.as_str())));
+        if let Some((name, destination)) = destination {
+            parts.push(format!("{}:{}", text(name), text(destination.as_str())));
         }
         parts.push(format!(r#""method":{}"#, text(self.method)));
         parts.push(format!(r#""origin":{}"#, text(origin.as_str())));
@@ -127,7 +141,8 @@ impl XMatrix {
 
     /// Checks that the origin signed this request with the key that it names.
     pub fn verify(&self, request: Request<'_>, keys: &PublicKeys) -> Result<(), RequestError> {
-        let text = request.text(&self.origin, self.destination.as_deref())?;
+        let named = self.destination.as_deref().map(|it| ("destination", it));
+        let text = request.text(&self.origin, named)?;
         keys.verify_bytes(&self.origin, &self.key_id, &self.signature, text.as_bytes())?;
         Ok(())
     }
@@ -199,6 +214,17 @@ mod tests {
         content: Some(r#"{ "b": [1, 2.5, {"z": "é", "a": null}], "a": "\u0041" }"#),
     };
 
+    /// The story `addresses` holds it against Sydent.
+    #[test]
+    fn identity_servers_are_named_in_what_is_signed_alone() {
+        let (from, to) = (server_name!("a.test"), server_name!("id.test"));
+        let header = ASKED.sign_for_identity_server(from, to, &key()).unwrap();
+        assert!(!header.contains("destination") && !header.contains(", "), "{header}");
+        let text = ASKED.text(from, Some(("destination_is", to))).unwrap();
+        assert!(text.contains(r#","destination_is":"id.test","method":"#), "{text}");
+        assert!(header.ends_with(&format!(r#"sig="{}""#, key().sign_bytes(text.as_bytes()))));
+    }
+
     #[test]
     fn what_is_signed_verifies_and_nothing_else_does() {
         let header = ASKED.sign(server_name!("a.test"), server_name!("b.test"), &key()).unwrap();
@@ -236,7 +262,9 @@ mod tests {
     /// The text that is signed is the one that the specification describes, key by key.
     #[test]
     fn the_signed_text_is_canonical() {
-        let text = ASKED.text(server_name!("a.test"), Some(server_name!("b.test"))).unwrap();
+        let text = ASKED
+            .text(server_name!("a.test"), Some(("destination", server_name!("b.test"))))
+            .unwrap();
         assert_eq!(
             text,
             r#"{"content":{"a":"A","b":[1,2.5,{"a":null,"z":"é"}]},"destination":"b.test","method":"PUT","origin":"a.test","uri":"/_matrix/federation/v1/send/1?x=%2F"}"#

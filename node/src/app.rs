@@ -44,6 +44,7 @@ use crate::{
         emails::Emails,
         encryption::Encryption,
         federation::Federation,
+        identity_servers::IdentityServers,
         live::{Live, Moment},
         oauth::OAuth,
         oversight::Oversight,
@@ -180,10 +181,12 @@ fn services(
     let app_services = AppServices::new(ground.clone(), rooms.clone(), live.clone())?;
     let emails = Emails::new(ground.clone(), accounts.clone()).context("preparing for mail")?;
     let encryption = Arc::new(Encryption::new(ground.clone(), servers.clone()));
+    let identity_servers = Arc::new(IdentityServers::new(ground.clone()));
     let federation = Federation::new(
         ground.clone(),
         rooms.clone(),
         servers.clone(),
+        identity_servers.clone(),
         encryption.clone(),
         live.clone(),
     );
@@ -193,11 +196,13 @@ fn services(
         accounts.clone(),
         rooms.clone(),
         federation.clone(),
+        identity_servers.clone(),
         social.clone(),
     );
     let affairs = Arc::new(affairs);
     Ok(Services {
         emails: Arc::new(emails),
+        identity_servers,
         oauth: OAuth::new(ground.clone(), accounts.clone()),
         providers: Providers::new(ground.clone(), accounts.clone())?,
         oversight: Oversight::new(ground.clone(), accounts.clone(), rooms.clone(), affairs.clone()),

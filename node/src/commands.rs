@@ -200,7 +200,7 @@ pub(crate) async fn user(config: Config, arguments: &ArgMatches) -> anyhow::Resu
             let user_id = named(services, text(given, "name"))?;
             services.accounts.account(&user_id).await?.context("there is no such account")?;
             let traces = Traces::of(given.get_flag("erase"));
-            let staying = services.affairs.end_account(&user_id, None, traces).await?;
+            let staying = services.affairs.end_account(&user_id, None, traces).await?.staying;
             println!("{user_id} has ended. The name stays taken.");
             if staying > 0 {
                 bail!("{staying} rooms could not be left: try again when the node rests");

@@ -154,6 +154,25 @@ impl Bounds {
     }
 }
 
+/// What a stranger's address is asked.
+#[derive(Clone, Debug)]
+pub struct Call<'c> {
+    /// The method.
+    pub method: Method,
+    /// By what it knows who asks, as the header `Authorization` says it.
+    pub authorization: Option<&'c str>,
+    /// JSON, if any.
+    pub body: Option<&'c Value>,
+}
+
+impl<'c> Call<'c> {
+    /// Tells something, without a word on who does.
+    #[must_use]
+    pub fn post(body: &'c Value) -> Self {
+        Self { method: Method::POST, authorization: None, body: Some(body) }
+    }
+}
+
 /// What a stranger's address answered.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -201,7 +220,7 @@ pub enum CallError {
 /// Places that one address may lead to before there is an answer.
 const REDIRECTS: usize = 4;
 
-/// Calls addresses that strangers name: gateways of pushers, pages that people link to.
+/// Calls addresses that strangers name: gateways of pushers, pages that people link to, identity servers.
 #[derive(Clone, Debug)]
 pub struct Guarded {
     /// Missing where this machine has no authorities to prove certificates by.
@@ -251,17 +270,24 @@ impl Guarded {
         Ok(url)
     }
 
-    /// Sends JSON to an address, and gives what it answers. Where it leads elsewhere, that is its answer.
-    pub async fn post(
+    /// Asks an address something, and gives what it answers. Where it leads elsewhere, that is its answer.
+    pub async fn call(
         &self,
         url: &Url,
         plain: bool,
-        body: &Value,
+        call: Call<'_>,
         bounds: Bounds,
     ) -> Result<Answer, CallError> {
+        let Call { method, authorization, body } = call;
         let call = async {
             self.judge(url, plain)?;
-            let request = self.client()?.post(url.clone()).json(body);
+            let mut request = self.client()?.request(method, url.clone());
+            if let Some(authorization) = authorization {
+                request = request.header(header::AUTHORIZATION, authorization);
+            }
+            if let Some(body) = body {
+                request = request.json(body);
+            }
             read(send(request).await?, url.clone(), bounds).await
         };
         timeout(bounds.time, call).await.map_err(|_| CallError::TooSlow(bounds.time))?

@@ -29,8 +29,6 @@ const BESIDE: [&str; 7] = [
     "POST /_matrix/client/v3/auth/{}/fallback/web",
     "POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
 ];
-/// Operations that share their path with another one: a route of that path does not implement them.
-const NOT_BY_THEIR_PATH: [&str; 1] = ["inviteBy3PID"];
 /// Operations whose answer is the same on every node and for everybody: nothing shows that they work.
 const CONSTANT: [&str; 2] = ["getCapabilities", "getVersions"];
 
@@ -40,8 +38,8 @@ const HEAD: &str = "\
 Every operation of the Matrix client-server API, version 1.19, that is not deprecated, and how this node
 answers it. `implemented`: the story behind it (in tests/flows) writes through it and sees the effect
 elsewhere. `constant`: the answer is the same on every node and for everybody, so that no story could
-show it. `M_UNRECOGNIZED`: the error of the specification for what a server does not know, and
-`M_INVALID_PARAM` where the path serves another operation too. Paths of version 3 answer under `/r0/` too.
+show it. `M_UNRECOGNIZED`: the error of the specification for what a server does not know. Paths of
+version 3 answer under `/r0/` too.
 
 A test makes this table from the node's own table of routes and from the lines `Operations:` above the
 stories, and fails where this file differs; with `WAYSIDE_WRITE=1` it writes the file.
@@ -81,9 +79,8 @@ impl Operation {
     /// How the node answers, seen from its routes and from the story that holds the operation.
     fn answer(&self, served: &BTreeSet<String>, story: Option<&String>) -> Result<&'static str> {
         let name = self.name;
-        let is_served = served.contains(&self.route()) && !NOT_BY_THEIR_PATH.contains(&name);
+        let is_served = served.contains(&self.route());
         Ok(match (is_served, story.is_some(), CONSTANT.contains(&name)) {
-            (false, false, false) if NOT_BY_THEIR_PATH.contains(&name) => "`M_INVALID_PARAM`",
             (true, true, false) => "`implemented`",
             (true, false, true) => "`constant`",
             (false, false, false) => "`M_UNRECOGNIZED`",
@@ -196,8 +193,7 @@ async fn what_is_not_served_is_said_so(stage: &mut Stage) -> Result<()> {
     let holders = holders()?;
     let mut asked = 0;
     for Operation { method, path, name } in operations()? {
-        let beside = NOT_BY_THEIR_PATH.contains(&name) || CONSTANT.contains(&name);
-        if holders.contains_key(name) || beside {
+        if holders.contains_key(name) || CONSTANT.contains(&name) {
             continue;
         }
         let answer =
@@ -205,10 +201,6 @@ async fn what_is_not_served_is_said_so(stage: &mut Stage) -> Result<()> {
         refused(answer, 404, "M_UNRECOGNIZED").with_context(|| name.to_owned())?;
         asked += 1;
     }
-    let room = ann.create_room(&json!({})).await?;
-    let mailed = json!({"id_server": "id.test", "id_access_token": "x", "medium": "email", "address": "bob@b.test"});
-    let path = format!("/_matrix/client/v3/rooms/{room}/invite");
-    refused(ann.post(&path, &mailed).await, 400, "M_INVALID_PARAM")?;
     ensure!(asked > 0, "all is served: this story and its row of the table may go");
     Ok(())
 }

@@ -28,15 +28,15 @@ const SENT: Duration = Duration::from_secs(20);
 
 /// A mail server, and what it is handed.
 pub(crate) struct Mailbox {
+    pub(crate) port: u16,
     lines: Lines<BufReader<ChildStdout>>,
     /// Ends with the story.
     _server: Child,
 }
 
 impl Mailbox {
-    /// Opens one and puts the stage on a node that hands its mail there; nothing where there is no
-    /// Python.
-    pub(crate) async fn open(stage: &mut Stage) -> Result<Option<Self>> {
+    /// Opens one; nothing where there is no Python.
+    pub(crate) async fn listen() -> Result<Option<Self>> {
         let Some(python) = env::var_os("WAYSIDE_PYTHON") else {
             skip("WAYSIDE_PYTHON is not set (make test sets it)")?;
             return Ok(None);
@@ -49,10 +49,18 @@ impl Mailbox {
             .spawn()
             .context("starting the mail server")?;
         let stdout = server.stdout.take().context("it has a standard output")?;
-        let mut mailbox = Self { lines: BufReader::new(stdout).lines(), _server: server };
-        let port = mailbox.line().await?["port"].as_u64().context("it tells its port")?;
+        let lines = BufReader::new(stdout).lines();
+        let mut mailbox = Self { port: 0, lines, _server: server };
+        let port = mailbox.mail().await?["port"].as_u64().context("it tells its port")?;
+        mailbox.port = port.try_into()?;
+        Ok(Some(mailbox))
+    }
+
+    /// The same, and puts the stage on a node that hands its mail there.
+    pub(crate) async fn open(stage: &mut Stage) -> Result<Option<Self>> {
+        let Some(mailbox) = Self::listen().await? else { return Ok(None) };
         stage.node.stop().await?;
-        let url = format!("smtp://127.0.0.1:{port}");
+        let url = format!("smtp://127.0.0.1:{}", mailbox.port);
         stage.node = stage
             .other("m", |it| {
                 it.flag("--smtp", Some(&url)).flag("--mail-from", Some("Node <node@m.test>"))
@@ -61,14 +69,15 @@ impl Mailbox {
         Ok(Some(mailbox))
     }
 
-    async fn line(&mut self) -> Result<Value> {
+    /// The next mail.
+    pub(crate) async fn mail(&mut self) -> Result<Value> {
         let line = timeout(SENT, self.lines.next_line()).await.context("no mail comes")??;
         Ok(serde_json::from_str(&line.context("the mail server has ended")?)?)
     }
 
     /// The path of the link in the next mail, which must be to this address.
     pub(crate) async fn link(&mut self, to: &str) -> Result<String> {
-        let mail = self.line().await?;
+        let mail = self.mail().await?;
         ensure!(mail["to"] == json!([to]), "{mail}");
         ensure!(mail["from"] == "Node <node@m.test>", "{mail}");
         ensure!(mail["subject"].as_str().is_some_and(|it| it.contains("m.test")), "{mail}");
@@ -91,7 +100,7 @@ async fn asked_in_german(
     let asked = reqwest::Client::new().post(url).header("accept-language", "de-DE,de;q=0.9");
     let answer = asked.body(body.to_string()).send().await?;
     ensure!(answer.status().is_success(), "{answer:?}");
-    mailbox.line().await
+    mailbox.mail().await
 }
 
 /// What the page says to somebody whose browser asks for German.
@@ -320,7 +329,7 @@ async fn mails_speak_as_their_reader_does(stage: &mut Stage) -> Result<()> {
     // Whoever says no language, or none that is known, reads English.
     let nobody = Client::nobody(stage.node.http())?;
     ask(&nobody, "register", "s", "eve@mail.test", 1).await?;
-    let mail = mailbox.line().await?;
+    let mail = mailbox.mail().await?;
     ensure!(mail["text"].as_str().is_some_and(|it| it.contains("open this page")), "{mail}");
     Ok(())
 }

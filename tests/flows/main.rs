@@ -3,6 +3,7 @@
 mod abroad;
 mod accounts;
 mod acme;
+mod addresses;
 mod admitting;
 mod affairs;
 mod api;
@@ -31,6 +32,7 @@ mod ending;
 mod files;
 mod history;
 mod hostile;
+mod hostile_addresses;
 mod hostile_bodies;
 mod hostile_chains;
 mod hostile_events;

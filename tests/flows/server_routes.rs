@@ -13,12 +13,13 @@ use wayside::gateway::{
     table::{Access, Route},
 };
 use wayside_tests::{
-    Answer, Client, Destination, Engine, PASSWORD, Pdu, Peer, PeerReply, PeerRoom, Signing,
+    Answer, Client, Destination, Engine, PASSWORD, Pdu, Peer, PeerReply, PeerRoom, RoomId, Signing,
     SigningKey, Town, Wire,
 };
 
 use crate::{
     abroad::Abroad,
+    addresses::PLEDGE,
     hostile_servers::Guest,
     pictures::png,
     stage::{Deeds, escaped},
@@ -27,7 +28,7 @@ use crate::{
 /// A valid call of a route. In its texts `<ann>` is somebody here, `<alias>` that of a public room, in
 /// which the peer's `<mallory>` is, by an event `<join>` with the body `<joining>`. At the `<lodge>` they
 /// knock by `<knock>` and go by `<leave>`; into a room of their own they invite Ann by `<invite>`.
-/// `<picture>` is a file of this node.
+/// `<picture>` is a file of this node. An identity server has given `<proof>` that an address is Mallory's.
 struct Row {
     method: &'static str,
     path: &'static str,
@@ -127,6 +128,14 @@ const ROWS: &[Row] = &[
         arguments: &["<cabin>", "<invite>"],
         body: r#"{"room_version":"12","event":<inviting>,"invite_room_state":[]}"#,
         holds_events: true,
+        ..PLAIN
+    },
+    Row {
+        method: "PUT",
+        path: "/_matrix/federation/v1/exchange_third_party_invite/{room_id}",
+        arguments: &["<room>"],
+        body: r#"{"type":"m.room.member","room_id":"<room>","sender":"<ann>","state_key":"<mallory>",
+            "content":{"membership":"invite","third_party_invite":{"display_name":"m","signed":<proof>}}}"#,
         ..PLAIN
     },
     Row {
@@ -232,7 +241,7 @@ async fn server_routes_let_only_servers_in() -> Result<()> {
         json!({ "preset": "public_chat", "visibility": "public", "room_alias_name": "harbour" });
     let room = abroad.ann.create_room(&room).await?;
     let guest = Guest::come(friend, &abroad.node, room.as_str(), "12").await?;
-    let doors = Doors::find(&guest.peer, &abroad).await?;
+    let doors = Doors::find(&guest.peer, &abroad, &room).await?;
     let picture = abroad.ann.upload("image/png", png(16, 16, 16)).await?;
     let picture = picture.place().rsplit('/').next().context("an id")?.to_owned();
     let old = with_an_old_key(&abroad).await?;
@@ -276,10 +285,12 @@ struct Doors {
     leave: Pdu,
     cabin: String,
     invite: Pdu,
+    /// That the peer's person has an address by which they were invited into the room.
+    proof: Value,
 }
 
 impl Doors {
-    async fn find(peer: &Peer, abroad: &Abroad) -> Result<Self> {
+    async fn find(peer: &Peer, abroad: &Abroad, room: &RoomId) -> Result<Self> {
         let rule = json!([{
             "type": "m.room.join_rules", "state_key": "", "content": { "join_rule": "knock" },
         }]);
@@ -306,7 +317,12 @@ impl Doors {
         let content = json!({ "membership": "invite" });
         let invite = cabin.draft(&mallory, "m.room.member", Some(abroad.ann.id()), &content)?;
         let invite = cabin.seal(&invite)?;
-        Ok(Self { lodge: lodge.to_string(), knock, leave, cabin: cabin.id().to_owned(), invite })
+        let key = SigningKey::generate("0")?;
+        let pledge = json!({ "public_key": key.public() });
+        abroad.ann.set_state(room, PLEDGE, "t", &pledge).await?;
+        let proof = key.sign("id.test", &json!({ "mxid": mallory, "token": "t" }))?;
+        let (lodge, cabin) = (lodge.to_string(), cabin.id().to_owned());
+        Ok(Self { lodge, knock, leave, cabin, invite, proof })
     }
 }
 
@@ -380,6 +396,9 @@ impl Attack<'_> {
             ("<leaving>", self.doors.leave.json.to_string()),
             ("<inviting>", self.doors.invite.json.to_string()),
             ("<ann>", self.ann.to_owned()),
+            ("<room>", self.guest.room.id().to_owned()),
+            ("<mallory>", self.friend.user("mallory")),
+            ("<proof>", self.doors.proof.to_string()),
         ];
         words.iter().fold(self.row.body.to_owned(), |text, (word, is)| text.replace(word, is))
     }

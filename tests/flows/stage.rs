@@ -41,7 +41,7 @@ pub(crate) use stories;
 /// One node with its town.
 pub(crate) struct Stage {
     pub(crate) node: Node,
-    town: Town,
+    pub(crate) town: Town,
 }
 
 impl Stage {

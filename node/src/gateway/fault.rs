@@ -114,7 +114,9 @@ impl Fault {
             Self::Service(Error::TooOften { retry_ms } | Error::Crowded { retry_ms, .. }) => {
                 Some(*retry_ms)
             }
-            Self::Service(Error::Policy(refusal)) => refusal.retry_ms,
+            Self::Service(Error::Policy(refusal) | Error::IdentityServer(refusal)) => {
+                refusal.retry_ms
+            }
             _ => None,
         };
         if let Some(retry_ms) = retry_ms {
@@ -245,7 +247,7 @@ fn service(error: &Error) -> (StatusCode, &'static str) {
         Error::TooLargeElsewhere(_) => (StatusCode::BAD_GATEWAY, "M_TOO_LARGE"),
         Error::AlreadyUploaded => (StatusCode::CONFLICT, "M_CANNOT_OVERWRITE_MEDIA"),
         Error::RoomState(_) => (StatusCode::BAD_REQUEST, "M_INVALID_ROOM_STATE"),
-        Error::Policy(refusal) => {
+        Error::Policy(refusal) | Error::IdentityServer(refusal) => {
             (StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN), refusal.code)
         }
         Error::Guest => (StatusCode::FORBIDDEN, "M_GUEST_ACCESS_FORBIDDEN"),

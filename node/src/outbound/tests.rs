@@ -93,7 +93,7 @@ async fn names_and_literals_of_this_machine_are_refused_before_a_connection() {
         let refused = get(&guard, &format!("http://{host}:{port}/")).await;
         assert!(matches!(refused, Err(CallError::Banned)), "{host}: {refused:?}");
         let url = Url::parse(&format!("http://{host}:{port}/")).unwrap();
-        let refused = guard.post(&url, true, &json!({}), BOUNDS).await;
+        let refused = guard.call(&url, true, Call::post(&json!({})), BOUNDS).await;
         assert!(matches!(refused, Err(CallError::Banned)), "{host}: {refused:?}");
     }
     assert_eq!(server.asked(), 0);
@@ -130,7 +130,7 @@ async fn a_redirect_is_judged_like_the_first_address() {
     assert_eq!(round.asked(), REDIRECTS + 1);
     // What is sent to an address goes no further than there.
     let url = Url::parse(&format!("http://127.0.0.1:{}/", round.port)).unwrap();
-    let answer = guard.post(&url, true, &json!({}), BOUNDS).await.unwrap();
+    let answer = guard.call(&url, true, Call::post(&json!({})), BOUNDS).await.unwrap();
     assert_eq!((answer.status.as_u16(), round.asked()), (302, REDIRECTS + 2));
 }
 

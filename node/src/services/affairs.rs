@@ -15,6 +15,7 @@ use super::{
     Error, Ground,
     accounts::{Accounts, Confirmed, Traces},
     federation::Federation,
+    identity_servers::IdentityServers,
     rooms::{Membership, Rooms, Step},
     social::Social,
 };
@@ -27,6 +28,7 @@ pub struct Affairs {
     accounts: Arc<Accounts>,
     rooms: Arc<Rooms>,
     federation: Arc<Federation>,
+    identity_servers: Arc<IdentityServers>,
     social: Arc<Social>,
 }
 
@@ -43,6 +45,15 @@ pub enum Spread {
     None,
 }
 
+/// What became of what an account that has ended had elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// How many rooms could not be left.
+    pub staying: usize,
+    /// Whether identity servers have forgotten all addresses that it had bound.
+    pub unbound: bool,
+}
+
 /// Ended accounts that are looked at together.
 const PAGE: i64 = 100;
 
@@ -54,25 +65,28 @@ impl Affairs {
         accounts: Arc<Accounts>,
         rooms: Arc<Rooms>,
         federation: Arc<Federation>,
+        identity_servers: Arc<IdentityServers>,
         social: Arc<Social>,
     ) -> Self {
-        Self { ground, accounts, rooms, federation, social }
+        Self { ground, accounts, rooms, federation, identity_servers, social }
     }
 
     /// Ends an account for ever: its devices are signed out, its profile is gone, and the person
-    /// leaves every room. Where a password confirmed it, that must still be the account's. Gives how
-    /// many rooms could not be left; they are tried again at the next start.
+    /// leaves every room. Where a password confirmed it, that must still be the account's. Rooms that
+    /// could not be left are tried again at the next start.
     pub async fn end_account(
         &self,
         user_id: &UserId,
         confirmed: Option<Confirmed>,
         traces: Traces,
-    ) -> Result<usize, Error> {
+    ) -> Result<Ended, Error> {
         let (affairs, user_id) = (self.clone(), user_id.to_owned());
         self.ground
             .to_its_end(async move {
                 affairs.accounts.end(&user_id, confirmed, traces).await?;
-                affairs.leave_all(&user_id).await
+                let unbound = affairs.identity_servers.unbind_all(&user_id).await?;
+                let staying = affairs.leave_all(&user_id).await?;
+                Ok(Ended { staying, unbound })
             })
             .await
     }

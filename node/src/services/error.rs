@@ -63,9 +63,9 @@ impl Unproven {
     }
 }
 
-/// What a policy server says to what it does not sign.
+/// What a server elsewhere says to what it does not do, in words that are told on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyRefusal {
+pub struct RefusedElsewhere {
     /// The status of HTTP.
     pub status: u16,
     /// The code of Matrix.
@@ -221,7 +221,10 @@ pub enum Error {
     TooLargeElsewhere(String),
     /// The policy server of the room does not want it said there.
     #[error("{}", .0.why)]
-    Policy(PolicyRefusal),
+    Policy(RefusedElsewhere),
+    /// The identity server that somebody has named does not do what it was asked.
+    #[error("{}", .0.why)]
+    IdentityServer(RefusedElsewhere),
     /// Guests may not do that.
     #[error("guests may not do that: make your account a lasting one first")]
     Guest,

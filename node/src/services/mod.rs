@@ -14,6 +14,7 @@ mod error;
 pub mod federation;
 pub mod filter;
 mod ground;
+pub mod identity_servers;
 mod language;
 pub mod live;
 pub mod oauth;
@@ -33,13 +34,13 @@ use std::sync::Arc;
 
 use self::{
     accounts::Accounts, affairs::Affairs, app_services::AppServices, bodies::Bodies,
-    content::Content, emails::Emails, encryption::Encryption, federation::Federation, live::Live,
-    oauth::OAuth, oversight::Oversight, previews::Previews, providers::Providers, push::Push,
-    reports::Reports, rooms::Rooms, search::Search, servers::Servers, social::Social, sync::Sync,
-    worlds::Worlds,
+    content::Content, emails::Emails, encryption::Encryption, federation::Federation,
+    identity_servers::IdentityServers, live::Live, oauth::OAuth, oversight::Oversight,
+    previews::Previews, providers::Providers, push::Push, reports::Reports, rooms::Rooms,
+    search::Search, servers::Servers, social::Social, sync::Sync, worlds::Worlds,
 };
 pub use self::{
-    error::{Error, PolicyRefusal, Unproven},
+    error::{Error, RefusedElsewhere, Unproven},
     ground::{Ground, OldKey},
     language::Language,
 };
@@ -75,6 +76,8 @@ pub struct Services {
     pub app_services: Arc<AppServices>,
     /// Addresses of e-mail.
     pub emails: Arc<Emails>,
+    /// Those who know whose an address is.
+    pub identity_servers: Arc<IdentityServers>,
     /// What clients need to encrypt.
     pub encryption: Arc<Encryption>,
     /// What people want to be told of.

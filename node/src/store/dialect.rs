@@ -30,6 +30,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (24, "gaps", include_str!("migrations/0024_gaps.sql")),
     (25, "holes", include_str!("migrations/0025_holes.sql")),
     (26, "loose", include_str!("migrations/0026_loose.sql")),
+    (27, "bindings", include_str!("migrations/0027_bindings.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

@@ -11,6 +11,7 @@ pub mod app_services;
 pub mod assets;
 pub mod backups;
 pub mod behind;
+pub mod bindings;
 pub mod blob;
 pub mod bus;
 pub mod confirmations;

@@ -142,7 +142,11 @@ impl Federation {
     }
 
     /// Refuses invitations that cannot reach anybody, or that they do not want.
-    async fn may_be_invited(&self, room_id: &RoomId, target: &UserId) -> Result<(), Error> {
+    pub(super) async fn may_be_invited(
+        &self,
+        room_id: &RoomId,
+        target: &UserId,
+    ) -> Result<(), Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         if !self.ground.is_local(target) {
             return Err(Error::Invalid(format!("{target} does not live here")));

@@ -22,6 +22,7 @@ mod refusals;
 mod seek;
 mod send;
 mod spaces;
+mod third_party;
 mod verify;
 
 use std::{
@@ -42,8 +43,12 @@ pub use self::{
     join::{Joined, Wish},
     past::Past,
     spaces::Hierarchy,
+    third_party::{Addressed, Bound, Exchange},
 };
-use super::{Error, Ground, encryption::Encryption, live::Live, rooms::Rooms, servers::Servers};
+use super::{
+    Error, Ground, encryption::Encryption, identity_servers::IdentityServers, live::Live,
+    rooms::Rooms, servers::Servers,
+};
 use crate::store::{
     Reads, StoreError, Tx, outgoing,
     rooms::{self, RoomRow},
@@ -59,6 +64,7 @@ pub struct Federation {
     ground: Arc<Ground>,
     rooms: Arc<Rooms>,
     servers: Arc<Servers>,
+    identity_servers: Arc<IdentityServers>,
     encryption: Arc<Encryption>,
     live: Arc<Live>,
     /// What of the moment is to be told to each server.
@@ -118,6 +124,7 @@ impl Federation {
         ground: Arc<Ground>,
         rooms: Arc<Rooms>,
         servers: Arc<Servers>,
+        identity_servers: Arc<IdentityServers>,
         encryption: Arc<Encryption>,
         live: Arc<Live>,
     ) -> Self {
@@ -125,6 +132,7 @@ impl Federation {
             ground,
             rooms,
             servers,
+            identity_servers,
             encryption,
             live,
             moments: Mutex::default(),

@@ -23,7 +23,7 @@ use wayside_specs::limits;
 
 use super::{Error, Push, Pusher, PusherKey, notice};
 use crate::{
-    outbound::{Answer, Beyond, Bounds, CallError},
+    outbound::{Answer, Beyond, Bounds, Call, CallError},
     store::{StoreError, pushers},
 };
 
@@ -445,7 +445,7 @@ impl Push {
         let gateway = self.gateway(data).map_err(wrong)?;
         debug_assert!(!pusher.key.pushkey.is_empty(), "a pusher has a key");
         let plain = self.ground.config.allow_private_addresses;
-        let answer = self.ground.outbound.post(&gateway, plain, told, CALL).await?;
+        let answer = self.ground.outbound.call(&gateway, plain, Call::post(told), CALL).await?;
         if answer.status.is_success() {
             return Ok(answer);
         }

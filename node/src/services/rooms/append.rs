@@ -184,7 +184,11 @@ pub(super) async fn seal(
         origin_server_ts: saying.sent.unwrap_or_else(|| ground.clock.now()),
     };
     let prev = room.prev_events();
-    let event = draft.seal(version, Some(&room.room_id), &prev, auth, &ground.server_key)?;
+    let mut event = draft.seal(version, Some(&room.room_id), &prev, auth, &ground.server_key)?;
+    if !ground.is_local(sender) {
+        // What an identity server has proven of whom somebody elsewhere invites.
+        event = event.sign_instead(version, &ground.server_name, &ground.server_key)?;
+    }
     auth::check(version, &event, |key| held.get(key).map(|it| it.event.clone()))?;
     if let Some((policy, said)) = asked {
         signings.ask(policy, version, said, event.clone());

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ruma::{MilliSecondsSinceUnixEpoch, OwnedEventId, RoomId, UserId, events::StateEventType};
 use serde::Deserialize;
-use serde_json::value::RawValue;
-use wayside_federation::{event::Event, version::RoomVersion};
+use serde_json::{Map, Value, value::RawValue};
+use wayside_federation::{auth, event::Event, state::StateKey, version::RoomVersion};
 
 use super::{
     super::{Error, Ground, servers::Urgency},
@@ -14,9 +14,9 @@ use super::{
     content, joined_room, membership,
     place::place,
     signing,
+    view::text_in,
 };
 use crate::store::{Reads, people, rooms};
-use wayside_federation::state::StateKey;
 
 /// The account data by which a person wants no invitations (client-server API, invite permission).
 const KIND: &str = "m.invite_permission_config";
@@ -66,7 +66,13 @@ impl Rooms {
             let asked = asked.clone();
             Box::pin(async move {
                 let (ground, room_id, sender, target, wording) = &*asked;
-                let room = joined_room(tx, room_id, sender).await?;
+                let room = match wording {
+                    // Whoever has pledged it may be gone by now.
+                    Wording::Step(Step { proven: Some(_), .. }) => {
+                        membership::known_room(ground, tx, room_id).await?
+                    }
+                    _ => joined_room(tx, room_id, sender).await?,
+                };
                 let (value, sent) = match wording {
                     Wording::Step(step) => {
                         (membership::member_content(ground, tx, &room, target, step).await?, None)
@@ -114,6 +120,57 @@ impl Rooms {
         write.await
     }
 }
+
+impl Rooms {
+    /// What an identity server tells somebody of a room, and of who invites them into it by an address
+    /// (identity service API, `POST /store-invite`). Whoever may not invite is refused.
+    pub async fn introduce(
+        &self,
+        room_id: &RoomId,
+        sender: &UserId,
+    ) -> Result<Map<String, Value>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let room = joined_room(&mut snapshot, room_id, sender).await?;
+        let of_room = |kind: &StateEventType| StateKey::new(kind.clone(), "");
+        let member = StateKey::new(StateEventType::RoomMember, sender.as_str());
+        let (create, levels) =
+            (of_room(&StateEventType::RoomCreate), of_room(&StateEventType::RoomPowerLevels));
+        let mut keys: Vec<_> = INTRODUCED.iter().map(|(_, kind, _)| of_room(kind)).collect();
+        keys.extend([create.clone(), levels.clone(), member.clone()]);
+        keys.sort();
+        keys.dedup();
+        let held = needed(&mut snapshot, &room, keys).await?;
+        let unknown = || Error::internal(anyhow::anyhow!("the room has no beginning"));
+        let create = &held.get(&create).ok_or_else(unknown)?.event;
+        let levels =
+            auth::power_levels(room.version, create, held.get(&levels).map(|it| &it.event));
+        if levels.user(sender) < levels.invite() {
+            return Err(Error::Forbidden("you may not invite anybody here".to_owned()));
+        }
+        let text = |key: &StateKey, field: &str| text_in(&held.get(key)?.event, field);
+        let mut told = Map::new();
+        for (name, kind, field) in INTRODUCED {
+            told.extend(text(&of_room(&kind), field).map(|it| (name.to_owned(), it.into())));
+        }
+        for (name, field) in
+            [("sender_display_name", "displayname"), ("sender_avatar_url", "avatar_url")]
+        {
+            told.extend(text(&member, field).map(|it| (name.to_owned(), it.into())));
+        }
+        told.insert("room_id".to_owned(), room_id.as_str().into());
+        told.insert("sender".to_owned(), sender.as_str().into());
+        Ok(told)
+    }
+}
+
+/// What an identity server is told of a room: its name there, and where the room's state says it.
+const INTRODUCED: [(&str, StateEventType, &str); 5] = [
+    ("room_alias", StateEventType::RoomCanonicalAlias, "alias"),
+    ("room_avatar_url", StateEventType::RoomAvatar, "url"),
+    ("room_join_rules", StateEventType::RoomJoinRules, "join_rule"),
+    ("room_name", StateEventType::RoomName, "name"),
+    ("room_type", StateEventType::RoomCreate, "type"),
+];
 
 /// Those who live elsewhere are invited one by one, for their servers have to sign it.
 pub(super) fn reachable(ground: &Ground, target: &UserId) -> Result<(), Error> {

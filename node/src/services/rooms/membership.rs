@@ -35,13 +35,23 @@ pub struct Step {
     pub from: Option<&'static [Membership]>,
     /// Whether a guest asks, who may come only where guests are let in.
     pub guest: bool,
+    /// What proves that an invitation is of whom the room has pledged one (client-server API,
+    /// third-party invites).
+    pub proven: Option<Value>,
 }
 
 impl Step {
     /// A step to that standing, without more.
     #[must_use]
     pub fn to(membership: Membership) -> Self {
-        Self { to: membership, reason: None, is_direct: false, from: None, guest: false }
+        Self {
+            to: membership,
+            reason: None,
+            is_direct: false,
+            from: None,
+            guest: false,
+            proven: None,
+        }
     }
 
     /// The same with a reason.
@@ -267,7 +277,11 @@ async fn shown_in(
 }
 
 /// A room whose state this node knows.
-async fn known_room(ground: &Ground, tx: &mut Tx, room_id: &RoomId) -> Result<RoomRow, Error> {
+pub(super) async fn known_room(
+    ground: &Ground,
+    tx: &mut Tx,
+    room_id: &RoomId,
+) -> Result<RoomRow, Error> {
     let room = any_room(tx, room_id).await?;
     if is_elsewhere(tx, &room, &ground.server_name).await? {
         let why = format!("nobody of this node is in the room {room_id}");
@@ -329,6 +343,9 @@ pub(super) async fn member_content(
     }
     if step.is_direct {
         value.insert("is_direct".to_owned(), true.into());
+    }
+    if let Some(proven) = &step.proven {
+        value.insert("third_party_invite".to_owned(), proven.clone());
     }
     if step.to == Membership::Join {
         vouch(ground, tx, room, target, step.guest, &mut value).await?;

@@ -10,7 +10,7 @@ use wayside_federation::{
     version::RoomVersion,
 };
 
-use super::{super::PolicyRefusal, AskError, Error, Question, Servers};
+use super::{super::RefusedElsewhere, AskError, Error, Question, Servers};
 
 /// Bytes of an answer: one signature, or why there is none.
 const ANSWER: usize = 16 * 1024;
@@ -37,7 +37,7 @@ pub enum Urgency {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unsigned {
     /// It does not want to.
-    Refused(PolicyRefusal),
+    Refused(RefusedElsewhere),
     /// It gave no answer that is of use.
     Silent(String),
 }
@@ -94,7 +94,7 @@ impl Servers {
 }
 
 fn refusal(status: u16, code: &'static str, why: String, retry_ms: Option<u64>) -> Unsigned {
-    Unsigned::Refused(PolicyRefusal { status, code, why, retry_ms })
+    Unsigned::Refused(RefusedElsewhere { status, code, why, retry_ms })
 }
 
 /// What is told of an answer that is no signature: the policy server's own words, where they are of those

@@ -105,7 +105,19 @@ fn mailing() -> Vec<Row> {
         post(
             "/account/3pid/delete",
             "",
-            r#"{"medium":"email","address":"a@example.org","id_server":"example.org"}"#,
+            r#"{"medium":"email","address":"a@example.org","id_server":"127.0.0.1"}"#,
+        )
+        .anyones(),
+        // No identity server is at an address to which nobody is called.
+        refused(post(
+            "/account/3pid/bind",
+            "",
+            r#"{"client_secret":"s","sid":"s","id_server":"127.0.0.1","id_access_token":"t"}"#,
+        )),
+        post(
+            "/account/3pid/unbind",
+            "",
+            r#"{"medium":"email","address":"a@example.org","id_server":"127.0.0.1"}"#,
         )
         .anyones(),
         over(page("/confirm/{sid}/{token}", "none none")),

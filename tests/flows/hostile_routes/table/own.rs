@@ -48,6 +48,7 @@ fn own() -> Vec<Row> {
         get("/_matrix/federation/v1/version", "").nobody(),
         get("/_matrix/key/v2/server", "").nobody(),
         get("/_matrix/key/v2/server/{key_id}", "ed25519:1").nobody(),
+        get("/_matrix/key/v2/server/", "").nobody(),
         get("/_matrix/key/v2/query/{server}", "a.test").query("minimum_valid_until_ts=5").nobody(),
         post(
             "/_matrix/key/v2/query",
@@ -57,8 +58,13 @@ fn own() -> Vec<Row> {
         .nobody()
         .keeps(),
         get("/_matrix/federation/v1/openid/userinfo", "").query("access_token=<openid>").nobody(),
+        put("/_matrix/federation/v1/3pid/onbind", "", BOUND).nobody(),
+        post("/_matrix/federation/v1/3pid/onbind", "", BOUND).nobody(),
     ]
 }
+
+/// What an identity server tells of an address for which nothing has waited.
+const BOUND: &str = r#"{"medium":"email","address":"a@example.org","mxid":"<alice>","invites":[]}"#;
 
 fn worlds() -> Vec<Row> {
     let one = "/_wayside/v1/worlds/{world}";

@@ -361,8 +361,8 @@ async fn deactivate(asked: Asked<deactivate::v3::Request>) -> Result<Reply, Faul
     let confirmed = confirm(&asked, Operation::EndAccount, auth).await?;
     let user_id = &asked.session()?.user_id;
     let traces = Traces::of(asked.body.erase);
-    asked.app.services.affairs.end_account(user_id, Some(confirmed), traces).await?;
-    Ok(reply(&json!({ "id_server_unbind_result": "no-support" })))
+    let ended = asked.app.services.affairs.end_account(user_id, Some(confirmed), traces).await?;
+    Ok(reply(&emails::unbound(ended.unbound)))
 }
 
 async fn devices(asked: Asked<get_devices::v3::Request>) -> Result<Reply, Fault> {

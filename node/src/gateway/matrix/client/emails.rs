@@ -1,11 +1,12 @@
-//! E-mail addresses of accounts, and proofs that somebody reads what is sent to them.
+//! E-mail addresses of accounts, proofs that somebody reads what is sent to them, and who is told of them.
 
 use ruma::{
     UInt,
     api::client::{
         account::{
-            add_3pid, delete_3pid, get_3pids, request_3pid_management_token_via_email,
+            add_3pid, bind_3pid, delete_3pid, get_3pids, request_3pid_management_token_via_email,
             request_password_change_token_via_email, request_registration_token_via_email,
+            unbind_3pid,
         },
         uiaa::ThirdpartyIdCredentials,
     },
@@ -25,6 +26,7 @@ use crate::{
         Error,
         accounts::Operation,
         emails::{Purpose, Shown, Wanted},
+        identity_servers::{Named, ThirdPartyId},
     },
 };
 
@@ -37,6 +39,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::matrix(Access::Account, Rate::Read, list),
         Route::matrix(member, Rate::Guess, add).reading(older),
         Route::matrix(member, Rate::Write, delete),
+        Route::matrix(member, Rate::Write, bind),
+        Route::matrix(member, Rate::Write, unbind),
     ]
 }
 
@@ -109,13 +113,56 @@ async fn add(asked: Asked<add_3pid::v3::Request>) -> Result<Reply, Fault> {
 }
 
 async fn delete(asked: Asked<delete_3pid::v3::Request>) -> Result<Reply, Fault> {
-    if asked.body.medium != Medium::Email {
+    let body = &asked.body;
+    if body.medium != Medium::Email {
         return Err(Error::MediumUnsupported.into());
     }
+    let told = forget(&asked, &body.medium, &body.address, body.id_server.as_deref()).await?;
     let user_id = &asked.session()?.user_id;
-    asked.app.services.emails.remove(user_id, &asked.body.address).await?;
-    // No address is ever bound to an account on an identity server here.
-    Ok(reply(&json!({ "id_server_unbind_result": "no-support" })))
+    asked.app.services.emails.remove(user_id, &body.address).await?;
+    Ok(told)
+}
+
+/// Has an identity server know that an address is the asker's, which they have shown to it.
+async fn bind(asked: Asked<bind_3pid::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    let named = &body.identity_server_info;
+    let at = Named::read(&named.id_server, &named.id_access_token)?;
+    let (sid, client_secret) = (body.sid.to_string(), body.client_secret.to_string());
+    asked.app.calls(asked.session()?)?;
+    let services = &asked.app.services;
+    let identity_servers = services.identity_servers.clone();
+    let user_id = asked.session()?.user_id.clone();
+    // To its end, also when the client hangs up: what was bound there is to be known here.
+    let work = async move { identity_servers.bind(&at, (&sid, &client_secret), &user_id).await };
+    services.ground.to_its_end(work).await?;
+    Ok(done())
+}
+
+async fn unbind(asked: Asked<unbind_3pid::v3::Request>) -> Result<Reply, Fault> {
+    let body = &asked.body;
+    forget(&asked, &body.medium, &body.address, body.id_server.as_deref()).await
+}
+
+async fn forget<T>(
+    asked: &Asked<T>,
+    medium: &Medium,
+    address: &str,
+    id_server: Option<&str>,
+) -> Result<Reply, Fault> {
+    let id = ThirdPartyId::read(medium.as_str(), address)?;
+    asked.app.calls(asked.session()?)?;
+    let services = &asked.app.services;
+    let identity_servers = services.identity_servers.clone();
+    let (user_id, id_server) = (asked.session()?.user_id.clone(), id_server.map(ToOwned::to_owned));
+    let work = async move { identity_servers.unbind(&user_id, &id, id_server.as_deref()).await };
+    let forgotten = services.ground.to_its_end(work).await?;
+    Ok(reply(&unbound(forgotten)))
+}
+
+/// What is said of identity servers that were to forget addresses.
+pub(super) fn unbound(forgotten: bool) -> Value {
+    json!({ "id_server_unbind_result": if forgotten { "success" } else { "no-support" } })
 }
 
 /// The proof that a stage of authentication shows.

@@ -5,8 +5,8 @@ use ruma::{
     api::client::{
         knock::knock_room,
         membership::{
-            ban_user, forget_room, invite_user, join_room_by_id, join_room_by_id_or_alias,
-            joined_rooms, kick_user, leave_room, unban_user,
+            Invite3pid, ban_user, forget_room, invite_user, join_room_by_id,
+            join_room_by_id_or_alias, joined_rooms, kick_user, leave_room, unban_user,
         },
         message::send_message_event,
         redact::redact_event,
@@ -25,6 +25,8 @@ use crate::{
     },
     services::{
         Error,
+        federation::Addressed,
+        identity_servers::{Named, ThirdPartyId},
         rooms::{Membership, NewRoom, Preset, Request, Step},
     },
 };
@@ -50,10 +52,14 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn create(asked: Asked<create_room::v3::Request>) -> Result<Reply, Fault> {
     let body = &asked.body;
-    if !body.invite_3pid.is_empty() {
-        return Err(Fault::BadParameter(
-            "people are invited by their Matrix names here".to_owned(),
-        ));
+    let by_address: Vec<_> = body
+        .invite_3pid
+        .iter()
+        .map(|invited| addressed(invited, body.is_direct))
+        .collect::<Result<_, _>>()?;
+    if by_address.len() > ADDRESSES {
+        let why = format!("invite_3pid: at most {ADDRESSES} are invited with a new room");
+        return Err(Fault::BadParameter(why));
     }
     let version = match &body.room_version {
         None => None,
@@ -120,7 +126,35 @@ async fn create(asked: Asked<create_room::v3::Request>) -> Result<Reply, Fault> 
             tracing::info!(%error, %invited, "an invitation does not reach somebody");
         }
     }
+    for invited in by_address {
+        if let Err(error) = invite_by_address(&asked, &room_id, invited).await {
+            tracing::info!(%error, "an invitation by an address does not reach somebody");
+        }
+    }
     Ok(reply(&json!({ "room_id": room_id })))
+}
+
+/// People who are invited by an address when a room is made: an identity server is asked for each.
+const ADDRESSES: usize = 20;
+
+fn addressed(invited: &Invite3pid, is_direct: bool) -> Result<Addressed, Fault> {
+    let at = Named::read(&invited.id_server, &invited.id_access_token)?;
+    let id = ThirdPartyId::read(invited.medium.as_str(), &invited.address)?;
+    Ok(Addressed { at, id, is_direct })
+}
+
+/// To its end, also when the client hangs up: the identity server may have written to them already.
+async fn invite_by_address<T>(
+    asked: &Asked<T>,
+    room_id: &RoomId,
+    invited: Addressed,
+) -> Result<(), Fault> {
+    asked.app.calls(asked.session()?)?;
+    let services = &asked.app.services;
+    let federation = services.federation.clone();
+    let (room_id, sender) = (room_id.to_owned(), asked.session()?.user_id.clone());
+    let work = async move { federation.invite_by_address(&room_id, &sender, invited).await };
+    Ok(services.ground.to_its_end(work).await?)
 }
 
 /// Whoever is invited into a room that is not there yet must live on a server that answers: when the room
@@ -234,10 +268,33 @@ async fn come<T>(
     reason: Option<String>,
 ) -> Result<Reply, Fault> {
     let session = asked.session()?;
+    let shown = match asked.json.get("third_party_signed") {
+        Some(signed) if to == Membership::Join => show_proof(asked, &room_id, signed).await,
+        _ => Ok(()),
+    };
     let mut step = Step::to(to).because(reason);
     step.guest = session.role == Role::Guest;
-    go(asked, &room_id, &session.user_id, step, via).await?;
+    // Whoever may come without a proof needs none that holds; to the others it says why they may not.
+    match go(asked, &room_id, &session.user_id, step, via).await {
+        Err(Fault::Service(Error::Forbidden(_))) if shown.is_err() => shown?,
+        come => come?,
+    }
     Ok(reply(&json!({ "room_id": room_id })))
+}
+
+/// Lets whoever comes be invited by what an identity server has proven of them.
+async fn show_proof<T>(asked: &Asked<T>, room_id: &RoomId, signed: &Value) -> Result<(), Fault> {
+    let session = asked.session()?;
+    if session.role == Role::Guest {
+        return Err(Error::Guest.into());
+    }
+    let signed = serde_json::value::to_raw_value(signed).map_err(Error::internal)?;
+    asked.app.calls(session)?;
+    let services = &asked.app.services;
+    let federation = services.federation.clone();
+    let (room_id, user_id) = (room_id.to_owned(), session.user_id.clone());
+    let work = async move { federation.show_proof(&room_id, &user_id, &signed).await };
+    Ok(services.ground.to_its_end(work).await?)
 }
 
 async fn leave(asked: Asked<leave_room::v3::Request>) -> Result<Reply, Fault> {
@@ -248,10 +305,14 @@ async fn leave(asked: Asked<leave_room::v3::Request>) -> Result<Reply, Fault> {
 
 async fn invite(asked: Asked<invite_user::v3::Request>) -> Result<Reply, Fault> {
     let body = &asked.body;
-    let invite_user::v3::InvitationRecipient::UserId(target) = &body.recipient else {
-        return Err(Fault::BadParameter(
-            "people are invited by their Matrix names here".to_owned(),
-        ));
+    let target = match &body.recipient {
+        invite_user::v3::InvitationRecipient::UserId(target) => target,
+        invite_user::v3::InvitationRecipient::ThirdPartyId(invited) => {
+            let invited = addressed(invited, false)?;
+            invite_by_address(&asked, &body.room_id, invited).await?;
+            return Ok(done());
+        }
+        _ => return Err(Fault::bad_json("say whom to invite: user_id, or an address")),
     };
     let step = Step::to(Membership::Invite).because(target.reason.clone());
     asked.app.services.app_services.summon(&target.user_id).await?;

@@ -21,6 +21,8 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::own(get.clone(), "/_matrix/key/v2/server", public, Rate::Read, own),
         Route::own(get.clone(), "/_matrix/key/v2/server/{key_id}", public, Rate::Read, own),
+        // The same without an id, as Sydent asks for it.
+        Route::own(get.clone(), "/_matrix/key/v2/server/", public, Rate::Read, own),
         // Whoever asks may make this node call others.
         Route::own(get, "/_matrix/key/v2/query/{server}", public, Rate::Outside, of_one),
         Route::own(Method::POST, "/_matrix/key/v2/query", public, Rate::Outside, of_many)

@@ -12,10 +12,11 @@ use super::queries::{field, fields, needed, person};
 use crate::{
     gateway::{
         fault::Fault,
+        json::Kind,
         table::{Access, Call, Rate, Reply, Route, json as reply, json_bytes},
     },
     services::{
-        federation::{Invitation, Missed, Told, Wish},
+        federation::{Bound, Exchange, Invitation, Missed, Told, Wish},
         rooms::Membership,
     },
 };
@@ -76,6 +77,16 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .large(),
         Route::own(
+            Method::PUT,
+            "/_matrix/federation/v1/exchange_third_party_invite/{room_id}",
+            server,
+            rate,
+            exchange,
+        ),
+        on_bind(Method::PUT),
+        // As Sydent says it.
+        on_bind(Method::POST),
+        Route::own(
             Method::POST,
             "/_matrix/federation/v1/get_missing_events/{room_id}",
             server,
@@ -106,6 +117,13 @@ pub(super) fn routes() -> Vec<Route> {
             event_auth,
         ),
     ]
+}
+
+/// Whoever calls it may make this node call others.
+fn on_bind(method: Method) -> Route {
+    let (path, public) = ("/_matrix/federation/v1/3pid/onbind", Access::Public);
+    let said = &[("medium", Kind::Text), ("address", Kind::Text)];
+    Route::own(method, path, public, Rate::Outside, bound).large().typed(said)
 }
 
 /// Events that another server names in one query.
@@ -195,6 +213,24 @@ async fn invite(call: Call<Bytes>) -> Result<Reply, Fault> {
     let work = async move { services.invited(&origin, &room_id, &event_id, invitation).await };
     let signed = call.app.services.ground.to_its_end(work).await?;
     Ok(json_bytes(format!(r#"{{"event":{}}}"#, signed.json())))
+}
+
+async fn exchange(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let room_id = room_of(&call)?;
+    let origin = call.origin()?.to_owned();
+    let wish: Exchange = parsed(call.request.body())?;
+    let services = call.app.services.federation.clone();
+    let work = async move { services.exchange(&origin, &room_id, wish).await };
+    call.app.services.ground.to_its_end(work).await?;
+    Ok(reply(&json!({})))
+}
+
+async fn bound(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let bound: Bound = parsed(call.request.body())?;
+    let services = call.app.services.federation.clone();
+    let work = async move { services.bound(bound).await };
+    call.app.services.ground.to_its_end(work).await?;
+    Ok(reply(&json!({})))
 }
 
 async fn send_join(call: Call<Bytes>) -> Result<Reply, Fault> {

@@ -1,0 +1,298 @@
+//! Invitations by an address: pledged where nobody is known by it yet, and carried out when somebody proves to be.
+//!
+//! Whoever invites leaves a pledge in the room (`m.room.third_party_invite`). The identity server tells the
+//! server of whoever the address is bound to ([`Federation::bound`]); if that is in the room, it writes the
+//! invitation down itself, and else hands the proof to the server that has pledged it
+//! ([`Federation::exchange`]), which invites as ever.
+
+use std::{collections::HashSet, time::Duration};
+
+use futures_util::{StreamExt as _, stream};
+use http::Method;
+use ruma::{
+    OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId,
+    events::{StateEventType, TimelineEventType},
+};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use wayside_federation::{
+    event::Event,
+    state::StateKey,
+    third_party::{Pledge, Proof},
+};
+
+use super::{
+    super::{
+        identity_servers::{Named, ThirdPartyId},
+        rooms::{self, Membership, Step},
+        servers::Question,
+    },
+    Error, Federation,
+};
+use crate::store::rooms as stored;
+
+/// Invitations that one address has waiting for it of which an identity server tells at once, and of
+/// which are carried out beside each other.
+const WAITING: usize = 100;
+const BESIDE: usize = 4;
+/// Servers that are asked to carry one of them out.
+const SERVERS: usize = 5;
+/// Bytes of their answer, and how long it is waited for: they ask others meanwhile.
+const ANSWER: (usize, Duration) = (16 * 1024, Duration::from_secs(30));
+
+/// Whom somebody invites by an address.
+#[derive(Debug)]
+pub struct Addressed {
+    /// The identity server that knows the address.
+    pub at: Named,
+    /// The address.
+    pub id: ThirdPartyId,
+    /// Whether the invitation is to a conversation between two.
+    pub is_direct: bool,
+}
+
+/// What an identity server tells when an address is bound (server-server API, `PUT /3pid/onbind`).
+#[derive(Deserialize)]
+pub struct Bound {
+    mxid: OwnedUserId,
+    /// Sydent leaves them out where there are none.
+    #[serde(default)]
+    invites: Vec<Waiting>,
+}
+
+/// An invitation that has waited for that.
+#[derive(Deserialize)]
+struct Waiting {
+    room_id: OwnedRoomId,
+    sender: OwnedUserId,
+    signed: Box<RawValue>,
+}
+
+/// An invitation as the server of whom it invites asks for it (server-server API,
+/// `PUT /exchange_third_party_invite`).
+#[derive(Deserialize)]
+pub struct Exchange {
+    #[serde(rename = "type")]
+    kind: TimelineEventType,
+    room_id: OwnedRoomId,
+    sender: OwnedUserId,
+    state_key: OwnedUserId,
+    content: Exchanged,
+}
+
+#[derive(Deserialize)]
+struct Exchanged {
+    membership: String,
+    third_party_invite: Carried,
+}
+
+#[derive(Deserialize)]
+struct Carried {
+    signed: Box<RawValue>,
+}
+
+impl Federation {
+    /// Invites whoever an address belongs to: at once where the identity server knows them, and else when
+    /// they show it that the address is theirs.
+    pub async fn invite_by_address(
+        &self,
+        room_id: &RoomId,
+        sender: &UserId,
+        addressed: Addressed,
+    ) -> Result<(), Error> {
+        // First, for the identity server writes to whom it does not know.
+        let introduced = self.rooms.introduce(room_id, sender).await?;
+        let Addressed { at, id, is_direct } = addressed;
+        if let Some(target) = self.identity_servers.owner(&at, &id).await? {
+            let mut step = Step::to(Membership::Invite);
+            step.is_direct = is_direct;
+            return self.step(room_id, sender, &target, step, &[]).await;
+        }
+        let kept = self.identity_servers.keep(&at, &id, introduced).await?;
+        let pledge = Pledge::new(kept.display_name, kept.keys);
+        let pledge = pledge.ok_or_else(|| Error::NoAnswer("it names no key".to_owned()))?;
+        let content = serde_json::value::to_raw_value(&pledge).map_err(Error::internal)?;
+        let kind = TimelineEventType::RoomThirdPartyInvite;
+        self.rooms.set_state(room_id, sender, kind, kept.token, content, None).await.map(drop)
+    }
+
+    /// Carries out what has waited for somebody of this node to have an address. Where a server that is
+    /// needed for it does not answer, whoever tells of it is to come again.
+    pub async fn bound(&self, bound: Bound) -> Result<(), Error> {
+        let Bound { mxid: target, invites } = bound;
+        if !self.ground.is_local(&target) {
+            return Err(Error::NotFound(format!("{target} does not live here")));
+        }
+        if invites.len() > WAITING {
+            return Err(Error::TooLarge(format!("at most {WAITING} invitations are told at once")));
+        }
+        let target = &target;
+        let carried = invites.into_iter().map(async |waiting| {
+            let Waiting { room_id, sender, signed } = waiting;
+            match self.wait_no_longer(&room_id, &sender, target, &signed).await {
+                // One that comes to nothing does so each time, and takes none of the others with it.
+                Err(error @ (Error::NoAnswer(_) | Error::Unavailable(_) | Error::Full)) => {
+                    Err(error)
+                }
+                Err(error) => {
+                    tracing::info!(%error, %room_id, "an invitation by an address comes to nothing");
+                    Ok(())
+                }
+                Ok(()) => Ok(()),
+            }
+        });
+        let carried: Vec<_> = stream::iter(carried).buffer_unordered(BESIDE).collect().await;
+        carried.into_iter().collect()
+    }
+
+    async fn wait_no_longer(
+        &self,
+        room_id: &RoomId,
+        sender: &UserId,
+        target: &UserId,
+        signed: &RawValue,
+    ) -> Result<(), Error> {
+        let proof = Proof::read(signed)?;
+        if proof.user_id() != target {
+            // Sydent tells of an address without invitations what it has told of the one before.
+            return Err(Error::Invalid(format!("signed.mxid: want {target}")));
+        }
+        self.may_be_invited(room_id, target).await?;
+        self.carry_out(room_id, sender, &proof).await
+    }
+
+    /// Has somebody of this node invited by a proof that they show when they come (client-server API,
+    /// `third_party_signed`).
+    pub async fn show_proof(
+        &self,
+        room_id: &RoomId,
+        user_id: &UserId,
+        signed: &RawValue,
+    ) -> Result<(), Error> {
+        let proof = Proof::read(signed)?;
+        if proof.user_id() != user_id {
+            return Err(Error::Forbidden(format!("nothing is proven of {user_id}")));
+        }
+        let sender = proof.sender().ok_or_else(|| {
+            Error::BadJson("third_party_signed.sender says who invites".to_owned())
+        })?;
+        self.carry_out(room_id, sender, &proof).await
+    }
+
+    async fn carry_out(
+        &self,
+        room_id: &RoomId,
+        sender: &UserId,
+        proof: &Proof,
+    ) -> Result<(), Error> {
+        let target = proof.user_id();
+        let own = &self.ground.server_name;
+        let mut snapshot = self.ground.store.snapshot().await?;
+        if let Some(room) = stored::room(&mut snapshot, room_id).await?
+            && !rooms::is_elsewhere(&mut snapshot, &room, own).await?
+        {
+            drop(snapshot);
+            return self.redeem(room_id, sender, proof).await;
+        }
+        drop(snapshot);
+        // Whoever has pledged it, and whoever may know the room else.
+        let mut servers: Vec<OwnedServerName> = vec![sender.server_name().to_owned()];
+        servers.extend(room_id.server_name().map(ToOwned::to_owned));
+        let mut seen = HashSet::new();
+        servers.retain(|it| it != own && seen.insert(it.clone()));
+        servers.truncate(SERVERS);
+        // The pledge's own name for them is known there.
+        let invite = json!({ "membership": "invite", "third_party_invite": proof.carried("") });
+        let asking = json!({
+            "type": TimelineEventType::RoomMember.to_string(),
+            "room_id": room_id, "sender": sender, "state_key": target, "content": invite,
+        });
+        let mut last = Error::NotFound(format!("nobody here knows the room {room_id}"));
+        for server in servers {
+            let path =
+                ["_matrix", "federation", "v1", "exchange_third_party_invite", room_id.as_str()];
+            let question = Question::get(&path, &[]).with(Method::PUT, &asking)?;
+            let question = question.bounded(ANSWER.0, ANSWER.1);
+            match self.servers.ask::<Value>(&server, question).await {
+                Ok(_) => return Ok(()),
+                Err(error) => last = error.into(),
+            }
+        }
+        Err(last)
+    }
+
+    /// Invites somebody of another server whose address somebody here has pledged to invite.
+    pub async fn exchange(
+        &self,
+        origin: &ServerName,
+        room_id: &RoomId,
+        wish: Exchange,
+    ) -> Result<(), Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        self.shared(&mut snapshot, room_id, origin).await?;
+        drop(snapshot);
+        let Exchange { kind, room_id: said, sender, state_key: target, content } = wish;
+        let invites = kind == TimelineEventType::RoomMember && content.membership == "invite";
+        if !invites || said != room_id {
+            let why = "the event is no invitation into the room of the path";
+            return Err(Error::Invalid(why.to_owned()));
+        }
+        let proof = Proof::read(&content.third_party_invite.signed)?;
+        if *proof.user_id() != target || target.server_name() != origin {
+            let why = format!("nothing is proven of somebody of {origin}");
+            return Err(Error::Forbidden(why));
+        }
+        if !self.ground.is_local(&sender) {
+            let why =
+                format!("{sender} does not live here: their server carries out what they pledge");
+            return Err(Error::Forbidden(why));
+        }
+        self.redeem(room_id, &sender, &proof).await
+    }
+
+    /// Turns a pledge into an invitation, in the name of whoever has given it.
+    async fn redeem(&self, room_id: &RoomId, sender: &UserId, proof: &Proof) -> Result<(), Error> {
+        let target = proof.user_id();
+        let none = || Error::Forbidden("the room has no such invitation".to_owned());
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let room = stored::room(&mut snapshot, room_id).await?.ok_or_else(none)?;
+        let pledged = Pledge::state_key(proof.token());
+        let member = StateKey::new(StateEventType::RoomMember, target.as_str());
+        let keys = vec![pledged.clone(), member.clone()];
+        let held = rooms::needed(&mut snapshot, &room, keys).await?;
+        drop(snapshot);
+        let pledged = held.get(&pledged).filter(|it| it.event.sender() == sender);
+        let pledged = pledged.ok_or_else(none)?;
+        let pledge = Pledge::read(pledged.event.content()).ok_or_else(none)?;
+        let signer = pledge.signer(proof).ok_or_else(|| {
+            Error::Forbidden("the proof is signed by no key of the invitation".to_owned())
+        })?;
+        if let Some(now) = held.get(&member) {
+            match rooms::membership_of(&now.event) {
+                // A further invitation would put them out of the room.
+                Some(Membership::Join | Membership::Invite) => return Ok(()),
+                Some(Membership::Leave)
+                    if was_put_out(&now.event) && now.event_no > pledged.event_no =>
+                {
+                    // The proof is theirs for ever: it opens no door that was shut since.
+                    let why = format!("{target} was put out of the room since");
+                    return Err(Error::Forbidden(why));
+                }
+                _ => {}
+            }
+        }
+        if !self.identity_servers.is_in_use(&signer).await? {
+            let why = "the identity server has taken back the key by which this is proven";
+            return Err(Error::Forbidden(why.to_owned()));
+        }
+        let mut step = Step::to(Membership::Invite);
+        let carried = proof.carried(&pledge.display_name);
+        step.proven = Some(serde_json::to_value(carried).map_err(Error::internal)?);
+        self.step(room_id, sender, target, step, &[]).await
+    }
+}
+
+/// Whether a leaving was somebody else's doing.
+fn was_put_out(leaving: &Event) -> bool {
+    leaving.state_key() != Some(leaving.sender().as_str())
+}
