@@ -258,10 +258,13 @@ impl Query<'_> {
         self
     }
 
-    /// Puts `rows` where the text says `(ROWS)`.
+    /// Puts `rows` where the text says `(ROWS)`; it has no other values.
     fn rows<const N: usize>(mut self, rows: &[[Value; N]]) -> Self {
+        // SQLite looks for the name of each value among the names of all: without names it looks for none.
+        let is_named = self.conn.is_postgres();
+        let mark = |n: usize| if is_named { format!("${n}") } else { "?".to_owned() };
         let row = |at: usize| {
-            let marks: Vec<String> = (1..=N).map(|n| format!("${}", at * N + n)).collect();
+            let marks: Vec<String> = (1..=N).map(|n| mark(at * N + n)).collect();
             format!("({})", marks.join(","))
         };
         let marks: Vec<String> = (0..rows.len()).map(row).collect();
