@@ -501,11 +501,10 @@ async fn sweep(app: Arc<App>, stop: CancellationToken) {
         loop {
             // What stirs after the look is seen all the same.
             stirs.borrow_and_update();
-            if live.sweep(clock.now_ms()) {
-                sleep(LIVE_SWEEP).await;
-            } else if stirs.changed().await.is_err() {
+            if !live.sweep(clock.now_ms()) && stirs.changed().await.is_err() {
                 break;
             }
+            sleep(LIVE_SWEEP).await;
         }
     };
     stop.run_until_cancelled(sweeping).await;

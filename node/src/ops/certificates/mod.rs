@@ -244,6 +244,8 @@ impl Certificates {
                     Ok(pair) => pair.digest(),
                     Err(error) => Sha256::digest(format!("{error:?}")).into(),
                 };
+                // What could not be read may come to be so by other rights, which change no stamp.
+                let stamps = stamps.filter(|_| pair.is_ok());
                 let before = std::mem::replace(&mut *seen, Seen { stamps, digest });
                 if before.digest == digest {
                     return Ok(false);
