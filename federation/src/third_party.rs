@@ -18,6 +18,11 @@ use serde_json::value::RawValue;
 
 use crate::{canonical, event::EventError, state::StateKey};
 
+/// Bytes of a proof, and keys of a pledge and signatures of a proof that are tried with each other: anybody
+/// may write some.
+const PROOF_BYTES: usize = 8 * 1024;
+const MOST: usize = 10;
+
 /// The content of an `m.room.third_party_invite` event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pledge {
@@ -74,7 +79,9 @@ impl Pledge {
             public_key,
             key_validity_url: self.key_validity_url.clone(),
         });
-        first.into_iter().chain(self.public_keys.iter().cloned()).find(|key| proof.is_by(key))
+        let mut keys = first.into_iter().chain(self.public_keys.iter().cloned()).take(MOST);
+        let text = to_canonical_json_string_for_signing(&proof.signed).ok()?;
+        keys.find(|key| proof.is_by(key, &text))
     }
 }
 
@@ -90,6 +97,9 @@ pub struct Proof {
 impl Proof {
     /// Reads `third_party_invite.signed`. Nothing is believed yet: ask the pledge ([`Pledge::signer`]).
     pub fn read(signed: &RawValue) -> Result<Self, EventError> {
+        if signed.get().len() > PROOF_BYTES {
+            return Err(EventError::TooLarge);
+        }
         let signed = canonical::parse_object(signed.get())?;
         let text = |name: &str| match signed.get(name) {
             Some(CanonicalJsonValue::String(text)) => Ok(text.clone()),
@@ -102,8 +112,13 @@ impl Proof {
         let user_id = person("mxid")?;
         let sender = if signed.contains_key("sender") { Some(person("sender")?) } else { None };
         let token = text("token")?;
-        if !matches!(signed.get("signatures"), Some(CanonicalJsonValue::Object(_))) {
+        let Some(CanonicalJsonValue::Object(by)) = signed.get("signatures") else {
             return Err(EventError::BadFormat("signed.signatures: want an object".to_owned()));
+        };
+        let named = by.values().filter_map(CanonicalJsonValue::as_object);
+        if by.len() > MOST || named.map(CanonicalJsonObject::len).sum::<usize>() > MOST {
+            let most = format!("signed.signatures: want {MOST} at most");
+            return Err(EventError::BadFormat(most));
         }
         Ok(Self { user_id, sender, token, signed })
     }
@@ -134,10 +149,9 @@ impl Proof {
         BTreeMap::from([("display_name".to_owned(), name), ("signed".to_owned(), signed)])
     }
 
-    /// Whether somebody has signed it by that key, under whatever name.
-    fn is_by(&self, key: &PledgeKey) -> bool {
+    /// Whether somebody has signed it by that key, under whatever name; `text` is what is signed.
+    fn is_by(&self, key: &PledgeKey, text: &str) -> bool {
         let Ok(key) = Key(key.public_key.clone()).decode() else { return false };
-        let Ok(text) = to_canonical_json_string_for_signing(&self.signed) else { return false };
         let Some(CanonicalJsonValue::Object(by)) = self.signed.get("signatures") else {
             return false;
         };
@@ -250,6 +264,19 @@ mod tests {
             read(&changed).unwrap()
         };
         let pledge = Pledge::new(String::new(), keys(&[1])).unwrap();
+        let one = json!({ "ed25519:0": "AAAA" });
+        let many: serde_json::Map<_, _> = (0..11).map(|n| (n.to_string(), one.clone())).collect();
+        let mut changed = proof(1, "bob", "t");
+        changed["signatures"] = many.into();
+        assert!(read(&changed).is_err(), "eleven servers");
+        let many: serde_json::Map<_, _> = (0..11).map(|n| (n.to_string(), "AAAA".into())).collect();
+        changed["signatures"] = json!({ "a": many });
+        assert!(read(&changed).is_err(), "eleven keys");
+        let mut changed = proof(1, "bob", "t");
+        changed["more"] = json!("x".repeat(PROOF_BYTES));
+        assert_eq!(read(&changed), Err(EventError::TooLarge));
+        let crowded = Pledge::new(String::new(), keys(&[&[9; MOST][..], &[1]].concat())).unwrap();
+        assert_eq!(crowded.signer(&read(&proof(1, "bob", "t")).unwrap()), None, "too many keys");
         for odd in [
             json!({}),
             json!({ "a": 1 }),

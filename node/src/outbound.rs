@@ -155,7 +155,7 @@ impl Bounds {
 }
 
 /// What a stranger's address is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call<'c> {
     /// The method.
     pub method: Method,

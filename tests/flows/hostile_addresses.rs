@@ -294,10 +294,13 @@ async fn servers_exchange_nothing_but_what_is_proven() -> Result<()> {
         ensure!(scene.exchange(&good).await?.0 == 200);
         ensure!(scene.standing(&mallory).await? == "invite");
         ensure!(scene.exchange(&good).await?.0 == 200, "asked for again");
-        // A door that is shut stays shut, and what is taken back is nothing.
+        // A door that is shut stays shut, whoever shut it, and what is taken back is nothing.
         let whom = json!({ "user_id": mallory });
-        scene.ann.post(&format!("{C}/rooms/{}/kick", scene.room), &whom).await?;
-        ensure!(scene.exchange(&good).await? == (403, "M_FORBIDDEN".to_owned()));
+        for verb in ["kick", "ban", "unban"] {
+            scene.ann.post(&format!("{C}/rooms/{}/{verb}", scene.room), &whom).await?;
+            let told = scene.exchange(&good).await?;
+            ensure!(told == (403, "M_FORBIDDEN".to_owned()), "after {verb}: {told:?}");
+        }
         scene.pledge("u").await?;
         let anew = scene.wish(&mallory, &scene.proof(&mallory, "u")?);
         ensure!(scene.exchange(&anew).await?.0 == 200, "invited anew");
@@ -308,6 +311,50 @@ async fn servers_exchange_nothing_but_what_is_proven() -> Result<()> {
         scene.end().await?;
     }
     Ok(())
+}
+
+/// What is proven is for the node to look at before it stands in a member event: the rules let a proof put
+/// somebody out of the room, and let it count for ever.
+#[tokio::test]
+async fn a_proof_neither_puts_anybody_out_nor_back_in() -> Result<()> {
+    let Some(scene) = Scene::begin("12").await? else { return Ok(()) };
+    let (ann, room) = (&scene.ann, &scene.room);
+    key_is(&scene.peer, &json!({ "valid": true }));
+    let cat = Client::register(scene.node.http(), "cat").await?;
+    let bob = Client::register(scene.node.http(), "bob").await?;
+    for guest in [&cat, &bob] {
+        ann.deed(room, "invite", Some(guest)).await?;
+        guest.join(room).await?;
+    }
+    // Cat may invite, and has pledges of her own; she is her own identity server, too.
+    set(ann, room, "m.room.power_levels", json!({ "invite": 0, "state_default": 0 })).await?;
+    let pledge = json!({ "display_name": "x", "public_key": scene.key.public() });
+    cat.set_state(room, PLEDGE, "cats", &pledge).await?;
+    let forged = |of: &Client| -> Result<Value> {
+        let carried = json!({ "display_name": "x", "signed": scene.proof(of.id(), "cats")? });
+        Ok(json!({ "membership": "invite", "third_party_invite": carried }))
+    };
+    let place = |of: &Client| format!("{C}/rooms/{room}/state/m.room.member/{}", of.id());
+    refused(cat.put(&place(&bob), &forged(&bob)?).await, 403, "M_FORBIDDEN")?;
+    ensure!(scene.standing(bob.id()).await? == "join", "cat has put bob out");
+    ann.deed(room, "kick", Some(&cat)).await?;
+    refused(cat.put(&place(&cat), &forged(&cat)?).await, 403, "M_FORBIDDEN")?;
+
+    // Whoever was put out does not come by knocking first, nor is anybody called back who has left.
+    set(ann, room, "m.room.join_rules", json!({ "join_rule": "knock" })).await?;
+    scene.pledge("t").await?;
+    let signed = json!({ "mxid": bob.id(), "sender": ann.id(), "token": "t" });
+    let signed = scene.key.sign(scene.peer.server_name(), &signed)?;
+    let come = json!({ "third_party_signed": signed });
+    let path = format!("{C}/join/{room}");
+    bob.post(&path, &come).await?;
+    ann.deed(room, "kick", Some(&bob)).await?;
+    refused(bob.post(&path, &come).await, 403, "M_FORBIDDEN")?;
+    bob.post(&format!("{C}/knock/{room}"), &json!({})).await?;
+    refused(bob.post(&path, &come).await, 403, "M_FORBIDDEN")?;
+    bob.deed(room, "leave", None).await?;
+    refused(bob.post(&path, &come).await, 403, "M_FORBIDDEN")?;
+    scene.end().await
 }
 
 /// Anybody may say that an address was bound: nothing comes of it but what is proven.
@@ -374,6 +421,9 @@ async fn nobody_is_invited_by_a_proof_that_is_taken_away() -> Result<()> {
     for version in VERSIONS {
         let Some(scene) = Scene::begin(version).await? else { return Ok(()) };
         set(&scene.ann, &scene.room, "m.room.join_rules", json!({ "join_rule": "public" })).await?;
+        let mut levels = scene.ann.state(&scene.room, "m.room.power_levels", "").await?;
+        levels["invite"] = json!(0);
+        set(&scene.ann, &scene.room, "m.room.power_levels", levels).await?;
         let Scene { peer, node, ann, room, _town, key: _ } = scene;
         let guest = Guest::come(peer, &node, room.as_str(), version).await?;
         let trudy = guest.peer.user("trudy");
@@ -403,6 +453,15 @@ async fn nobody_is_invited_by_a_proof_that_is_taken_away() -> Result<()> {
                 ensure!(member.is_null(), "version {version}: {member}");
             }
         }
+        // The same in the guest's own name, signed by their server: it is for no other reason that the
+        // others came to nothing.
+        let content = json!({ "membership": "invite" });
+        let (mallory, kind) = (&guest.mallory, "m.room.member");
+        let honest =
+            guest.room.seal(&guest.room.draft(mallory, kind, Some(&trudy), &content)?)?;
+        let answer = guest.peer.transact(&guest.to, &[&honest], &[]).await?;
+        ensure!(answer.json()["pdus"][&honest.id] == json!({}), "{}", answer.short());
+        ensure!(member(&ann, &room, &trudy).await?["content"]["membership"] == "invite");
         let mut node = node;
         abroad::end(&mut node).await?;
     }

@@ -84,7 +84,11 @@ impl Affairs {
         self.ground
             .to_its_end(async move {
                 affairs.accounts.end(&user_id, confirmed, traces).await?;
-                let unbound = affairs.identity_servers.unbind_all(&user_id).await?;
+                let unbound = affairs.identity_servers.unbind_all(&user_id).await;
+                let unbound = unbound.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "what somebody has bound who has ended stays so");
+                    false
+                });
                 let staying = affairs.leave_all(&user_id).await?;
                 Ok(Ended { staying, unbound })
             })

@@ -77,6 +77,8 @@ pub struct Federation {
     turns: Cache<OwnedServerName, Arc<Turns>>,
     /// Whoever has it joins large branches of a room.
     joining: Semaphore,
+    /// Whoever has it hears of an address that was bound.
+    telling: Semaphore,
     /// People look back in a room one after the other.
     looking: Cache<OwnedRoomId, Arc<past::Looking>>,
 }
@@ -140,6 +142,7 @@ impl Federation {
             doors: Cache::new(DOORS),
             turns: Cache::new(TURNS),
             joining: Semaphore::new(1),
+            telling: Semaphore::new(third_party::TELLING),
             looking: Cache::new(DOORS),
         }
     }

@@ -9,17 +9,11 @@ use std::{collections::HashSet, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use http::Method;
-use ruma::{
-    OwnedRoomId, OwnedServerName, OwnedUserId, RoomId, ServerName, UserId,
-    events::{StateEventType, TimelineEventType},
-};
+use ruma::{OwnedRoomId, OwnedUserId, RoomId, ServerName, UserId, events::TimelineEventType};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use wayside_federation::{
-    event::Event,
-    state::StateKey,
-    third_party::{Pledge, Proof},
-};
+use tokio::time::timeout;
+use wayside_federation::third_party::{Pledge, Proof};
 
 use super::{
     super::{
@@ -35,13 +29,18 @@ use crate::store::rooms as stored;
 /// which are carried out beside each other.
 const WAITING: usize = 100;
 const BESIDE: usize = 4;
-/// Servers that are asked to carry one of them out.
-const SERVERS: usize = 5;
-/// Bytes of their answer, and how long it is waited for: they ask others meanwhile.
-const ANSWER: (usize, Duration) = (16 * 1024, Duration::from_secs(30));
+/// Servers that are asked to carry some of them out in one go: anybody may name any.
+const SERVERS: usize = 10;
+/// Addresses of which is told at the same time, how long one of them takes at most, and when whoever
+/// tells comes again, in milliseconds.
+pub(super) const TELLING: usize = 4;
+const PATIENCE: Duration = Duration::from_secs(30);
+const AGAIN_MS: u64 = 5_000;
+/// Bytes of the answer of a server that carries one out, and how long it is waited for: it asks others
+/// meanwhile.
+const ANSWER: (usize, Duration) = (16 * 1024, Duration::from_secs(20));
 
 /// Whom somebody invites by an address.
-#[derive(Debug)]
 pub struct Addressed {
     /// The identity server that knows the address.
     pub at: Named,
@@ -126,8 +125,15 @@ impl Federation {
         if invites.len() > WAITING {
             return Err(Error::TooLarge(format!("at most {WAITING} invitations are told at once")));
         }
+        let full = |_| Error::TooOften { retry_ms: AGAIN_MS };
+        let _place = self.telling.try_acquire().map_err(full)?;
+        let mut asked = HashSet::new();
+        let (near, later): (Vec<_>, Vec<_>) = invites.into_iter().partition(|waiting| {
+            let server = waiting.sender.server_name();
+            asked.contains(server) || asked.len() < SERVERS && asked.insert(server.to_owned())
+        });
         let target = &target;
-        let carried = invites.into_iter().map(async |waiting| {
+        let carried = near.into_iter().map(async |waiting| {
             let Waiting { room_id, sender, signed } = waiting;
             match self.wait_no_longer(&room_id, &sender, target, &signed).await {
                 // One that comes to nothing does so each time, and takes none of the others with it.
@@ -135,14 +141,18 @@ impl Federation {
                     Err(error)
                 }
                 Err(error) => {
-                    tracing::info!(%error, %room_id, "an invitation by an address comes to nothing");
+                    tracing::debug!(%error, %room_id, "an invitation by an address comes to nothing");
                     Ok(())
                 }
                 Ok(()) => Ok(()),
             }
         });
-        let carried: Vec<_> = stream::iter(carried).buffer_unordered(BESIDE).collect().await;
-        carried.into_iter().collect()
+        let carried = stream::iter(carried).buffer_unordered(BESIDE).collect::<Vec<_>>();
+        let again = || Error::NoAnswer("servers that are needed have not answered".to_owned());
+        let carried = timeout(PATIENCE, carried).await.map_err(|_| again())?;
+        carried.into_iter().collect::<Result<(), _>>()?;
+        // Those that are done are not asked for again.
+        if later.is_empty() { Ok(()) } else { Err(again()) }
     }
 
     async fn wait_no_longer(
@@ -186,39 +196,35 @@ impl Federation {
         proof: &Proof,
     ) -> Result<(), Error> {
         let target = proof.user_id();
-        let own = &self.ground.server_name;
+        let (own, theirs) = (&self.ground.server_name, sender.server_name());
         let mut snapshot = self.ground.store.snapshot().await?;
+        match self.shared(&mut snapshot, room_id, own).await {
+            Ok(_) => {
+                drop(snapshot);
+                return self.redeem(room_id, sender, proof).await;
+            }
+            // The room may shut this server out, whose people it has not put out yet.
+            Err(Error::NotFound(_) | Error::Forbidden(_)) if theirs != own => {}
+            Err(error) => return Err(error),
+        }
         if let Some(room) = stored::room(&mut snapshot, room_id).await?
-            && !rooms::is_elsewhere(&mut snapshot, &room, own).await?
+            && let Some(row) = stored::membership(&mut snapshot, room.room_no, target).await?
+            && matches!(row.membership, Membership::Invite | Membership::Join)
         {
-            drop(snapshot);
-            return self.redeem(room_id, sender, proof).await;
+            return Ok(());
         }
         drop(snapshot);
-        // Whoever has pledged it, and whoever may know the room else.
-        let mut servers: Vec<OwnedServerName> = vec![sender.server_name().to_owned()];
-        servers.extend(room_id.server_name().map(ToOwned::to_owned));
-        let mut seen = HashSet::new();
-        servers.retain(|it| it != own && seen.insert(it.clone()));
-        servers.truncate(SERVERS);
         // The pledge's own name for them is known there.
         let invite = json!({ "membership": "invite", "third_party_invite": proof.carried("") });
         let asking = json!({
             "type": TimelineEventType::RoomMember.to_string(),
             "room_id": room_id, "sender": sender, "state_key": target, "content": invite,
         });
-        let mut last = Error::NotFound(format!("nobody here knows the room {room_id}"));
-        for server in servers {
-            let path =
-                ["_matrix", "federation", "v1", "exchange_third_party_invite", room_id.as_str()];
-            let question = Question::get(&path, &[]).with(Method::PUT, &asking)?;
-            let question = question.bounded(ANSWER.0, ANSWER.1);
-            match self.servers.ask::<Value>(&server, question).await {
-                Ok(_) => return Ok(()),
-                Err(error) => last = error.into(),
-            }
-        }
-        Err(last)
+        let path = ["_matrix", "federation", "v1", "exchange_third_party_invite", room_id.as_str()];
+        let question = Question::get(&path, &[]).with(Method::PUT, &asking)?;
+        let question = question.bounded(ANSWER.0, ANSWER.1);
+        let _done: Value = self.servers.ask(theirs, question).await?;
+        Ok(())
     }
 
     /// Invites somebody of another server whose address somebody here has pledged to invite.
@@ -257,42 +263,27 @@ impl Federation {
         let mut snapshot = self.ground.store.snapshot().await?;
         let room = stored::room(&mut snapshot, room_id).await?.ok_or_else(none)?;
         let pledged = Pledge::state_key(proof.token());
-        let member = StateKey::new(StateEventType::RoomMember, target.as_str());
-        let keys = vec![pledged.clone(), member.clone()];
-        let held = rooms::needed(&mut snapshot, &room, keys).await?;
-        drop(snapshot);
+        let held = rooms::needed(&mut snapshot, &room, vec![pledged.clone()]).await?;
         let pledged = held.get(&pledged).filter(|it| it.event.sender() == sender);
         let pledged = pledged.ok_or_else(none)?;
         let pledge = Pledge::read(pledged.event.content()).ok_or_else(none)?;
         let signer = pledge.signer(proof).ok_or_else(|| {
             Error::Forbidden("the proof is signed by no key of the invitation".to_owned())
         })?;
-        if let Some(now) = held.get(&member) {
-            match rooms::membership_of(&now.event) {
-                // A further invitation would put them out of the room.
-                Some(Membership::Join | Membership::Invite) => return Ok(()),
-                Some(Membership::Leave)
-                    if was_put_out(&now.event) && now.event_no > pledged.event_no =>
-                {
-                    // The proof is theirs for ever: it opens no door that was shut since.
-                    let why = format!("{target} was put out of the room since");
-                    return Err(Error::Forbidden(why));
-                }
-                _ => {}
-            }
+        let carried = proof.carried(&pledge.display_name);
+        let carried = serde_json::to_value(carried).map_err(Error::internal)?;
+        // Looked at again where it is written: whoever has pledged it says where the key is looked up,
+        // and so how long that takes.
+        if rooms::redeemed(&mut snapshot, &room, target, &carried).await?.is_some() {
+            return Ok(());
         }
+        drop(snapshot);
         if !self.identity_servers.is_in_use(&signer).await? {
             let why = "the identity server has taken back the key by which this is proven";
             return Err(Error::Forbidden(why.to_owned()));
         }
         let mut step = Step::to(Membership::Invite);
-        let carried = proof.carried(&pledge.display_name);
-        step.proven = Some(serde_json::to_value(carried).map_err(Error::internal)?);
+        step.proven = Some(carried);
         self.step(room_id, sender, target, step, &[]).await
     }
-}
-
-/// Whether a leaving was somebody else's doing.
-fn was_put_out(leaving: &Event) -> bool {
-    leaving.state_key() != Some(leaving.sender().as_str())
 }

@@ -50,7 +50,6 @@ const CODES: [&str; 11] = [
 const OLD_PEPPER: &str = "M_INVALID_PEPPER";
 
 /// An identity server as a client names it, and how it knows the client.
-#[derive(Clone, Debug)]
 pub struct Named {
     pub(super) server: OwnedServerName,
     token: String,

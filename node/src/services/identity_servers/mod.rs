@@ -13,7 +13,10 @@ use ruma::{OwnedServerName, UserId};
 
 pub use self::ask::{Kept, Named, ThirdPartyId};
 use super::{Error, Ground};
-use crate::store::bindings::{self, Binding};
+use crate::store::{
+    accounts,
+    bindings::{self, Binding},
+};
 
 /// Addresses of one person that are bound at the same time.
 const BINDINGS: i64 = 100;
@@ -38,18 +41,30 @@ impl IdentityServers {
         shown: (&str, &str),
         user_id: &UserId,
     ) -> Result<(), Error> {
-        let known = self.bound(user_id).await?;
-        if i64::try_from(known.len()).is_ok_and(|count| count >= BINDINGS) {
-            return Err(Error::TooLarge(format!("at most {BINDINGS} addresses are bound")));
-        }
         let id = self.bind_there(at, shown, user_id).await?;
-        let ThirdPartyId { medium, address } = id;
-        let binding = Binding { id_server: at.server.clone(), medium, address };
-        let user_id = user_id.to_owned();
+        let (owner, binding) = (user_id.to_owned(), bound_at(at.server.clone(), &id));
         let keep = self.ground.store.write(move |tx| {
-            Box::pin(async move { Ok(tx.keep_binding(&user_id, &binding).await?) })
+            Box::pin(async move {
+                let account = accounts::account(tx, &owner).await?;
+                if account.is_none_or(|account| account.ended_ms.is_some()) {
+                    return Err(Error::AccountEnded);
+                }
+                let known = bindings::of_person(tx, &owner, BINDINGS).await?;
+                let is_one_more = !known.contains(&binding);
+                if is_one_more && i64::try_from(known.len()).is_ok_and(|count| count >= BINDINGS) {
+                    return Err(Error::TooLarge(format!("at most {BINDINGS} addresses are bound")));
+                }
+                Ok(tx.keep_binding(&owner, &binding).await?)
+            })
         });
-        keep.await
+        let kept = keep.await;
+        if kept.is_err()
+            && let Err(error) = self.unbind_there(&at.server, &id, user_id).await
+        {
+            // What is not kept here is never taken back else.
+            tracing::warn!(%error, "an address stays bound that was not to be");
+        }
+        kept
     }
 
     /// Has identity servers forget that an address is somebody's: the named one, or all with which they
@@ -99,7 +114,7 @@ impl IdentityServers {
             let id = ThirdPartyId { medium: medium.clone(), address: address.clone() };
             let done = self.unbind_there(id_server, &id, user_id).await;
             if let Err(error) = &done {
-                tracing::info!(%error, %id_server, "an identity server keeps an address");
+                tracing::debug!(%error, %id_server, "an identity server keeps an address");
             }
             (binding, done.is_ok())
         });

@@ -17,9 +17,10 @@ use wayside_federation::{
 use super::{
     super::{Error, Ground},
     WORLD,
-    membership::text_of,
+    membership::{PROVEN, text_of},
     place::place,
     signing::{self, Signings},
+    view::has_field,
 };
 use crate::store::{
     Reads, Tx, accounts, deletions,
@@ -186,7 +187,11 @@ pub(super) async fn seal(
     let prev = room.prev_events();
     let mut event = draft.seal(version, Some(&room.room_id), &prev, auth, &ground.server_key)?;
     if !ground.is_local(sender) {
-        // What an identity server has proven of whom somebody elsewhere invites.
+        // Nothing is said for others but what an identity server has proven of whom they invite.
+        if event.kind() != &TimelineEventType::RoomMember || !has_field(&event, PROVEN) {
+            let why = format!("{sender} does not live here");
+            return Err(Error::internal(anyhow::anyhow!(why)));
+        }
         event = event.sign_instead(version, &ground.server_name, &ground.server_key)?;
     }
     auth::check(version, &event, |key| held.get(key).map(|it| it.event.clone()))?;

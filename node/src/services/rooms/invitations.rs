@@ -5,18 +5,24 @@ use std::sync::Arc;
 use ruma::{MilliSecondsSinceUnixEpoch, OwnedEventId, RoomId, UserId, events::StateEventType};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
-use wayside_federation::{auth, event::Event, state::StateKey, version::RoomVersion};
+use wayside_federation::{
+    auth, event::Event, state::StateKey, third_party::Pledge, version::RoomVersion,
+};
 
 use super::{
     super::{Error, Ground, servers::Urgency},
     DOOR, Rooms, Step,
     append::{self, Saying, Sealed, needed},
-    content, joined_room, membership,
+    content, joined_room,
+    membership::{self, PROVEN},
     place::place,
     signing,
     view::text_in,
 };
-use crate::store::{Reads, people, rooms};
+use crate::store::{
+    Reads, people,
+    rooms::{self, Membership, RoomRow},
+};
 
 /// The account data by which a person wants no invitations (client-server API, invite permission).
 const KIND: &str = "m.invite_permission_config";
@@ -85,6 +91,11 @@ impl Rooms {
                         (content(&given.into())?, *sent)
                     }
                 };
+                if let Wording::Step(Step { proven: Some(proven), .. }) = wording
+                    && let Some(known) = redeemed(tx, &room, target, proven).await?
+                {
+                    return Ok(Proposal::Same(known));
+                }
                 let mut saying = Saying::state(StateEventType::RoomMember, target.as_str(), value);
                 saying.sent = sent;
                 let event = match append::seal(ground, tx, signings, &room, sender, saying).await? {
@@ -113,6 +124,15 @@ impl Rooms {
                 let mut room =
                     room.ok_or_else(|| Error::NotFound("the room is gone".to_owned()))?;
                 signing::check(tx, &ground, &room, &invitation).await?;
+                let content: Map<String, Value> =
+                    serde_json::from_str(invitation.content().get()).map_err(Error::internal)?;
+                if let (Some(proven), Some(target)) = (
+                    content.get(PROVEN),
+                    invitation.state_key().and_then(|it| UserId::parse(it).ok()),
+                ) && redeemed(tx, &room, &target, proven).await?.is_some()
+                {
+                    return Ok(());
+                }
                 place(&ground, tx, &mut room, invitation).await?;
                 Ok(tx.move_room(&room).await?)
             })
@@ -160,6 +180,32 @@ impl Rooms {
         told.insert("room_id".to_owned(), room_id.as_str().into());
         told.insert("sender".to_owned(), sender.as_str().into());
         Ok(told)
+    }
+}
+
+/// The event by which somebody is in a room, or invited into it, of whom it has pledged that they would be.
+/// The rules let a proof put whoever is in the room out of it, and let it count for ever: here it opens no
+/// door that was shut since, by whoever.
+pub(in crate::services) async fn redeemed(
+    from: &mut impl Reads,
+    room: &RoomRow,
+    target: &UserId,
+    proven: &Value,
+) -> Result<Option<OwnedEventId>, Error> {
+    let token = proven.pointer("/signed/token").and_then(Value::as_str).unwrap_or_default();
+    let pledge = Pledge::state_key(token);
+    let member = StateKey::new(StateEventType::RoomMember, target.as_str());
+    let held = needed(from, room, vec![pledge.clone(), member.clone()]).await?;
+    let none = || Error::Forbidden("the room has no such invitation".to_owned());
+    let pledged = held.get(&pledge).ok_or_else(none)?;
+    let Some(now) = held.get(&member) else { return Ok(None) };
+    match append::membership_of(&now.event) {
+        Some(Membership::Join | Membership::Invite) => Ok(Some(now.event.id().to_owned())),
+        _ if now.event.depth() > pledged.event.depth() => {
+            let why = format!("{target} has left the room or stands at its door since");
+            Err(Error::Forbidden(why))
+        }
+        _ => Ok(None),
     }
 }
 

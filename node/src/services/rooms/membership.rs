@@ -64,6 +64,8 @@ impl Step {
 
 /// Guests who are turned out of a room in one go.
 const GUESTS: usize = 1_000;
+/// The field of a member event by which an identity server has proven whom it invites.
+pub(super) const PROVEN: &str = "third_party_invite";
 /// The field of a member event that names who vouches for somebody (room version 8 on).
 const VOUCHER: &str = "join_authorised_via_users_server";
 
@@ -93,6 +95,11 @@ impl Rooms {
                     return Ok(());
                 }
                 may_begin(step, now, sender == target)?;
+                if let Some(proven) = &step.proven
+                    && invitations::redeemed(tx, &room, target, proven).await?.is_some()
+                {
+                    return Ok(());
+                }
                 let value = member_content(ground, tx, &room, target, step).await?;
                 let saying = Saying::state(StateEventType::RoomMember, target.as_str(), value);
                 append::append(ground, tx, signings, &mut room, sender, saying).await?;
@@ -240,7 +247,8 @@ impl Rooms {
 }
 
 /// What a client gives as the content of a member event, and what it makes of somebody. Who vouches for
-/// somebody is for this node to say, not for them.
+/// somebody is for this node to say, not for them; and what is proven of somebody is looked at before it
+/// is, for the rules let it put whoever is in the room out of it, and whoever was put out back.
 pub(super) fn member_given(value: &RawValue) -> Result<(Membership, Map<String, Value>), Error> {
     let mut given: Map<String, Value> = serde_json::from_str(value.get())
         .map_err(|_| Error::BadJson("the content of a member event is an object".to_owned()))?;
@@ -249,6 +257,7 @@ pub(super) fn member_given(value: &RawValue) -> Result<(Membership, Map<String, 
         Error::BadJson("membership is invite, join, knock, leave or ban".to_owned())
     })?;
     given.remove(VOUCHER);
+    given.remove(PROVEN);
     Ok((to, given))
 }
 
@@ -345,7 +354,7 @@ pub(super) async fn member_content(
         value.insert("is_direct".to_owned(), true.into());
     }
     if let Some(proven) = &step.proven {
-        value.insert("third_party_invite".to_owned(), proven.clone());
+        value.insert(PROVEN.to_owned(), proven.clone());
     }
     if step.to == Membership::Join {
         vouch(ground, tx, room, target, step.guest, &mut value).await?;

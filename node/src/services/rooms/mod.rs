@@ -57,6 +57,7 @@ pub(in crate::services) use self::{
     decisions::{Decisions, join_beside},
     directory::listed,
     heads::join_heads,
+    invitations::redeemed,
     membership::{is_elsewhere, person, vouch_for},
     place::{Arrival, add_outliers, move_outside, settle, shift},
     signing::in_force,

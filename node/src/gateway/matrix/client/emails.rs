@@ -117,10 +117,11 @@ async fn delete(asked: Asked<delete_3pid::v3::Request>) -> Result<Reply, Fault> 
     if body.medium != Medium::Email {
         return Err(Error::MediumUnsupported.into());
     }
-    let told = forget(&asked, &body.medium, &body.address, body.id_server.as_deref()).await?;
     let user_id = &asked.session()?.user_id;
     asked.app.services.emails.remove(user_id, &body.address).await?;
-    Ok(told)
+    // It is gone from here, whatever becomes of it elsewhere.
+    let told = forget(&asked, &body.medium, &body.address, body.id_server.as_deref()).await;
+    told.or_else(|_| Ok(reply(&unbound(false))))
 }
 
 /// Has an identity server know that an address is the asker's, which they have shown to it.

@@ -1,5 +1,8 @@
 //! Making rooms, speaking in them, coming and going.
 
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
 use ruma::{
     OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, RoomOrAliasId, UserId,
     api::client::{
@@ -15,6 +18,7 @@ use ruma::{
     },
 };
 use serde_json::{Map, Value, json, value::RawValue};
+use tokio::time::timeout;
 use wayside_federation::version::RoomVersion;
 use wayside_specs::Role;
 
@@ -94,6 +98,9 @@ async fn create(asked: Asked<create_room::v3::Request>) -> Result<Reply, Fault> 
         asked.app.services.app_services.summon(invited).await?;
         answers(&asked, invited).await?;
     }
+    for _ in &by_address {
+        asked.app.calls(session)?;
+    }
     let room_id = asked
         .app
         .services
@@ -126,21 +133,48 @@ async fn create(asked: Asked<create_room::v3::Request>) -> Result<Reply, Fault> 
             tracing::info!(%error, %invited, "an invitation does not reach somebody");
         }
     }
-    for invited in by_address {
-        if let Err(error) = invite_by_address(&asked, &room_id, invited).await {
-            tracing::info!(%error, "an invitation by an address does not reach somebody");
-        }
-    }
+    invite_addresses(&asked, &room_id, by_address).await?;
     Ok(reply(&json!({ "room_id": room_id })))
 }
 
-/// People who are invited by an address when a room is made: an identity server is asked for each.
+/// People who are invited by an address when a room is made: an identity server is asked for each, of
+/// several at once, and it is not waited longer for them.
 const ADDRESSES: usize = 20;
+const AT_ONCE: usize = 4;
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn addressed(invited: &Invite3pid, is_direct: bool) -> Result<Addressed, Fault> {
     let at = Named::read(&invited.id_server, &invited.id_access_token)?;
     let id = ThirdPartyId::read(invited.medium.as_str(), &invited.address)?;
     Ok(Addressed { at, id, is_direct })
+}
+
+/// The room is there: those who cannot be reached in time are invited later, or again.
+async fn invite_addresses<T>(
+    asked: &Asked<T>,
+    room_id: &RoomId,
+    by_address: Vec<Addressed>,
+) -> Result<(), Fault> {
+    let (services, session) = (&asked.app.services, asked.session()?);
+    let mut invitations = Vec::new();
+    for invited in by_address {
+        let federation = services.federation.clone();
+        let (room_id, sender) = (room_id.to_owned(), session.user_id.clone());
+        invitations.push(async move {
+            let done = federation.invite_by_address(&room_id, &sender, invited).await;
+            if let Err(error) = done {
+                tracing::debug!(%error, "an invitation by an address does not reach somebody");
+            }
+        });
+    }
+    let work = async move {
+        stream::iter(invitations).buffer_unordered(AT_ONCE).collect::<()>().await;
+        Ok(())
+    };
+    match timeout(PATIENCE, services.ground.to_its_end(work)).await {
+        Ok(done) => Ok(done?),
+        Err(_goes_on_without_the_client) => Ok(()),
+    }
 }
 
 /// To its end, also when the client hangs up: the identity server may have written to them already.
