@@ -231,8 +231,8 @@ async fn contradictory_rooms(
         ),
         ("a creation with a fraction", json!({"creation_content": {"a": 1.5}}), BAD),
         (
-            "a far mailbox",
-            json!({"invite_3pid": [{"id_server": "a", "id_access_token": "b", "medium": "email", "address": "c"}]}),
+            "a mailbox that no server knows",
+            json!({"invite_3pid": [{"id_server": "a/b", "id_access_token": "b", "medium": "email", "address": "c"}]}),
             BAD,
         ),
     ];
