@@ -27,7 +27,7 @@ use crate::store::{
 };
 
 /// Events, or entries of a state, that are written in one go: others write in between.
-const AT_ONCE: usize = 100;
+const AT_ONCE: usize = 256;
 
 /// An entry of a state.
 type Entry = (KeyHash, Option<EventNo>);
