@@ -203,11 +203,8 @@ impl Event {
         server: &ServerName,
         key: &ServerKey,
     ) -> Result<Self, EventError> {
-        let mut object = canonical::parse_object(&self.0.json)?;
-        key.sign_event(version, server, &mut object)
-            .map_err(|error| EventError::BadFormat(error.to_string()))?;
-        let signed = Self::from_object(version, &object)?;
-        Ok(signed.with_rejected(self.0.rejected))
+        let object = canonical::parse_object(&self.0.json)?;
+        self.signed_as(object, version, server, key)
     }
 
     /// The event with `server`'s signature alone: whoever carries out what an identity server has proven
@@ -221,9 +218,20 @@ impl Event {
     ) -> Result<Self, EventError> {
         let mut object = canonical::parse_object(&self.0.json)?;
         object.remove("signatures");
+        self.signed_as(object, version, server, key)
+    }
+
+    fn signed_as(
+        &self,
+        mut object: CanonicalJsonObject,
+        version: RoomVersion,
+        server: &ServerName,
+        key: &ServerKey,
+    ) -> Result<Self, EventError> {
         key.sign_event(version, server, &mut object)
             .map_err(|error| EventError::BadFormat(error.to_string()))?;
-        Self::from_object(version, &object)
+        let signed = Self::from_object(version, &object)?;
+        Ok(signed.with_rejected(self.0.rejected))
     }
 
     /// The event with a signature that somebody has given for it, in place of an older one by the same

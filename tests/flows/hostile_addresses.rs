@@ -14,7 +14,7 @@ use crate::{
     addresses::{PLEDGE, member, pledges},
     hostile_servers::Guest,
     shared_rooms::set,
-    stage::{Deeds, VERSIONS, escaped, refused},
+    stage::{Deeds, VERSIONS, comes_true, escaped, refused},
 };
 
 const C: &str = "/_matrix/client/v3";
@@ -411,6 +411,23 @@ async fn whoever_tells_of_an_address_has_to_prove_it() -> Result<()> {
     let got = tell(&told(bob.id(), json!([elsewhere, good]))).await?;
     ensure!(got == 502, "{got}");
     ensure!(scene.standing(bob.id()).await? == "invite");
+    // Nor do many that are gone keep it waiting for ever: whoever tells comes again.
+    let cat = Client::register(scene.node.http(), "cat").await?;
+    let mut many: Vec<Value> = (2..14)
+        .map(|n| -> Result<Value> {
+            let mut gone = invite(cat.id(), scene.proof(cat.id(), "t")?);
+            gone["room_id"] = json!(format!("!none{n}:town.test"));
+            gone["sender"] = json!(format!("@eve:127.0.0.{n}"));
+            Ok(gone)
+        })
+        .collect::<Result<_>>()?;
+    many.push(invite(cat.id(), scene.proof(cat.id(), "t")?));
+    let all = told(cat.id(), json!(many));
+    comes_true("the one that can be", async || {
+        let _comes_again = tell(&all).await?;
+        Ok(scene.standing(cat.id()).await? == "invite")
+    })
+    .await?;
     scene.end().await
 }
 

@@ -127,12 +127,16 @@ impl Federation {
         }
         let full = |_| Error::TooOften { retry_ms: AGAIN_MS };
         let _place = self.telling.try_acquire().map_err(full)?;
+        let target = &target;
+        let mut open = self.not_yet_invited(target, invites).await?;
+        // With others first each time: those that come to nothing are in nobody's way for ever.
+        let turn = self.ground.clock.now_ms().unsigned_abs() % open.len().max(1) as u64;
+        open.rotate_left(usize::try_from(turn).unwrap_or(0));
         let mut asked = HashSet::new();
-        let (near, later): (Vec<_>, Vec<_>) = invites.into_iter().partition(|waiting| {
+        let (near, later): (Vec<_>, Vec<_>) = open.into_iter().partition(|waiting| {
             let server = waiting.sender.server_name();
             asked.contains(server) || asked.len() < SERVERS && asked.insert(server.to_owned())
         });
-        let target = &target;
         let carried = near.into_iter().map(async |waiting| {
             let Waiting { room_id, sender, signed } = waiting;
             match self.wait_no_longer(&room_id, &sender, target, &signed).await {
@@ -151,8 +155,30 @@ impl Federation {
         let again = || Error::NoAnswer("servers that are needed have not answered".to_owned());
         let carried = timeout(PATIENCE, carried).await.map_err(|_| again())?;
         carried.into_iter().collect::<Result<(), _>>()?;
-        // Those that are done are not asked for again.
+        // Those that are done are left out the next time.
         if later.is_empty() { Ok(()) } else { Err(again()) }
+    }
+
+    /// Those of the invitations into rooms in which somebody is not yet, nor invited.
+    async fn not_yet_invited(
+        &self,
+        target: &UserId,
+        invites: Vec<Waiting>,
+    ) -> Result<Vec<Waiting>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let mut open = Vec::with_capacity(invites.len());
+        for waiting in invites {
+            let row = match stored::room(&mut snapshot, &waiting.room_id).await? {
+                Some(room) => stored::membership(&mut snapshot, room.room_no, target).await?,
+                None => None,
+            };
+            let is_done = row
+                .is_some_and(|it| matches!(it.membership, Membership::Invite | Membership::Join));
+            if !is_done {
+                open.push(waiting);
+            }
+        }
+        Ok(open)
     }
 
     async fn wait_no_longer(
@@ -206,12 +232,6 @@ impl Federation {
             // The room may shut this server out, whose people it has not put out yet.
             Err(Error::NotFound(_) | Error::Forbidden(_)) if theirs != own => {}
             Err(error) => return Err(error),
-        }
-        if let Some(room) = stored::room(&mut snapshot, room_id).await?
-            && let Some(row) = stored::membership(&mut snapshot, room.room_no, target).await?
-            && matches!(row.membership, Membership::Invite | Membership::Join)
-        {
-            return Ok(());
         }
         drop(snapshot);
         // The pledge's own name for them is known there.
