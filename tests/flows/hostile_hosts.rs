@@ -2,6 +2,7 @@
 
 use std::{
     net::TcpListener,
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -268,6 +269,45 @@ async fn holes(abroad: &Abroad, version: &str) -> Result<()> {
     Ok(())
 }
 
+/// What one server tells of the state behind a hole, another has to bear out that is in the room: nobody is
+/// told something else than the others.
+async fn borne_out(abroad: &Abroad, version: &str) -> Result<()> {
+    let (room, guest, [_, behind]) = broken(abroad, version).await?;
+    let peer = abroad.town.peer()?.start().await?;
+    let witness = Guest::come(peer, &abroad.node, room.as_str(), version).await?;
+    let to = abroad.node.destination();
+    let path = "/_matrix/federation/v1/state_ids/";
+    let told = |of: &PeerRoom| {
+        let ids = |events: Vec<&Pdu>| events.iter().map(|it| it.id.clone()).collect::<Vec<_>>();
+        json!({ "pdu_ids": ids(of.state()), "auth_chain_ids": ids(of.auth_chain()) })
+    };
+    let seen = async || -> Result<bool> {
+        let (events, _) = abroad.ann.messages(&room, None, 100).await?;
+        Ok(bodies(&events).contains(&"behind".to_owned()))
+    };
+    // The one does not know that the other has come.
+    let (one, other) = (told(&guest.room), told(&witness.room));
+    ensure!(one != other, "both tell the same");
+    let says = one.clone();
+    guest.peer.answer(Method::GET, path, move |_| PeerReply::json(&says));
+    witness.peer.answer(Method::GET, path, move |_| PeerReply::json(&other));
+    let answer = guest.peer.transact(&to, &[&behind], &[]).await?;
+    ensure!(answer.json()["pdus"][&behind.id]["error"].is_string(), "{}", answer.short());
+    ensure!(!seen().await?, "one is believed whom another denies");
+    // Whoever has not heard of the event yet is asked again.
+    let asked = AtomicU32::new(0);
+    witness.peer.answer(Method::GET, path, move |_| {
+        if asked.fetch_add(1, Ordering::Relaxed) == 0 {
+            return PeerReply::refusal(404, "M_NOT_FOUND", "not yet");
+        }
+        PeerReply::json(&one)
+    });
+    let answer = guest.peer.transact(&to, &[&behind], &[]).await?;
+    ensure!(answer.json()["pdus"][&behind.id] == json!({}), "{}", answer.short());
+    ensure!(seen().await?, "it is not shown");
+    Ok(())
+}
+
 /// A server that is gone before it has told what its event needs: it is not the event's fault, and the
 /// transaction may come again.
 async fn gone_again(abroad: &Abroad, version: &str) -> Result<()> {
@@ -362,6 +402,7 @@ async fn holes_are_bridged_by_what_proves_itself() -> Result<()> {
     let abroad = Abroad::begin_in(town, |options| options).await?;
     for version in VERSIONS {
         holes(&abroad, version).await.with_context(|| format!("version {version}"))?;
+        borne_out(&abroad, version).await.with_context(|| format!("witnesses, {version}"))?;
         gone_again(&abroad, version).await.with_context(|| format!("gone, {version}"))?;
     }
     abroad.end().await

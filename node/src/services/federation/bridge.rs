@@ -5,7 +5,8 @@ use std::{
     time::Duration,
 };
 
-use ruma::{EventId, OwnedEventId, RoomId, ServerName};
+use futures_util::future::join_all;
+use ruma::{EventId, OwnedEventId, OwnedServerName, RoomId, ServerName};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use wayside_federation::{
@@ -18,13 +19,43 @@ use super::{
     super::servers::{AskError, Question},
     Error, Federation,
 };
-use crate::store::{events, rooms};
+use crate::store::{
+    events,
+    rooms::{self, RoomRow},
+};
 
 /// Events that are fetched one by one; where more are missing, the whole state is.
 const ONE_BY_ONE: usize = 30;
 /// Most bytes of the ids of a state, and of its events, and how long each may take.
 const IDS: (usize, Duration) = (64 * 1024 * 1024, Duration::from_mins(1));
 const STATE: (usize, Duration) = (256 * 1024 * 1024, Duration::from_mins(3));
+
+/// Other servers that are asked whether a state is the one that one of them tells, those with the most people
+/// in the room.
+const WITNESSES: i64 = 3;
+/// How long they are given each time to hear of the event themselves: they are told of it at the same time.
+const LATER: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
+/// How far a server's word is taken for a state.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// Alone: what stands behind it is shown, and nothing rests on it.
+    Alone,
+    /// Only if another server of the room gives the same, where one answers: the room goes on from it, and
+    /// somebody who told each server something else could split it.
+    BorneOut,
+}
+
+/// What the other servers of a room say of a state.
+enum Witness {
+    /// One tells the same, or there is none that answers.
+    Bears,
+    /// They do not know the event yet.
+    Unaware,
+    /// They tell something else.
+    Denies,
+}
 
 /// The ids of a state (server-server API, `GET /state_ids`).
 #[derive(Deserialize)]
@@ -58,6 +89,7 @@ impl Federation {
         origin: &ServerName,
         room_id: &RoomId,
         event: &Event,
+        word: Word,
     ) -> Result<Option<NodeId>, Error> {
         let told = self.ids_of(origin, room_id, event.id()).await;
         let told = match told {
@@ -70,6 +102,14 @@ impl Federation {
         };
         let mut snapshot = self.ground.store.snapshot().await?;
         let Some(room) = rooms::room(&mut snapshot, room_id).await? else { return Ok(None) };
+        if word == Word::BorneOut {
+            drop(snapshot);
+            if !self.is_borne_out(origin, &room, event.id(), &told).await? {
+                tracing::info!(%origin, %room_id, "nobody else tells the state behind a hole");
+                return Ok(None);
+            }
+            snapshot = self.ground.store.snapshot().await?;
+        }
         let wanted: HashSet<OwnedEventId> =
             told.pdu_ids.iter().chain(&told.auth_chain_ids).cloned().collect();
         let wanted: Vec<OwnedEventId> = wanted.into_iter().collect();
@@ -112,6 +152,63 @@ impl Federation {
         }
         self.write_events(room.room_no, standing).await?;
         Ok(Some(self.write_state(room.room_no, state).await?))
+    }
+
+    /// Whether another server of the room tells the same state. Where none of them answers, the one that
+    /// tells it is believed alone.
+    async fn is_borne_out(
+        &self,
+        origin: &ServerName,
+        room: &RoomRow,
+        event_id: &EventId,
+        told: &Ids,
+    ) -> Result<bool, Error> {
+        let own = &self.ground.server_name;
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let mut others =
+            rooms::largest_servers(&mut snapshot, room.room_no, own, WITNESSES + 1).await?;
+        drop(snapshot);
+        others.retain(|it| it != origin);
+        others.truncate(usize::try_from(WITNESSES).unwrap_or(usize::MAX));
+        for wait in LATER.into_iter().map(Some).chain([None]) {
+            match self.witness(&others, &room.room_id, event_id, told).await? {
+                Witness::Bears => return Ok(true),
+                Witness::Denies => return Ok(false),
+                Witness::Unaware => {}
+            }
+            if let Some(wait) = wait {
+                tokio::time::sleep(wait).await;
+            }
+        }
+        Ok(false)
+    }
+
+    async fn witness(
+        &self,
+        others: &[OwnedServerName],
+        room_id: &RoomId,
+        event_id: &EventId,
+        told: &Ids,
+    ) -> Result<Witness, Error> {
+        let state: HashSet<&OwnedEventId> = told.pdu_ids.iter().collect();
+        let asked = others.iter().map(|server| self.ids_of(server, room_id, event_id));
+        let (mut unaware, mut denied) = (false, false);
+        for word in join_all(asked).await {
+            match word {
+                Ok(other) if other.pdu_ids.iter().collect::<HashSet<_>>() == state => {
+                    return Ok(Witness::Bears);
+                }
+                Ok(_) => denied = true,
+                Err(AskError::Node(error)) => return Err(error),
+                Err(AskError::Refused { .. } | AskError::BadAnswer { .. }) => unaware = true,
+                Err(error) => tracing::debug!(%error, "nobody to bear a state out"),
+            }
+        }
+        Ok(match (unaware, denied) {
+            (true, _) => Witness::Unaware,
+            (false, true) => Witness::Denies,
+            (false, false) => Witness::Bears,
+        })
     }
 
     async fn ids_of(

@@ -19,6 +19,7 @@ use wayside_federation::{
 use super::{
     Error, Federation,
     admit::{Coming, looked_over},
+    bridge::Word,
 };
 use crate::store::{
     outgoing,
@@ -281,7 +282,7 @@ impl Federation {
                 break;
             }
             let event = waiting.remove(0);
-            if let Some(state) = self.bridge(origin, room_id, &event).await? {
+            if let Some(state) = self.bridge(origin, room_id, &event, Word::BorneOut).await? {
                 let given = plain(&event).behind(state);
                 let now = only(self.admit_all(origin, room_id, vec![given]).await?)?;
                 if waiting.is_empty() {

@@ -19,7 +19,9 @@ use super::{
         rooms::{Arrival, Decisions},
         servers::{AskError, Question},
     },
-    Error, Federation, history, known,
+    Error, Federation,
+    bridge::Word,
+    history, known,
 };
 use crate::store::{
     events,
@@ -251,7 +253,8 @@ impl Federation {
         for event in proven {
             let ends = event.prev_events().iter().any(|id| !before.contains(id));
             let given = if ends {
-                let Some(state) = self.bridge(server, &room.room_id, event).await? else {
+                let Some(state) = self.bridge(server, &room.room_id, event, Word::Alone).await?
+                else {
                     continue;
                 };
                 Some(state)

@@ -12,7 +12,9 @@ use super::{
         rooms::Asker,
         servers::{AskError, Question},
     },
-    Error, Federation, history, past,
+    Error, Federation,
+    bridge::Word,
+    history, past,
 };
 use crate::store::{
     events,
@@ -152,7 +154,9 @@ impl Federation {
                 continue;
             }
             let Some(event) = self.fetch_near(&server, &room, &id, moment).await? else { continue };
-            let Some(state) = self.bridge(&server, room_id, &event).await? else { continue };
+            let Some(state) = self.bridge(&server, room_id, &event, Word::Alone).await? else {
+                continue;
+            };
             if self.write_amid(room_id, hole.floor, event, state).await? {
                 return Ok(true);
             }
