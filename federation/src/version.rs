@@ -65,7 +65,8 @@ impl RoomVersion {
     }
 
     /// Whether the room id is the hash of the create event and that event is in no `auth_events`.
-    pub(crate) fn create_is_room_id(self) -> bool {
+    #[must_use]
+    pub fn create_is_room_id(self) -> bool {
         self.rules().authorization.room_create_event_id_as_room_id
     }
 }

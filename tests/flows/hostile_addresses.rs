@@ -5,9 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use wayside_tests::{
-    CallError, Client, Engine, Node, Peer, PeerReply, PeerRoom, RoomId, SigningKey, Town,
-};
+use wayside_tests::{CallError, Client, Engine, Node, Peer, PeerReply, RoomId, SigningKey, Town};
 
 use crate::{
     abroad::{self, times},
@@ -111,18 +109,6 @@ fn answers(peer: &Peer, method: Method, what: &str, reply: PeerReply) {
 fn key_is(peer: &Peer, told: &Value) {
     let reply = PeerReply::json(told);
     peer.answer(Method::GET, "/isvalid", move |_| reply.clone());
-}
-
-/// Signs invitations of the peer's people, as any server does.
-fn takes_invitations(peer: &Peer, version: &str) -> Result<()> {
-    let empty = PeerRoom::told(peer, version, "!none:town.test", Vec::new())?;
-    peer.answer(Method::PUT, "/_matrix/federation/v2/invite/", move |request| {
-        match empty.seal(&request.json()["event"]) {
-            Ok(event) => PeerReply::json(&json!({ "event": event.json })),
-            Err(error) => PeerReply::refusal(400, "M_BAD_JSON", &error.to_string()),
-        }
-    });
-    Ok(())
 }
 
 /// Whatever the identity server answers, nobody is pledged anything that is worth nothing.
@@ -247,7 +233,7 @@ async fn servers_exchange_nothing_but_what_is_proven() -> Result<()> {
     for version in VERSIONS {
         let Some(scene) = Scene::begin(version).await? else { return Ok(()) };
         let (peer, mallory) = (&scene.peer, scene.peer.user("mallory"));
-        takes_invitations(peer, version)?;
+        peer.take_invitations(version)?;
         let bob = Client::register(scene.node.http(), "bob").await?;
         scene.pledge("t").await?;
         let signed = scene.proof(&mallory, "t")?;

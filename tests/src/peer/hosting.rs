@@ -85,6 +85,28 @@ impl Peer {
         Ok((PeerRoom::told(self, version, room, events)?, join))
     }
 
+    /// Lets somebody of its people go from a room of another server, as any server does: the leaving.
+    pub async fn leave(&self, to: &Destination, room: &PeerRoom, user: &str) -> Result<Pdu> {
+        let path = format!("/_matrix/federation/v1/make_leave/{}/{user}", room.id());
+        let made = self.ask(to, Method::GET, &path, None).await?;
+        ensure!(made.status == 200, "{}", made.short());
+        let leave = room.seal(&made.json()["event"])?;
+        let path = format!("/_matrix/federation/v2/send_leave/{}/{}", room.id(), leave.id);
+        let left = self.ask(to, Method::PUT, &path, Some(&leave.json)).await?;
+        ensure!(left.status == 200, "{}", left.short());
+        Ok(leave)
+    }
+
+    /// Signs invitations of its people into rooms of a version, as any server does.
+    pub fn take_invitations(&self, version: &str) -> Result<()> {
+        let empty = PeerRoom::told(self, version, "!none:town.test", Vec::new())?;
+        self.answer(Method::PUT, "/_matrix/federation/v2/invite/", move |request| {
+            let signed = empty.seal(&request.json()["event"]);
+            answered(signed.map(|event| json!({ "event": event.json })))
+        });
+        Ok(())
+    }
+
     /// Sends a transaction, under an id that no other has.
     pub async fn transact(
         &self,

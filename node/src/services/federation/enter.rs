@@ -259,7 +259,7 @@ impl Federation {
             Membership::Knock => {
                 let path = ["_matrix", "federation", "v1", "send_knock", room, id];
                 let told: Knocked = self.hand(server, &path, &[], &event, TEMPLATE).await?;
-                let shown = stripped(&told.knock_room_state);
+                let shown = stripped(version, going.room_id, &told.knock_room_state);
                 Ok(self.stand_outside(version, event, Some((server, shown))).await?)
             }
             _ => {

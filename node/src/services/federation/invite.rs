@@ -16,10 +16,13 @@ use super::{
         rooms::{self, Membership, Proposal, Wording},
         servers::{AskError, Question},
     },
-    Error, Federation,
+    Error, Federation, admits,
     verify::{key_ids, with_signatures_of},
 };
-use crate::store::{accounts, deletions, rooms as stored};
+use crate::store::{
+    accounts, deletions,
+    rooms::{self as stored, RoomRow},
+};
 
 /// State events of a room that are shown to somebody at its door, and bytes of one of them.
 const SHOWN: usize = 20;
@@ -132,13 +135,42 @@ impl Federation {
             version.ok_or_else(|| Error::IncompatibleVersion(invitation.room_version.clone()))?;
         let event = Event::receive(version, invitation.event.get())?;
         let target = check(&event, origin, room_id, event_id)?;
+        self.may_take_part(room_id, version, origin).await?;
         self.may_be_invited(room_id, &target).await?;
         let event = self.believe(version, event).await?.map_err(Error::BadJson)?;
         let (own, key) = (&self.ground.server_name, &self.ground.server_key);
         let event = event.cosign(version, own, key)?;
-        let shown = stripped(&invitation.invite_room_state);
+        let shown = stripped(version, room_id, &invitation.invite_room_state);
         self.stand_outside(version, event.clone(), Some((origin, shown))).await?;
         Ok(event)
+    }
+
+    /// Refuses a server that a room shuts out whose rules are known here, and one that says it is of a version
+    /// of which it is not.
+    async fn may_take_part(
+        &self,
+        room_id: &RoomId,
+        version: RoomVersion,
+        origin: &ServerName,
+    ) -> Result<(), Error> {
+        let other =
+            || Err(Error::Invalid(format!("{room_id} is no room of version {}", version.as_str())));
+        if version.create_is_room_id() != room_id.server_name().is_none() {
+            return other();
+        }
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let Some(room) = stored::room(&mut snapshot, room_id).await? else { return Ok(()) };
+        let is_known = !rooms::is_elsewhere(&mut snapshot, &room, &self.ground.server_name).await?;
+        if !is_known {
+            return Ok(());
+        }
+        if room.version != version {
+            return other();
+        }
+        if admits(&mut snapshot, &room, origin).await? {
+            return Ok(());
+        }
+        Err(Error::Forbidden(format!("the room {room_id} shuts {origin} out")))
     }
 
     /// Refuses invitations that cannot reach anybody, or that they do not want.
@@ -182,28 +214,27 @@ impl Federation {
     pub(super) async fn turned_away(
         &self,
         origin: &ServerName,
-        room_id: &RoomId,
-        text: &RawValue,
+        room: &RoomRow,
+        event: Event,
     ) -> Result<(), Error> {
-        let mut snapshot = self.ground.store.snapshot().await?;
-        let Some(room) = stored::room(&mut snapshot, room_id).await? else { return Ok(()) };
-        let event = Event::receive(room.version, text.get())?;
+        let nothing = || Err(Error::NotFound("nobody of this node is in that room".to_owned()));
         let user_id = event.state_key().and_then(|key| UserId::parse(key).ok());
-        let Some(user_id) = user_id.filter(|it| self.ground.is_local(it)) else { return Ok(()) };
+        let Some(user_id) = user_id.filter(|it| self.ground.is_local(it)) else { return nothing() };
         let is_member = *event.kind() == TimelineEventType::RoomMember;
         let goes =
             matches!(rooms::membership_of(&event), Some(Membership::Leave | Membership::Ban));
-        let is_of = event.room_id() == room_id && event.sender().server_name() == origin;
+        let is_of = event.room_id() == room.room_id && event.sender().server_name() == origin;
         if !is_member || !goes || !is_of {
-            return Ok(());
+            return nothing();
         }
+        let mut snapshot = self.ground.store.snapshot().await?;
         let row = stored::membership(&mut snapshot, room.room_no, &user_id).await?;
         let waits = |it: &stored::MemberRow| {
             matches!(it.membership, Membership::Invite | Membership::Knock)
         };
-        let Some(row) = row.filter(waits) else { return Ok(()) };
+        let Some(row) = row.filter(waits) else { return nothing() };
         let said = crate::store::events::by_numbers(&mut snapshot, &[row.event_no]).await?;
-        let Some(said) = said.into_values().next() else { return Ok(()) };
+        let Some(said) = said.into_values().next() else { return nothing() };
         let door = crate::store::doors::server(&mut snapshot, room.room_no, &user_id).await?;
         drop(snapshot);
         let is_theirs = said.event.sender().server_name() == origin
@@ -230,8 +261,17 @@ fn check(
 }
 
 /// What another server shows of a room, in the form in which clients are shown it. It may come as whole
-/// events or stripped; nobody vouches for it, so what does not read is left out.
-pub(super) fn stripped(shown: &[Box<RawValue>]) -> Vec<Value> {
+/// events or stripped; nobody vouches for it, so what does not read is left out, and so is a create event
+/// that does not give the room its id where the right one does (version 12).
+pub(super) fn stripped(
+    version: RoomVersion,
+    room_id: &RoomId,
+    shown: &[Box<RawValue>],
+) -> Vec<Value> {
+    let begins_it = |text: &RawValue| {
+        let event = Event::receive(version, text.get());
+        event.is_ok_and(|event| event.room_id() == room_id)
+    };
     let read = |text: &RawValue| {
         if text.get().len() > SHOWN_BYTES {
             return None;
@@ -243,6 +283,9 @@ pub(super) fn stripped(shown: &[Box<RawValue>]) -> Vec<Value> {
             || kind == "m.room.member";
         let content = event.get("content").filter(|content| content.is_object())?;
         UserId::parse(sender).ok().filter(|_| is_shown)?;
+        if kind == "m.room.create" && version.create_is_room_id() && !begins_it(text) {
+            return None;
+        }
         Some(serde_json::json!({
             "type": kind, "state_key": key, "sender": sender, "content": content,
         }))
