@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use wayside_tests::{Answer, Client, PeerRoom};
+use wayside_tests::{Answer, Client, PeerRoom, RoomId};
 
 use crate::{
     abroad::Abroad,
@@ -86,6 +86,60 @@ async fn told_without_people(abroad: &Abroad, version: &str, named: bool) -> Res
     ensure!(members(&chain).contains(&abroad.ann.id()) || !named, "its maker is missing");
     ensure!(kinds(&both).contains("m.room.create"), "{chain:?}");
     Ok(())
+}
+
+/// A room that lets the people of another one in; somebody of the node with less power is there too.
+async fn restricted(abroad: &Abroad, version: &str, club: &str) -> Result<RoomId> {
+    let allow = json!([{ "type": "m.room_membership", "room_id": club }]);
+    let rule = json!({ "join_rule": "restricted", "allow": allow });
+    let rules = json!([{ "type": "m.room.join_rules", "state_key": "", "content": rule }]);
+    abroad
+        .ann
+        .create_room(&json!({
+            "room_version": version, "initial_state": rules,
+            "power_level_content_override": { "invite": 50 },
+        }))
+        .await
+}
+
+/// A server that cannot let somebody in says whether another may be able to.
+#[tokio::test]
+async fn a_server_is_told_whether_to_ask_another() -> Result<()> {
+    let Some(abroad) = Abroad::begin(|options| options).await? else { return Ok(()) };
+    let (ann, to) = (&abroad.ann, abroad.node.destination());
+    let bob = Client::register(abroad.node.http(), "bob").await?;
+    for version in VERSIONS {
+        let peer = abroad.town.peer()?.start().await?;
+        let mallory = peer.user("mallory");
+        let asks = async |room: &RoomId, status: u16, code: &str| {
+            let (room, user) = (escaped(room.as_str()), escaped(&mallory));
+            let path = format!("/_matrix/federation/v1/make_join/{room}/{user}?ver={version}");
+            let answer = peer.ask(&to, Method::GET, &path, None).await?;
+            let says = answer.json()["errcode"].as_str().unwrap_or_default().to_owned();
+            ensure!(answer.status == status && says == code, "{code}: {}", answer.short());
+            anyhow::Ok(())
+        };
+        let unseen = restricted(&abroad, version, "!elsewhere:elsewhere.test").await?;
+        asks(&unseen, 400, "M_UNABLE_TO_AUTHORISE_JOIN").await?;
+        let club = json!({ "preset": "public_chat", "room_version": version });
+        let club = ann.create_room(&club).await?;
+        bob.join(&club).await?;
+        let room = restricted(&abroad, version, club.as_str()).await?;
+        bob.join(&room).await?;
+        asks(&room, 403, "M_FORBIDDEN").await?;
+        peer.enter(&to, club.as_str(), version, &mallory).await?;
+        asks(&room, 200, "").await?;
+        ann.deed(&room, "leave", None).await?;
+        asks(&room, 400, "M_UNABLE_TO_GRANT_JOIN").await?;
+        // Of a room that all of this node have left, it is not known who is there.
+        let left = restricted(&abroad, version, club.as_str()).await?;
+        asks(&left, 200, "").await?;
+        for person in [ann, &bob] {
+            person.deed(&club, "leave", None).await?;
+        }
+        asks(&left, 400, "M_UNABLE_TO_AUTHORISE_JOIN").await?;
+    }
+    abroad.end().await
 }
 
 #[tokio::test]

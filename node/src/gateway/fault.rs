@@ -232,6 +232,8 @@ fn service(error: &Error) -> (StatusCode, &'static str) {
         Error::AliasTaken(_) => (StatusCode::CONFLICT, "M_ROOM_IN_USE"),
         Error::RoomVersion(_) => (StatusCode::BAD_REQUEST, "M_UNSUPPORTED_ROOM_VERSION"),
         Error::IncompatibleVersion(_) => (StatusCode::BAD_REQUEST, "M_INCOMPATIBLE_ROOM_VERSION"),
+        Error::UnknownMember(_) => (StatusCode::BAD_REQUEST, "M_UNABLE_TO_AUTHORISE_JOIN"),
+        Error::NoVoucher(_) => (StatusCode::BAD_REQUEST, "M_UNABLE_TO_GRANT_JOIN"),
         Error::AnnotatedAlready => (StatusCode::BAD_REQUEST, "M_DUPLICATE_ANNOTATION"),
         Error::InviteBlocked(_) => (StatusCode::FORBIDDEN, "M_INVITE_BLOCKED"),
         Error::NotLeft => (StatusCode::BAD_REQUEST, "M_UNKNOWN"),

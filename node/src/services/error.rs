@@ -171,6 +171,14 @@ pub enum Error {
     /// A server does not know the rules that a room follows.
     #[error("the room follows version {0}, which your server does not know")]
     IncompatibleVersion(String),
+    /// Nobody here knows whether a room's rules let somebody in: those of other rooms do.
+    #[error(
+        "whether {0} may come in is not known here: none of this server is in a room whose members may"
+    )]
+    UnknownMember(OwnedUserId),
+    /// A room's rules let somebody in, and nobody here may say so.
+    #[error("nobody of this server may let {0} in")]
+    NoVoucher(OwnedUserId),
     /// The person wants no invitations.
     #[error("{0} takes no invitations")]
     InviteBlocked(OwnedUserId),

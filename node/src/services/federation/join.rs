@@ -18,7 +18,7 @@ use super::{
     history::{StateAt, chain, whole},
     intake::Taken,
     known,
-    verify::voucher_of,
+    verify::{VOUCHER, voucher_of},
 };
 use crate::store::{
     Tx, events,
@@ -178,13 +178,10 @@ impl Federation {
         let look = self.ground.store.write(move |tx| {
             Box::pin(async move {
                 let row = known(tx, &room_id).await?;
-                let mut content = Map::new();
-                rooms::vouch_for(&ground, tx, &row, &user_id, &mut content).await?;
-                if content.is_empty() {
-                    let why = "they are in none of the rooms whose members the room lets in";
-                    return Err(Error::Forbidden(why.to_owned()));
+                match rooms::vouch_for(&ground, tx, &row, &user_id).await? {
+                    Some(_) => Ok(()),
+                    None => Err(Error::Forbidden("nobody has to vouch for them".to_owned())),
                 }
-                Ok(())
             })
         });
         look.await
@@ -201,8 +198,10 @@ async fn template(
 ) -> Result<Value, Error> {
     let mut content = Map::new();
     content.insert("membership".to_owned(), to.as_str().into());
-    if to == Membership::Join {
-        rooms::vouch_for(ground, tx, row, user_id, &mut content).await?;
+    if to == Membership::Join
+        && let Some(keeper) = rooms::vouch_for(ground, tx, row, user_id).await?
+    {
+        content.insert(VOUCHER.to_owned(), keeper.as_str().into());
     }
     let content: Box<RawValue> =
         serde_json::value::to_raw_value(&content).map_err(Error::internal)?;

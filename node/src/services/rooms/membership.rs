@@ -64,6 +64,8 @@ impl Step {
 
 /// Guests who are turned out of a room in one go.
 const GUESTS: usize = 1_000;
+/// Rooms that are looked at whose members a room lets in.
+const ALLOWED: usize = 100;
 /// The field of a member event by which an identity server has proven whom it invites.
 pub(super) const PROVEN: &str = "third_party_invite";
 /// The field of a member event that names who vouches for somebody (room version 8 on).
@@ -362,8 +364,44 @@ pub(super) async fn member_content(
     content(&Value::Object(value))
 }
 
+/// What a room asks of somebody who comes by themselves.
+enum Door {
+    /// Nothing that this node could give: the rules say whether they may come.
+    Open,
+    /// That a member lets them in; this one of this node does.
+    Kept(OwnedUserId),
+    /// They are in none of the rooms whose members it lets in.
+    Closed,
+    /// That they are in another room, and nobody of this node is in that.
+    Unseen,
+    /// That a member lets them in, and none of this node may.
+    Unkept,
+}
+
 /// What somebody needs who comes by themselves: guests a room that lets guests in, the others of a
 /// restricted room a member who vouches for them.
+async fn door_for(
+    ground: &Ground,
+    tx: &mut Tx,
+    room: &RoomRow,
+    target: &UserId,
+    guest: bool,
+) -> Result<Door, Error> {
+    let now = rooms::membership(tx, room.room_no, target).await?.map(|row| row.membership);
+    if now == Some(Membership::Join) {
+        return Ok(Door::Open);
+    }
+    if guest && !guests_may_come(tx, room).await? {
+        return Err(Error::Guest);
+    }
+    if matches!(now, Some(Membership::Invite | Membership::Ban)) {
+        return Ok(Door::Open);
+    }
+    door(ground, tx, room, target).await
+}
+
+/// Says in an event of somebody of this node who comes, who lets them in, where the room asks for that. Where
+/// nobody here may, the rules say so, or another server may.
 async fn vouch(
     ground: &Ground,
     tx: &mut Tx,
@@ -372,30 +410,30 @@ async fn vouch(
     guest: bool,
     value: &mut Map<String, Value>,
 ) -> Result<(), Error> {
-    let now = rooms::membership(tx, room.room_no, target).await?.map(|row| row.membership);
-    if now == Some(Membership::Join) {
-        return Ok(());
-    }
-    if guest && !guests_may_come(tx, room).await? {
-        return Err(Error::Guest);
-    }
-    if now != Some(Membership::Invite)
-        && let Some(doorkeeper) = doorkeeper(ground, tx, room, target).await?
-    {
-        value.insert(VOUCHER.to_owned(), doorkeeper.as_str().into());
+    if let Door::Kept(keeper) = door_for(ground, tx, room, target, guest).await? {
+        value.insert(VOUCHER.to_owned(), keeper.as_str().into());
     }
     Ok(())
 }
 
-/// The same for somebody of another server.
+/// Who of this node lets somebody of another server in, where the room asks for that. An error says
+/// whether that server should ask another one (server-server API, `GET /make_join`).
 pub(in crate::services) async fn vouch_for(
     ground: &Ground,
     tx: &mut Tx,
     room: &RoomRow,
     target: &UserId,
-    value: &mut Map<String, Value>,
-) -> Result<(), Error> {
-    vouch(ground, tx, room, target, false, value).await
+) -> Result<Option<OwnedUserId>, Error> {
+    match door_for(ground, tx, room, target, false).await? {
+        Door::Open => Ok(None),
+        Door::Kept(keeper) => Ok(Some(keeper)),
+        Door::Closed => {
+            let why = format!("{target} is in none of the rooms whose members the room lets in");
+            Err(Error::Forbidden(why))
+        }
+        Door::Unseen => Err(Error::UnknownMember(target.to_owned())),
+        Door::Unkept => Err(Error::NoVoucher(target.to_owned())),
+    }
 }
 
 /// Lets the guests of this node leave a room that no longer lets guests in (client-server API,
@@ -430,32 +468,35 @@ async fn guests_may_come(tx: &mut Tx, room: &RoomRow) -> Result<bool, Error> {
     Ok(rule.as_deref() == Some("can_join"))
 }
 
-/// Where a room lets members of other rooms in: a member of this node who may let `target` in.
-async fn doorkeeper(
+/// How a room stands open to somebody who is not invited: where it lets members of other rooms in, by whom.
+async fn door(
     ground: &Ground,
     tx: &mut Tx,
     room: &RoomRow,
     target: &UserId,
-) -> Result<Option<OwnedUserId>, Error> {
+) -> Result<Door, Error> {
     let rule_key = StateKey::new(StateEventType::RoomJoinRules, "");
     let levels_key = StateKey::new(StateEventType::RoomPowerLevels, "");
     let create_key = StateKey::new(StateEventType::RoomCreate, "");
     let keys = vec![rule_key.clone(), levels_key.clone(), create_key.clone()];
     let held = needed(tx, room, keys).await?;
-    let Some(rules) = held.get(&rule_key) else { return Ok(None) };
+    let Some(rules) = held.get(&rule_key) else { return Ok(Door::Open) };
     let rules: Value =
         serde_json::from_str(rules.event.content().get()).map_err(Error::internal)?;
     if !matches!(rules["join_rule"].as_str(), Some("restricted" | "knock_restricted")) {
-        return Ok(None);
+        return Ok(Door::Open);
     }
-    if !is_in_one_of(tx, target, &rules["allow"]).await? {
-        return Ok(None);
+    match is_in_one_of(ground, tx, target, &rules["allow"]).await? {
+        Some(true) => {}
+        Some(false) => return Ok(Door::Closed),
+        None => return Ok(Door::Unseen),
     }
-    let Some(create) = held.get(&create_key) else { return Ok(None) };
+    let Some(create) = held.get(&create_key) else { return Ok(Door::Unkept) };
     let levels = held.get(&levels_key).map(|it| &it.event);
     let levels = auth::power_levels(room.version, &create.event, levels);
     // Only for somebody who lives here can this node sign.
-    able(ground, tx, room, &levels, levels.invite()).await
+    let keeper = able(ground, tx, room, &levels, levels.invite()).await?;
+    Ok(keeper.map_or(Door::Unkept, Door::Kept))
 }
 
 /// Somebody of this node in a room whose level is at least this.
@@ -485,19 +526,36 @@ pub(super) async fn able(
     Ok(people.into_iter().find(|user_id| !is_named(user_id)))
 }
 
-async fn is_in_one_of(tx: &mut Tx, target: &UserId, allow: &Value) -> Result<bool, Error> {
+/// Whether somebody is in one of the rooms whose members are let in; nothing where none that is known here
+/// has them, and there are others.
+async fn is_in_one_of(
+    ground: &Ground,
+    tx: &mut Tx,
+    target: &UserId,
+    allow: &Value,
+) -> Result<Option<bool>, Error> {
     let entries = allow.as_array().map(Vec::as_slice).unwrap_or_default();
-    for entry in entries.iter().take(100) {
+    let mut knows_all = entries.len() <= ALLOWED;
+    for entry in entries.iter().take(ALLOWED) {
         let by_room = entry["type"].as_str() == Some("m.room_membership");
         let Some(room_id) = entry["room_id"].as_str().filter(|_| by_room) else { continue };
         let Ok(room_id) = RoomId::parse(room_id) else { continue };
-        let Some(other) = rooms::room(tx, &room_id).await? else { continue };
-        let row = rooms::membership(tx, other.room_no, target).await?;
+        // Of a room that nobody here is in any more, it is not known who is.
+        let known = match rooms::room(tx, &room_id).await? {
+            Some(other) if rooms::has_server(tx, other.room_no, &ground.server_name).await? => {
+                other
+            }
+            _ => {
+                knows_all = false;
+                continue;
+            }
+        };
+        let row = rooms::membership(tx, known.room_no, target).await?;
         if row.is_some_and(|row| row.membership == Membership::Join) {
-            return Ok(true);
+            return Ok(Some(true));
         }
     }
-    Ok(false)
+    Ok(knows_all.then_some(false))
 }
 
 /// How somebody shows themselves: display name and picture, as member events carry them.
