@@ -42,6 +42,10 @@ pub const LETTERS_PER_DEVICE: i64 = 20_000;
 pub const LETTERS_OF_SENDER: i64 = 5_000;
 /// Most bytes of these.
 pub const LETTER_BYTES_OF_SENDER: i64 = 16 * 1024 * 1024;
+/// Most answers to transactions of one server that are remembered: it repeats the last, if any.
+pub const ANSWERS_OF_SERVER: i64 = 1_000;
+/// Most ids of messages to devices that are remembered of one server, so that none is left twice.
+pub const LETTER_IDS_OF_SERVER: i64 = 20_000;
 /// Most messages to devices that wait for one server, of all senders: the oldest give way.
 pub const WAITING_LETTERS: i64 = 20_000;
 /// Most bytes of these.

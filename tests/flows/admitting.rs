@@ -1,6 +1,6 @@
 //! A node admits servers by their keys: which of them prove something, how often they are fetched, and for whom.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use wayside_tests::{Answer, Engine, Peer, PeerReply, Signing, SigningKey, Town, Wire, verify};
 
-use crate::abroad::{Abroad, times};
+use crate::{
+    abroad::{Abroad, times},
+    hostile_servers::Guest,
+    stage::{VERSIONS, bodies},
+};
 
 /// What servers ask here to be admitted.
 const ROOMS: &str = "/_matrix/federation/v1/publicRooms";
@@ -298,6 +302,51 @@ async fn admitting_as_a_notary_of_others() -> Result<()> {
         );
     }
     ensure!(times(&peer, KEYS) == 1, "{:?}", peer.requests());
+    abroad.end().await
+}
+
+/// Events that somebody says to have made after the key had ended by which they are signed.
+async fn after_the_end(abroad: &Abroad, version: &str) -> Result<()> {
+    let request = json!({ "preset": "public_chat", "room_version": version });
+    let room = abroad.ann.create_room(&request).await?;
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+    let end_ms = u64::try_from(now_ms)? + 60 * 60 * 1_000;
+    let peer = abroad.town.peer()?.start().await?;
+    peer.end_keys_at(end_ms);
+    let guest = Guest::come(peer, &abroad.node, room.as_str(), version).await?;
+    let made = |text: &str, at_ms: Option<u64>| {
+        let content = json!({ "body": text });
+        let mut draft = guest.room.draft(&guest.mallory, "m.room.message", None, &content)?;
+        if let Some(at_ms) = at_ms {
+            draft["origin_server_ts"] = at_ms.into();
+        }
+        guest.room.seal(&draft)
+    };
+    let (now, last) = (made("now", None)?, made("at the end", Some(end_ms))?);
+    let late = [made("after it", Some(end_ms + 1))?, made("long after it", Some(FAR_MS))?];
+    let all = [&late[0], &now, &late[1], &last];
+    let answer = guest.peer.transact(&guest.to, &all, &[]).await?;
+    ensure!(answer.status == 200, "{}", answer.short());
+    let told = answer.json()["pdus"].clone();
+    ensure!(told[&now.id] == json!({}) && told[&last.id] == json!({}), "{told}");
+    ensure!(late.iter().all(|it| told[&it.id]["error"].is_string()), "{told}");
+    let (events, _) = abroad.ann.messages(&room, None, 10).await?;
+    let mut seen = bodies(&events);
+    seen.sort_unstable();
+    ensure!(seen == ["at the end", "now"], "{seen:?}");
+    // By the same key the same server goes on.
+    let next = made("next", None)?;
+    let answer = guest.peer.transact(&guest.to, &[&next], &[]).await?;
+    ensure!(answer.json()["pdus"][&next.id] == json!({}), "{}", answer.short());
+    Ok(())
+}
+
+#[tokio::test]
+async fn admitting_nothing_that_was_made_after_its_key_had_ended() -> Result<()> {
+    let Some(abroad) = Abroad::begin(|options| options).await? else { return Ok(()) };
+    for version in VERSIONS {
+        after_the_end(&abroad, version).await.with_context(|| format!("version {version}"))?;
+    }
     abroad.end().await
 }
 

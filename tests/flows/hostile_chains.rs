@@ -16,7 +16,7 @@ use crate::{
     clients::is_long_round,
     hostile_servers::Guest,
     shared_rooms::state,
-    stage::{Deeds, comes_true},
+    stage::{Deeds, VERSIONS, bodies, comes_true},
 };
 
 const SEND_JOIN: &str = "/_matrix/federation/v2/send_join/";
@@ -31,6 +31,8 @@ const IDS: usize = 100_000;
 const MOST_IDS: usize = 1_300_000;
 /// Whoever speaks meanwhile waits no longer than this, where both cores have much to do.
 const UNDISTURBED: Duration = Duration::from_secs(3);
+/// Events that are asked for at once where some are missing.
+const ASKED: usize = 20;
 /// Memory that such answers may take: a few times their size.
 const MEMORY: u64 = 1_000 * 1024 * 1024;
 
@@ -262,6 +264,67 @@ async fn what_leads_on_without_an_end_is_left() -> Result<()> {
     let mut guest = Guest::come(peer, &abroad.node, room.as_str(), "12").await?;
     endless_citations(&abroad, &room, &guest).await.context("citations")?;
     endless_states(&abroad, &room, &mut guest).await.context("states")?;
+    abroad.end().await
+}
+
+/// What a server tells of what was missed is taken as far as it was asked for: what is good of that lands,
+/// and nothing else.
+async fn fillings(abroad: &Abroad, version: &str) -> Result<()> {
+    let request = json!({ "preset": "public_chat", "room_version": version });
+    let room = abroad.ann.create_room(&request).await?;
+    let peer = abroad.town.peer()?.start().await?;
+    let mut guest = Guest::come(peer, &abroad.node, room.as_str(), version).await?;
+    let mallory = guest.mallory.clone();
+    let says = |room: &PeerRoom, text: &str| {
+        room.draft(&mallory, "m.room.message", None, &json!({ "body": text }))
+    };
+    let mut foreign = PeerRoom::create(&guest.peer, version, &mallory)?;
+    let first = foreign.seal(&says(&foreign, "of another room")?)?;
+    foreign.add(first);
+    let mut unsigned = guest.room.seal(&says(&guest.room, "unsigned")?)?.json;
+    unsigned["signatures"] = json!({});
+    let mut loose = says(&guest.room, "behind another room")?;
+    loose["prev_events"] = json!([foreign.events()[0].id]);
+    let loose = guest.room.seal(&loose)?.json;
+    let mut told: Vec<Value> = foreign.events().iter().map(|it| it.json.clone()).collect();
+    told.extend([json!(7), unsigned, loose]);
+    let mut beyond = Vec::new();
+    for number in 0..10 {
+        let event = says(&guest.room, &format!("beyond {number}"))?;
+        beyond.push(guest.room.seal(&event)?.json);
+    }
+    let mut wanted = vec!["behind".to_owned()];
+    for number in told.len()..ASKED {
+        let text = format!("lost {number}");
+        let event = guest.room.seal(&says(&guest.room, &text)?)?;
+        told.push(event.json.clone());
+        guest.room.add(event);
+        wanted.push(text);
+    }
+    told.extend(beyond);
+    let behind = guest.room.seal(&says(&guest.room, "behind")?)?;
+    let missed = "/_matrix/federation/v1/get_missing_events/";
+    let told = json!({ "events": told });
+    guest.peer.answer(Method::POST, missed, move |_| PeerReply::json(&told));
+    let answer = guest.peer.transact(&guest.to, &[&behind], &[]).await?;
+    ensure!(answer.json()["pdus"][&behind.id] == json!({}), "{}", answer.short());
+    let asked = guest.peer.request(&Method::POST, missed).await?.json();
+    ensure!(asked["limit"] == ASKED, "{asked}");
+    let (events, _) = abroad.ann.messages(&room, None, 100).await?;
+    let mut seen = bodies(&events);
+    seen.sort_unstable();
+    wanted.sort_unstable();
+    ensure!(seen == wanted, "{seen:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_missed_is_no_more_than_what_was_asked_for() -> Result<()> {
+    let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(()) };
+    let abroad = Abroad::begin_in(town, |options| options).await?;
+    for version in VERSIONS {
+        fillings(&abroad, version).await.with_context(|| format!("version {version}"))?;
+    }
     abroad.end().await
 }
 

@@ -140,6 +140,14 @@ async fn wrong_letters(engine: Engine) -> Result<()> {
     scene.tell(&[scene.letter("3", "three")]).await?;
     let heard = letters(&mut ear, "three").await?;
     ensure!(heard.len() == 101, "{}", heard.len());
+    // What nobody has got is not remembered.
+    let mut to_nobody = scene.letter("4", "lost");
+    let nobody = format!("@nobody:{}", scene.guest.to.name);
+    to_nobody["content"]["messages"] = json!({ nobody: { "*": { "n": "lost" } } });
+    scene.tell(&[to_nobody]).await?;
+    scene.tell(&[scene.letter("4", "four")]).await?;
+    let heard = letters(&mut ear, "four").await?;
+    ensure!(heard == ["four"], "{heard:?}");
     scene.end().await
 }
 

@@ -223,17 +223,35 @@ impl Tx {
         Ok(())
     }
 
-    /// Whether a message of another server, named by it, comes for the first time; it is known then.
-    pub async fn is_first_letter(
+    /// Whether a message of another server, named by it, was left before.
+    pub async fn is_left(
+        &mut self,
+        server: &ServerName,
+        message_id: &str,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT received_ms FROM incoming_letters WHERE server = $1 AND message_id = $2";
+        Ok(self.query(sql).bind(server.as_str()).bind(message_id).one().await?.is_some())
+    }
+
+    /// Remembers that a message of another server was left.
+    pub async fn remember_left(
         &mut self,
         server: &ServerName,
         message_id: &str,
         now_ms: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(), StoreError> {
         let sql = "INSERT INTO incoming_letters (server, message_id, received_ms) VALUES ($1, $2, $3) \
                    ON CONFLICT DO NOTHING";
         let query = self.query(sql).bind(server.as_str()).bind(message_id);
-        Ok(query.bind(now_ms).run().await? > 0)
+        query.bind(now_ms).run().await.map(drop)
+    }
+
+    /// Forgets the older ids of messages of a server, beyond so many.
+    pub async fn bound_left(&mut self, server: &ServerName, most: i64) -> Result<(), StoreError> {
+        let sql = "DELETE FROM incoming_letters WHERE server = $1 AND received_ms < (SELECT min(received_ms) \
+                   FROM (SELECT received_ms FROM incoming_letters WHERE server = $1 \
+                   ORDER BY received_ms DESC LIMIT $2) AS newest)";
+        self.query(sql).bind(server.as_str()).bind(most).run().await.map(drop)
     }
 
     /// Forgets some of the ids of messages of before a time.

@@ -278,6 +278,19 @@ impl Store {
         self.writer.write(case).await
     }
 
+    /// Forgets what is too old, a piece after the other, so that others write in between, until a piece holds
+    /// nothing: in a busy time more comes than one of them takes away.
+    pub async fn forget(
+        &self,
+        piece: impl for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<u64, StoreError>>
+        + Clone
+        + Send
+        + 'static,
+    ) -> Result<(), StoreError> {
+        while self.write(piece.clone()).await? > 0 {}
+        Ok(())
+    }
+
     /// A view of one moment: whatever is committed while it is open is not seen.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let conn = match &self.db {

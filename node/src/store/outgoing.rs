@@ -167,6 +167,18 @@ impl Tx {
         query.bind(answer).bind(now_ms).run().await.map(drop)
     }
 
+    /// Forgets the older answers to a server, beyond so many.
+    pub async fn bound_answers(
+        &mut self,
+        server: &ServerName,
+        most: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "DELETE FROM incoming WHERE server = $1 AND answered_ms < (SELECT min(answered_ms) FROM \
+                   (SELECT answered_ms FROM incoming WHERE server = $1 ORDER BY answered_ms DESC LIMIT $2) \
+                   AS newest)";
+        self.query(sql).bind(server.as_str()).bind(most).run().await.map(drop)
+    }
+
     /// Forgets some of the answers of before a time.
     pub async fn forget_answers(&mut self, before_ms: i64) -> Result<u64, StoreError> {
         let sql = "DELETE FROM incoming WHERE answered_ms < $1 AND answered_ms <= (SELECT max(answered_ms) FROM \

@@ -119,6 +119,7 @@ on_both_engines! {
     events_of_any_kind_and_place_come_back => events_come_back;
     receipts_in_threads_give_way => receipts_give_way;
     requests_are_forgotten_the_oldest_first => requests_are_forgotten;
+    what_servers_sent_is_bounded_and_forgotten => sendings_are_bounded;
     data_of_the_first_migration_stays => first_migration_stays;
     what_another_process_wrote_is_told_as_lost => others_are_told_as_lost;
 }
@@ -546,6 +547,42 @@ async fn requests_are_forgotten(fresh: Fresh) {
         let made = events::made_by(&mut snapshot, ann(), device, "send", txn).await.unwrap();
         assert_eq!(made.is_some(), there, "{txn}");
     }
+}
+
+async fn sendings_are_bounded(fresh: Fresh) {
+    let (busy, seldom) = (ruma::server_name!("busy.test"), ruma::server_name!("seldom.test"));
+    let case = fresh.store.write::<_, StoreError>(move |tx| {
+        Box::pin(async move {
+            for at in 0..1_500_i64 {
+                tx.remember_answer(busy, &format!("t{at}"), "{}", at).await?;
+                tx.remember_left(busy, &format!("m{at}"), at).await?;
+            }
+            tx.remember_answer(seldom, "t0", "{}", 0).await?;
+            tx.remember_left(seldom, "m0", 0).await?;
+            tx.bound_answers(busy, 1_200).await?;
+            tx.bound_left(busy, 1_100).await?;
+            Ok([
+                tx.is_left(busy, "m399").await?,
+                tx.is_left(busy, "m400").await?,
+                tx.is_left(seldom, "m0").await?,
+            ])
+        })
+    });
+    assert_eq!(case.await.unwrap(), [false, true, true], "the older ones of that server go");
+    let answered = async |server, txn_id| {
+        let mut snapshot = fresh.store.snapshot().await.unwrap();
+        outgoing::answered(&mut snapshot, server, txn_id).await.unwrap().is_some()
+    };
+    assert!(!answered(busy, "t299").await && answered(busy, "t300").await);
+    assert!(answered(seldom, "t0").await);
+    // More than one piece of each is old.
+    let forget = fresh.store.forget(|tx| Box::pin(async { tx.forget_answers(1_450).await }));
+    forget.await.unwrap();
+    let forget = fresh.store.forget(|tx| Box::pin(async { tx.forget_letter_ids(1_450).await }));
+    forget.await.unwrap();
+    assert!(!answered(busy, "t1449").await && answered(busy, "t1450").await);
+    let mut snapshot = fresh.store.snapshot().await.unwrap();
+    assert_eq!(edus::oldest_letter(&mut snapshot).await.unwrap(), Some(1_450));
 }
 
 /// What a node wrote that knew only the first migration is there after the others.

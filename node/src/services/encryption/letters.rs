@@ -186,9 +186,7 @@ impl Encryption {
         if oldest_ms.is_none_or(|oldest_ms| oldest_ms >= before_ms) {
             return Ok(());
         }
-        let forget = self.ground.store.write::<_, StoreError>(move |tx| {
-            Box::pin(async move { tx.forget_letter_ids(before_ms).await })
-        });
-        forget.await.map(drop)
+        let store = &self.ground.store;
+        store.forget(move |tx| Box::pin(async move { tx.forget_letter_ids(before_ms).await })).await
     }
 }

@@ -347,11 +347,11 @@ async fn leave(
     letters: Letters,
 ) -> Result<(), Error> {
     let now_ms = ground.clock.now_ms();
-    if !tx.is_first_letter(origin, &letters.message_id, now_ms).await? {
+    if tx.is_left(origin, &letters.message_id).await? {
         return Ok(());
     }
-    let mut bytes = 0;
-    for (user_id, devices) in &letters.messages {
+    let (mut bytes, mut is_left) = (0, false);
+    'people: for (user_id, devices) in &letters.messages {
         if !ground.is_local(user_id) || user_id.as_str().contains('\0') {
             continue;
         }
@@ -367,13 +367,18 @@ async fn leave(
             bytes += named.len() * content.get().len();
             if bytes > limits::LETTER_BYTES_AT_ONCE {
                 tracing::debug!(%origin, "messages for too many devices are passed over");
-                return Ok(());
+                break 'people;
             }
             for device in named {
+                is_left = true;
                 let (sender, kind) = (&letters.sender, letters.kind.as_str());
                 tx.add_letter(user_id, &device, sender, kind, content.get()).await?;
             }
         }
+    }
+    // What nobody here has got leaves no trace: it could be sent without end.
+    if is_left {
+        tx.remember_left(origin, &letters.message_id, now_ms).await?;
     }
     Ok(())
 }

@@ -88,7 +88,7 @@ impl Federation {
             let question = Question::get(&path, &[]).with(Method::POST, &wish)?;
             let question = question.bounded(ANSWER.0, ANSWER.1);
             match self.servers.ask::<Events>(origin, question).await {
-                Ok(found) => texts.extend(found.events.into_iter().take(MOST)),
+                Ok(found) => texts.extend(found.events.into_iter().take(ASKED)),
                 Err(error) if is_lost(&error) => return Err(error.into()),
                 Err(error) => tracing::debug!(%error, "missing events could not be had"),
             }

@@ -15,6 +15,7 @@ use wayside_federation::{
     outbox::{EDUS, PDUS},
     room::{Missing, Standing},
 };
+use wayside_specs::limits;
 
 use super::{
     Error, Federation,
@@ -35,14 +36,16 @@ pub struct Told {
     edus: Vec<Box<RawValue>>,
 }
 
-/// Rounds of fetching what an event names, and events fetched for one.
+/// Rounds of fetching what an event names.
 const ROUNDS: usize = 3;
-const FETCHED: usize = 100;
 /// Events of one taking-in before which the state is asked for: where the graph has a hole.
 const BRIDGES: usize = 3;
 
 /// How often a transaction is put off whose server cannot be reached for what it lacks.
 const TIMES: u32 = 3;
+
+/// So much is remembered of a server's transactions before it is looked at again how much that is.
+const LOOK: usize = 1_000;
 
 /// When a server comes again that sends more at once than it may, in milliseconds.
 const AGAIN_MS: u64 = 1_000;
@@ -72,7 +75,7 @@ impl Federation {
         let Ok(turns) = self.turns.get_or_insert_with(origin, whole);
         let too_many = |_| Error::TooOften { retry_ms: AGAIN_MS };
         let place = turns.waiting.try_acquire().map_err(too_many)?;
-        let mut unfinished = turns.turn.lock().await;
+        let mut course = turns.turn.lock().await;
         drop(place);
         let mut snapshot = self.ground.store.snapshot().await?;
         if let Some(answer) = outgoing::answered(&mut snapshot, origin, txn_id).await? {
@@ -85,7 +88,7 @@ impl Federation {
                 let told = match result {
                     Ok(()) => json!({}),
                     // It is gone again before it has told what the event needs: it sends it again.
-                    Err(error @ Error::NoAnswer(_)) if unfinished.may_come_again(txn_id) => {
+                    Err(error @ Error::NoAnswer(_)) if course.may_come_again(txn_id) => {
                         return Err(error);
                     }
                     Err(why) => json!({ "error": why.to_string() }),
@@ -94,14 +97,40 @@ impl Federation {
             }
         }
         self.take_units(origin, &told.edus).await?;
+        // What left nothing behind may be taken in again; remembering it would cost without end.
+        let is_kept = results.values().any(|told| *told == json!({}));
         let answer = json!({ "pdus": results }).to_string();
-        let (origin, txn_id, kept) = (origin.to_owned(), txn_id.to_owned(), answer.clone());
+        let is_much = course.has_left(usize::from(is_kept) + told.edus.len());
+        if is_kept || is_much {
+            self.remember(origin, txn_id, is_kept.then(|| answer.clone()), is_much).await?;
+        }
+        Ok(answer)
+    }
+
+    /// Remembers how a transaction was answered, and now and then forgets what is remembered beyond what one
+    /// server repeats.
+    async fn remember(
+        &self,
+        origin: &ServerName,
+        txn_id: &str,
+        answer: Option<String>,
+        bounds: bool,
+    ) -> Result<(), Error> {
+        let (origin, txn_id) = (origin.to_owned(), txn_id.to_owned());
         let now_ms = self.ground.clock.now_ms();
         let remember = self.ground.store.write::<_, Error>(move |tx| {
-            Box::pin(async move { Ok(tx.remember_answer(&origin, &txn_id, &kept, now_ms).await?) })
+            Box::pin(async move {
+                if let Some(answer) = answer {
+                    tx.remember_answer(&origin, &txn_id, &answer, now_ms).await?;
+                }
+                if bounds {
+                    tx.bound_answers(&origin, limits::ANSWERS_OF_SERVER).await?;
+                    tx.bound_left(&origin, limits::LETTER_IDS_OF_SERVER).await?;
+                }
+                Ok(())
+            })
         });
-        remember.await?;
-        Ok(answer)
+        remember.await
     }
 
     /// The events of one room, in their order.
@@ -120,40 +149,47 @@ impl Federation {
                 return self.receive_outside(origin, room, room_id, texts, error).await;
             }
         };
-        let mut read = Vec::with_capacity(texts.len());
+        let (mut read, mut told) = (Vec::with_capacity(texts.len()), Vec::new());
         let mut strangers: HashMap<OwnedServerName, bool> = HashMap::new();
         for text in texts {
-            let event = Event::receive(room.version, text.get());
-            read.push(match event {
-                Err(error) => Err(error.to_string()),
-                Ok(event) => {
-                    let server = event.sender().server_name();
-                    let is_stranger = match strangers.get(server) {
-                        Some(known) => *known,
-                        None => !stored::knows_server(&mut snapshot, room.room_no, server).await?,
-                    };
-                    strangers.insert(server.to_owned(), is_stranger);
-                    // Nobody's keys are looked for who cannot have said it.
-                    if is_stranger && *event.kind() != TimelineEventType::RoomMember {
-                        Err(format!("nobody of {server} was ever in the room"))
-                    } else {
-                        Ok(event)
-                    }
+            let event = match Event::receive(room.version, text.get()) {
+                Ok(event) => event,
+                Err(error) => {
+                    tracing::debug!(%origin, %room_id, %error, "an event does not read");
+                    continue;
                 }
-            });
+            };
+            let server = event.sender().server_name();
+            let is_stranger = match strangers.get(server) {
+                Some(known) => *known,
+                None => !stored::knows_server(&mut snapshot, room.room_no, server).await?,
+            };
+            strangers.insert(server.to_owned(), is_stranger);
+            // Nobody's keys are looked for who cannot have said it.
+            if is_stranger && *event.kind() != TimelineEventType::RoomMember {
+                let why = format!("nobody of {server} was ever in the room");
+                told.push((event.id().to_owned(), Err(Error::Forbidden(why))));
+            } else {
+                read.push(event);
+            }
         }
         drop(snapshot);
-        let mut events = Vec::with_capacity(read.len());
-        for event in self.believed(room.version, read).await? {
+        let ids: Vec<_> = read.iter().map(|event| event.id().to_owned()).collect();
+        let read = read.into_iter().map(Ok).collect();
+        let mut events = Vec::with_capacity(ids.len());
+        for (id, event) in ids.into_iter().zip(self.believed(room.version, read).await?) {
             match event {
                 Ok(event) => events.push(event),
-                Err(why) => tracing::debug!(%origin, %room_id, why, "an event is refused"),
+                Err(why) => told.push((id, Err(Error::BadSignature(why)))),
             }
+        }
+        for (id, why) in &told {
+            tracing::debug!(%origin, %room_id, %id, ?why, "an event is refused");
         }
         let ids: Vec<_> = events.iter().map(|event| event.id().to_owned()).collect();
         let coming = looked_over(room.version, rules.policy, events).await?;
         let taken = self.take_all(origin, room_id, coming).await?;
-        let told = |taken| match taken {
+        let result = |taken| match taken {
             Ok(Taken::Stands(Standing::Rejected)) => {
                 Err(Error::Forbidden("the rules refuse it".to_owned()))
             }
@@ -163,7 +199,8 @@ impl Federation {
             }
             Err(error) => Err(error),
         };
-        Ok(ids.into_iter().zip(taken.into_iter().map(told)).collect())
+        told.extend(ids.into_iter().zip(taken.into_iter().map(result)));
+        Ok(told)
     }
 
     /// The same of a room in which the server may not take part, or that nobody of this node is in.
@@ -182,19 +219,21 @@ impl Federation {
                     |event: Event| (event.id().to_owned(), Err(Error::Forbidden(why.clone())));
                 Ok(read.flatten().map(refused).collect())
             }
-            (Error::NotFound(_), _) => {
+            (Error::NotFound(_), room) => {
                 // Nothing is taken in but who need not wait at the room's door any more.
                 tracing::debug!(%origin, %room_id, "events of a room that is not shared");
+                // By its version alone it is known what an event is called.
+                let Some(room) = room else { return Ok(Vec::new()) };
+                let mut told = Vec::new();
                 for text in texts {
-                    match self.turned_away(origin, room_id, &text).await {
+                    let Ok(event) = Event::receive(room.version, text.get()) else { continue };
+                    let id = event.id().to_owned();
+                    match self.turned_away(origin, &room, event).await {
                         Err(error) if is_own(&error) => return Err(error),
-                        Err(error) => {
-                            tracing::debug!(%error, "an event of a room elsewhere is refused");
-                        }
-                        Ok(()) => {}
+                        result => told.push((id, result)),
                     }
                 }
-                Ok(Vec::new())
+                Ok(told)
             }
             (why, _) => Err(why),
         }
@@ -263,7 +302,6 @@ impl Federation {
             let (Taken::Misses(missing), Some(first)) = (&taken, waiting.first()) else { break };
             let mut found = self.fetch(origin, room_id, first, missing).await?;
             found.retain(|it| waiting.iter().all(|other| other.id() != it.id()));
-            found.truncate(FETCHED);
             let Some(oldest) = found.first().map(plain) else { break };
             found.append(&mut waiting);
             waiting = found;
@@ -297,21 +335,34 @@ impl Federation {
     }
 }
 
-/// A transaction that was broken off because its server could not be reached.
+/// How the transactions of one server go.
 #[derive(Default)]
-pub(super) struct Unfinished {
+pub(super) struct Course {
+    /// The one that was broken off last because its server could not be reached, and how often it was.
     txn_id: String,
     times: u32,
+    /// What was remembered of them since that was bounded.
+    left: usize,
 }
 
-impl Unfinished {
+impl Course {
     /// Whether it is worth being sent again; in the end its server may go on without what is missing.
     fn may_come_again(&mut self, txn_id: &str) -> bool {
         if self.txn_id != txn_id {
-            *self = Self { txn_id: txn_id.to_owned(), times: 0 };
+            (self.txn_id, self.times) = (txn_id.to_owned(), 0);
         }
         self.times += 1;
         self.times <= TIMES
+    }
+
+    /// Counts what may have to be remembered of one; whether that is to be bounded now.
+    fn has_left(&mut self, more: usize) -> bool {
+        self.left += more;
+        let is_much = self.left >= LOOK;
+        if is_much {
+            self.left = 0;
+        }
+        is_much
     }
 }
 

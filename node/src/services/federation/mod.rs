@@ -50,7 +50,7 @@ use super::{
     rooms::Rooms, servers::Servers,
 };
 use crate::store::{
-    Reads, StoreError, Tx, outgoing,
+    Reads, Tx, outgoing,
     rooms::{self, RoomRow},
 };
 
@@ -104,7 +104,7 @@ impl Default for Door {
 /// Transactions of one server that are under way.
 struct Turns {
     /// Whoever has it takes one in.
-    turn: tokio::sync::Mutex<intake::Unfinished>,
+    turn: tokio::sync::Mutex<intake::Course>,
     /// Those that may wait for it.
     waiting: Semaphore,
 }
@@ -154,17 +154,17 @@ impl Federation {
         door
     }
 
-    /// Forgets some of the answers that no server asks for again; to be called now and then.
+    /// Forgets the answers that no server asks for again; to be called now and then.
     pub async fn forget_answers(&self) {
         let before_ms = self.ground.clock.now_ms() - limits::TRANSACTION_MS;
-        let forget = self.ground.store.write::<_, StoreError>(move |tx| {
-            Box::pin(async move { tx.forget_answers(before_ms).await })
-        });
+        let store = &self.ground.store;
+        let forget =
+            store.forget(move |tx| Box::pin(async move { tx.forget_answers(before_ms).await }));
         let oldest = async {
             let mut snapshot = self.ground.store.snapshot().await?;
             // Looked at first, so that a node at rest writes nothing.
             match outgoing::oldest_answer(&mut snapshot).await? {
-                Some(oldest_ms) if oldest_ms < before_ms => forget.await.map(drop),
+                Some(oldest_ms) if oldest_ms < before_ms => forget.await,
                 _ => Ok(()),
             }
         };

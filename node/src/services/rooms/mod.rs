@@ -173,7 +173,7 @@ impl Rooms {
         Ok(stored.is_some_and(|stored| stored.event.sender() == user_id))
     }
 
-    /// Forgets some of the requests that are too old to be repeated; to be called now and then.
+    /// Forgets the requests that are too old to be repeated; to be called now and then.
     pub async fn forget_requests(&self) {
         let before_ms = self.ground.clock.now_ms() - limits::TRANSACTION_MS;
         if let Err(error) = self.forget_requests_of_before(before_ms).await {
@@ -187,10 +187,10 @@ impl Rooms {
         if oldest.is_none_or(|oldest_ms| oldest_ms >= before_ms) {
             return Ok(());
         }
-        let forget = self.ground.store.write::<_, StoreError>(move |tx| {
+        let forget = self.ground.store.forget(move |tx| {
             Box::pin(async move { tx.forget_requests(before_ms, FORGOTTEN_AT_ONCE).await })
         });
-        forget.await.map(drop)
+        forget.await
     }
 
     async fn say(
