@@ -73,10 +73,14 @@ async fn who_runs_a_node_sees_how_it_goes_with_servers() -> Result<()> {
         ("wayside_servers_waiting_rooms", 0.0),
         ("wayside_servers_waiting_edus", 1.0),
         ("wayside_servers_waited_for", 1.0),
+        ("wayside_server_waiting", 2.0),
     ] {
         let found = metrics.sum(metric);
         ensure!((found - value).abs() < 0.1, "{metric} is {found}");
     }
+    let next_try = metrics.sum("wayside_server_next_try_timestamp_seconds");
+    let last_answer = metrics.sum("wayside_server_last_answer_timestamp_seconds");
+    ensure!(next_try >= last_answer && last_answer > 1e9, "{last_answer}, and {next_try}");
     // It outlives the process, and so do the words.
     abroad.node.kill().await?;
     abroad.node.restart().await?;
@@ -98,6 +102,16 @@ async fn who_runs_a_node_sees_how_it_goes_with_servers() -> Result<()> {
         let path = format!("{SERVERS}/{server}/try");
         refused(root.post(&path, &json!({})).await, status, code).context(server)?;
     }
+    refused(root.get(&format!("{SERVERS}?from=a.test")).await, 400, "M_INVALID_PARAM")?;
+    // What answers, and refuses, is tried again too.
+    let no = || PeerReply::refusal(403, "M_FORBIDDEN", "not that");
+    guest.peer.answer(Method::PUT, SEND, move |_| no());
+    root.post(&again, &json!({})).await?;
+    comes_true("the server is said to refuse", async || {
+        let found = standing(&root, &name).await?;
+        Ok(found["failures"] == 0 && found["why"].is_string() && found["retry_ms"].is_i64())
+    })
+    .await?;
     well_again(&guest.peer);
     root.post(&again, &json!({})).await?;
     comes_true("what waited is delivered", async || {

@@ -50,9 +50,12 @@ pub struct Connections {
     refused: Family<RefusalLabels, Counter>,
 }
 
-/// How it goes with other servers, in sum: there may be too many to name them.
+/// How it goes with other servers: with all in sum, for there may be too many to name them, and with a few.
 #[derive(Clone, Default)]
 pub struct ServersMeter {
+    answered: Family<ServerLabels, Gauge>,
+    next_try: Family<ServerLabels, Gauge>,
+    waiting: Family<ServerLabels, Gauge>,
     failing: Gauge,
     events: Gauge,
     rooms: Gauge,
@@ -79,7 +82,35 @@ impl ServersMeter {
         self.waited_for.set(waited_for);
     }
 
+    /// Names these servers and no others, each with when it last answered and when it is tried again, in
+    /// seconds since the epoch as far as that is known, and how much waits for it.
+    pub fn name(&self, servers: impl IntoIterator<Item = (String, Option<i64>, Option<i64>, i64)>) {
+        for family in [&self.answered, &self.next_try, &self.waiting] {
+            family.clear();
+        }
+        for (server, answered_s, next_try_s, waiting) in servers {
+            let labels = ServerLabels { server };
+            let values = [
+                (&self.answered, answered_s),
+                (&self.next_try, next_try_s),
+                (&self.waiting, Some(waiting)),
+            ];
+            for (family, value) in values {
+                if let Some(value) = value {
+                    family.get_or_create(&labels).set(value);
+                }
+            }
+        }
+    }
+
     fn register(&self, registry: &mut Registry) {
+        let (answered, next_try) = (self.answered.clone(), self.next_try.clone());
+        let help = "When a server that fails, or for which something waits, last answered; the first of them";
+        registry.register_with_unit("server_last_answer_timestamp", help, Unit::Seconds, answered);
+        let help = "When such a server is tried again";
+        registry.register_with_unit("server_next_try_timestamp", help, Unit::Seconds, next_try);
+        let help = "How much waits for such a server";
+        registry.register("server_waiting", help, self.waiting.clone());
         for (name, help, gauge) in [
             ("servers_failing", "Other servers that have not answered lately", &self.failing),
             ("servers_waiting_events", "Events that wait for other servers", &self.events),
@@ -96,6 +127,11 @@ impl ServersMeter {
         let help = "What other servers refused for good and was given up";
         registry.register("servers_given_up", help, self.given_up.clone());
     }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServerLabels {
+    server: String,
 }
 
 /// Why a connection was closed as soon as it was accepted.

@@ -101,21 +101,48 @@ pub struct DestinationRow {
     pub queued: Queued,
 }
 
-/// The servers that were called or are to be, by name, behind one.
+impl DestinationRow {
+    /// Where it stands among the others.
+    #[must_use]
+    pub fn rank(&self) -> Rank {
+        let is_ill = self.gone.failures > 0 || self.gone.why.is_some();
+        Rank { is_ill, server: self.server.to_string() }
+    }
+}
+
+/// A rank among servers: those come first that do not answer or refuse something, and then by name.
+#[derive(Clone, Debug)]
+pub struct Rank {
+    /// Whether it is among those.
+    pub is_ill: bool,
+    /// Its name.
+    pub server: String,
+}
+
+impl Rank {
+    /// The place before all servers.
+    pub const FIRST: Self = Self { is_ill: true, server: String::new() };
+}
+
+/// The servers that were called or are to be, those that are ill first, behind a place.
 pub async fn destinations(
     from: &mut impl Reads,
-    behind: &str,
+    behind: &Rank,
     limit: i64,
 ) -> Result<Vec<DestinationRow>, StoreError> {
-    let sql = "SELECT d.reached_ms, COALESCE(d.failures, 0), d.failing_ms, COALESCE(d.retry_ms, 0), d.why, \
-               s.server, (SELECT count(*) FROM outgoing_events o WHERE o.server = s.server), \
-               (SELECT count(*) FROM outgoing_rooms r WHERE r.server = s.server), \
-               (SELECT count(*) FROM outgoing_edus e WHERE e.server = s.server) \
+    let sql = "SELECT t.reached_ms, t.failures, t.failing_ms, t.retry_ms, t.why, t.server, \
+               (SELECT count(*) FROM outgoing_events o WHERE o.server = t.server), \
+               (SELECT count(*) FROM outgoing_rooms r WHERE r.server = t.server), \
+               (SELECT count(*) FROM outgoing_edus e WHERE e.server = t.server) FROM (SELECT s.server, \
+               d.reached_ms, COALESCE(d.failures, 0) AS failures, d.failing_ms, \
+               COALESCE(d.retry_ms, 0) AS retry_ms, d.why, \
+               CASE WHEN d.failures > 0 OR d.why IS NOT NULL THEN 1 ELSE 0 END AS ill \
                FROM (SELECT server FROM destinations UNION SELECT server FROM outgoing_events UNION \
                SELECT server FROM outgoing_rooms UNION SELECT server FROM outgoing_edus) s \
-               LEFT JOIN destinations d ON d.server = s.server \
-               WHERE s.server > $1 ORDER BY s.server LIMIT $2";
-    let rows = from.conn().0.query(sql).bind(behind).bind(limit).all().await?;
+               LEFT JOIN destinations d ON d.server = s.server) t \
+               WHERE t.ill < $1 OR (t.ill = $1 AND t.server > $2) ORDER BY t.ill DESC, t.server LIMIT $3";
+    let query = from.conn().0.query(sql).bind(i64::from(behind.is_ill));
+    let rows = query.bind(behind.server.as_str()).bind(limit).all().await?;
     let read = rows.iter().map(|row| {
         Ok(DestinationRow {
             gone: read_destination(row)?,

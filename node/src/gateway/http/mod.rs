@@ -118,6 +118,7 @@ async fn metrics(call: Call<Bytes>) -> Result<Reply, Fault> {
     let sum = call.app.services.servers.backlog().await?;
     let waiting = [sum.queued.events, sum.queued.rooms, sum.queued.edus];
     call.app.metrics.servers.set(sum.failing, waiting, sum.servers, sum.given_up);
+    call.app.metrics.servers.name(servers::named(&call).await?);
     let text = call.app.metrics.text().map_err(Error::internal)?;
     let mut reply = Reply::new(text.into());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

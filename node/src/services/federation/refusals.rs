@@ -24,7 +24,9 @@ pub(super) enum Step {
 /// How a server has refused what waits for it.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
-    /// Since it took something, or since less is sent.
+    /// Whether there were any since it took something.
+    are_there: bool,
+    /// Those since it took something, since less is sent, or since somebody wanted it tried.
     in_a_row: u32,
     /// Those of them that say that it will not do to send the same again.
     of_content: u32,
@@ -43,7 +45,7 @@ pub(super) struct Refusals {
 impl Refusals {
     /// Whether there were any since it took something.
     pub(super) fn are_there(&self) -> bool {
-        self.in_a_row > 0 || self.most.is_some()
+        self.are_there || self.most.is_some()
     }
 
     /// How much the next transaction may hold.
@@ -107,6 +109,7 @@ impl Refusals {
 
     /// It has refused what was sent last, with this status of HTTP if it said one.
     pub(super) fn refused(&mut self, status: Option<u16>) -> Step {
+        self.are_there = true;
         self.in_a_row = self.in_a_row.saturating_add(1);
         // It may have got well between the two: what it refuses still, it refuses for good.
         let takes_others = std::mem::take(&mut self.takes_others);
@@ -226,6 +229,17 @@ mod tests {
         assert_eq!(taken, [false, false, true], "all is well in the end");
         assert_eq!(refusals.most(), usize::MAX, "more is sent again");
         assert!(!refusals.are_there() && !refusals.ended());
+    }
+
+    #[test]
+    fn what_is_taken_after_a_hurry_says_that_all_is_well() {
+        let mut refusals = Refusals::default();
+        refusals.sends(1, Some(1));
+        assert_eq!(refusals.refused(Some(403)), Step::Later(1));
+        assert_eq!(refusals.refused(Some(403)), Step::Later(2));
+        refusals.hurry();
+        assert!(refusals.are_there());
+        assert!(refusals.taken() && !refusals.are_there() && !refusals.taken());
     }
 
     #[test]

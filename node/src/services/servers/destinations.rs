@@ -8,7 +8,7 @@ use wayside_specs::limits;
 use super::{Error, Servers};
 use crate::store::{
     behind::{self, Queued},
-    servers::{self, Destination, DestinationRow},
+    servers::{self, Destination, DestinationRow, Rank},
 };
 
 /// How it goes with a server.
@@ -20,6 +20,11 @@ pub struct Standing {
     pub gone: Destination,
     /// How much waits for it.
     pub queued: Queued,
+    /// When it is tried again, in milliseconds since the epoch, where it does not answer, or refuses what
+    /// waits for it.
+    pub retry_ms: Option<i64>,
+    /// Where it stands among the others.
+    pub rank: Rank,
 }
 
 /// How it goes with all of them.
@@ -36,14 +41,17 @@ pub struct Backlog {
 }
 
 impl Servers {
-    /// The servers that were called or are to be, by name, behind one.
-    pub async fn standings(&self, behind: &str, limit: i64) -> Result<Vec<Standing>, Error> {
+    /// The servers that were called or are to be, those first that do not answer or refuse something,
+    /// behind a place.
+    pub async fn standings(&self, behind: &Rank, limit: i64) -> Result<Vec<Standing>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let rows = servers::destinations(&mut snapshot, behind, limit).await?;
-        let standing = |DestinationRow { server, gone, queued }: DestinationRow| Standing {
-            server,
-            gone,
-            queued,
+        let standing = |row: DestinationRow| {
+            let rank = row.rank();
+            let DestinationRow { server, gone, queued } = row;
+            let rests = || self.known.get(&server).and_then(|it| it.rests_until());
+            let retry_ms = if gone.failures > 0 { Some(gone.retry_ms) } else { rests() };
+            Standing { server, gone, queued, retry_ms, rank }
         };
         Ok(rows.into_iter().map(standing).collect())
     }

@@ -17,7 +17,7 @@ mod queries;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -43,6 +43,7 @@ pub use self::{
 };
 use self::{find::Found, hierarchy::Believed, keys::Known};
 use super::{Error, Ground};
+pub use crate::store::servers::Rank;
 use crate::{
     outbound,
     store::servers::{self, Destination},
@@ -88,6 +89,8 @@ struct Server {
     /// Files come beside all other answers, which need not wait for them.
     files: Arc<Semaphore>,
     gone: Mutex<Destination>,
+    /// Until when what it has refused rests, in milliseconds since the epoch; 0 while nothing does.
+    resting_ms: AtomicI64,
     /// Rung when it calls.
     called: Notify,
     /// Rung when those who run this node have it tried.
@@ -97,6 +100,11 @@ struct Server {
 impl Server {
     fn gone(&self) -> Destination {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// When it is told again what it has refused, in milliseconds since the epoch, if it has.
+    fn rests_until(&self) -> Option<i64> {
+        Some(self.resting_ms.load(Ordering::Relaxed)).filter(|until_ms| *until_ms > 0)
     }
 
     fn keys(&self) -> MutexGuard<'_, Known> {
@@ -194,11 +202,16 @@ impl Servers {
             tokio::time::sleep(wait / CALLS_COUNT_AFTER).await;
             server.called.notified().await;
         };
-        tokio::select! {
+        let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        let until_ms = self.ground.clock.now_ms().saturating_add(wait_ms);
+        server.resting_ms.store(until_ms, Ordering::Relaxed);
+        let is_tried = tokio::select! {
             () = tried => true,
             () = called => false,
             () = tokio::time::sleep(wait) => false,
-        }
+        };
+        server.resting_ms.store(0, Ordering::Relaxed);
+        is_tried
     }
 
     async fn server(&self, name: &ServerName) -> Result<Arc<Server>, Error> {
@@ -214,6 +227,7 @@ impl Servers {
                 calls: Semaphore::new(AT_ONCE),
                 files: Arc::new(Semaphore::new(FILES_AT_ONCE)),
                 gone: Mutex::new(gone),
+                resting_ms: AtomicI64::new(0),
                 called: Notify::new(),
                 tried: Notify::new(),
             }))

@@ -46,7 +46,7 @@ fn failures(failures: u32) -> Destination {
 
 async fn queued(fresh: &Fresh, server: &ServerName) -> Queued {
     let mut snapshot = fresh.store.snapshot().await.unwrap();
-    let all = servers::destinations(&mut snapshot, "", 100).await.unwrap();
+    let all = servers::destinations(&mut snapshot, &servers::Rank::FIRST, 100).await.unwrap();
     let found = all.into_iter().find(|it: &DestinationRow| it.server == server);
     found.map(|it| it.queued).unwrap_or_default()
 }
@@ -229,7 +229,7 @@ async fn never_met_are_forgotten(fresh: Fresh) {
     drop(snapshot);
     assert_eq!(change!(fresh, |tx| tx.forget_never_met(6).await), [never]);
     let mut snapshot = fresh.store.snapshot().await.unwrap();
-    let left = servers::destinations(&mut snapshot, "", 10).await.unwrap();
+    let left = servers::destinations(&mut snapshot, &servers::Rank::FIRST, 10).await.unwrap();
     let names: Vec<&ServerName> = left.iter().map(|it| &*it.server).collect();
     assert_eq!(names, [near, new, once]);
     assert_eq!(left[0].gone.why.as_deref(), Some("no\u{fffd}where"));

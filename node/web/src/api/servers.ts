@@ -30,7 +30,7 @@ export async function runsNode({ token }: Session): Promise<boolean> {
   return (await ask<{ role: string }>("GET", "/_wayside/v1/account", { token })).role === "operator";
 }
 
-/** The servers that were called or are to be, by name, behind one. */
+/** The servers that were called or are to be, those first that fail or refuse, behind the `next` of a page. */
 export async function standings({ token }: Session, behind: string): Promise<Standings> {
   const query = behind === "" ? "" : `?from=${encodeURIComponent(behind)}`;
   return ask<Standings>("GET", `/_wayside/v1/servers${query}`, { token });

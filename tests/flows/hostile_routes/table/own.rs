@@ -41,7 +41,7 @@ fn own() -> Vec<Row> {
             .ends()
         },
         get("/_wayside/v1/account", ""),
-        get("/_wayside/v1/servers", "").query("from=a.test").root(),
+        get("/_wayside/v1/servers", "").query("from=.a.test").root(),
         Row { status: Some(404), ..post("/_wayside/v1/servers/{server}/try", "b.test", "").root() },
         get("/_wayside/v1/node", "").nobody(),
         get("/_wayside/v1/invitations/{invitation}", "<invitation>").nobody(),

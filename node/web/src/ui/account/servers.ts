@@ -23,8 +23,7 @@ export async function serversPart(place: HTMLElement, session: Session): Promise
   function shown(page: Standings, inside: Place): Node[] {
     if (known.length === 0) return [h("p", { class: "hint", text: t("servers.none") })];
     const sum = t("servers.sum", { failing: page.failing, waiting: page.waiting_events, others: page.waiting_edus });
-    const worst = [...known].sort((one, other) => other.failures - one.failures || waiting(other) - waiting(one));
-    const list = h("ul", { class: "device-list" }, ...worst.map((one) => row(one, inside)));
+    const list = h("ul", { class: "device-list" }, ...known.map((one) => row(one, inside)));
     const again = button("quiet", t("servers.again"), () => inside.list(""));
     const more = next === null ? null : button("secondary", t("servers.more"), () => further(inside));
     return [h("p", { text: sum }), list, h("div", { class: "row" }, again, ...(more ? [more] : []))];
@@ -43,7 +42,7 @@ export async function serversPart(place: HTMLElement, session: Session): Promise
       await tryNow(session, one.server);
       await inside.list(t("servers.tried", { server: one.server }));
     };
-    const again = one.failures > 0 && button("secondary", t("servers.try"), deed, t("servers.try_one", { server: one.server }));
+    const again = one.retry_ms !== null && button("secondary", t("servers.try"), deed, t("servers.try_one", { server: one.server }));
     return h("li", {}, h("div", {}, h("strong", { text: one.server }), ...lines), again);
   }
 }
@@ -59,7 +58,5 @@ function said(one: Standing): string[] {
   if (one.waiting_edus > 0) lines.push(t("servers.others", { waiting: one.waiting_edus }));
   return lines;
 }
-
-const waiting = (one: Standing): number => one.waiting_events + one.waiting_rooms + one.waiting_edus;
 
 const time = (ms: number): string => new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeStyle: "medium" }).format(ms);
