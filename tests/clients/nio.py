@@ -4,6 +4,8 @@
     nio.py smoke URL FOLDER    a message each way in an encrypted room
     nio.py across URL FOLDER OTHER VERSION
                                the same and more where Bob lives on the server OTHER, in a room of Alice's
+    nio.py across-smoke URL FOLDER OTHER VERSION
+                               a message each way between the two servers
 
 FOLDER is where the devices keep their keys. Each run makes people of its own, so that a node may be
 visited more than once.
@@ -484,10 +486,15 @@ async def come_across(alice, bob, version):
     return room
 
 
-async def across(url, folder, other_url, version):
+async def arrive_apart(url, folder, other_url):
     run = secrets.token_hex(3)
     alice = await register(url, f"alice-{run}", folder)
     bob = await register(other_url.rstrip("/"), f"bob-{run}", folder)
+    return alice, bob
+
+
+async def across(url, folder, other_url, version):
+    alice, bob = await arrive_apart(url, folder, other_url)
     room = await come_across(alice, bob, version)
     holds(await is_refused(alice, room), "nothing is sent to a device that is not verified")
     await verify(alice, bob)
@@ -502,10 +509,21 @@ async def across(url, folder, other_url, version):
     await leave(alice, other)
 
 
+async def across_smoke(url, folder, other_url, version):
+    alice, bob = await arrive_apart(url, folder, other_url)
+    room = await come_across(alice, bob, version)
+    await verify(alice, bob)
+    await talk(alice, bob, room)
+    await leave(alice, bob)
+
+
+EXTENTS = {"full": full, "smoke": smoke, "across": across, "across-smoke": across_smoke}
+
+
 async def tell(extent, url, *more):
     try:
         # nio puts its paths, which begin with a slash, right behind the address.
-        await {"full": full, "smoke": smoke, "across": across}[extent](url.rstrip("/"), *more)
+        await EXTENTS[extent](url.rstrip("/"), *more)
     finally:
         for each in devices:
             await each.close()

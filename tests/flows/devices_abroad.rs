@@ -122,7 +122,7 @@ async fn keys(pair: &Pair) -> Result<()> {
     }
     // A further device is heard of, shown, and heard of again when it is gone.
     for (asker, ear, whose, base) in [
-        (ann, &mut ann_hears, sam, pair.synapse.http()),
+        (ann, &mut ann_hears, sam, pair.other.http()),
         (sam, &mut sam_hears, ann, pair.node.http()),
     ] {
         let name = whose.id().trim_start_matches('@').split(':').next().unwrap_or_default();
@@ -224,7 +224,7 @@ async fn outages(pair: &mut Pair) -> Result<()> {
     let ann = pair.ann.clone();
     let mut sam_hears = Ear::of(&pair.sam).await?;
     devices(&pair.sam, &ann).await?;
-    pair.synapse.stop().await?;
+    pair.other.stop().await?;
     let mut all = Vec::new();
     for n in 0..30 {
         let text = format!("meanwhile {n}");
@@ -239,14 +239,14 @@ async fn outages(pair: &mut Pair) -> Result<()> {
         other.put(&path, &json!({ "display_name": format!("desk {n}") })).await?;
     }
     // Of those of whom nothing is kept the other server must be asked, which is not there.
-    let nobody = format!("@nobody:{}", pair.synapse.server_name());
+    let nobody = format!("@nobody:{}", pair.other.server_name());
     let asked = json!({ "device_keys": { nobody.as_str(): [] } });
     let shown = ann.post(&format!("{V3}/keys/query"), &asked).await?;
-    ensure!(shown["failures"][pair.synapse.server_name()].is_object(), "{shown}");
+    ensure!(shown["failures"][pair.other.server_name()].is_object(), "{shown}");
     pair.node.kill().await?;
     pair.node.restart().await?;
     pair.ann = pair.ann.at(pair.node.http());
-    pair.synapse.restart().await?;
+    pair.other.restart().await?;
     pair.sam.say(&room, "back").await?;
     let mut heard = Vec::new();
     let (mut told, mut is_all) = (false, false);
@@ -267,14 +267,26 @@ async fn outages(pair: &mut Pair) -> Result<()> {
     Ok(())
 }
 
+/// All that needs no more than two servers that run.
+async fn together(pair: &Pair) -> Result<()> {
+    messages(pair).await.context("messages")?;
+    keys(pair).await.context("keys")?;
+    moments(pair).await.context("moments")
+}
+
 async fn abroad(engine: Engine) -> Result<()> {
     let Some(mut pair) = Pair::meet(engine).await? else { return Ok(()) };
-    messages(&pair).await.context("messages")?;
-    keys(&pair).await.context("keys")?;
-    moments(&pair).await.context("moments")?;
+    together(&pair).await?;
     outages(&mut pair).await.context("outages")?;
-    try_join!(pair.node.stop(), pair.synapse.stop())?;
+    try_join!(pair.node.stop(), pair.other.stop())?;
     Ok(())
+}
+
+#[tokio::test]
+async fn devices_abroad_with_a_node() -> Result<()> {
+    let Some(pair) = Pair::of_nodes().await? else { return Ok(()) };
+    together(&pair).await?;
+    pair.end().await
 }
 
 #[tokio::test]

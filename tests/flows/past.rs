@@ -50,7 +50,7 @@ async fn read_back(pair: &Pair, version: &str) -> Result<()> {
     let regretted = regretted.context("it was said")?;
     let path = format!("/_matrix/client/v3/rooms/{room}/redact/{regretted}/r");
     sam.put(&path, &json!({})).await?;
-    ann.join_through(&room, &pair.synapse.server_name()).await?;
+    ann.join_through(&room, &pair.other.server_name()).await?;
     let seen = all(ann, &room, 40).await?;
     let mut said: Vec<String> = (0..SAID).map(|number| format!("n{number}")).collect();
     said.retain(|text| text != "n7");
@@ -95,7 +95,7 @@ async fn kept_from_who_comes_later(pair: &Pair) -> Result<()> {
     for text in ["secret 1", "secret 2"] {
         pair.sam.say(&room, text).await?;
     }
-    pair.ann.join_through(&room, &pair.synapse.server_name()).await?;
+    pair.ann.join_through(&room, &pair.other.server_name()).await?;
     pair.ann.say(&room, "hello").await?;
     let seen = all(&pair.ann, &room, 10).await?;
     ensure!(bodies(&seen) == ["hello"], "{:?}", bodies(&seen));
@@ -109,7 +109,7 @@ async fn came_back(pair: &Pair, version: &str) -> Result<()> {
     let request = json!({ "preset": "public_chat", "room_version": version });
     let room = sam.create_room(&request).await?;
     let path = format!("/_matrix/client/v3/rooms/{room}/messages?dir=b&limit=1");
-    ann.join_through(&room, &pair.synapse.server_name()).await?;
+    ann.join_through(&room, &pair.other.server_name()).await?;
     let first = sam.say(&room, "first").await?;
     comes_true("ann hears of it", async || {
         Ok(ann.get(&path).await?["chunk"][0]["event_id"] == first.as_str())
@@ -127,7 +127,7 @@ async fn came_back(pair: &Pair, version: &str) -> Result<()> {
     for text in &said {
         sam.say(&room, text).await?;
     }
-    ann.join_through(&room, &pair.synapse.server_name()).await?;
+    ann.join_through(&room, &pair.other.server_name()).await?;
     ann.say(&room, "last").await?;
     said.insert(0, "first".to_owned());
     said.push("last".to_owned());
@@ -159,7 +159,7 @@ async fn past_of_synapse(engine: Engine, versions: &[&str]) -> Result<()> {
         came_back(&pair, version).await.with_context(|| format!("version {version}"))?;
     }
     kept_from_who_comes_later(&pair).await?;
-    try_join!(pair.node.stop(), pair.synapse.stop())?;
+    try_join!(pair.node.stop(), pair.other.stop())?;
     Ok(())
 }
 

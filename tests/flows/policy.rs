@@ -486,7 +486,7 @@ async fn among_others(pair: &Pair, version: &'static str) -> Result<()> {
     invited(&mut sam_hears, &room).await?;
     let told = watcher.peer.event(|it| it["state_key"] == sam.id()).await?;
     key.check(version, &told)?;
-    ensure!(told["signatures"].get(pair.synapse.server_name()).is_some(), "{told}");
+    ensure!(told["signatures"].get(pair.other.server_name()).is_some(), "{told}");
     ensure!(told["content"] == invitation, "{told}");
     ensure!(ann.put(&member, &invitation).await? == made, "the same is another invitation");
     sam.join_through(&room, &node.destination().name).await?;
@@ -502,7 +502,7 @@ async fn among_others(pair: &Pair, version: &'static str) -> Result<()> {
     let Guest { peer, room: graph, mallory, .. } = &watcher;
     let spam = json!({ "body": "spam" });
     let spam = graph.seal(&graph.draft(mallory, "m.room.message", None, &spam)?)?;
-    for to in [node.destination(), pair.synapse.destination()] {
+    for to in [node.destination(), pair.other.destination()] {
         peer.transact(&to, &[&spam], &[]).await?;
     }
     ann.say(&room, "at last").await?;
@@ -520,6 +520,6 @@ async fn a_policy_server_among_other_servers() -> Result<()> {
     for version in VERSIONS {
         among_others(&pair, version).await.with_context(|| format!("version {version}"))?;
     }
-    try_join!(pair.node.stop(), pair.synapse.stop())?;
+    try_join!(pair.node.stop(), pair.other.stop())?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What servers ask each other once: profiles, aliases, directories; between a node and Synapse.
+//! What servers ask each other once: profiles, aliases, directories; between a node and Synapse, or another node.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ async fn profiles(pair: &Pair) -> Result<()> {
         ensure!(seen["org.example.avatar"] == worn["org.example.avatar"], "{seen}");
         let field = other.get(&format!("{path}/org.example.avatar")).await?;
         ensure!(field == worn, "{field}");
-        if other.id() == pair.ann.id() {
+        if other.id() == pair.ann.id() || pair.other.is_node() {
             // Synapse says of a field that is not there that it is nothing; here nothing is not there.
             let other = other.get(&format!("{path}/org.example.other")).await;
             refused(other, 404, "M_NOT_FOUND")?;
@@ -41,7 +41,7 @@ async fn profiles(pair: &Pair) -> Result<()> {
 }
 
 async fn aliases_and_directories(pair: &Pair) -> Result<()> {
-    let (a, s) = (pair.node.destination().name, pair.synapse.server_name());
+    let (a, s) = (pair.node.destination().name, pair.other.server_name());
     for (who, server, other) in [(&pair.ann, &a, &pair.sam), (&pair.sam, &s, &pair.ann)] {
         let request = json!({
             "preset": "public_chat", "visibility": "public", "name": "The Harbour",
@@ -77,7 +77,7 @@ async fn aliases_and_directories(pair: &Pair) -> Result<()> {
 
 /// While a server is away it is left alone, and asked again as soon as it has called.
 async fn silence_ends_with_a_call(pair: &mut Pair) -> Result<()> {
-    pair.synapse.stop().await?;
+    pair.other.stop().await?;
     let away = profile(&pair.ann, &pair.sam).await;
     let Err(CallError::Refused { status, body, .. }) = &away else {
         anyhow::bail!("a profile of a server that is away: {away:?}");
@@ -87,14 +87,14 @@ async fn silence_ends_with_a_call(pair: &mut Pair) -> Result<()> {
     for _ in 0..12 {
         let away = profile(&pair.ann, &pair.sam).await;
         ensure!(away.is_err(), "{away:?}");
-        let path = format!("/_matrix/client/v3/publicRooms?server={}", pair.synapse.server_name());
+        let path = format!("/_matrix/client/v3/publicRooms?server={}", pair.other.server_name());
         let away = pair.ann.get(&path).await;
         ensure!(away.is_err(), "{away:?}");
     }
     pair.node.stop().await?;
     pair.node.restart().await?;
     pair.ann = pair.ann.at(pair.node.http());
-    pair.synapse.restart().await?;
+    pair.other.restart().await?;
     let paused = profile(&pair.ann, &pair.sam).await;
     let Err(CallError::Refused { body, .. }) = &paused else {
         anyhow::bail!("the silence is forgotten: {paused:?}");
@@ -124,7 +124,7 @@ async fn keys_are_changed(pair: &mut Pair) -> Result<()> {
 }
 
 async fn a_notary_tells_of_others(pair: &Pair) -> Result<()> {
-    let (a, s) = (pair.node.destination(), pair.synapse.server_name());
+    let (a, s) = (pair.node.destination(), pair.other.server_name());
     let wish = json!({ "server_keys": { s.clone(): {}, "nobody.invalid": {} } });
     let nobody = Wire::secure(&a.url, pair.town.authority().pem(), "http/1.1")?;
     let told =
@@ -151,8 +151,17 @@ async fn queries(engine: Engine) -> Result<()> {
     a_notary_tells_of_others(&pair).await?;
     keys_are_changed(&mut pair).await?;
     silence_ends_with_a_call(&mut pair).await?;
-    try_join!(pair.node.stop(), pair.synapse.stop())?;
+    try_join!(pair.node.stop(), pair.other.stop())?;
     Ok(())
+}
+
+#[tokio::test]
+async fn queries_with_a_node() -> Result<()> {
+    let Some(pair) = Pair::of_nodes().await? else { return Ok(()) };
+    profiles(&pair).await.context("profiles")?;
+    aliases_and_directories(&pair).await.context("aliases and directories")?;
+    a_notary_tells_of_others(&pair).await.context("a notary")?;
+    pair.end().await
 }
 
 #[tokio::test]

@@ -32,8 +32,8 @@ fn parts(head: &str, file: &[u8]) -> Vec<u8> {
     [begin.as_bytes(), file, b"\r\n--b--\r\n"].concat()
 }
 
-async fn both_ways(engine: Engine) -> Result<()> {
-    let Some(mut pair) = Pair::meet(engine).await? else { return Ok(()) };
+async fn both_ways(pair: Option<Pair>) -> Result<()> {
+    let Some(mut pair) = pair else { return Ok(()) };
     let picture = png(64, 32, 32);
     let theirs = pair.sam.upload("image/png", picture.clone()).await?;
     let ours = pair.ann.upload("image/png", picture.clone()).await?;
@@ -48,7 +48,7 @@ async fn both_ways(engine: Engine) -> Result<()> {
         let (width, height) = size(&who.download_path(&path).await?)?;
         ensure!(width <= 64 && height <= 32, "{path}: {width} x {height}");
     }
-    let none = format!("{}/none", pair.synapse.server_name());
+    let none = format!("{}/none", pair.other.server_name());
     refused(pair.ann.download_path(&path("download", &none)).await, 404, "M_NOT_FOUND")?;
     let none = format!("{}/none", pair.node.server_name());
     refused(pair.sam.download_path(&path("download", &none)).await, 404, "M_NOT_FOUND")?;
@@ -60,7 +60,7 @@ async fn both_ways(engine: Engine) -> Result<()> {
     let (late, ()) = try_join!(async { Ok(pair.sam.download_path(&waiting).await?) }, upload)
         .map_err(|error: anyhow::Error| error)?;
     ensure!(late == b"late");
-    pair.synapse.stop().await?;
+    pair.other.stop().await?;
     let named = path("download", &format!("{}/a.png", theirs.place()));
     ensure!(pair.ann.download_path(&named).await? == picture);
     pair.node.stop().await?;
@@ -73,12 +73,17 @@ async fn both_ways(engine: Engine) -> Result<()> {
 
 #[tokio::test]
 async fn remote_media_goes_both_ways_on_sqlite() -> Result<()> {
-    both_ways(Engine::Sqlite).await
+    both_ways(Pair::meet(Engine::Sqlite).await?).await
 }
 
 #[tokio::test]
 async fn remote_media_goes_both_ways_on_postgres() -> Result<()> {
-    both_ways(Engine::Postgres).await
+    both_ways(Pair::meet(Engine::Postgres).await?).await
+}
+
+#[tokio::test]
+async fn remote_media_goes_both_ways_with_a_node() -> Result<()> {
+    both_ways(Pair::of_nodes().await?).await
 }
 
 /// A person asks for a file of a peer.

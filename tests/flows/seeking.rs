@@ -47,7 +47,7 @@ async fn beside_synapse(pair: &Pair, version: &str) -> Result<()> {
         let path = format!("/_matrix/client/v3/rooms/{room}/event/{}", escaped(id));
         sent.push(sam.get(&path).await?["origin_server_ts"].as_i64().context("a time")?);
     }
-    ann.join_through(&room, &pair.synapse.server_name()).await?;
+    ann.join_through(&room, &pair.other.server_name()).await?;
     for (at, at_ms, dir) in [
         (10, sent[10], "b"),
         (30, sent[30], "f"),
@@ -79,7 +79,7 @@ async fn times_of_synapse(engine: Engine, versions: &[&str]) -> Result<()> {
     for version in versions {
         beside_synapse(&pair, version).await.with_context(|| format!("version {version}"))?;
     }
-    try_join!(pair.node.stop(), pair.synapse.stop())?;
+    try_join!(pair.node.stop(), pair.other.stop())?;
     Ok(())
 }
 

@@ -3,11 +3,11 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tokio::try_join;
-use wayside_tests::{Client, Engine, RoomId};
+use wayside_tests::{CallError, Client, Engine, RoomId};
 
 use crate::{
     pair::Pair,
-    shared_rooms::{hears, set, state},
+    shared_rooms::{LETTING_IN, hears, let_in, set, state},
     stage::{Deeds, Ear, VERSIONS, bodies, comes_true, list, one, part, refused},
 };
 
@@ -18,11 +18,27 @@ async fn standing(seen_by: &Client, room: &RoomId, who: &Client) -> Result<Optio
     Ok(said.and_then(|it| it["membership"].as_str().map(str::to_owned)))
 }
 
-async fn stands(seen_by: &Client, room: &RoomId, who: &Client, wanted: &str) -> Result<()> {
+pub(crate) async fn stands(
+    seen_by: &Client,
+    room: &RoomId,
+    who: &Client,
+    wanted: &str,
+) -> Result<()> {
     comes_true(&format!("{} is {wanted}", who.id()), async || {
         Ok(standing(seen_by, room, who).await?.as_deref() == Some(wanted))
     })
     .await
+}
+
+/// Knocks at a room by way of a server.
+pub(crate) async fn knock(who: &Client, room: &RoomId, server: &str) -> Result<Value, CallError> {
+    let path = format!("/_matrix/client/v3/knock/{room}?via={server}&server_name={server}");
+    who.post(&path, &json!({ "reason": "may I?" })).await
+}
+
+/// Waits until somebody is told that they are in a room no more, or shall not be.
+async fn put_out(ear: &mut Ear, room: &RoomId) -> Result<()> {
+    ear.hear(|news| part(news, room, "leave").as_object().map(|_| ())).await
 }
 
 /// Waits for an invitation, and gives what is shown of the room.
@@ -38,7 +54,7 @@ async fn invited(ear: &mut Ear, room: &RoomId) -> Result<Vec<Value>> {
 /// Somebody comes into an open room of Synapse, hears and is heard, goes, and comes back.
 async fn open_room(pair: &Pair, version: &str) -> Result<()> {
     let (ann, sam) = (&pair.ann, &pair.sam);
-    let server = pair.synapse.server_name();
+    let server = pair.other.server_name();
     let request = json!({
         "preset": "public_chat", "room_version": version, "name": "Harbour", "topic": "boats",
     });
@@ -89,10 +105,7 @@ async fn open_room(pair: &Pair, version: &str) -> Result<()> {
     sam.say(&room, "welcome").await?;
     hears(&mut ann_hears, &room, "welcome").await?;
     sam.deed(&room, "kick", Some(ann)).await?;
-    ann_hears
-        .hear(|news| part(news, &room, "leave").as_object().map(|_| ()))
-        .await
-        .context("being led out")?;
+    put_out(&mut ann_hears, &room).await.context("being led out")?;
     sam.deed(&room, "ban", Some(ann)).await?;
     stands(sam, &room, ann, "ban").await?;
     let path = format!("/_matrix/client/v3/join/{room}?via={server}");
@@ -119,10 +132,7 @@ async fn invitations(pair: &Pair, version: &str) -> Result<()> {
         host.deed(&room, "invite", Some(guest)).await?;
         invited(&mut guest_hears, &room).await?;
         host.deed(&room, "kick", Some(guest)).await?;
-        guest_hears
-            .hear(|news| part(news, &room, "leave").as_object().map(|_| ()))
-            .await
-            .context("an invitation that is taken back")?;
+        put_out(&mut guest_hears, &room).await.context("an invitation that is taken back")?;
 
         host.deed(&room, "invite", Some(guest)).await?;
         invited(&mut guest_hears, &room).await?;
@@ -142,7 +152,7 @@ async fn invitations(pair: &Pair, version: &str) -> Result<()> {
 /// Whoever knocks is asked in, or goes again. Synapse tells nobody of another server that their knock is
 /// refused, and nobody that one of its own has gone again.
 async fn knocks(pair: &Pair, version: &str) -> Result<()> {
-    let servers = [pair.synapse.server_name(), pair.node.destination().name];
+    let servers = [pair.other.server_name(), pair.node.destination().name];
     for ((host, guest), server) in
         [(&pair.sam, &pair.ann), (&pair.ann, &pair.sam)].into_iter().zip(servers)
     {
@@ -151,12 +161,8 @@ async fn knocks(pair: &Pair, version: &str) -> Result<()> {
         }]);
         let request = json!({ "room_version": version, "name": "Lodge", "initial_state": rule });
         let room = host.create_room(&request).await?;
-        let knock = async || {
-            let path = format!("/_matrix/client/v3/knock/{room}?via={server}&server_name={server}");
-            guest.post(&path, &json!({ "reason": "may I?" })).await
-        };
         let mut guest_hears = Ear::of(guest).await?;
-        knock().await?;
+        knock(guest, &room, &server).await?;
         stands(host, &room, guest, "knock").await?;
         guest_hears
             .hear(|news| {
@@ -165,10 +171,17 @@ async fn knocks(pair: &Pair, version: &str) -> Result<()> {
             })
             .await
             .context("what is shown to who knocks")?;
-        if guest.id() == pair.ann.id() {
+        let of_nodes = pair.other.is_node();
+        if guest.id() == pair.ann.id() || of_nodes {
             guest.deed(&room, "leave", None).await?;
             stands(host, &room, guest, "leave").await?;
-            knock().await?;
+            knock(guest, &room, &server).await?;
+            stands(host, &room, guest, "knock").await?;
+        }
+        if of_nodes {
+            host.deed(&room, "kick", Some(guest)).await?;
+            put_out(&mut guest_hears, &room).await.context("a knock that is refused")?;
+            knock(guest, &room, &server).await?;
             stands(host, &room, guest, "knock").await?;
         }
         host.deed(&room, "invite", Some(guest)).await?;
@@ -181,32 +194,22 @@ async fn knocks(pair: &Pair, version: &str) -> Result<()> {
 
 /// Whoever is in one room of Synapse comes into another that lets its people in.
 async fn restricted(pair: &Pair, version: &str) -> Result<()> {
-    let (ann, sam, server) = (&pair.ann, &pair.sam, pair.synapse.server_name());
-    let club = json!({ "preset": "public_chat", "creation_content": { "type": "m.space" } });
-    let club = sam.create_room(&club).await?;
-    let rule = json!({
-        "join_rule": "restricted",
-        "allow": [{ "type": "m.room_membership", "room_id": club.as_str() }],
-    });
-    let rules = json!([{ "type": "m.room.join_rules", "state_key": "", "content": rule }]);
-    let room = json!({ "room_version": version, "initial_state": rules });
-    let room = sam.create_room(&room).await?;
-    ensure!(ann.join_through(&room, &server).await.is_err(), "who is not in the club comes in");
-    ann.join_through(&club, &server).await?;
-    ann.join_through(&room, &server).await?;
-    let entry = format!("m.room.member/{}", ann.id());
-    let member = state(ann, &room, &entry).await?.context("a member")?;
-    ensure!(member["join_authorised_via_users_server"] == sam.id(), "{member}");
-    // Nobody of this node may vouch for another of its people, but Sam's server may.
+    let (ann, sam, server) = (&pair.ann, &pair.sam, pair.other.server_name());
     let cat = Client::register(pair.node.http(), &format!("cat{version}")).await?;
-    cat.join(&club).await?;
-    cat.join(&room).await?;
-    stands(sam, &room, &cat, "join").await
+    for rule in LETTING_IN {
+        let done = let_in((sam, ann), &server, (version, rule)).await;
+        let (club, room) = done.with_context(|| rule.to_owned())?;
+        // Nobody of this node may vouch for another of its people, but Sam's server may.
+        cat.join(&club).await?;
+        cat.join(&room).await.with_context(|| rule.to_owned())?;
+        stands(sam, &room, &cat, "join").await?;
+    }
+    Ok(())
 }
 
 /// A room that is replaced by a newer one: those of the other server are told where, and follow.
 async fn upgrades(pair: &Pair, version: &str) -> Result<()> {
-    let servers = [pair.synapse.server_name(), pair.node.destination().name];
+    let servers = [pair.other.server_name(), pair.node.destination().name];
     for ((host, guest), server) in
         [(&pair.sam, &pair.ann), (&pair.ann, &pair.sam)].into_iter().zip(servers)
     {
@@ -247,8 +250,8 @@ async fn upgrades(pair: &Pair, version: &str) -> Result<()> {
 
 /// A server that the rule of a room of the other shuts out, until it lets it in again.
 async fn shut_out(pair: &Pair, version: &str) -> Result<()> {
-    let servers = [pair.synapse.server_name(), pair.node.destination().name];
-    let guests = [pair.node.destination().name, pair.synapse.server_name()];
+    let servers = [pair.other.server_name(), pair.node.destination().name];
+    let guests = [pair.node.destination().name, pair.other.server_name()];
     for ((host, guest), (server, shut)) in [(&pair.sam, &pair.ann), (&pair.ann, &pair.sam)]
         .into_iter()
         .zip(servers.into_iter().zip(guests))
@@ -270,7 +273,7 @@ async fn shut_out(pair: &Pair, version: &str) -> Result<()> {
         guest.say(&room, "unheard").await?;
         // Their server may not even look.
         let stranger = Client::register(
-            if guest.id() == pair.ann.id() { pair.node.http() } else { pair.synapse.http() },
+            if guest.id() == pair.ann.id() { pair.node.http() } else { pair.other.http() },
             &format!("stranger{version}"),
         )
         .await?;
@@ -295,7 +298,7 @@ const ON_THEIR_WAY: usize = 60;
 /// The node is killed while it takes in what Synapse tells: all of it is there once, in its order.
 async fn killed_while_it_listens(pair: &mut Pair) -> Result<()> {
     let room = pair.sam.create_room(&json!({ "preset": "public_chat" })).await?;
-    pair.ann.join_through(&room, &pair.synapse.server_name()).await?;
+    pair.ann.join_through(&room, &pair.other.server_name()).await?;
     for number in 0..ON_THEIR_WAY {
         if number == ON_THEIR_WAY / 2 {
             pair.node.kill().await?;
@@ -320,20 +323,25 @@ async fn killed_while_it_listens(pair: &mut Pair) -> Result<()> {
     hears(&mut sam_hears, &room, "after all").await
 }
 
+/// All that needs no more than two servers that run.
+async fn visits(pair: &Pair, version: &str) -> Result<()> {
+    open_room(pair, version).await.with_context(|| format!("open room, {version}"))?;
+    invitations(pair, version).await.with_context(|| format!("invitations, {version}"))?;
+    knocks(pair, version).await.with_context(|| format!("knocks, {version}"))?;
+    restricted(pair, version).await.with_context(|| format!("restricted, {version}"))?;
+    upgrades(pair, version).await.with_context(|| format!("upgrades, {version}"))?;
+    shut_out(pair, version).await.with_context(|| format!("shut out, {version}"))
+}
+
 async fn elsewhere(engine: Engine, versions: &[&str]) -> Result<()> {
     let Some(mut pair) = Pair::meet(engine).await? else { return Ok(()) };
     for version in versions {
-        open_room(&pair, version).await.with_context(|| format!("open room, {version}"))?;
-        invitations(&pair, version).await.with_context(|| format!("invitations, {version}"))?;
-        knocks(&pair, version).await.with_context(|| format!("knocks, {version}"))?;
-        restricted(&pair, version).await.with_context(|| format!("restricted, {version}"))?;
-        upgrades(&pair, version).await.with_context(|| format!("upgrades, {version}"))?;
-        shut_out(&pair, version).await.with_context(|| format!("shut out, {version}"))?;
+        visits(&pair, version).await?;
     }
     killed_while_it_listens(&mut pair).await?;
     let (events, _) = pair.ann.messages(&first_room(&pair).await?, None, 10).await?;
     ensure!(!bodies(&events).is_empty() || !events.is_empty(), "nothing is kept");
-    try_join!(pair.node.stop(), pair.synapse.stop())?;
+    try_join!(pair.node.stop(), pair.other.stop())?;
     Ok(())
 }
 
@@ -341,6 +349,13 @@ async fn first_room(pair: &Pair) -> Result<RoomId> {
     let joined = pair.ann.get("/_matrix/client/v3/joined_rooms").await?;
     let first = joined["joined_rooms"][0].as_str().context("a room")?;
     Ok(RoomId::known(first))
+}
+
+#[tokio::test]
+async fn people_come_into_rooms_with_a_node() -> Result<()> {
+    let Some(pair) = Pair::of_nodes().await? else { return Ok(()) };
+    visits(&pair, "12").await?;
+    pair.end().await
 }
 
 #[tokio::test]

@@ -7,8 +7,12 @@ use wayside_tests::{Client, Engine, RoomId};
 
 use crate::{
     pair::Pair,
+    shared_elsewhere::{knock, stands},
     stage::{Deeds, Ear, VERSIONS, bodies, comes_true, list, one, part, redact, refused},
 };
+
+/// Rules by which a room lets the people of another in; by the second, others may knock.
+pub(crate) const LETTING_IN: [&str; 2] = ["restricted", "knock_restricted"];
 
 /// Waits until somebody hears a text in a room.
 pub(crate) async fn hears(ear: &mut Ear, room: &RoomId, text: &str) -> Result<()> {
@@ -74,14 +78,20 @@ async fn one_room(pair: &Pair, version: &str) -> Result<()> {
     })
     .await?;
 
-    let said = sam.say(&room, "to be taken back").await?;
-    hears(&mut ann_hears, &room, "to be taken back").await?;
-    redact(sam, &room, &said).await?;
-    comes_true("a redaction", async || {
-        let path = format!("/_matrix/client/v3/rooms/{room}/event/{said}");
-        Ok(ann.get(&path).await?["content"].get("body").is_none())
-    })
-    .await?;
+    for (who, other, ear, text) in [
+        (sam, ann, &mut ann_hears, "taken back by sam"),
+        (ann, sam, &mut sam_hears, "taken back by ann"),
+    ] {
+        let said = who.say(&room, text).await?;
+        hears(ear, &room, text).await?;
+        redact(who, &room, &said).await?;
+        comes_true("a redaction", async || {
+            let path = format!("/_matrix/client/v3/rooms/{room}/event/{said}");
+            Ok(other.get(&path).await?["content"].get("body").is_none())
+        })
+        .await
+        .context(text)?;
+    }
 
     // Both at once, so that the graph forks and joins again.
     for round in 0..5 {
@@ -110,25 +120,52 @@ async fn one_room(pair: &Pair, version: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whoever is in one room may come into another that lets its people in; somebody here vouches.
-async fn restricted(pair: &Pair, version: &str) -> Result<()> {
-    let server = pair.node.destination().name;
+/// Whoever is in a club may come into a room that lets its people in, and the host vouches; gives the
+/// club and the room.
+pub(crate) async fn let_in(
+    (host, guest): (&Client, &Client),
+    server: &str,
+    (version, rule): (&str, &str),
+) -> Result<(RoomId, RoomId)> {
     let club = json!({ "preset": "public_chat", "creation_content": { "type": "m.space" } });
-    let club = pair.ann.create_room(&club).await?;
-    let rule = json!({
-        "join_rule": "restricted",
+    let club = host.create_room(&club).await?;
+    let content = json!({
+        "join_rule": rule,
         "allow": [{ "type": "m.room_membership", "room_id": club.as_str() }],
     });
-    let rules = json!([{ "type": "m.room.join_rules", "state_key": "", "content": rule }]);
+    let rules = json!([{ "type": "m.room.join_rules", "state_key": "", "content": content }]);
     let room = json!({ "room_version": version, "initial_state": rules });
-    let room = pair.ann.create_room(&room).await?;
-    let outside = pair.sam.join_through(&room, &server).await;
+    let room = host.create_room(&room).await?;
+    let outside = guest.join_through(&room, server).await;
     ensure!(outside.is_err(), "who is not in the club comes in");
-    pair.sam.join_through(&club, &server).await?;
-    pair.sam.join_through(&room, &server).await?;
-    let entry = format!("m.room.member/{}", pair.sam.id());
-    let member = state(&pair.ann, &room, &entry).await?.context("a member")?;
-    ensure!(member["join_authorised_via_users_server"] == pair.ann.id(), "{member}");
+    let knocked = knock(guest, &room, server).await;
+    if rule == "knock_restricted" {
+        knocked?;
+        stands(host, &room, guest, "knock").await?;
+        let outside = guest.join_through(&room, server).await;
+        ensure!(outside.is_err(), "who has only knocked comes in");
+    } else {
+        ensure!(knocked.is_err(), "who is not in the club knocks");
+    }
+    guest.join_through(&club, server).await?;
+    guest.join_through(&room, server).await?;
+    let entry = format!("m.room.member/{}", guest.id());
+    for who in [host, guest] {
+        let member = state(who, &room, &entry).await?.context("a member")?;
+        ensure!(member["membership"] == "join", "{}: {member}", who.id());
+        let voucher = &member["join_authorised_via_users_server"];
+        ensure!(*voucher == host.id(), "{}: {member}", who.id());
+    }
+    Ok((club, room))
+}
+
+/// The same in rooms of this node.
+async fn restricted(pair: &Pair, version: &str) -> Result<()> {
+    let server = pair.node.destination().name;
+    for rule in LETTING_IN {
+        let done = let_in((&pair.ann, &pair.sam), &server, (version, rule)).await;
+        done.with_context(|| rule.to_owned())?;
+    }
     Ok(())
 }
 
@@ -141,14 +178,14 @@ async fn set_topic(who: &Client, room: &RoomId) -> Result<Value, wayside_tests::
 async fn outages(pair: &mut Pair) -> Result<()> {
     let room = pair.ann.create_room(&json!({ "preset": "public_chat" })).await?;
     pair.sam.join_through(&room, &pair.node.destination().name).await?;
-    pair.synapse.stop().await?;
+    pair.other.stop().await?;
     for n in 0..100 {
         pair.ann.say(&room, &format!("meanwhile {n}")).await?;
     }
     pair.node.kill().await?;
     pair.node.restart().await?;
     pair.ann = pair.ann.at(pair.node.http());
-    pair.synapse.restart().await?;
+    pair.other.restart().await?;
     // Its own word wakes the queue of this node.
     pair.sam.say(&room, "back").await?;
     comes_true("all of it", async || {
@@ -171,8 +208,16 @@ async fn shared(engine: Engine) -> Result<()> {
         restricted(&pair, version).await.with_context(|| format!("restricted, {version}"))?;
     }
     outages(&mut pair).await?;
-    try_join!(pair.node.stop(), pair.synapse.stop())?;
+    try_join!(pair.node.stop(), pair.other.stop())?;
     Ok(())
+}
+
+#[tokio::test]
+async fn shared_rooms_with_a_node() -> Result<()> {
+    let Some(pair) = Pair::of_nodes().await? else { return Ok(()) };
+    one_room(&pair, "12").await.context("one room")?;
+    restricted(&pair, "12").await.context("restricted")?;
+    pair.end().await
 }
 
 #[tokio::test]

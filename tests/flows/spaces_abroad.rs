@@ -38,9 +38,9 @@ fn names(tree: &Value) -> Vec<String> {
     names
 }
 
-async fn both_ways(engine: Engine) -> Result<()> {
-    let Some(pair) = Pair::meet(engine).await? else { return Ok(()) };
-    let (here, there) = (pair.node.server_name().to_owned(), pair.synapse.server_name());
+async fn both_ways(pair: Option<Pair>) -> Result<()> {
+    let Some(pair) = pair else { return Ok(()) };
+    let (here, there) = (pair.node.server_name().to_owned(), pair.other.server_name());
     for (who, other, own, others) in
         [(&pair.ann, &pair.sam, &here, &there), (&pair.sam, &pair.ann, &there, &here)]
     {
@@ -90,20 +90,22 @@ async fn both_ways(engine: Engine) -> Result<()> {
         let hidden = who.get(&format!("{path}?via={}", escaped(others))).await;
         ensure!(hidden.is_err(), "{own}: {hidden:?}");
     }
-    let Pair { mut node, mut synapse, .. } = pair;
-    synapse.stop().await?;
-    node.stop().await?;
-    Ok(())
+    pair.end().await
 }
 
 #[tokio::test]
 async fn spaces_of_other_servers_are_looked_into_on_sqlite() -> Result<()> {
-    both_ways(Engine::Sqlite).await
+    both_ways(Pair::meet(Engine::Sqlite).await?).await
 }
 
 #[tokio::test]
 async fn spaces_of_other_servers_are_looked_into_on_postgres() -> Result<()> {
-    both_ways(Engine::Postgres).await
+    both_ways(Pair::meet(Engine::Postgres).await?).await
+}
+
+#[tokio::test]
+async fn spaces_are_looked_into_with_a_node() -> Result<()> {
+    both_ways(Pair::of_nodes().await?).await
 }
 
 /// What a peer tells of a space with these children.
