@@ -40,6 +40,7 @@ enum Group {
     Inbound,
     Seen,
     Conflicts,
+    Branches,
     LargeJoin,
     Idle,
     RealJoin,
@@ -143,6 +144,16 @@ const GROUPS: &[(Group, &[&str])] = &[
     ),
     (Group::Conflicts, &["federation.resolution_ms"]),
     (
+        Group::Branches,
+        &[
+            "federation.branches_ms",
+            "federation.branches_cpu_ms",
+            "federation.branches_local_send_p99_ms",
+            "federation.branches_control_p99_ms",
+            "federation.branches_rss_mb",
+        ],
+    ),
+    (
         Group::LargeJoin,
         &[
             "federation.join_5000_ratio",
@@ -173,6 +184,7 @@ async fn measure(group: Group) -> Result<Vec<Row>> {
         Group::Inbound => federation::inbound().await,
         Group::Seen => federation::seen().await,
         Group::Conflicts => federation::conflicts(),
+        Group::Branches => federation::branches().await,
         Group::LargeJoin => federation::large_join().await,
         Group::Idle => federation::idle().await,
         Group::RealJoin => federation::real_join().await,

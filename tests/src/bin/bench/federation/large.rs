@@ -1,91 +1,27 @@
-//! Coming into a room of thousands, which a server of the bench's own serves to the node and to Synapse.
+//! Coming into a room of thousands.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use reqwest::{Method, Url};
-use serde_json::{Value, json};
-use wayside_tests::{Client, Engine, Pdu, Peer, PeerReply, PeerRoom, RoomId, Town};
+use wayside_tests::{Engine, Town};
 
-use super::{VERSION, come_in, synapse};
+use super::{VERSION, synapse, talk::Talk, village::Village};
 use crate::{
     ground::town,
-    line::Line,
     process::peak_mb,
     rows::{Better, Row},
     seen::{at, median},
 };
 
-const MEMBERS: usize = 5_000;
-/// One of so many members has changed their name since they came: the joining that this event cites is
-/// in the auth chain.
-const RENAMED: usize = 10;
 /// Nodes that join, one after the other, and Synapses, which take longer.
 const OURS: usize = 3;
 const THEIRS: usize = 1;
-/// Messages by which the node is warm before somebody else joins.
-const WARMING: usize = 200;
 
-/// A room of all these members, and the server whose people they are.
-struct Village {
-    peer: Peer,
-    room: RoomId,
-    /// All who are in it.
-    members: usize,
-}
-
-impl Village {
-    async fn found(town: &Town) -> Result<Self> {
-        let peer = town.peer()?.start().await?;
-        let creator = peer.user("creator");
-        let mut room = PeerRoom::create(&peer, VERSION, &creator)?;
-        room.send(&creator, "m.room.name", Some(""), &json!({ "name": "Village" }))?;
-        let shared = json!({ "history_visibility": "shared" });
-        room.send(&creator, "m.room.history_visibility", Some(""), &shared)?;
-        for number in 1..MEMBERS {
-            let user = peer.user(&format!("villager{number}"));
-            let mut content = json!({ "membership": "join", "displayname": format!("{number}") });
-            room.send(&user, "m.room.member", Some(&user), &content)?;
-            if number.is_multiple_of(RENAMED) {
-                content["displayname"] = json!(format!("Villager {number}"));
-                room.send(&user, "m.room.member", Some(&user), &content)?;
-            }
-        }
-        let id = RoomId::known(room.id());
-        // Written once: whoever joins is told the same, and nobody waits until it is written again.
-        let texts = |events: Vec<&Pdu>| {
-            Value::Array(events.into_iter().map(|event| event.json.clone()).collect()).to_string()
-        };
-        let (state, chain) = (texts(room.state()), texts(room.auth_chain()));
-        let origin = peer.server_name().to_owned();
-        drop(peer.host(room));
-        let door = format!("/_matrix/federation/v2/send_join/{id}/");
-        peer.answer(Method::PUT, &door, move |request| {
-            let event = String::from_utf8_lossy(&request.body);
-            let told = format!(
-                r#"{{"origin":"{origin}","state":{state},"auth_chain":{chain},"event":{event},"members_omitted":false}}"#
-            );
-            PeerReply::bytes("application/json", told.into_bytes())
-        });
-        Ok(Self { peer, room: id, members: MEMBERS + 1 })
-    }
-
-    async fn joined_by(&self, base: &Url) -> Result<Duration> {
-        let ann = Client::register(base, "ann").await?;
-        come_in((base, &ann), &self.room, self.peer.server_name(), self.members).await
-    }
-}
-
-/// How a node did into which nobody else came meanwhile, or in which somebody talked all the time.
+/// How a node did.
 struct Joined {
     took_s: f64,
     peak_mb: f64,
+    /// How long each message took that somebody sent meanwhile, in order.
     sent: Vec<Duration>,
 }
 
@@ -93,30 +29,11 @@ struct Joined {
 async fn join_here(town: &Town, name: &str, village: &Village, talks: bool) -> Result<Joined> {
     let mut node = town.server(name)?.start().await?;
     let pid = node.pid().context("the node has ended by itself")?;
-    let bob = Client::register(node.http(), "bob").await?;
-    let room = bob.create_room(&json!({ "preset": "public_chat" })).await?;
-    let mut line = Line::open(node.http(), bob.session().token()).await?;
-    let is_over = Arc::new(AtomicBool::new(!talks));
-    let over = Arc::clone(&is_over);
-    let path = format!("/_matrix/client/v3/rooms/{room}/send/m.room.message");
-    let body = r#"{"msgtype":"m.text","body":"meanwhile"}"#;
-    for number in 0..WARMING {
-        line.ask("PUT", &format!("{path}/w{number}"), body).await?;
-    }
-    let talk = tokio::spawn(async move {
-        let mut sent = Vec::new();
-        while !over.load(Ordering::Relaxed) {
-            let begun = Instant::now();
-            line.ask("PUT", &format!("{path}/n{}", sent.len()), body).await?;
-            sent.push(begun.elapsed());
-        }
-        anyhow::Ok(sent)
-    });
-    let took = village.joined_by(node.http()).await;
-    is_over.store(true, Ordering::Relaxed);
-    let mut sent = talk.await??;
-    sent.sort_unstable();
-    let joined = Joined { took_s: took?.as_secs_f64(), peak_mb: peak_mb(pid)?, sent };
+    let talk = Talk::begin(node.http()).await?;
+    let joins = village.joined_by(node.http());
+    let ((_, took), sent) =
+        if talks { talk.during("n", joins).await? } else { (joins.await?, Vec::new()) };
+    let joined = Joined { took_s: took.as_secs_f64(), peak_mb: peak_mb(pid)?, sent };
     node.stop().await?;
     Ok(joined)
 }
@@ -124,7 +41,6 @@ async fn join_here(town: &Town, name: &str, village: &Village, talks: bool) -> R
 /// A new node and a new Synapse, both on SQLite and on the same disk, in turn.
 pub(crate) async fn large_join() -> Result<Vec<Row>> {
     let town = town(Engine::Sqlite)?;
-    eprintln!("  laying out a room of {MEMBERS}");
     let village = Village::found(&town).await?;
     let (mut took, mut peak) = (Vec::new(), Vec::new());
     for run in 0..OURS {
@@ -138,7 +54,7 @@ pub(crate) async fn large_join() -> Result<Vec<Row>> {
     for run in 0..THEIRS {
         let mut synapse = synapse(&town, &format!("s{run}")).await?;
         let pid = synapse.pid().context("Synapse has ended by itself")?;
-        let joined = village.joined_by(synapse.http()).await?.as_secs_f64();
+        let joined = village.joined_by(synapse.http()).await?.1.as_secs_f64();
         eprintln!("  Synapse joined in {joined:.2} s");
         their_took.push(joined);
         their_peak.push(peak_mb(pid)?);

@@ -1,10 +1,13 @@
 //! The rows of federation: the node among other servers, beside Synapse in the same place.
 
+mod branches;
 mod idle;
 mod inbound;
 mod large;
 mod real;
 mod seen;
+mod talk;
+mod village;
 
 use std::time::{Duration, Instant};
 
@@ -15,9 +18,14 @@ use tokio::time::{sleep, timeout};
 use wayside_tests::{Client, RoomId, Synapse, Town};
 
 pub(crate) use self::{
-    idle::idle, inbound::inbound, large::large_join, real::real_join, seen::seen,
+    branches::{branches, conflicts},
+    idle::idle,
+    inbound::inbound,
+    large::large_join,
+    real::real_join,
+    seen::seen,
 };
-use crate::{ground::pure, line::Line, rows::Row};
+use crate::line::Line;
 
 /// The version of the rooms: what both servers make by themselves now.
 const VERSION: &str = "12";
@@ -26,11 +34,6 @@ const VERSION: &str = "12";
 async fn synapse(town: &Town, name: &str) -> Result<Synapse> {
     let options = town.synapse(name)?.context("there is no Synapse (make bench sets it up)")?;
     options.log_level("WARNING").start().await
-}
-
-/// What joining two branches costs: a bench of the room that does it.
-pub(crate) fn conflicts() -> Result<Vec<Row>> {
-    pure("wayside-federation", "conflicts")
 }
 
 /// How often a server is asked whether it knows all members, where its first answer does not.
