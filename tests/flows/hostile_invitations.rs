@@ -331,6 +331,50 @@ async fn hostile_invitations_into_rooms_of_another_version_than_is_said() -> Res
     abroad.end().await
 }
 
+/// Whoever invites into a room of another server may say of it what it is not: whoever lets somebody in knows.
+async fn false_natures(abroad: &Abroad, version: &str, said: &str) -> Result<()> {
+    let (ann, Host { peer, to, cabin, .. }) = (&abroad.ann, Host::open(abroad, version).await?);
+    let liar = abroad.town.peer()?.start().await?;
+    let events = cabin.events().iter().map(|it| it.json.clone()).collect();
+    let told = PeerRoom::told(&liar, said, cabin.id(), events)?;
+    let (mallory, content) = (liar.user("mallory"), json!({ "membership": "invite" }));
+    let invitation =
+        told.seal(&told.draft(&mallory, "m.room.member", Some(ann.id()), &content)?)?;
+    let mut body = wish(said, &invitation.json);
+    let begins = json!({ "type": "m.space", "room_version": said });
+    body["invite_room_state"] = json!([{
+        "type": "m.room.create", "state_key": "", "sender": mallory, "content": begins,
+    }]);
+    let answer = hand(&liar, &to, (cabin.id(), &invitation.id), &body).await?;
+    ensure!(answer.status == 200, "{}", answer.short());
+    let room = RoomId::known(cabin.id());
+    ensure!(is_invited(ann, cabin.id()).await?, "nobody is invited");
+    let hosted = peer.host(cabin);
+    ann.join_through(&room, peer.server_name()).await?;
+    ann.say(&room, "hello").await?;
+    peer.event(|it| it["content"]["body"] == "hello").await?;
+    let welcome = {
+        let mut hosted = hosted.lock().expect("nobody has panicked");
+        let (owner, text) = (peer.user("mallory"), json!({ "body": "welcome" }));
+        hosted.send(&owner, "m.room.message", None, &text)?
+    };
+    let answer = peer.transact(&to, &[&welcome], &[]).await?.json();
+    ensure!(answer["pdus"][&welcome.id] == json!({}), "{answer}");
+    let below = ann.get(&format!("/_matrix/client/v1/rooms/{room}/hierarchy")).await?;
+    ensure!(below["rooms"][0]["room_type"].is_null(), "it is taken for a space: {below}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn hostile_invitations_do_not_say_what_a_room_is() -> Result<()> {
+    let Some(abroad) = Abroad::begin(|options| options).await? else { return Ok(()) };
+    for (version, said) in [("10", "11"), ("11", "10"), ("11", "11")] {
+        let done = false_natures(&abroad, version, said).await;
+        done.with_context(|| format!("{version}, said to be {said}"))?;
+    }
+    abroad.end().await
+}
+
 /// Leavings by which nobody takes an invitation back, each with who sends it.
 fn retractions<'p>(
     host: &'p Host,

@@ -515,6 +515,14 @@ impl Tx {
             .map(drop)
     }
 
+    /// Sets of what version a room is, and of what kind, which never changes where somebody was in it.
+    pub async fn set_nature(&mut self, room: &RoomRow) -> Result<(), StoreError> {
+        let sql = "UPDATE rooms SET version = $2, kind = $3 WHERE room_no = $1";
+        let query = self.query(sql).bind(room.room_no).bind(room.version.as_str());
+        let kind = room.kind.as_deref().map(|kind| escape(kind).into_owned());
+        query.bind(kind).run().await.map(drop)
+    }
+
     /// Moves a room on to its new heads and state.
     pub async fn move_room(&mut self, room: &RoomRow) -> Result<(), StoreError> {
         let sql = "UPDATE rooms SET heads = $2, state_root = $3, last_position = $4, joined = $5, invited = $6, \

@@ -11,7 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
 use wayside_federation::{
     event::{Draft, Event},
-    state::StateKey,
+    state::{NodeId, StateKey},
     version::RoomVersion,
 };
 
@@ -431,7 +431,14 @@ pub(super) async fn heard_of(
     version: RoomVersion,
     kind: Option<String>,
 ) -> Result<stored::RoomRow, Error> {
-    if let Some(known) = stored::room(tx, room_id).await? {
+    if let Some(mut known) = stored::room(tx, room_id).await? {
+        let is_other = known.version != version || kind.is_some() && known.kind != kind;
+        // While nobody of this node was in it, it is what was said of it last: whoever spoke of it before may
+        // have lied.
+        if known.state_root == NodeId::EMPTY && is_other {
+            (known.version, known.kind) = (version, kind.or(known.kind));
+            tx.set_nature(&known).await?;
+        }
         return Ok(known);
     }
     let room = stored::RoomRow {
@@ -440,7 +447,7 @@ pub(super) async fn heard_of(
         version,
         kind,
         heads: Vec::new(),
-        state_root: wayside_federation::state::NodeId::EMPTY,
+        state_root: NodeId::EMPTY,
         last_position: 0,
         joined: 0,
         invited: 0,

@@ -149,7 +149,18 @@ impl Federation {
         let room_no = {
             let room_id = room_id.clone();
             let write = self.ground.store.write::<_, Error>(move |tx| {
-                Box::pin(async move { Ok(heard_of(tx, &room_id, version, kind).await?.room_no) })
+                Box::pin(async move {
+                    let mut room = heard_of(tx, &room_id, version, kind.clone()).await?;
+                    if room.version != version {
+                        let why = format!("the room {room_id} is of another version than is said");
+                        return Err(Error::BadJson(why));
+                    }
+                    if room.kind != kind {
+                        room.kind = kind;
+                        tx.set_nature(&room).await?;
+                    }
+                    Ok(room.room_no)
+                })
             });
             write.await?
         };
