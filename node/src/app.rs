@@ -516,7 +516,7 @@ async fn forget(app: Arc<App>, stop: CancellationToken) {
     while stop.run_until_cancelled(seldom.tick()).await.is_some() {
         app.services.rooms.forget_requests().await;
         app.services.federation.forget_answers().await;
-        app.services.servers.forget_never_met().await;
+        app.services.servers.forget_strangers().await;
         app.services.worlds.forget_places().await;
         app.services.encryption.forget_letters().await;
         app.services.oauth.forget().await;

@@ -60,6 +60,12 @@ pub const WAITING_ROOMS_LEFT: i64 = 1_000;
 /// How long a server that has never answered is tried, in milliseconds, where nobody of it is in a room:
 /// then its name is forgotten, with what waits for it.
 pub const NEVER_MET_MS: i64 = 3 * 24 * 60 * 60 * 1_000;
+/// Most servers that are remembered without their ever having answered, where nobody of them is in a room.
+pub const NEVER_MET: i64 = 10_000;
+/// Most keys that are remembered of servers of whom nobody was ever in a room.
+pub const STRANGERS_KEYS: i64 = 10_000;
+/// How long these are remembered since they were fetched, in milliseconds: for no longer are they believed.
+pub const STRANGERS_KEYS_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 /// Most bytes that one request leaves for all the devices that it names.
 pub const LETTER_BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
 /// Most messages from device to device in one answer of `/sync`.

@@ -160,16 +160,20 @@ pub async fn failing(from: &mut impl Reads) -> Result<i64, StoreError> {
     row.ok_or(StoreError::Damaged("a count gave no row"))?.get(0)
 }
 
-/// Some servers that have never answered, and were first asked before a time; nobody of them is in a room.
+/// Some servers that have never answered, of whom nobody is in a room: first asked before a time, or more of
+/// them than may be remembered, the oldest first.
 pub async fn never_met(
     from: &mut impl Reads,
     before_ms: i64,
+    most: i64,
 ) -> Result<Vec<OwnedServerName>, StoreError> {
-    let sql = "SELECT d.server FROM destinations d WHERE d.reached_ms IS NULL AND d.failing_ms < $1 \
+    let sql = "SELECT d.server FROM destinations d WHERE d.reached_ms IS NULL AND (d.failing_ms < $1 \
+               OR d.failing_ms < (SELECT min(n.failing_ms) FROM (SELECT failing_ms FROM destinations \
+               WHERE reached_ms IS NULL ORDER BY failing_ms DESC LIMIT $3) n)) \
                AND NOT EXISTS (SELECT 1 FROM room_servers s WHERE s.server = d.server AND s.joined > 0) \
-               LIMIT $2";
-    let rows = from.conn().0.query(sql).bind(before_ms).bind(FORGOTTEN).all().await?;
-    rows.iter().map(|row| row.parse(0)).collect()
+               ORDER BY d.failing_ms LIMIT $2";
+    let query = from.conn().0.query(sql).bind(before_ms).bind(FORGOTTEN).bind(most);
+    query.all().await?.iter().map(|row| row.parse(0)).collect()
 }
 
 impl Tx {
@@ -223,6 +227,21 @@ impl Tx {
         self.query(sql).bind(server.as_str()).bind(many()).run().await.map(drop)
     }
 
+    /// Forgets the keys of servers of whom nobody was ever in a room: those that were fetched before a time,
+    /// and the oldest of more than there may be.
+    pub async fn forget_strangers_keys(
+        &mut self,
+        before_ms: i64,
+        most: i64,
+    ) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM server_keys WHERE NOT EXISTS (SELECT 1 FROM room_servers s \
+                   WHERE s.server = server_keys.server) AND (fetched_ms < $1 OR fetched_ms < \
+                   (SELECT min(n.fetched_ms) FROM (SELECT k.fetched_ms FROM server_keys k WHERE NOT EXISTS \
+                   (SELECT 1 FROM room_servers s WHERE s.server = k.server) \
+                   ORDER BY k.fetched_ms DESC LIMIT $2) n))";
+        self.query(sql).bind(before_ms).bind(most).run().await
+    }
+
     /// Writes down how calls of a server have gone.
     pub async fn set_destination(
         &mut self,
@@ -249,8 +268,9 @@ impl Tx {
     pub async fn forget_never_met(
         &mut self,
         before_ms: i64,
+        most: i64,
     ) -> Result<Vec<OwnedServerName>, StoreError> {
-        let names = never_met(self, before_ms).await?;
+        let names = never_met(self, before_ms, most).await?;
         for name in &names {
             for sql in [
                 "DELETE FROM outgoing_events WHERE server = $1",

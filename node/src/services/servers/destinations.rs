@@ -79,36 +79,54 @@ impl Servers {
     }
 
     /// Forgets servers that have never answered in a long time and of which nobody is in a room, with what
-    /// waits for them; to be called now and then.
-    pub async fn forget_never_met(&self) {
-        if let Err(error) =
-            self.forget_before(self.ground.clock.now_ms() - limits::NEVER_MET_MS).await
-        {
+    /// waits for them, and keys of strangers; to be called now and then.
+    pub async fn forget_strangers(&self) {
+        let now_ms = self.ground.clock.now_ms();
+        if let Err(error) = self.forget_never_met(now_ms - limits::NEVER_MET_MS).await {
             tracing::warn!(%error, "forgetting servers that never answered failed; it is tried again");
+        }
+        // Only what was fetched since is looked at, so that a node at rest reads nothing.
+        if self.fetched.swap(false, Ordering::Relaxed)
+            && let Err(error) = self.forget_keys(now_ms - limits::STRANGERS_KEYS_MS).await
+        {
+            self.fetched.store(true, Ordering::Relaxed);
+            tracing::warn!(%error, "forgetting keys of strangers failed; it is tried again");
         }
     }
 
-    async fn forget_before(&self, before_ms: i64) -> Result<(), Error> {
-        let mut snapshot = self.ground.store.snapshot().await?;
-        // Looked at first, so that a node at rest writes nothing.
-        let is_none = servers::never_met(&mut snapshot, before_ms).await?.is_empty();
-        drop(snapshot);
-        if is_none {
-            return Ok(());
-        }
+    async fn forget_keys(&self, before_ms: i64) -> Result<(), Error> {
         let forget = self.ground.store.write::<_, Error>(move |tx| {
-            Box::pin(async move { Ok(tx.forget_never_met(before_ms).await?) })
+            Box::pin(async move {
+                Ok(tx.forget_strangers_keys(before_ms, limits::STRANGERS_KEYS).await?)
+            })
         });
-        let forgotten = forget.await?;
-        for name in &forgotten {
-            // Whoever names it again begins anew.
-            self.known.remove(name);
+        forget.await.map(drop)
+    }
+
+    async fn forget_never_met(&self, before_ms: i64) -> Result<(), Error> {
+        loop {
+            let mut snapshot = self.ground.store.snapshot().await?;
+            // Looked at first, so that a node at rest writes nothing.
+            let found = servers::never_met(&mut snapshot, before_ms, limits::NEVER_MET).await?;
+            drop(snapshot);
+            if found.is_empty() {
+                return Ok(());
+            }
+            let forget = self.ground.store.write::<_, Error>(move |tx| {
+                Box::pin(
+                    async move { Ok(tx.forget_never_met(before_ms, limits::NEVER_MET).await?) },
+                )
+            });
+            let forgotten = forget.await?;
+            for name in &forgotten {
+                // Whoever names it again begins anew.
+                self.known.remove(name);
+            }
+            let servers = forgotten.len();
+            tracing::info!(
+                servers,
+                "servers that never answered are forgotten, with what waited for them"
+            );
         }
-        let servers = forgotten.len();
-        tracing::info!(
-            servers,
-            "servers that never answered are forgotten, with what waited for them"
-        );
-        Ok(())
     }
 }

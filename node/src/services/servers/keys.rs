@@ -1,8 +1,8 @@
-//! The keys of other servers: fetched from them, or from notaries while they are away, and kept for ever.
+//! The keys of other servers: fetched from them, or from notaries while they are away, and kept while anybody of them may have said something.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -239,6 +239,7 @@ impl Servers {
             Box::pin(async move { Ok(tx.keep_keys(&name, &kept).await?) })
         });
         keep.await?;
+        self.fetched.store(true, Ordering::Relaxed);
         server.keys().learn(rows);
         Ok(())
     }

@@ -17,7 +17,7 @@ mod queries;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -74,6 +74,8 @@ pub struct Servers {
     hierarchies: Cache<(OwnedServerName, OwnedRoomId), Believed>,
     /// How much of what waited for servers was given up since the start.
     given_up: AtomicU64,
+    /// Whether keys were fetched since those of strangers were looked through.
+    fetched: AtomicBool,
 }
 
 /// What this process knows of one server.
@@ -117,7 +119,14 @@ impl Servers {
     #[must_use]
     pub fn new(ground: Arc<Ground>, lines: outbound::Servers) -> Self {
         let (known, hierarchies) = (Cache::new(REMEMBERED), Cache::new(HIERARCHIES));
-        Self { ground, lines, known, hierarchies, given_up: AtomicU64::new(0) }
+        Self {
+            ground,
+            lines,
+            known,
+            hierarchies,
+            given_up: AtomicU64::new(0),
+            fetched: AtomicBool::new(true),
+        }
     }
 
     /// Whether those who run this node let it meet a server.

@@ -7,7 +7,7 @@ use wayside_specs::limits;
 use super::*;
 use crate::store::{
     behind::Queued,
-    servers::{Destination, DestinationRow},
+    servers::{Destination, DestinationRow, KeyRow},
 };
 
 const ROOM: i64 = 7;
@@ -19,6 +19,7 @@ on_both_engines! {
     rooms_that_a_server_has_left_are_bounded => left_rooms_are_bounded;
     letters_for_a_server_are_bounded => letters_are_bounded;
     servers_that_never_answered_are_forgotten => never_met_are_forgotten;
+    keys_of_strangers_are_forgotten => strangers_keys_are_forgotten;
 }
 
 fn away() -> &'static ServerName {
@@ -200,6 +201,42 @@ async fn letters_are_bounded(fresh: Fresh) {
     assert_eq!(of_sender(bob).await, 1);
 }
 
+async fn strangers_keys_are_forgotten(fresh: Fresh) {
+    let (near, old, new) =
+        (server_name!("near.test"), server_name!("old.test"), server_name!("new.test"));
+    let key = |fetched_ms: i64| KeyRow {
+        key_id: "ed25519:1".to_owned(),
+        public: "k".to_owned(),
+        expired_ms: None,
+        valid_until_ms: 99,
+        fetched_ms,
+        document: "{}".to_owned(),
+    };
+    change!(fresh, |tx| {
+        // Whoever was in a room once may have said something there.
+        tx.count_server(1, near, 1).await?;
+        tx.count_server(1, near, -1).await?;
+        for (server, fetched_ms) in [(near, 1), (old, 2), (new, 3)] {
+            tx.keep_keys(server, &[key(fetched_ms)]).await?;
+        }
+        Ok(())
+    });
+    let left = async || {
+        let mut snapshot = fresh.store.snapshot().await.unwrap();
+        let mut left = Vec::new();
+        for server in [near, old, new] {
+            left.push(servers::keys(&mut snapshot, server).await.unwrap().len());
+        }
+        left
+    };
+    assert_eq!(change!(fresh, |tx| tx.forget_strangers_keys(2, 2).await), 0);
+    assert_eq!(left().await, [1, 1, 1]);
+    assert_eq!(change!(fresh, |tx| tx.forget_strangers_keys(2, 1).await), 1, "one too many");
+    assert_eq!(left().await, [1, 0, 1]);
+    assert_eq!(change!(fresh, |tx| tx.forget_strangers_keys(4, 100).await), 1, "too old");
+    assert_eq!(left().await, [1, 0, 0]);
+}
+
 async fn never_met_are_forgotten(fresh: Fresh) {
     let (never, once, near, new) = (
         server_name!("never.test"),
@@ -224,10 +261,11 @@ async fn never_met_are_forgotten(fresh: Fresh) {
         Ok(())
     });
     let mut snapshot = fresh.store.snapshot().await.unwrap();
-    assert_eq!(servers::never_met(&mut snapshot, 5).await.unwrap(), [] as [&ServerName; 0]);
-    assert_eq!(servers::never_met(&mut snapshot, 6).await.unwrap(), [never]);
+    assert_eq!(servers::never_met(&mut snapshot, 5, 100).await.unwrap(), [] as [&ServerName; 0]);
+    assert_eq!(servers::never_met(&mut snapshot, 6, 100).await.unwrap(), [never]);
+    assert_eq!(servers::never_met(&mut snapshot, 5, 1).await.unwrap(), [never], "one too many");
     drop(snapshot);
-    assert_eq!(change!(fresh, |tx| tx.forget_never_met(6).await), [never]);
+    assert_eq!(change!(fresh, |tx| tx.forget_never_met(6, 100).await), [never]);
     let mut snapshot = fresh.store.snapshot().await.unwrap();
     let left = servers::destinations(&mut snapshot, &servers::Rank::FIRST, 10).await.unwrap();
     let names: Vec<&ServerName> = left.iter().map(|it| &*it.server).collect();
