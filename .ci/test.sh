@@ -17,6 +17,15 @@ web() { .ci/web.sh check; }
 # the cost of building them), and comes first because it answers sooner.
 build() { cargo build --workspace --bins --tests --locked; }
 run_tests() { .ci/with-postgres cargo nextest run --workspace --locked --config-file .ci/nextest.toml; }
+# What does not differ between versions of rooms, and yet is told in all of them.
+older_rooms() {
+    local version stories='devices_abroad_on_sqlite|queries_on_sqlite|goes_both_ways_on_sqlite'
+    stories="$stories|looked_into_on_sqlite|long_outages"
+    for version in 10 11; do
+        WAYSIDE_TEST_ROOM_VERSION=$version .ci/with-postgres cargo nextest run --workspace --locked \
+            --config-file .ci/nextest.toml -E "test(/$stories/)"
+    done
+}
 clippy() { cargo clippy --workspace --all-targets --locked -- -D warnings; }
 
 deny() {
@@ -37,6 +46,7 @@ stage build build
 stage tests run_tests
 stage deny deny
 if [ "$extent" = full ]; then
+    stage versions older_rooms
     stage release cargo build --release --locked -p wayside
 fi
 [ "$extent" = full ] ||
