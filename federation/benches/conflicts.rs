@@ -33,7 +33,7 @@ const EVENTS: usize = 20_000;
 const ENTRIES: usize = 1_000;
 /// What joining the branches may cost, in milliseconds of CPU.
 const LIMIT_MS: f64 = 50.0;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 20;
 /// As a node loads: from this round on with what is cited, and so many events at once.
 const DEEP: usize = 3;
 const DEEP_EVENTS: usize = 2_000;

@@ -8,6 +8,7 @@ use std::{
     cell::RefCell,
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    rc::Rc,
 };
 
 use ruma::{
@@ -69,37 +70,40 @@ pub fn resolve(
         return Err(ResolveError::Failed("want state resolution 2 or 2.1".into()));
     };
     let conflict = Conflict::between(forks);
-    if conflict.ids.is_empty() {
+    if conflict.keys.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let loader = Loader::new(events);
+    let graph = Graph::of(events);
     let agreed = |event: &Event| {
         key_of(event).is_some_and(|key| {
             !conflict.keys.contains(&key) && unconflicted(&key).as_deref() == Some(event.id())
         })
     };
     let whole_chains = rules.consider_conflicted_state_subgraph;
-    let chains: Vec<Chain> = conflict
+    let starts: Vec<Vec<usize>> = conflict
         .forks
         .iter()
-        .map(|fork| Chain::walk(fork, &loader, |event| whole_chains || !agreed(event)))
+        .map(|fork| fork.iter().map(|(_, id)| graph.place(id)).collect())
         .collect();
-    loader.all_found()?;
-    let difference = auth_difference(&conflict, &chains, &loader, agreed, in_unconflicted_chain);
-    let subgraph =
-        if whole_chains { subgraph(&conflict, &chains, &loader) } else { HashSet::new() };
-    let full: BTreeSet<&OwnedEventId> =
-        conflict.ids.iter().chain(&difference).chain(&subgraph).collect();
+    let chains: Vec<Marks> =
+        starts.iter().map(|of| graph.chain(of, |event| whole_chains || !agreed(event))).collect();
+    graph.all_found()?;
+    let conflicted: Marks = starts.iter().flatten().copied().collect();
+    let difference = auth_difference(&graph, &conflicted, &chains, agreed, in_unconflicted_chain);
+    let subgraph = if whole_chains { subgraph(&graph, &conflicted, &chains) } else { Vec::new() };
+    let mut full = Marks::default();
+    let all = starts.iter().flatten().chain(&difference).chain(&subgraph);
+    let full: Vec<usize> = all.copied().filter(|at| full.add(*at)).collect();
     let mut base = StateMap::new();
     if !rules.begin_iterative_auth_checks_with_empty_state_map {
-        base = read_by_rules(version, &full, &loader, |key| {
+        base = read_by_rules(version, &full, &graph, |key| {
             if conflict.keys.contains(key) { None } else { unconflicted(key) }
         });
     }
-    prefetch(version, &full, &base, &loader);
-    loader.all_found()?;
-    let resolved = run(version, *rules, &conflict, &base, difference, &subgraph, &loader);
-    loader.all_found()?;
+    prefetch(version, &full, &base, &graph);
+    graph.all_found()?;
+    let resolved = run(version, *rules, &conflict, &base, &difference, &subgraph, &graph);
+    graph.all_found()?;
     let resolved = resolved?.into_iter().map(|((kind, key), id)| (StateKey { kind, key }, id));
     Ok(resolved
         .filter(|(key, _)| conflict.keys.contains(key) || unconflicted(key).is_none())
@@ -107,60 +111,102 @@ pub fn resolve(
 }
 
 /// The entries on which the forks differ.
-struct Conflict {
-    keys: BTreeSet<StateKey>,
-    ids: BTreeSet<OwnedEventId>,
-    /// Per fork, only those.
-    forks: Vec<BTreeMap<StateKey, OwnedEventId>>,
+struct Conflict<'f> {
+    keys: HashSet<&'f StateKey>,
+    /// Per fork, only those, in the order in which they were given.
+    forks: Vec<Vec<&'f (StateKey, OwnedEventId)>>,
 }
 
-impl Conflict {
-    fn between(forks: &[Vec<(StateKey, OwnedEventId)>]) -> Self {
-        let mut forks: Vec<BTreeMap<StateKey, OwnedEventId>> =
-            forks.iter().map(|fork| fork.iter().cloned().collect()).collect();
-        let all: BTreeSet<StateKey> = forks.iter().flat_map(|fork| fork.keys().cloned()).collect();
-        let (mut keys, mut ids) = (BTreeSet::new(), BTreeSet::new());
-        for key in all {
-            let first = forks.first().and_then(|fork| fork.get(&key));
-            if forks.iter().all(|fork| fork.get(&key) == first) {
-                for fork in &mut forks {
-                    fork.remove(&key);
-                }
-                continue;
-            }
-            ids.extend(forks.iter().filter_map(|fork| fork.get(&key).cloned()));
-            keys.insert(key);
-        }
-        Self { keys, ids, forks }
+impl<'f> Conflict<'f> {
+    fn between(forks: &'f [Vec<(StateKey, OwnedEventId)>]) -> Self {
+        let maps: Vec<HashMap<&StateKey, &OwnedEventId>> =
+            forks.iter().map(|fork| fork.iter().map(|(key, id)| (key, id)).collect()).collect();
+        let differs = |key: &&StateKey| {
+            let first = maps.first().and_then(|fork| fork.get(key));
+            maps.iter().any(|fork| fork.get(key) != first)
+        };
+        let keys: HashSet<&StateKey> =
+            maps.iter().flat_map(|fork| fork.keys().copied()).filter(differs).collect();
+        let of = |fork: &'f Vec<(StateKey, OwnedEventId)>| {
+            fork.iter().filter(|(key, _)| keys.contains(key)).collect()
+        };
+        let forks = forks.iter().map(of).collect();
+        Self { keys, forks }
     }
 }
 
-/// The caller's events, those seen so far, and those it did not have.
-struct Loader<F> {
+/// The events that the question touches, each with a place of its own: the same ids are met again and again,
+/// and are compared by their places.
+struct Graph<F> {
     events: F,
-    found: RefCell<HashMap<OwnedEventId, Event>>,
+    places: RefCell<HashMap<OwnedEventId, usize>>,
+    found: RefCell<Vec<Option<Event>>>,
+    /// The places of what each cites, where that was asked for.
+    cited: RefCell<Vec<Option<Rc<[usize]>>>>,
     missing: RefCell<BTreeSet<OwnedEventId>>,
 }
 
-impl<F: Fn(&EventId) -> Option<Event>> Loader<F> {
-    fn new(events: F) -> Self {
-        Self { events, found: RefCell::default(), missing: RefCell::default() }
+impl<F: Fn(&EventId) -> Option<Event>> Graph<F> {
+    fn of(events: F) -> Self {
+        Self {
+            events,
+            places: RefCell::default(),
+            found: RefCell::default(),
+            cited: RefCell::default(),
+            missing: RefCell::default(),
+        }
     }
 
-    fn load(&self, id: &EventId) -> Option<Event> {
-        if let Some(event) = self.found.borrow().get(id) {
-            return Some(event.clone());
+    /// The place of an event, which is looked for when it is met first.
+    fn place(&self, id: &EventId) -> usize {
+        if let Some(place) = self.places.borrow().get(id) {
+            return *place;
         }
         let event = (self.events)(id);
-        match &event {
-            Some(event) => {
-                self.found.borrow_mut().insert(id.to_owned(), event.clone());
-            }
-            None => {
-                self.missing.borrow_mut().insert(id.to_owned());
-            }
+        if event.is_none() {
+            self.missing.borrow_mut().insert(id.to_owned());
         }
-        event
+        let place = self.found.borrow().len();
+        self.places.borrow_mut().insert(id.to_owned(), place);
+        self.found.borrow_mut().push(event);
+        self.cited.borrow_mut().push(None);
+        place
+    }
+
+    fn at(&self, place: usize) -> Option<Event> {
+        self.found.borrow()[place].clone()
+    }
+
+    fn event(&self, id: &EventId) -> Option<Event> {
+        self.at(self.place(id))
+    }
+
+    /// What an event cites.
+    fn cited_by(&self, place: usize) -> Rc<[usize]> {
+        if let Some(known) = &self.cited.borrow()[place] {
+            return Rc::clone(known);
+        }
+        let event = self.at(place);
+        let ids = event.iter().flat_map(Event::auth_events);
+        let cited: Rc<[usize]> = ids.map(|id| self.place(id)).collect();
+        self.cited.borrow_mut()[place] = Some(Rc::clone(&cited));
+        cited
+    }
+
+    /// Everything that some events reach through `auth_events`, themselves included.
+    ///
+    /// The walk goes on only below events for which `go_on` is true: in resolution 2 an agreed entry ends
+    /// it, for what lies below it is in every fork's chain.
+    fn chain(&self, from: &[usize], go_on: impl Fn(&Event) -> bool) -> Marks {
+        let mut seen: Marks = from.iter().copied().collect();
+        let mut open = from.to_vec();
+        while let Some(place) = open.pop() {
+            if !self.at(place).is_some_and(|event| go_on(&event)) {
+                continue;
+            }
+            open.extend(self.cited_by(place).iter().filter(|cited| seen.add(**cited)));
+        }
+        seen
     }
 
     fn all_found(&self) -> Result<(), ResolveError> {
@@ -172,58 +218,61 @@ impl<F: Fn(&EventId) -> Option<Event>> Loader<F> {
     }
 }
 
-/// Everything that one fork's conflicted entries reach through `auth_events`, themselves included.
-struct Chain(HashSet<OwnedEventId>);
+/// A set of places.
+#[derive(Default)]
+struct Marks(Vec<bool>);
 
-impl Chain {
-    /// Walks on only below events for which `go_on` is true: in resolution 2 an agreed entry ends
-    /// the walk, for what lies below it is in every fork's chain.
-    fn walk<F: Fn(&EventId) -> Option<Event>>(
-        fork: &BTreeMap<StateKey, OwnedEventId>,
-        loader: &Loader<F>,
-        go_on: impl Fn(&Event) -> bool,
-    ) -> Self {
-        let mut seen: HashSet<OwnedEventId> = fork.values().cloned().collect();
-        let mut open: Vec<OwnedEventId> = seen.iter().cloned().collect();
-        while let Some(id) = open.pop() {
-            let Some(event) = loader.load(&id).filter(|event| go_on(event)) else { continue };
-            for id in event.auth_events() {
-                if seen.insert(id.clone()) {
-                    open.push(id.clone());
-                }
-            }
+impl Marks {
+    /// Marks a place; whether it was not before.
+    fn add(&mut self, place: usize) -> bool {
+        if place >= self.0.len() {
+            self.0.resize(place + 1, false);
         }
-        Self(seen)
+        !std::mem::replace(&mut self.0[place], true)
+    }
+
+    fn has(&self, place: usize) -> bool {
+        self.0.get(place).copied().unwrap_or_default()
+    }
+
+    fn all(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().filter_map(|(place, marked)| marked.then_some(place))
+    }
+}
+
+impl FromIterator<usize> for Marks {
+    fn from_iter<T: IntoIterator<Item = usize>>(places: T) -> Self {
+        let mut marks = Self::default();
+        for place in places {
+            marks.add(place);
+        }
+        marks
     }
 }
 
 /// The events that are in the auth chain of some fork but not of every one.
 fn auth_difference<F: Fn(&EventId) -> Option<Event>>(
-    conflict: &Conflict,
-    chains: &[Chain],
-    loader: &Loader<F>,
+    graph: &Graph<F>,
+    conflicted: &Marks,
+    chains: &[Marks],
     agreed: impl Fn(&Event) -> bool,
     in_unconflicted_chain: impl Fn(&EventId) -> bool,
-) -> HashSet<OwnedEventId> {
-    let mut reached: BTreeMap<&OwnedEventId, usize> = BTreeMap::new();
-    for id in chains.iter().flat_map(|chain| &chain.0) {
-        *reached.entry(id).or_default() += 1;
-    }
-    let mut events: Vec<Event> = reached.keys().filter_map(|id| loader.load(id)).collect();
+) -> Vec<usize> {
+    let reached: Marks = chains.iter().flat_map(Marks::all).collect();
+    let mut events: Vec<(usize, Event)> =
+        reached.all().filter_map(|place| Some((place, graph.at(place)?))).collect();
     // Depth only saves questions: what the sender claims cannot make the answer wrong.
-    events.sort_by_key(|event| Reverse(event.depth()));
-    let mut common: HashSet<OwnedEventId> = HashSet::new();
-    let mut difference = HashSet::new();
-    for event in events {
-        let some_only = reached.get(&event.id().to_owned()).is_some_and(|n| *n < chains.len());
-        let candidate = some_only && !conflict.ids.contains(event.id());
-        if common.contains(event.id())
-            || agreed(&event)
-            || (candidate && in_unconflicted_chain(event.id()))
-        {
-            common.extend(event.auth_events().iter().cloned());
+    events.sort_by_key(|(_, event)| Reverse(event.depth()));
+    let (mut common, mut difference) = (Marks::default(), Vec::new());
+    for (place, event) in events {
+        let some_only = !chains.iter().all(|chain| chain.has(place));
+        let candidate = some_only && !conflicted.has(place);
+        if common.has(place) || agreed(&event) || (candidate && in_unconflicted_chain(event.id())) {
+            for cited in &*graph.cited_by(place) {
+                common.add(*cited);
+            }
         } else if candidate {
-            difference.insert(event.id().to_owned());
+            difference.push(place);
         }
     }
     difference
@@ -232,39 +281,39 @@ fn auth_difference<F: Fn(&EventId) -> Option<Event>>(
 /// The conflicted state subgraph of resolution 2.1: all events on a path through `auth_events` from
 /// one conflicted event to another. These are the events above which and below which lies one.
 fn subgraph<F: Fn(&EventId) -> Option<Event>>(
-    conflict: &Conflict,
-    chains: &[Chain],
-    loader: &Loader<F>,
-) -> HashSet<OwnedEventId> {
-    let mut cited_by: HashMap<OwnedEventId, Vec<OwnedEventId>> = HashMap::new();
-    let below: HashSet<&OwnedEventId> = chains.iter().flat_map(|chain| &chain.0).collect();
-    for event in below.into_iter().filter_map(|id| loader.load(id)) {
-        for id in event.auth_events() {
-            cited_by.entry(id.clone()).or_default().push(event.id().to_owned());
-        }
-    }
-    let mut found: HashSet<OwnedEventId> = conflict.ids.iter().cloned().collect();
-    let mut open: Vec<OwnedEventId> = conflict.ids.iter().cloned().collect();
-    while let Some(id) = open.pop() {
-        for above in cited_by.get(&id).into_iter().flatten() {
-            if found.insert(above.clone()) {
-                open.push(above.clone());
+    graph: &Graph<F>,
+    conflicted: &Marks,
+    chains: &[Marks],
+) -> Vec<usize> {
+    let below: Marks = chains.iter().flat_map(Marks::all).collect();
+    let mut citing: Vec<Vec<usize>> = Vec::new();
+    for place in below.all() {
+        for cited in &*graph.cited_by(place) {
+            if *cited >= citing.len() {
+                citing.resize(cited + 1, Vec::new());
             }
+            citing[*cited].push(place);
         }
     }
-    found
+    let (mut found, mut open): (Marks, Vec<usize>) =
+        (conflicted.all().collect(), conflicted.all().collect());
+    while let Some(place) = open.pop() {
+        let above = citing.get(place).into_iter().flatten();
+        open.extend(above.filter(|above| found.add(**above)));
+    }
+    found.all().collect()
 }
 
 /// The agreed entries that the rules read when they judge the events, and the power levels, from
 /// which the mainline hangs.
 fn read_by_rules<F: Fn(&EventId) -> Option<Event>>(
     version: RoomVersion,
-    full: &BTreeSet<&OwnedEventId>,
-    loader: &Loader<F>,
+    full: &[usize],
+    graph: &Graph<F>,
     unconflicted: impl Fn(&StateKey) -> Option<OwnedEventId>,
 ) -> StateMap<OwnedEventId> {
     let mut keys = BTreeSet::from([StateKey::new(StateEventType::RoomPowerLevels, "")]);
-    for event in full.iter().filter_map(|id| loader.load(id)) {
+    for event in full.iter().filter_map(|place| graph.at(*place)) {
         // A malformed event names no keys; the algorithm skips it as well.
         let (sender, key) = (event.sender(), event.state_key());
         keys.extend(
@@ -280,26 +329,21 @@ fn read_by_rules<F: Fn(&EventId) -> Option<Event>>(
 /// Loads what the algorithm will read, so that as much as possible is asked for at once.
 fn prefetch<F: Fn(&EventId) -> Option<Event>>(
     version: RoomVersion,
-    full: &BTreeSet<&OwnedEventId>,
+    full: &[usize],
     base: &StateMap<OwnedEventId>,
-    loader: &Loader<F>,
+    graph: &Graph<F>,
 ) {
-    let mut seen: HashSet<OwnedEventId> = HashSet::new();
-    let mut open: Vec<OwnedEventId> = full.iter().map(|id| (*id).clone()).collect();
-    open.extend(
-        base.values().filter(|id| loader.load(id).as_ref().is_some_and(is_levels)).cloned(),
-    );
-    while let Some(id) = open.pop() {
-        let Some(event) = loader.load(&id).filter(|_| seen.insert(id)) else { continue };
+    let is_levels = |place: usize| graph.at(place).as_ref().is_some_and(is_levels);
+    let mut seen = Marks::default();
+    let mut open = full.to_vec();
+    open.extend(base.values().map(|id| graph.place(id)).filter(|place| is_levels(*place)));
+    while let Some(place) = open.pop() {
+        let Some(event) = graph.at(place).filter(|_| seen.add(place)) else { continue };
         if let Some(create) = create_id(version, &event) {
-            loader.load(&create);
+            graph.place(&create);
         }
-        for id in event.auth_events() {
-            // The mainline runs from power levels to the power levels before them.
-            if loader.load(id).as_ref().is_some_and(is_levels) {
-                open.push(id.clone());
-            }
-        }
+        // The mainline runs from power levels to the power levels before them.
+        open.extend(graph.cited_by(place).iter().filter(|cited| is_levels(**cited)));
     }
 }
 
@@ -311,11 +355,11 @@ fn is_levels(event: &Event) -> bool {
 fn run<F: Fn(&EventId) -> Option<Event>>(
     version: RoomVersion,
     rules: StateResolutionV2Rules,
-    conflict: &Conflict,
+    conflict: &Conflict<'_>,
     base: &StateMap<OwnedEventId>,
-    difference: HashSet<OwnedEventId>,
-    subgraph: &HashSet<OwnedEventId>,
-    loader: &Loader<F>,
+    difference: &[usize],
+    subgraph: &[usize],
+    graph: &Graph<F>,
 ) -> Result<StateMap<OwnedEventId>, ResolveError> {
     let maps: Vec<StateMap<OwnedEventId>> = conflict
         .forks
@@ -328,14 +372,18 @@ fn run<F: Fn(&EventId) -> Option<Event>>(
         .collect();
     // ruma subtracts what all chains share: one that has everything and one that has nothing
     // leave the difference as it is.
-    let chains = vec![difference.into_iter().collect::<EventIdSet<_>>(), EventIdSet::new()];
+    let ids = |places: &[usize]| -> EventIdSet<OwnedEventId> {
+        let events = places.iter().filter_map(|place| graph.at(*place));
+        events.map(|event| event.id().to_owned()).collect()
+    };
+    let chains = vec![ids(difference), EventIdSet::new()];
     state_res::resolve(
         &version.rules().authorization,
         &rules,
         &maps,
         chains,
-        |id| loader.load(id),
-        |_| Some(subgraph.iter().cloned().collect()),
+        |id| graph.event(id),
+        |_| Some(ids(subgraph)),
     )
     .map_err(|error| ResolveError::Failed(error.to_string()))
 }
