@@ -18,7 +18,7 @@ pub(crate) const VERSIONS: [&str; 3] = ["10", "11", "12"];
 const NEWS_LIMIT: Duration = Duration::from_secs(10);
 
 /// The longest that a node may take to notice what nobody tells it; far more than it does.
-const NOTICED: Duration = Duration::from_secs(20);
+const NOTICED: Duration = Duration::from_secs(40);
 
 /// Makes a test on each engine of every story named.
 macro_rules! stories {
