@@ -24,6 +24,7 @@ mod send;
 mod spaces;
 mod third_party;
 mod verify;
+mod workers;
 
 use std::{
     collections::HashMap,

@@ -8,7 +8,7 @@ use wayside_federation::{event::Event, policy::Policy, version::RoomVersion};
 use super::{
     super::servers::{AskError, Unsigned, Urgency},
     Error, Federation,
-    verify::beside,
+    workers::on_each,
 };
 
 /// Questions about the events of one transaction that are asked at the same time.
@@ -98,5 +98,5 @@ pub(super) async fn signed(
         let is_signed = policy.has_signed(version, &event);
         (event, Judged { policy, is_signed })
     };
-    beside(events, look).await
+    on_each(events, look).await
 }

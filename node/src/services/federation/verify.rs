@@ -11,7 +11,7 @@ use wayside_federation::{
     version::RoomVersion,
 };
 
-use super::{super::servers::Wanted, Error, Federation};
+use super::{super::servers::Wanted, Error, Federation, workers::on_each};
 
 /// The field of a member event that names who vouches for somebody.
 pub(super) const VOUCHER: &str = "join_authorised_via_users_server";
@@ -21,8 +21,6 @@ pub(super) const VOUCHER: &str = "join_authorised_via_users_server";
 const PATIENCE: Duration = Duration::from_mins(3);
 /// Signatures of one server that are taken over from its copy of an event.
 const SIGNATURES: usize = 10;
-/// Events that are not worth another thread.
-const SHARE: usize = 32;
 
 impl Federation {
     /// Reads events of a room and checks what they are signed with (server-server API, checks 1 to 3);
@@ -35,7 +33,7 @@ impl Federation {
         let read = move |text: Box<RawValue>| {
             Event::receive(version, text.get()).map_err(|error| error.to_string())
         };
-        let read = beside(texts, read).await?;
+        let read = on_each(texts, read).await?;
         self.believed(version, read).await
     }
 
@@ -46,7 +44,7 @@ impl Federation {
         read: Vec<Result<Event, String>>,
     ) -> Result<Vec<Result<Event, String>>, Error> {
         let signed = |event: Result<Event, String>| event.map(Signed::read);
-        let signed = beside(read, signed).await?;
+        let signed = on_each(read, signed).await?;
         let mut wanted = Wanted::new();
         for signed in signed.iter().flatten() {
             let at = signed.event.origin_server_ts();
@@ -67,7 +65,7 @@ impl Federation {
             }
             event.verify(version, &keys).map_err(|error| error.to_string())
         };
-        beside(signed, move |event: Result<Signed, String>| event.and_then(&verify)).await
+        on_each(signed, move |event: Result<Signed, String>| event.and_then(&verify)).await
     }
 
     /// The same for one event.
@@ -112,31 +110,6 @@ impl Signed {
         }
         Self { event, by }
     }
-}
-
-/// Works on each of them beside the threads that answer people, for it costs as much as all else
-/// together; on many of them with all cores but one, which is left to whoever speaks meanwhile.
-pub(super) async fn beside<T, U>(
-    of: Vec<T>,
-    work: impl Fn(T) -> U + Clone + Send + 'static,
-) -> Result<Vec<U>, Error>
-where
-    T: Send + 'static,
-    U: Send + 'static,
-{
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let share = of.len().div_ceil(cores.saturating_sub(1).max(1)).max(SHARE);
-    let (mut left, mut works) = (of.into_iter().peekable(), Vec::new());
-    while left.peek().is_some() {
-        let (part, work): (Vec<T>, _) = (left.by_ref().take(share).collect(), work.clone());
-        let all = move || part.into_iter().map(work).collect::<Vec<U>>();
-        works.push(tokio::task::spawn_blocking(all));
-    }
-    let mut done = Vec::new();
-    for work in works {
-        done.extend(work.await.map_err(Error::internal)?);
-    }
-    Ok(done)
 }
 
 /// The ids of the keys with which an event says that it is signed, by server.
