@@ -26,8 +26,9 @@ use crate::store::{
     state,
 };
 
-/// Events, or entries of a state, that are written in one go: others write in between.
-const AT_ONCE: usize = 256;
+/// Events, or entries of a state, that are written in one go: whoever writes in between waits for two of
+/// these at most, the one under way and the one that stands behind them in the same group.
+const AT_ONCE: usize = 128;
 
 /// An entry of a state.
 type Entry = (KeyHash, Option<EventNo>);
