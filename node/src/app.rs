@@ -72,8 +72,8 @@ const CLOSE: Duration = Duration::from_secs(1);
 const LIVE_SWEEP: Duration = Duration::from_secs(1);
 /// How often it is looked for what was said so long ago that it goes.
 const RETENTION: Duration = Duration::from_mins(10);
-/// How often requests of long ago are forgotten.
-const FORGETTING: Duration = Duration::from_mins(1);
+/// How often requests of long ago are forgotten: a look costs a node at rest as much as a minute of rest.
+const FORGETTING: Duration = Duration::from_mins(5);
 
 /// Places where people stand that wait to be written down.
 const STOOD: usize = 4_096;
