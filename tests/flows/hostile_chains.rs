@@ -24,8 +24,8 @@ const SEND_JOIN: &str = "/_matrix/federation/v2/send_join/";
 /// answer may hold.
 const DEEP: usize = 8_000;
 const DEEPEST: usize = 120_000;
-/// So many bytes of an answer are read by a peer.
-const READ: usize = 64 * 1024 * 1024;
+/// So many bytes of an answer's body are read by a peer, which takes in a little more with the head.
+const READ: usize = 63 * 1024 * 1024;
 /// Ids of a state of which nobody has ever heard, and as many as an answer may hold.
 const IDS: usize = 100_000;
 const MOST_IDS: usize = 1_300_000;
