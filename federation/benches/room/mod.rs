@@ -1,6 +1,6 @@
 //! A room of so many members, its state in the tree, for benches to work in.
 
-use std::{collections::HashMap, fs, sync::Arc};
+use std::{collections::HashMap, fs, sync::Arc, thread};
 
 use ruma::{MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, UInt, events::StateEventType};
 use serde_json::{Value, json, value::to_raw_value};
@@ -24,6 +24,8 @@ pub(crate) fn row(name: &str, value: f64, unit: &str, limit: f64, note: &str) {
 
 /// Time that this thread has been on a core, as the kernel counts it.
 pub(crate) fn cpu_us() -> f64 {
+    // Who is on a core is counted at a tick of the clock, every four milliseconds, or when it might give way.
+    thread::yield_now();
     let schedstat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     schedstat.split(' ').next().unwrap().parse::<f64>().unwrap() / 1000.0
 }
