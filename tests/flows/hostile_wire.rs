@@ -172,11 +172,14 @@ async fn hostile_wire_requests_that_want_more() -> Result<()> {
 /// Whoever asks beforehand is refused before a byte of the body was sent.
 async fn waits_for_leave(siege: &mut Siege) -> Result<()> {
     let alice = siege.person("alice").await?;
-    for (what, token, length, want) in
-        [("nobody", "junk", 10, 401), ("too much", alice.session().token(), 200 * 1024 * 1024, 413)]
-    {
+    let (token, much) = (alice.session().token(), 200 * 1024 * 1024);
+    for (what, path, token, length, want) in [
+        ("nobody", "media/v3/upload", "junk", 10, 401),
+        ("too large a file", "media/v3/upload", token, much, 413),
+        ("too large a request", "client/v3/createRoom", token, much, 413),
+    ] {
         let head = format!(
-            "POST /_matrix/media/v3/upload HTTP/1.1\r\nhost: a.test\r\nauthorization: Bearer {token}\r\n\
+            "POST /_matrix/{path} HTTP/1.1\r\nhost: a.test\r\nauthorization: Bearer {token}\r\n\
              content-length: {length}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n"
         );
         let mut stream = siege.wire.open().await?;

@@ -121,9 +121,13 @@ impl Wire {
         let (mut reading, mut writing) = io::split(self.open().await?);
         let mut all = Vec::new();
         let talk = async {
+            // What is encrypted is not under way before it is flushed.
+            let write = async {
+                writing.write_all(bytes).await?;
+                writing.flush().await
+            };
             // Who answers early need not read on: then only the answer counts.
-            let (_cut_off, read) =
-                tokio::join!(writing.write_all(bytes), read_all(&mut reading, &mut all));
+            let (_cut_off, read) = tokio::join!(write, read_all(&mut reading, &mut all));
             read
         };
         match timeout(ANSWER_LIMIT, talk).await {

@@ -33,6 +33,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use ruma::{OwnedServerName, UserId};
 use serde::Deserialize;
@@ -325,6 +326,10 @@ async fn speaking(
 const WHOLE: Duration = Duration::from_mins(1);
 
 async fn whole(body: Body, most: usize) -> Result<Bytes, Fault> {
+    // One that says itself that it is too much is not waited for.
+    if body.size_hint().lower() > most as u64 {
+        return Err(Fault::BodyTooLarge(most));
+    }
     match timeout(WHOLE, Limited::new(body, most).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::BodyTooLarge(most)),
