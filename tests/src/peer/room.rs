@@ -57,6 +57,10 @@ impl PeerRoom {
         if room.version == RoomVersionId::V10 {
             content["creator"] = json!(creator);
         }
+        // It names the room: two of one millisecond would be one.
+        if room.is_named_by_create() {
+            content["test.number"] = json!(number);
+        }
         let first = room.send(creator, "m.room.create", Some(""), &content)?;
         if room.is_named_by_create() {
             room.id = first.id.replacen('$', "!", 1);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ruma::{
     MilliSecondsSinceUnixEpoch, OwnedRoomId, OwnedUserId, RoomAliasId, RoomId, UserId,
     events::{StateEventType, TimelineEventType},
+    uint,
 };
 use serde_json::{Map, Value, json, value::RawValue};
 use wayside_federation::{event::Draft, state::NodeId, version::RoomVersion};
@@ -21,7 +22,10 @@ use super::{
     place,
     signing::Signings,
 };
-use crate::store::{StoreError, Tx, rooms::RoomRow};
+use crate::store::{
+    StoreError, Tx,
+    rooms::{self, RoomRow},
+};
 
 /// What a new room shall be (client-server API, `POST /createRoom`).
 #[derive(Default)]
@@ -172,7 +176,7 @@ pub(super) fn fresh_id(
 }
 
 /// The create event, the room's row and the creator's joining. Made again of the same at the same time,
-/// the room has the same id.
+/// the room has the same id, unless such a room is there: then it is a millisecond younger.
 pub(super) async fn begin(
     ground: &Ground,
     tx: &mut Tx,
@@ -191,7 +195,7 @@ pub(super) async fn begin(
         add_creators(&mut create, &new.invite);
     }
     let kind = create.get("type").and_then(Value::as_str).map(str::to_owned);
-    let draft = Draft {
+    let mut draft = Draft {
         kind: TimelineEventType::RoomCreate,
         state_key: Some(String::new()),
         sender: creator.to_owned(),
@@ -199,7 +203,17 @@ pub(super) async fn begin(
         redacts: None,
         origin_server_ts: at,
     };
-    let event = draft.seal(version, room_id.as_deref(), &[], Vec::new(), &ground.server_key)?;
+    let seal = |draft: &Draft| {
+        let (id, key) = (room_id.as_deref(), &ground.server_key);
+        draft.clone().seal(version, id, &[], Vec::new(), key)
+    };
+    let mut event = seal(&draft)?;
+    // Where the create event names the room, two that one person makes in one millisecond would be one.
+    while room_id.is_none() && rooms::room(tx, event.room_id()).await?.is_some() {
+        let MilliSecondsSinceUnixEpoch(at) = draft.origin_server_ts;
+        draft.origin_server_ts = MilliSecondsSinceUnixEpoch(at.saturating_add(uint!(1)));
+        event = seal(&draft)?;
+    }
     wayside_federation::auth::check(version, &event, |_| None)
         .map_err(|it| own_rules(it.into()))?;
     let mut room = RoomRow {

@@ -77,6 +77,31 @@ async fn whoever_may_let_others_in_is_found_among_very_many() {
     services.rooms.step(&room, &ann, &ann, join()).await.unwrap();
 }
 
+/// Two rooms that one person makes in one millisecond, and that their create events name.
+#[tokio::test]
+async fn rooms_of_one_moment_are_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_owned();
+    let config = Config { data, registration: Registration::Open, ..Config::default() };
+    let services = app::open(config, Purpose::Serving).await.unwrap().services;
+    let ann = person(&services, "ann").await;
+    let (ground, at) = (services.ground.clone(), services.ground.clock.now());
+    let case = services.ground.store.write::<_, Error>(move |tx| {
+        let (ground, ann) = (ground.clone(), ann.clone());
+        Box::pin(async move {
+            let mut made = Vec::new();
+            for _ in 0..3 {
+                let room =
+                    create::begin(&ground, tx, &ann, &NewRoom::default(), (None, at)).await?;
+                made.push(room.room_id);
+            }
+            Ok(made)
+        })
+    });
+    let made = case.await.unwrap();
+    assert!(made[0] != made[1] && made[1] != made[2] && made[0] != made[2], "{made:?}");
+}
+
 /// What a migration leaves for later is done beside the running node, once.
 #[tokio::test]
 async fn what_was_there_before_is_looked_through() {
