@@ -1,13 +1,17 @@
-//! Who someone is, as far as secrets prove it: passwords, tokens and tags.
+//! Who someone is: by what they know on one node, and by what they can sign anywhere.
 //!
-//! [`password`] hashes with Argon2id, [`token`] mints the secrets that a session, an invitation or a
-//! guest link carries, [`tag`] keys opaque texts that go out and come back, and [`turn`]
-//! what opens a TURN server.
+//! On one node: [`password`] hashes with Argon2id, [`token`] mints the secrets that a session, an
+//! invitation or a guest link carries, [`tag`] keys opaque texts that go out and come back, and
+//! [`turn`] what opens a TURN server. Anywhere: [`did`] says whose keys are whose, [`proof`] signs and
+//! verifies JSON with them (written one way by [`json`], or as what it says by [`rdf`]), and [`login`]
+//! is how somebody shows a node that they are a DID.
 //!
-//! Its invariant: a secret comes in as an argument and leaves as a hash. There is no I/O, clock or
-//! randomness here (salts and random bytes are parameters), no type that holds a secret prints it,
-//! and every comparison of secrets takes the same time whatever they are. Hashing a password takes
-//! tens of milliseconds and 19 MiB: the caller does it on a thread for such work.
+//! Its invariant: a secret comes in as an argument and leaves as a hash or a signature. There is no
+//! I/O, clock or randomness here (salts, random bytes and the time are parameters), no type that holds
+//! a secret prints it, and every comparison of secrets takes the same time whatever they are. What is
+//! fetched for a DID comes in as bytes of a stranger: all of it is bounded before it is looked at.
+//! Hashing a password takes tens of milliseconds and 19 MiB, and reading a log or a document of the
+//! largest size about as long: the caller does it on a thread for such work.
 //!
 //! ```
 //! use wayside_identity::{password, token::{Kind, Secret}};
@@ -23,8 +27,17 @@
 //! # Ok(()) }
 //! ```
 
+pub mod did;
+pub mod json;
+pub mod key;
+pub mod login;
 pub mod password;
+pub mod proof;
+pub mod rdf;
 pub mod shared_secret;
 pub mod tag;
+pub mod time;
 pub mod token;
 pub mod turn;
+#[cfg(test)]
+mod vectors;

@@ -10,7 +10,9 @@
 //! assert_eq!(limits::EVENT_BYTES, 65_535);
 //! ```
 
+mod did;
 pub mod limits;
 mod role;
 
+pub use did::{Did, NoDid};
 pub use role::{Role, UnknownRole};

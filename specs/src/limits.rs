@@ -149,3 +149,26 @@ pub const DESCRIPTION_BYTES: usize = 4_096;
 pub const REASON_BYTES: usize = 4_096;
 /// Most reports of one person in 24 hours.
 pub const REPORTS_PER_DAY: i64 = 100;
+/// Longest DID in bytes: a host, its path and what proves itself fit well.
+pub const DID_BYTES: usize = 1_024;
+/// Largest DID document in bytes of JSON (specs/identity.md, DIDs).
+pub const DID_DOCUMENT_BYTES: usize = 64 * 1024;
+/// Most verification methods, services, controllers or other names of one DID document, of each.
+pub const DID_DOCUMENT_ITEMS: usize = 200;
+/// Largest log of a did:webvh, in bytes of all its lines.
+pub const DID_LOG_BYTES: usize = 2 * 1024 * 1024;
+/// Longest entry of such a log in bytes.
+pub const DID_ENTRY_BYTES: usize = 128 * 1024;
+/// Most entries of such a log.
+pub const DID_LOG_ENTRIES: usize = 1_000;
+/// Largest file of witnesses' proofs of a did:webvh in bytes.
+pub const DID_WITNESS_BYTES: usize = 512 * 1024;
+/// Most witnesses, update keys, or hashes of the next, of a did:webvh at a time, of each.
+pub const DID_PARAMETER_ITEMS: usize = 50;
+/// Most watchers of one.
+pub const DID_WATCHERS: usize = 5;
+/// How far a clock elsewhere may be ahead of ours, in milliseconds, before what it dates is refused.
+pub const CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
+/// Most persons of elsewhere of whom the newest version is remembered: those that nobody asked for the
+/// longest are forgotten.
+pub const SEEN_DIDS: i64 = 200_000;

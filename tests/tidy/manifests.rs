@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("node", &["wayside-specs", "wayside-identity", "wayside-federation", "wayside-world"]),
     ("client-xr", &["wayside-specs", "wayside-identity", "wayside-world"]),
     ("conformance", &["wayside-specs"]),
-    ("tests", &["wayside", "wayside-federation"]),
+    ("tests", &["wayside", "wayside-federation", "wayside-identity"]),
 ];
 
 /// Rooms without input or output of their own.
