@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// The text is no JSON that can be signed.
@@ -22,11 +22,6 @@ pub fn read(bytes: &[u8]) -> Result<Value, NoJson> {
     let value = Strict.deserialize(&mut reader)?;
     reader.end()?;
     Ok(value)
-}
-
-/// Reads one type from JSON so bounded.
-pub fn read_as<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, NoJson> {
-    Ok(serde_json::from_value(read(bytes)?)?)
 }
 
 /// Largest whole number that a double holds as such: 2^53 - 1 (RFC 7493, section 2.2).

@@ -41,6 +41,7 @@ use crate::{
         app_services::{AppServices, Registered},
         bodies::Bodies,
         content::Content,
+        dids::Dids,
         emails::Emails,
         encryption::Encryption,
         federation::Federation,
@@ -48,6 +49,7 @@ use crate::{
         live::{Live, Moment},
         oauth::OAuth,
         oversight::Oversight,
+        persons::Persons,
         previews::Previews,
         providers::Providers,
         push::Push,
@@ -182,6 +184,7 @@ fn services(
     let emails = Emails::new(ground.clone(), accounts.clone()).context("preparing for mail")?;
     let encryption = Arc::new(Encryption::new(ground.clone(), servers.clone()));
     let identity_servers = Arc::new(IdentityServers::new(ground.clone()));
+    let dids = Arc::new(Dids::new(ground.clone()));
     let federation = Federation::new(
         ground.clone(),
         rooms.clone(),
@@ -202,6 +205,8 @@ fn services(
     let affairs = Arc::new(affairs);
     Ok(Services {
         emails: Arc::new(emails),
+        persons: Persons::new(ground.clone(), dids.clone()),
+        dids,
         identity_servers,
         oauth: OAuth::new(ground.clone(), accounts.clone()),
         providers: Providers::new(ground.clone(), accounts.clone())?,
@@ -388,6 +393,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let public = public_url(config, lan_url.as_deref(), &http_url, &https_url);
     let meter = services.instances.meter();
     services.accounts.offer_passkeys(&public);
+    services.persons.settle(&public);
     let metrics = Metrics::new(ground.clock, ground.store.clone(), certificates.clone(), meter);
     let places = Places { public, https: https_url.clone(), federation: delegated };
     let app = Arc::new(App::new(services, metrics, places));

@@ -26,7 +26,7 @@ use wayside::{
     },
     store::Purpose,
 };
-use wayside_specs::Role;
+use wayside_specs::{Did, Role};
 
 use crate::text;
 
@@ -498,5 +498,22 @@ async fn list_rooms(services: &Services) -> anyhow::Result<()> {
             let name = listed.name.as_deref().or(listed.alias.as_deref()).unwrap_or("-");
             println!("{} {} in it: {name}", listed.room_id, listed.joined);
         }
+    }
+}
+
+/// Resolves a DID, and says what was found or why nothing was.
+pub(crate) async fn did(config: Config, did: &str) -> anyhow::Result<()> {
+    let did: Did = did.parse()?;
+    let inside = app::open(config, Purpose::Command).await?;
+    let resolved = inside.services.dids.resolve(&did, 0).await;
+    inside.services.ground.store.close().await;
+    let told = match &resolved {
+        Ok(resolved) => resolved.told(),
+        Err(why) => why.told(),
+    };
+    println!("{}", serde_json::to_string_pretty(&told)?);
+    match resolved {
+        Ok(_) => Ok(()),
+        Err(why) => bail!("{did} could not be resolved: {why}"),
     }
 }

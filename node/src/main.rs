@@ -57,6 +57,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
             "init" => init::init(config, text(arguments, "name")).await,
             "serve" => commands::serve(config).await,
             "config" => commands::check(&config),
+            "did" => commands::did(config, text(arguments, "did")).await,
             "user" => Box::pin(commands::user(config, arguments)).await,
             "invite" => commands::invite(config, arguments).await,
             "room" => commands::room(config, arguments).await,
@@ -107,6 +108,11 @@ fn command() -> Command {
                         .default_value("7")
                         .help("For how many days"),
                 ),
+        ))
+        .subcommand(with_settings(
+            Command::new("did")
+                .about("Resolve a DID as this node does, and print what it finds")
+                .arg(Arg::new("did").required(true).help("Such as did:web:example.org")),
         ))
         .subcommand(with_settings(world_command()))
         .subcommand(with_settings(

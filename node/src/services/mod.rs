@@ -8,6 +8,7 @@ pub mod affairs;
 pub mod app_services;
 pub mod bodies;
 pub mod content;
+pub mod dids;
 pub mod emails;
 pub mod encryption;
 mod error;
@@ -19,6 +20,7 @@ mod language;
 pub mod live;
 pub mod oauth;
 pub mod oversight;
+pub mod persons;
 pub mod previews;
 pub mod providers;
 pub mod push;
@@ -34,10 +36,10 @@ use std::sync::Arc;
 
 use self::{
     accounts::Accounts, affairs::Affairs, app_services::AppServices, bodies::Bodies,
-    content::Content, emails::Emails, encryption::Encryption, federation::Federation,
+    content::Content, dids::Dids, emails::Emails, encryption::Encryption, federation::Federation,
     identity_servers::IdentityServers, live::Live, oauth::OAuth, oversight::Oversight,
-    previews::Previews, providers::Providers, push::Push, reports::Reports, rooms::Rooms,
-    search::Search, servers::Servers, social::Social, sync::Sync, worlds::Worlds,
+    persons::Persons, previews::Previews, providers::Providers, push::Push, reports::Reports,
+    rooms::Rooms, search::Search, servers::Servers, social::Social, sync::Sync, worlds::Worlds,
 };
 pub use self::{
     error::{Error, RefusedElsewhere, Unproven},
@@ -76,6 +78,10 @@ pub struct Services {
     pub app_services: Arc<AppServices>,
     /// Addresses of e-mail.
     pub emails: Arc<Emails>,
+    /// Whose document a DID leads to.
+    pub dids: Arc<Dids>,
+    /// The DIDs of people here.
+    pub persons: Persons,
     /// Those who know whose an address is.
     pub identity_servers: Arc<IdentityServers>,
     /// What clients need to encrypt.

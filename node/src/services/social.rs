@@ -61,6 +61,9 @@ impl Social {
         value: Option<Value>,
     ) -> Result<Option<Value>, Error> {
         check_field_name(name)?;
+        if name == super::persons::PROFILE_FIELD {
+            return Err(Error::KeptByNode(name.to_owned()));
+        }
         if let Some(value) = &value {
             check_shown(name, value)?;
         }

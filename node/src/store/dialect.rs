@@ -31,6 +31,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (25, "holes", include_str!("migrations/0025_holes.sql")),
     (26, "loose", include_str!("migrations/0026_loose.sql")),
     (27, "bindings", include_str!("migrations/0027_bindings.sql")),
+    (28, "dids", include_str!("migrations/0028_dids.sql")),
+    (29, "persons", include_str!("migrations/0029_persons.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

@@ -3,7 +3,9 @@
 mod bodies;
 mod client;
 mod confirm;
+mod dids;
 mod paper;
+mod persons;
 mod plain;
 mod servers;
 mod worlds;
@@ -49,6 +51,8 @@ pub fn routes() -> Vec<Route> {
     all.extend(worlds::routes());
     all.extend(servers::routes());
     all.extend(bodies::routes());
+    all.extend(dids::routes());
+    all.extend(persons::routes());
     all
 }
 

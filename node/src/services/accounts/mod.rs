@@ -333,6 +333,7 @@ impl Accounts {
                     let _first = tx.end_account(&user_id, now_ms).await?;
                     if traces == Traces::Erased {
                         tx.erase(&user_id).await?;
+                        tx.forget_person(&user_id).await?;
                     }
                     for (name, _) in people::profile(tx, &user_id).await? {
                         tx.set_profile_field(&user_id, &name, None).await?;

@@ -43,6 +43,13 @@ fn own() -> Vec<Row> {
         get("/_wayside/v1/account", ""),
         get("/_wayside/v1/servers", "").query("from=.a.test").root(),
         Row { status: Some(404), ..post("/_wayside/v1/servers/{server}/try", "b.test", "").root() },
+        get("/_wayside/v1/dids/{did}", "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp")
+            .anyones(),
+        get("/_wayside/v1/identity", ""),
+        Row { status: Some(400), ..post("/_wayside/v1/identity", "", r#"{"log":"{}"}"#) },
+        Row { status: Some(404), ..post("/_wayside/v1/identity/saved", "", "{}") },
+        Row { page: false, status: Some(404), ..page("/people/{name}/did.jsonl", "alice") },
+        Row { page: false, status: Some(404), ..page("/people/{name}/did.json", "nobody") },
         get("/_wayside/v1/node", "").nobody(),
         get("/_wayside/v1/invitations/{invitation}", "<invitation>").nobody(),
         get("/_matrix/federation/v1/version", "").nobody(),

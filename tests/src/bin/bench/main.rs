@@ -44,6 +44,7 @@ enum Group {
     LargeJoin,
     Idle,
     RealJoin,
+    Proofs,
 }
 
 const GROUPS: &[(Group, &[&str])] = &[
@@ -166,6 +167,16 @@ const GROUPS: &[(Group, &[&str])] = &[
     ),
     (Group::Idle, &["federation.idle_cpu_ms_per_min", "federation.idle_requests"]),
     (Group::RealJoin, &["federation.join_500_s", "federation.join_500_synapse_s"]),
+    (
+        Group::Proofs,
+        &[
+            "identity.signatures_per_s",
+            "identity.did_proofs_per_s",
+            "identity.webvh_log_ms",
+            "identity.jcs_credentials_per_s",
+            "identity.rdfc_credentials_per_s",
+        ],
+    ),
 ];
 
 async fn measure(group: Group) -> Result<Vec<Row>> {
@@ -183,6 +194,7 @@ async fn measure(group: Group) -> Result<Vec<Row>> {
         Group::Pages => world::pages().await,
         Group::Inbound => federation::inbound().await,
         Group::Seen => federation::seen().await,
+        Group::Proofs => ground::pure("wayside-identity", "costs"),
         Group::Conflicts => federation::conflicts(),
         Group::Branches => federation::branches().await,
         Group::LargeJoin => federation::large_join().await,

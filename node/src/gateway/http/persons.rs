@@ -1,0 +1,98 @@
+//! The DIDs of people of this node: what the whole world reads, and what they write themselves.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wayside_specs::{Role, limits};
+
+use super::read;
+use crate::{
+    gateway::{
+        fault::Fault,
+        table::{Access, Call, Rate, Reply, Route, done, json as reply},
+    },
+    services::{Error, persons::Identity},
+};
+
+pub(super) fn routes() -> Vec<Route> {
+    let member = Access::AtLeast(Role::Member);
+    let (own, saved) = ("/_wayside/v1/identity", "/_wayside/v1/identity/saved");
+    // A whole log, and what JSON escapes of it: every quotation mark.
+    let whole = 2 * limits::DID_LOG_BYTES;
+    vec![
+        Route::own(Method::GET, "/people/{name}/did.jsonl", Access::Public, Rate::Read, log),
+        Route::own(Method::GET, "/people/{name}/did.json", Access::Public, Rate::Read, document),
+        Route::own(Method::GET, own, member, Rate::Read, look),
+        Route::own(Method::POST, own, member, Rate::Write, write).within(whole),
+        Route::own(Method::POST, saved, member, Rate::Write, note_saved),
+    ]
+}
+
+async fn log(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let log = call.app.services.persons.log(name(&call)).await?.ok_or_else(nobody)?;
+    Ok(file(log, "text/jsonl"))
+}
+
+async fn document(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let document = call.app.services.persons.document(name(&call)).await?.ok_or_else(nobody)?;
+    Ok(file(document.to_string().into_bytes(), "application/did+json"))
+}
+
+fn name(call: &Call<Bytes>) -> &str {
+    call.path.first().map(String::as_str).unwrap_or_default()
+}
+
+fn nobody() -> Error {
+    Error::NotFound("nobody of that name has a DID here".to_owned())
+}
+
+fn file(bytes: Vec<u8>, kind: &'static str) -> Reply {
+    let mut reply = Reply::new(bytes.into());
+    let headers = reply.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    // It changes when its person says so, and whoever asks wants to know.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    reply
+}
+
+async fn look(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
+    Ok(reply(&told(call.app.services.persons.identity(&session.user_id).await?)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogBody {
+    log: String,
+}
+
+async fn write(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
+    let body: LogBody = read(call.request.body())?;
+    Ok(reply(&told(call.app.services.persons.take(&session.user_id, &body.log).await?)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedBody {}
+
+async fn note_saved(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
+    let SavedBody {} = read(call.request.body())?;
+    call.app.services.persons.note_saved(&session.user_id).await?;
+    Ok(done())
+}
+
+fn told(identity: Identity) -> Value {
+    let (host, path) = identity.place.unzip();
+    json!({
+        "did": identity.did.as_ref().map(wayside_specs::Did::as_str),
+        "log": identity.log,
+        "saved": identity.saved,
+        "host": host,
+        "path": path,
+        "service": identity.service,
+        "node_key": identity.node_key.to_multikey(),
+    })
+}
