@@ -3,8 +3,8 @@
 //! On one node: [`password`] hashes with Argon2id, [`token`] mints the secrets that a session, an
 //! invitation or a guest link carries, [`tag`] keys opaque texts that go out and come back, and
 //! [`turn`] what opens a TURN server. Anywhere: [`did`] says whose keys are whose, [`proof`] signs and
-//! verifies JSON with them (written one way by [`json`], or as what it says by [`rdf`]), and [`login`]
-//! is how somebody shows a node that they are a DID.
+//! verifies JSON with them (written one way by [`json`], or as what it says by [`rdf`]), [`login`] is
+//! how somebody shows a node that they are a DID, and [`credential`] what others say of them.
 //!
 //! Its invariant: a secret comes in as an argument and leaves as a hash or a signature. There is no
 //! I/O, clock or randomness here (salts, random bytes and the time are parameters), no type that holds
@@ -27,6 +27,7 @@
 //! # Ok(()) }
 //! ```
 
+pub mod credential;
 pub mod did;
 pub mod json;
 pub mod key;

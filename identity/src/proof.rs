@@ -319,6 +319,15 @@ impl Proof {
         Ok(key.verify(&digest, &self.signature)?)
     }
 
+    /// Whether all contexts of a document stand under the proof: of one over JSON others may come after those
+    /// that it was made under, and tell of types what nobody signed.
+    #[must_use]
+    pub fn covers_contexts(&self, document: &Value) -> bool {
+        let signed = self.value.get("@context");
+        self.suite != Cryptosuite::EddsaJcs2022
+            || signed.is_none_or(|signed| document.get("@context") == Some(signed))
+    }
+
     /// Whether its time is now, give or take what clocks may differ.
     pub fn is_current(&self, now: Moment, skew_ms: i64) -> Result<(), ProofError> {
         if let Some(expires) = self.expires.filter(|expires| expires.plus_ms(skew_ms) < now) {

@@ -27,7 +27,12 @@ use std::{
 
 use serde_json::Value;
 
-use self::{canonical::Canonicaliser, reading::Reader};
+pub(crate) use self::context::is_iri;
+use self::{
+    canonical::Canonicaliser,
+    context::{Entry, Members},
+    reading::Reader,
+};
 
 /// The longest document, in bytes of its JSON without spaces.
 pub const MAX_BYTES: usize = 64 * 1024;
@@ -106,6 +111,38 @@ pub fn canonical_with(document: &Value, more: &Contexts) -> Result<String, Error
     Canonicaliser::new(&quads, blanks).run()
 }
 
+/// What types an object is of, as addresses, by the contexts that it names or holds.
+///
+/// Nothing else is judged: by its types alone a reader knows what something is to be taken for.
+pub(crate) fn types(document: &Members, more: &Contexts) -> Result<Vec<String>, Error> {
+    let mut context = context::Active::default();
+    let named = document.get("@context").map(many).unwrap_or_default();
+    if named.len() > MAX_CONTEXTS {
+        return Err(Error::TooLarge);
+    }
+    for one in named {
+        let local = match one {
+            Value::String(address) => {
+                let found = bundled().get(address).or_else(|| more.get(address));
+                let local = found.and_then(|document| document.get("@context"));
+                local.ok_or_else(|| Error::UnknownContext(address.clone()))?
+            }
+            held @ Value::Object(_) => {
+                measure(held, MAX_DEPTH, &mut { MAX_BYTES })?;
+                held
+            }
+            _ => return malformed("a context must be an address or an object"),
+        };
+        context = context.apply(local, Entry::Named)?;
+    }
+    let types = document.get("type").map(many).unwrap_or_default().iter().filter_map(Value::as_str);
+    let address = |name: &str| {
+        let iri = context.iri(name, true).filter(|iri| is_iri(iri));
+        iri.ok_or_else(|| Error::UndefinedTerm(name.to_owned()))
+    };
+    types.map(address).collect()
+}
+
 fn malformed<T>(why: &'static str) -> Result<T, Error> {
     Err(Error::Malformed(why))
 }
@@ -160,6 +197,7 @@ fn bundled() -> &'static Contexts {
             ("https://w3id.org/security/multikey/v1", ssi_contexts::W3ID_MULTIKEY_V1),
             ("https://www.w3.org/ns/did/v1", ssi_contexts::DID_V1),
             ("https://w3id.org/security/suites/ed25519-2020/v1", ssi_contexts::W3ID_ED2020_V1),
+            (crate::credential::OWN_CONTEXT, include_str!("../../specs/credentials.json")),
         ]
         .into_iter()
         .map(|(address, text)| {

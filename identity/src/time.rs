@@ -17,6 +17,16 @@ impl Moment {
 /// Reads a moment; one that is said in another zone than UTC is none here.
 #[must_use]
 pub fn read(text: &str) -> Option<Moment> {
+    parsed(text).filter(|(_, offset)| *offset == UtcOffset::UTC).map(|(moment, _)| moment)
+}
+
+/// Reads a moment in whatever zone it is said, as credentials may (VC Data Model 2.0, section 4.9).
+#[must_use]
+pub fn read_anywhere(text: &str) -> Option<Moment> {
+    parsed(text).map(|(moment, _)| moment)
+}
+
+fn parsed(text: &str) -> Option<(Moment, UtcOffset)> {
     // The longest has nine digits behind the second.
     let read = OffsetDateTime::parse(text, &Rfc3339).ok().filter(|_| text.len() <= 35)?;
     // The date and the time stand apart by a T, and no minute has 61 seconds, for whoever reads it.
@@ -25,7 +35,7 @@ pub fn read(text: &str) -> Option<Moment> {
         return None;
     }
     let ms = read.unix_timestamp_nanos().div_euclid(1_000_000);
-    (read.offset() == UtcOffset::UTC).then_some(Moment(i64::try_from(ms).ok()?))
+    Some((Moment(i64::try_from(ms).ok()?), read.offset()))
 }
 
 /// Writes a moment, with parts of a second where it has some.
@@ -39,7 +49,7 @@ pub fn write(moment: Moment) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Moment, read, write};
+    use super::{Moment, read, read_anywhere, write};
 
     #[test]
     fn moments_are_read_as_they_are_written() {
@@ -52,6 +62,8 @@ mod tests {
             assert_eq!(write(Moment(ms)), text);
         }
         assert_eq!(read("2000-01-01T00:00:00+00:00"), Some(Moment(946_684_800_000)));
+        let zoned = "2000-01-01T02:30:00+02:30";
+        assert_eq!((read(zoned), read_anywhere(zoned)), (None, Some(Moment(946_684_800_000))));
         let far = write(Moment(i64::MAX));
         assert_eq!(far, "9999-12-31T23:59:59Z");
     }

@@ -1,5 +1,6 @@
 //! Vectors: those of others, where they lie beside the project, every one by its name; and our own.
 
+mod credentials;
 mod data_integrity;
 mod own;
 

@@ -50,6 +50,24 @@ impl Did {
     }
 }
 
+impl Did {
+    /// The name by which its subject is compared: of a did:webvh the method and the SCID, which no move
+    /// changes, of all others the whole DID.
+    ///
+    /// ```
+    /// let did: wayside_specs::Did = "did:webvh:QmX:a.example:people:ada".parse().unwrap();
+    /// assert_eq!(did.subject(), "did:webvh:QmX");
+    /// ```
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        if self.method() != "webvh" {
+            return self.as_str();
+        }
+        let scid = self.id().split(':').next().unwrap_or_default();
+        &self.0[..self.0.len() - self.id().len() + scid.len()]
+    }
+}
+
 impl FromStr for Did {
     type Err = NoDid;
 

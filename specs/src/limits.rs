@@ -172,3 +172,6 @@ pub const CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
 /// Most persons of elsewhere of whom the newest version is remembered: those that nobody asked for the
 /// longest are forgotten.
 pub const SEEN_DIDS: i64 = 200_000;
+/// Most accounts of people of elsewhere that are remembered of those who were here: whoever was not for the
+/// longest is forgotten, but for those who are shut out of a room.
+pub const VISITORS: i64 = 200_000;

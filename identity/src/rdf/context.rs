@@ -252,7 +252,7 @@ fn split_compact(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Whether a text is an absolute IRI that can stand between `<` and `>` as it is.
-pub(super) fn is_iri(text: &str) -> bool {
+pub(crate) fn is_iri(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let letter = scheme.starts_with(|first: char| first.is_ascii_alphabetic());
     let body = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
