@@ -51,7 +51,7 @@ use crate::{
         oversight::Oversight,
         persons::Persons,
         previews::Previews,
-        providers::Providers,
+        providers::{Providers, Wallets},
         push::Push,
         reports::Reports,
         rooms::Rooms,
@@ -171,6 +171,8 @@ fn services(
     let content = Arc::new(Content::new(ground.clone(), servers.clone(), blob));
     let bodies = Bodies::new(ground.clone(), content.clone(), instances.clone());
     let bodies = Arc::new(bodies);
+    let dids = Arc::new(Dids::new(ground.clone()));
+    let persons = Arc::new(Persons::new(ground.clone(), dids.clone(), servers.clone()));
     let worlds = Worlds::new(
         ground.clone(),
         rooms.clone(),
@@ -178,13 +180,13 @@ fn services(
         content.clone(),
         bodies.clone(),
         instances.clone(),
+        persons.clone(),
     );
     let push = Arc::new(Push::new(ground.clone()));
     let app_services = AppServices::new(ground.clone(), rooms.clone(), live.clone())?;
     let emails = Emails::new(ground.clone(), accounts.clone()).context("preparing for mail")?;
     let encryption = Arc::new(Encryption::new(ground.clone(), servers.clone()));
     let identity_servers = Arc::new(IdentityServers::new(ground.clone()));
-    let dids = Arc::new(Dids::new(ground.clone()));
     let federation = Federation::new(
         ground.clone(),
         rooms.clone(),
@@ -203,13 +205,14 @@ fn services(
         social.clone(),
     );
     let affairs = Arc::new(affairs);
+    let wallets = Wallets::new(ground.clone(), dids.clone(), persons.clone());
     Ok(Services {
         emails: Arc::new(emails),
-        persons: Persons::new(ground.clone(), dids.clone()),
-        dids,
         identity_servers,
         oauth: OAuth::new(ground.clone(), accounts.clone()),
-        providers: Providers::new(ground.clone(), accounts.clone())?,
+        providers: Providers::new(ground.clone(), accounts.clone(), wallets)?,
+        persons,
+        dids,
         oversight: Oversight::new(ground.clone(), accounts.clone(), rooms.clone(), affairs.clone()),
         affairs,
         accounts,
@@ -394,6 +397,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let meter = services.instances.meter();
     services.accounts.offer_passkeys(&public);
     services.persons.settle(&public);
+    services.providers.settle();
     let metrics = Metrics::new(ground.clock, ground.store.clone(), certificates.clone(), meter);
     let places = Places { public, https: https_url.clone(), federation: delegated };
     let app = Arc::new(App::new(services, metrics, places));

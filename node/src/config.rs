@@ -35,6 +35,19 @@ pub enum Registration {
     Closed,
 }
 
+/// Which people of other nodes may visit the worlds here that are for everybody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visitors {
+    /// Whoever shows who they are.
+    #[default]
+    Open,
+    /// Those who live on the nodes that are listed.
+    Nodes,
+    /// Those alone who are invited to a world.
+    Invited,
+}
+
 /// How log lines are written to standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -161,6 +174,11 @@ settings! {
     trusted_proxies: Vec<IpAddr> = Vec::new(), List "[]";
     /// Who may make an account: open, token or closed.
     registration: Registration = Registration::Token, Text "\"token\"";
+    /// Which people of other nodes may visit the worlds here that are for everybody: open (whoever shows who
+    /// they are), nodes (those of `visitor_nodes`) or invited (those alone who are invited to a world).
+    visitors: Visitors = Visitors::Open, Text "\"open\"";
+    /// The nodes whose people may visit, by their server names, where `visitors` says nodes.
+    visitor_nodes: Vec<OwnedServerName> = Vec::new(), List "[]";
     /// `postgres://user@host/name` to keep facts in PostgreSQL; SQLite in the data folder without it.
     database: Option<String> = None, Text "\"postgres://wayside@localhost/wayside\"";
     /// Switch the limits on how often one may ask off; for tests and measurements only.

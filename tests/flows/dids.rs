@@ -31,32 +31,34 @@ const PORT: u16 = 8450;
 const SOON: Duration = Duration::from_secs(5);
 
 /// A host of DIDs: files by their paths.
-struct Host {
+pub(crate) struct Host {
     peer: Peer,
     name: String,
     files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
 }
 
 impl Host {
-    async fn open(abroad: &Abroad, name: &str) -> Result<Self> {
+    pub(crate) async fn open(abroad: &Abroad, name: &str) -> Result<Self> {
         let options = abroad.town.peer()?;
         let std::net::IpAddr::V4(ip) = options.ip() else { bail!("an address of IPv4") };
         let leaf = abroad.town.authority().leaf(&[name])?;
         let peer = options.on(&[PORT]).named(name, leaf).start().await?;
         abroad.names.add(name, Record::A(ip));
         let files: Arc<Mutex<BTreeMap<String, Vec<u8>>>> = Arc::default();
-        let served = files.clone();
-        peer.answer(Method::GET, "/people/", move |request| {
-            let files = served.lock().unwrap_or_else(PoisonError::into_inner);
-            match files.get(request.path.as_str()) {
-                Some(bytes) => PeerReply::bytes("application/octet-stream", bytes.clone()),
-                None => PeerReply::refusal(404, "M_NOT_FOUND", "nothing here"),
-            }
-        });
+        for folder in ["/people/", "/.well-known/did.json"] {
+            let served = files.clone();
+            peer.answer(Method::GET, folder, move |request| {
+                let files = served.lock().unwrap_or_else(PoisonError::into_inner);
+                match files.get(request.path.as_str()) {
+                    Some(bytes) => PeerReply::bytes("application/octet-stream", bytes.clone()),
+                    None => PeerReply::refusal(404, "M_NOT_FOUND", "nothing here"),
+                }
+            });
+        }
         Ok(Self { peer, name: name.to_owned(), files })
     }
 
-    fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) {
+    pub(crate) fn put(&self, path: &str, bytes: impl Into<Vec<u8>>) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.insert(path.to_owned(), bytes.into());
     }
@@ -65,7 +67,12 @@ impl Host {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
     }
 
-    fn did_web(&self, who: &str) -> String {
+    /// The DID of the host itself, whose document is below `/.well-known/`.
+    pub(crate) fn own_did(&self) -> String {
+        format!("did:web:{}%3A{PORT}", self.name)
+    }
+
+    pub(crate) fn did_web(&self, who: &str) -> String {
         format!("did:web:{}%3A{PORT}:people:{who}", self.name)
     }
 

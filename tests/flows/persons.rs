@@ -2,141 +2,16 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use wayside_identity::{
-    did::webvh::{
-        History,
-        write::{Draft, begin, commitment, go_on},
-    },
-    time::Moment,
-};
-use wayside_tests::{Address, CallError, Client, Node, Record};
+use wayside_tests::{CallError, Client};
 
 use crate::{
-    abroad::{Abroad, end},
-    dids::{key, multikey, now},
+    abroad::Abroad,
+    dids::multikey,
+    homes::{Homes, IDENTITY, Person, write},
     stage::{Deeds, escaped},
 };
 
-const IDENTITY: &str = "/_wayside/v1/identity";
 const FIELD: &str = "org.wayside.did";
-
-/// A node that people reach by a name, beside one that finds it by that name.
-struct Homes {
-    abroad: Abroad,
-    home: Node,
-    ada: Client,
-}
-
-impl Homes {
-    async fn begin() -> Result<Option<Self>> {
-        let Some(abroad) = Abroad::begin(|options| options).await? else { return Ok(None) };
-        let (address, name) = (Address::claim()?, "home.test");
-        let (ip, port) = (address.ip(), address.free_port()?.port());
-        let leaf = abroad.town.authority().leaf(&[name, &ip.to_string()])?;
-        abroad.names.add(name, Record::A(ip));
-        let at = format!("{ip}:{port}");
-        let home = abroad
-            .town
-            .server("home")?
-            .at(address)
-            .flag("--dns-servers", Some(&abroad.names.place().to_string()))
-            .flag("--tls-cert", leaf.certificate.to_str())
-            .flag("--tls-key", leaf.key.to_str())
-            .flag("--https", Some(&at))
-            .flag("--public-url", Some(&format!("https://{name}:{port}")))
-            .start()
-            .await?;
-        let ada = Client::register(home.http(), "ada").await?;
-        Ok(Some(Self { abroad, home, ada }))
-    }
-
-    /// What the other node finds for a DID.
-    async fn resolved(&self, did: &str) -> Result<Value> {
-        let path = format!("/_wayside/v1/dids/{}", escaped(did));
-        Ok(self.abroad.ann.get(&path).await?)
-    }
-
-    async fn end(mut self) -> Result<()> {
-        end(&mut self.home).await?;
-        self.abroad.end().await
-    }
-}
-
-/// Somebody who writes their DID as their client does.
-struct Person {
-    place: String,
-    account: String,
-    node_key: String,
-}
-
-impl Person {
-    /// As the node says that it has to be.
-    async fn of(client: &Client) -> Result<Self> {
-        let told = client.get(IDENTITY).await?;
-        let text = |name: &str| told[name].as_str().with_context(|| format!("no {name}: {told}"));
-        let host = text("host")?.replace(':', "%3A");
-        let path = told["path"].as_array().context("a path")?.iter().filter_map(Value::as_str);
-        let place = [host].into_iter().chain(path.map(str::to_owned)).collect::<Vec<_>>().join(":");
-        let account = client.id().trim_start_matches('@').to_owned();
-        Ok(Self { place, account, node_key: text("node_key")?.to_owned() })
-    }
-
-    /// The document of a first version.
-    fn document(&self) -> Value {
-        let did = format!("did:webvh:{{SCID}}:{}", self.place);
-        let method = |multikey: &str| {
-            json!({"id": format!("{did}#{multikey}"), "type": "Multikey", "controller": did,
-                "publicKeyMultibase": multikey})
-        };
-        let methods = [method(&multikey(20)), method(&self.node_key)];
-        json!({
-            "@context": ["https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1"],
-            "id": did,
-            "alsoKnownAs": [format!("matrix:u/{}", self.account)],
-            "authentication": [methods[0]["id"]],
-            "assertionMethod": [methods[0]["id"], methods[1]["id"]],
-            "verificationMethod": methods,
-        })
-    }
-
-    fn parameters(seed: u8) -> Value {
-        let mut parameters = Self::committing([seed + 1, 10]);
-        parameters["updateKeys"] = json!([multikey(seed)]);
-        parameters
-    }
-
-    fn committing(next: [u8; 2]) -> Value {
-        let next = next.map(|seed| commitment(&multikey(seed)));
-        json!({"updateKeys": [multikey(1)], "nextKeyHashes": next, "portable": true})
-    }
-
-    fn begun(document: Value, parameters: Value) -> Result<String> {
-        Ok(begin(&Draft { parameters, document, time: Moment(now()?.0 - 600_000) }, &key(1)))
-    }
-
-    /// A document of the same person at another place, and of another account.
-    fn moved(document: &mut Value, from: &str, to: &str, account: &str) {
-        let old = document["id"].clone();
-        let text = document.to_string().replace(from, to);
-        *document = serde_json::from_str(&text).unwrap_or_default();
-        document["alsoKnownAs"] = json!([old, format!("matrix:u/{account}")]);
-    }
-
-    /// The version after, with a changed document.
-    fn gone_on(log: &str, seed: u8, change: impl FnOnce(&mut Value)) -> Result<String> {
-        let history = History::read(log.as_bytes(), None, Moment(i64::MAX / 2))?;
-        let mut document = history.latest().document.value().clone();
-        change(&mut document);
-        let mut parameters = Self::parameters(seed);
-        parameters.as_object_mut().context("parameters")?.remove("portable");
-        let time = Moment(history.latest().time.0 + 1_000);
-        Ok(go_on(&history, &Draft { parameters, document, time }, &key(seed)))
-    }
-}
-
-async fn write(client: &Client, log: &str) -> Result<Value, CallError> {
-    client.post(IDENTITY, &json!({ "log": log })).await
-}
 
 /// That a log is refused with a word on why.
 async fn refused(client: &Client, log: &str, names: &str) -> Result<()> {

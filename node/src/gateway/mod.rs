@@ -122,7 +122,9 @@ pub fn routes() -> Vec<Route> {
 /// The routes of the door that other servers use.
 #[must_use]
 pub fn federation_routes() -> Vec<Route> {
-    matrix::federation::routes()
+    let mut all = matrix::federation::routes();
+    all.extend(http::federation_routes());
+    all
 }
 
 /// The router of a table.

@@ -229,7 +229,7 @@ async fn waiting(app: &App, session: &str) -> Result<Value, Fault> {
     let (id, name) = &waiting.device;
     let ways = app.services.accounts.ways(&waiting.user_id).await?;
     let links = app.services.providers.links(&waiting.user_id).await?;
-    let providers: Vec<String> = links.into_iter().filter_map(|it| Some(it.provider?.0)).collect();
+    let providers: Vec<String> = links.into_iter().filter_map(|it| it.provider).collect();
     let mut told = json!({
         "user_id": waiting.user_id, "device": device(id, name), "operation": operation,
         "ways": { "password": ways.password, "passkey": ways.passkey, "providers": providers },

@@ -19,7 +19,7 @@ use super::{
 use crate::services::{
     Error, Unproven,
     accounts::{Operation, passkeys::Use},
-    providers::{Arrived, Errand, Link, Provider, Return},
+    providers::{Arrived, Brought, Errand, Link, Presentations, Provider, Return, Whom},
 };
 
 const API: &str = "/_wayside/v1/providers";
@@ -75,14 +75,17 @@ struct BeginBody {
     /// Whether they say anew who they are, to confirm something.
     #[serde(default)]
     confirm: bool,
+    /// Where their home is who come by their DID.
+    home: Option<String>,
 }
 
 /// Says where somebody goes to be vouched for.
 async fn begin(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let BeginBody { browser, confirm } = read(call.request.body())?;
+    let BeginBody { browser, confirm, home } = read(call.request.body())?;
     let errand = if confirm { Errand::Confirm } else { Errand::SignIn };
     let (providers, back) = (&call.app.services.providers, back(&call.app));
-    let location = providers.begin(one(&call), &browser, &back, errand).await?;
+    let whom = Whom { id: one(&call), home: home.as_deref() };
+    let location = providers.begin(whom, &browser, &back, errand).await?;
     Ok(unkept(reply(&json!({ "location": location }))))
 }
 
@@ -90,8 +93,10 @@ async fn begin(call: Call<Bytes>) -> Result<Reply, Fault> {
 #[serde(deny_unknown_fields)]
 struct FinishBody {
     state: String,
-    code: String,
+    code: Option<String>,
     iss: Option<String>,
+    /// What somebody shows who comes by their DID.
+    vp_token: Option<Presentations>,
     browser: String,
     /// The session of what they confirm, if they do.
     confirm: Option<String>,
@@ -99,10 +104,15 @@ struct FinishBody {
 
 /// Takes in whoever comes back.
 async fn finish(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let FinishBody { state, code, iss, browser, confirm } = read(call.request.body())?;
-    let came = Return { state: &state, code: &code, issuer: iss.as_deref() };
+    let FinishBody { state, code, iss, vp_token, browser, confirm } = read(call.request.body())?;
+    let brought = match (&code, &vp_token) {
+        (Some(code), None) => Brought::Code { code, issuer: iss.as_deref() },
+        (None, Some(shown)) if iss.is_none() => Brought::Presentations(shown),
+        _ => return Err(Fault::bad_json("either a code is brought or a vp_token")),
+    };
+    let came = Return { state: &state, brought };
     let (providers, back) = (&call.app.services.providers, back(&call.app));
-    let arrived = providers.finish(came, &browser, &back, confirm.as_deref()).await?;
+    let arrived = Box::pin(providers.finish(came, &browser, &back, confirm.as_deref())).await?;
     Ok(unkept(reply(&match arrived {
         Arrived::Known { user_id, login_token } => {
             json!({ "user_id": user_id, "login_token": login_token })
@@ -162,12 +172,14 @@ async fn link(call: Call<Bytes>) -> Result<Reply, Fault> {
 /// The accounts elsewhere by which somebody is known.
 async fn links(call: Call<Bytes>) -> Result<Reply, Fault> {
     let links = call.app.services.providers.links(&person(&call)?.user_id).await?;
-    let told = |Link { id, provider, issuer, linked_ms }: &Link| {
-        let (provider, name) =
-            provider.as_ref().map_or((None, None), |(id, name)| (Some(id), Some(name)));
-        json!({
+    let told = |Link { id, provider, name, issuer, did, linked_ms }: &Link| {
+        let mut told = json!({
             "id": id, "provider": provider, "name": name, "issuer": issuer, "linked_ms": linked_ms,
-        })
+        });
+        if let Some(did) = did {
+            told["did"] = did.as_str().into();
+        }
+        told
     };
     let links: Vec<Value> = links.iter().map(told).collect();
     Ok(reply(&json!({ "links": links })))
@@ -178,18 +190,21 @@ async fn links(call: Call<Bytes>) -> Result<Reply, Fault> {
 struct AddBody {
     provider: String,
     browser: String,
+    home: Option<String>,
     #[serde(rename = "auth")]
     _auth: Option<Map<String, Value>>,
 }
 
 /// Says where somebody goes who wants to be known by one more account elsewhere.
 async fn add(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let AddBody { provider, browser, .. } = read(call.request.body())?;
-    call.app.services.providers.get(&provider)?;
-    let confirmed = proven(&call, Operation::AddLink { provider: provider.clone() }).await?;
+    let AddBody { provider, browser, home, .. } = read(call.request.body())?;
+    call.app.services.providers.knows(&provider)?;
+    let adding = Operation::AddLink { provider: provider.clone(), home: home.clone() };
+    let confirmed = proven(&call, adding).await?;
     let user_id = call.app.services.accounts.begin_linking(confirmed).await?;
     let (providers, back) = (&call.app.services.providers, back(&call.app));
-    let location = providers.begin(&provider, &browser, &back, Errand::Link(user_id)).await?;
+    let whom = Whom { id: &provider, home: home.as_deref() };
+    let location = providers.begin(whom, &browser, &back, Errand::Link(user_id)).await?;
     Ok(unkept(reply(&json!({ "location": location }))))
 }
 

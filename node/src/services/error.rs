@@ -40,6 +40,21 @@ pub enum Unproven {
         "{0} did not ask you anew who you are, so it confirms nothing: sign out there, and begin again"
     )]
     Stale(String),
+    /// What they answered was not asked here, was answered before, or too long ago.
+    #[error("this took too long, or was shown before: begin again")]
+    Late,
+    /// What they showed does not say who they are.
+    #[error("what you showed does not say who you are: {0}")]
+    Unshown(String),
+    /// The account that a DID names does not name the DID.
+    #[error("{0} does not name this DID as its own, so that nobody can tell whose it is")]
+    Unnamed(String),
+    /// This node lets none of their home in.
+    #[error("this node lets people of {0} in by invitation alone")]
+    Unwelcome(String),
+    /// Those who rule a world have shut them out.
+    #[error("those who run this world have shut you out of it")]
+    ShutOut,
     /// They show that a program may act for them, which does not say that they are there.
     #[error("a login token does not show that you are here: take your password or a passkey")]
     Absent,
@@ -58,6 +73,11 @@ impl Unproven {
             Self::Stranger(name) => ("stranger", Some(name)),
             Self::Undated(name) => ("undated", Some(name)),
             Self::Stale(name) => ("stale", Some(name)),
+            Self::Late => ("late", None),
+            Self::Unshown(why) => ("unshown", Some(why)),
+            Self::Unnamed(account) => ("unnamed", Some(account)),
+            Self::Unwelcome(server) => ("unwelcome", Some(server)),
+            Self::ShutOut => ("shut_out", None),
             Self::Absent => ("absent", None),
         }
     }

@@ -81,7 +81,7 @@ pub struct Services {
     /// Whose document a DID leads to.
     pub dids: Arc<Dids>,
     /// The DIDs of people here.
-    pub persons: Persons,
+    pub persons: Arc<Persons>,
     /// Those who know whose an address is.
     pub identity_servers: Arc<IdentityServers>,
     /// What clients need to encrypt.

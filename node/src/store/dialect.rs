@@ -33,6 +33,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (27, "bindings", include_str!("migrations/0027_bindings.sql")),
     (28, "dids", include_str!("migrations/0028_dids.sql")),
     (29, "persons", include_str!("migrations/0029_persons.sql")),
+    (30, "visitors", include_str!("migrations/0030_visitors.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

@@ -41,10 +41,11 @@ impl Tx {
     }
 
     /// Forgets of the DIDs that were seen those that nobody asked for the longest, beyond
-    /// [`limits::SEEN_DIDS`]; how many.
+    /// [`limits::SEEN_DIDS`], but for those of people who live here; how many.
     pub async fn forget_seen_dids(&mut self) -> Result<u64, StoreError> {
         let sql = "DELETE FROM dids WHERE seen_ms < \
-                   (SELECT seen_ms FROM dids ORDER BY seen_ms DESC LIMIT 1 OFFSET $1)";
+                   (SELECT seen_ms FROM dids ORDER BY seen_ms DESC LIMIT 1 OFFSET $1) \
+                   AND NOT EXISTS (SELECT 1 FROM persons WHERE persons.scid = dids.scid)";
         self.query(sql).bind(limits::SEEN_DIDS).run().await
     }
 }

@@ -55,6 +55,7 @@ pub mod state;
 mod text;
 pub mod tokens;
 pub mod unread;
+pub mod visitors;
 mod wal;
 pub mod walks;
 pub mod words;

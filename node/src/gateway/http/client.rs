@@ -4,7 +4,7 @@ use std::{io::Read, sync::OnceLock};
 
 use brotli_decompressor::Decompressor;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::{
     gateway::{
@@ -56,12 +56,17 @@ include!(concat!(env!("OUT_DIR"), "/client.rs"));
 /// What the client may do: nothing that this node does not serve, but talk to other nodes.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
                       connect-src 'self' https: http: ws: wss: blob: data:; \
-                      img-src 'self' blob: data:; media-src 'self' blob:; worker-src 'self'; \
+                      img-src 'self' https: blob: data:; media-src 'self' blob:; worker-src 'self'; \
                       manifest-src 'self'; font-src 'self'; form-action 'self'; \
                       frame-ancestors 'none'; base-uri 'none'";
 /// What the page may do on which people type their passwords for others: ask this node, and nobody.
 const SIGN_IN_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
                               connect-src 'self'; img-src 'self'; form-action 'none'; \
+                              frame-ancestors 'none'; base-uri 'none'";
+/// The same of the page on which people show another node who they are: the answer may be posted there,
+/// once they have said so (`OpenID` for Verifiable Presentations 1.0, 8.2).
+const PRESENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+                              connect-src 'self' https:; img-src 'self'; form-action 'none'; \
                               frame-ancestors 'none'; base-uri 'none'";
 /// What a worker of the page may do, which brings a policy of its own: the one that encrypts is
 /// WebAssembly, and asks this node alone.
@@ -100,6 +105,7 @@ pub(super) fn routes() -> Vec<Route> {
         sign_in("/sign-in/return"),
         sign_in("/link"),
         sign_in("/reset/{link}"),
+        Route::own(Method::GET, "/present", Access::Public, Rate::Free, present),
         file("/web/{name}"),
         file("/manifest.webmanifest"),
         file("/service-worker.js"),
@@ -117,6 +123,15 @@ async fn page(call: Call<Bytes>) -> Result<Reply, Fault> {
 /// The page on which people let programs and devices in, and choose a new password.
 async fn sign_in(call: Call<Bytes>) -> Result<Reply, Fault> {
     shown("sign-in.html", SIGN_IN_POLICY, &call)
+}
+
+/// The page on which people show another node who they are.
+async fn present(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let mut reply = shown("present.html", PRESENT_POLICY, &call)?;
+    // No page that opened it in a window of its own holds that window.
+    let opener = HeaderName::from_static("cross-origin-opener-policy");
+    reply.headers_mut().insert(opener, HeaderValue::from_static("same-origin"));
+    Ok(reply)
 }
 
 fn shown(name: &str, policy: &'static str, call: &Call<Bytes>) -> Result<Reply, Fault> {
@@ -203,15 +218,14 @@ mod tests {
     #[test]
     fn the_client_is_whole() {
         assert!(PAGES.is_sorted_by_key(|page| page.path));
-        for path in
-            ["index.html", "sign-in.html", "manifest.webmanifest", "service-worker.js", "icon.svg"]
+        for path in ["index.html", "sign-in.html", "present.html", "service-worker.js", "icon.svg"]
         {
             assert!(found(path, &HeaderMap::new()).is_ok(), "{path}");
         }
         assert!(found("../Cargo.toml", &HeaderMap::new()).is_err());
         // What pages of the node's own share with it.
         assert!(built("web/shell-", ".css").is_some() && built("web/evening-", ".webp").is_some());
-        for name in ["index.html", "sign-in.html"] {
+        for name in ["index.html", "sign-in.html", "present.html"] {
             let html = PAGES.iter().find(|page| page.path == name).unwrap().whole().unwrap();
             let html = std::str::from_utf8(&html).unwrap();
             for part in html.split('"').filter(|part| part.starts_with("/web/")) {

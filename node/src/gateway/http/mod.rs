@@ -4,6 +4,7 @@ mod bodies;
 mod client;
 mod confirm;
 mod dids;
+mod nodes;
 mod paper;
 mod persons;
 mod plain;
@@ -11,6 +12,7 @@ mod servers;
 mod worlds;
 
 pub(super) use self::client::{ACCOUNT, ACCOUNT_ACTIONS, RESET_KEYS};
+pub(super) use self::nodes::federation_routes;
 pub(super) use self::paper::{Paper, escaped, spoken_in};
 pub use self::plain::only_https;
 
@@ -30,16 +32,19 @@ use super::{
 };
 use crate::{config::Registration, services::Error};
 
+/// What a node says of itself.
+const NODE: &str = "/_wayside/v1/node";
+
 /// The routes.
 #[must_use]
 pub fn routes() -> Vec<Route> {
     let member = Access::AtLeast(Role::Member);
-    let (node, invitation) = ("/_wayside/v1/node", "/_wayside/v1/invitations/{invitation}");
+    let invitation = "/_wayside/v1/invitations/{invitation}";
     let mut all = vec![
         Route::own(Method::GET, "/health/live", Access::Public, Rate::Free, live),
         Route::own(Method::GET, "/health/ready", Access::Public, Rate::Free, ready),
         Route::own(Method::GET, "/metrics", Access::Public, Rate::Free, metrics),
-        Route::own(Method::GET, node, Access::Public, Rate::Read, about),
+        Route::own(Method::GET, NODE, Access::Public, Rate::Read, about),
         Route::own(Method::GET, invitation, Access::Public, Rate::Read, look_at_invitation),
         Route::own(Method::POST, "/_wayside/v1/invitations", member, Rate::Write, invite),
         Route::own(Method::GET, RESET, Access::Public, Rate::Guess, look_at_reset),
@@ -53,6 +58,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(bodies::routes());
     all.extend(dids::routes());
     all.extend(persons::routes());
+    all.extend(nodes::routes());
     all
 }
 
@@ -73,6 +79,7 @@ async fn about(call: Call<Bytes>) -> Result<Reply, Fault> {
         "passkeys": call.app.services.accounts.offers_passkeys(),
         "emails": call.app.services.emails.are_sent(),
         "providers": providers::offered(&call.app),
+        "dids": call.app.services.persons.are_here(),
         "public_url": call.app.places.public,
         "default_world": call.app.services.worlds.first().await?,
     })))

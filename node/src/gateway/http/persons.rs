@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wayside_specs::{Role, limits};
 
-use super::read;
+use super::{read, unkept};
 use crate::{
     gateway::{
         fault::Fault,
@@ -18,14 +18,17 @@ use crate::{
 pub(super) fn routes() -> Vec<Route> {
     let member = Access::AtLeast(Role::Member);
     let (own, saved) = ("/_wayside/v1/identity", "/_wayside/v1/identity/saved");
+    let membership = "/_wayside/v1/identity/membership";
     // A whole log, and what JSON escapes of it: every quotation mark.
     let whole = 2 * limits::DID_LOG_BYTES;
     vec![
         Route::own(Method::GET, "/people/{name}/did.jsonl", Access::Public, Rate::Read, log),
         Route::own(Method::GET, "/people/{name}/did.json", Access::Public, Rate::Read, document),
+        Route::own(Method::GET, "/.well-known/did.json", Access::Public, Rate::Read, node),
         Route::own(Method::GET, own, member, Rate::Read, look),
         Route::own(Method::POST, own, member, Rate::Write, write).within(whole),
         Route::own(Method::POST, saved, member, Rate::Write, note_saved),
+        Route::own(Method::POST, membership, member, Rate::Write, home_says),
     ]
 }
 
@@ -36,6 +39,13 @@ async fn log(call: Call<Bytes>) -> Result<Reply, Fault> {
 
 async fn document(call: Call<Bytes>) -> Result<Reply, Fault> {
     let document = call.app.services.persons.document(name(&call)).await?.ok_or_else(nobody)?;
+    Ok(file(document.to_string().into_bytes(), "application/did+json"))
+}
+
+/// The document of the DID by which this node vouches for its people.
+async fn node(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let document = call.app.services.persons.node_document();
+    let document = document.ok_or_else(|| Error::NotFound("this node has no DID".to_owned()))?;
     Ok(file(document.to_string().into_bytes(), "application/did+json"))
 }
 
@@ -84,6 +94,18 @@ async fn note_saved(call: Call<Bytes>) -> Result<Reply, Fault> {
     Ok(done())
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MembershipBody {}
+
+/// The node's word that somebody lives here, for whom they show it to.
+async fn home_says(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
+    let MembershipBody {} = read(call.request.body())?;
+    let credential = call.app.services.persons.membership(&session.user_id).await?;
+    Ok(unkept(reply(&json!({ "credential": credential }))))
+}
+
 fn told(identity: Identity) -> Value {
     let (host, path) = identity.place.unzip();
     json!({
@@ -93,6 +115,7 @@ fn told(identity: Identity) -> Value {
         "host": host,
         "path": path,
         "service": identity.service,
+        "linked": identity.linked,
         "node_key": identity.node_key.to_multikey(),
     })
 }

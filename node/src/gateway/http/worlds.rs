@@ -7,28 +7,37 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wayside_specs::Role;
 
-use super::read;
+use super::{read, unkept};
 use crate::{
     gateway::{
         claims,
         fault::Fault,
+        json::Kind,
         table::{Access, Admits, Call, Rate, Reply, Route, json as reply},
     },
     services::{
         bodies::asset_path,
-        worlds::{Made, NewWorld, RATINGS, World},
+        persons::{CHALLENGE_MS, Challenge},
+        worlds::{Granted, Made, NewWorld, RATINGS, World},
     },
 };
+
+/// What somebody shows of themselves, which is looked at last.
+const SHOWN: &[(&str, Kind)] = &[("presentation", Kind::Object)];
 
 pub(super) fn routes() -> Vec<Route> {
     let (public, member) = (Access::Public, Access::AtLeast(Role::Member));
     let (worlds, one) = ("/_wayside/v1/worlds", "/_wayside/v1/worlds/{world}");
     let visits = "/_wayside/v1/worlds/{world}/visits";
+    let (ask, visitors) =
+        ("/_wayside/v1/visitors/challenge", "/_wayside/v1/worlds/{world}/visitors");
     vec![
         Route::own(Method::GET, worlds, public, Rate::Read, list),
         Route::own(Method::POST, worlds, member, Rate::Media, make),
         Route::own(Method::GET, one, public, Rate::Read, get),
         Route::own(Method::POST, visits, Access::Account, Rate::Write, visit),
+        Route::own(Method::POST, ask, public, Rate::Read, challenge),
+        Route::own(Method::POST, visitors, public, Rate::Guess, visitor).typed(SHOWN),
     ]
 }
 
@@ -96,12 +105,44 @@ async fn visit(call: Call<Bytes>) -> Result<Reply, Fault> {
     let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
     let VisitBody {} = read(call.request.body())?;
     let granted = call.app.services.worlds.grant(session, &named(&call)?).await?;
-    Ok(reply(&json!({
+    Ok(reply(&told(&granted)))
+}
+
+fn told(granted: &Granted) -> Value {
+    json!({
         "ticket": granted.ticket,
         "expires_ms": granted.lasts_ms,
         "transports": [{ "kind": "websocket", "url": "/_wayside/v1/realtime" }],
         "world": shown(&granted.world, true),
-    })))
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChallengeBody {}
+
+/// What somebody of another node signs to show who they are.
+async fn challenge(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let ChallengeBody {} = read(call.request.body())?;
+    let Challenge { text, domain } = call.app.services.persons.challenge()?;
+    let body = json!({ "challenge": text, "domain": domain, "expires_in_ms": CHALLENGE_MS });
+    Ok(unkept(reply(&body)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VisitorBody {
+    challenge: String,
+    presentation: Value,
+}
+
+/// Lets somebody of another node in.
+async fn visitor(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let VisitorBody { challenge, presentation } = read(call.request.body())?;
+    let worlds = &call.app.services.worlds;
+    let name = named(&call)?;
+    let granted = Box::pin(worlds.grant_visitor(&presentation, &challenge, &name)).await?;
+    Ok(unkept(reply(&told(&granted))))
 }
 
 /// A file was looked into and is not taken.

@@ -67,6 +67,9 @@ pub enum Operation {
     AddLink {
         /// Its id.
         provider: String,
+        /// Where the home is, as they type it, of whoever comes by a DID: whose it is shows there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        home: Option<String>,
     },
     /// Lets a provider vouch no longer.
     RemoveLink {

@@ -157,7 +157,8 @@ impl From<StoreError> for Unresolved {
 
 impl Unresolved {
     /// Whether nobody was there, which says nothing about the DID.
-    pub(super) fn is_absence(&self) -> bool {
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
         match self {
             Self::Unreached { .. }
             | Self::Absent(_)

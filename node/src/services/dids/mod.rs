@@ -11,14 +11,17 @@
 
 mod found;
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use quick_cache::sync::Cache;
 use tokio::{
-    sync::{OnceCell, Semaphore, SemaphorePermit},
+    sync::{OnceCell, OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     task::spawn_blocking,
     time::timeout,
 };
@@ -54,6 +57,8 @@ const FAILED_MS: i64 = 5_000;
 /// DIDs that are fetched at once, and how long one more waits for its turn.
 const FETCHES: usize = 32;
 const TURN: std::time::Duration = std::time::Duration::from_secs(10);
+/// DIDs of one host that are fetched at once: one that is slow takes no turns from others.
+const OF_A_HOST: usize = 4;
 /// How long one address may take.
 const ANSWER: std::time::Duration = std::time::Duration::from_secs(10);
 /// How long all of them may take for one DID.
@@ -85,8 +90,16 @@ pub struct Dids {
     /// Whoever looks for a DID and finds none makes its place at once.
     placing: Mutex<()>,
     fetching: Semaphore,
+    /// The hosts of which something is fetched, each with its own turns.
+    hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
     proving: Semaphore,
     kept: AtomicU64,
+}
+
+/// A turn to fetch something: one of all and one of its host.
+struct Turn<'d> {
+    _host: OwnedSemaphorePermit,
+    _all: SemaphorePermit<'d>,
 }
 
 /// A DID that was asked for.
@@ -117,6 +130,7 @@ impl Dids {
             remembered: Cache::new(REMEMBERED),
             placing: Mutex::new(()),
             fetching: Semaphore::new(FETCHES),
+            hosts: Mutex::default(),
             proving: Semaphore::new(PROVEN_AT_ONCE),
             kept: AtomicU64::new(0),
         }
@@ -161,7 +175,7 @@ impl Dids {
     /// One version of a did:webvh, out of a history that is found anew.
     pub async fn version(&self, did: &Did, asked: &Asked) -> Result<Resolved, Unresolved> {
         let Plan::Webvh(place) = plan(did)? else { return Err(Unresolved::NoVersion) };
-        let _turn = self.turn().await?;
+        let _turn = self.turn(place.log()).await?;
         let history = self.follow(did, place).await?;
         let version = match asked {
             Asked::Id(id) => history.versions().iter().find(|it| it.id.to_string() == *id),
@@ -184,20 +198,36 @@ impl Dids {
         })
     }
 
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, Unresolved> {
-        let turn = timeout(TURN, self.fetching.acquire()).await;
-        Ok(turn.map_err(|_| Unresolved::Crowded)?.map_err(Error::internal)?)
+    /// A turn for what is fetched from there: first one of its host, so that whoever waits for a slow one
+    /// takes no turn from others meanwhile.
+    async fn turn(&self, url: &Url) -> Result<Turn<'_>, Unresolved> {
+        let host = url.host_str().unwrap_or_default();
+        let turns = {
+            let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+            hosts.retain(|_, turns| Arc::strong_count(turns) > 1);
+            hosts
+                .entry(host.to_owned())
+                .or_insert_with(|| Arc::new(Semaphore::new(OF_A_HOST)))
+                .clone()
+        };
+        let turn = async {
+            let host = turns.acquire_owned().await.map_err(Error::internal)?;
+            let all = self.fetching.acquire().await.map_err(Error::internal)?;
+            Ok(Turn { _host: host, _all: all })
+        };
+        timeout(TURN, turn).await.map_err(|_| Unresolved::Crowded)?
     }
 
     async fn find(&self, did: &Did, planned: Plan) -> Result<Resolved, Unresolved> {
-        let _turn = self.turn().await?;
         match planned {
             Plan::Known(document) => Ok(Resolved::known(*document)),
             Plan::Web(url) => {
+                let _turn = self.turn(&url).await?;
                 let bytes = self.fetch(&url, limits::DID_DOCUMENT_BYTES).await?;
                 Ok(Resolved::web(web::read(did, &bytes)?, WEB_MS))
             }
             Plan::Webvh(place) => {
+                let _turn = self.turn(place.log()).await?;
                 let history = self.follow(did, place).await?;
                 let lasts_ms = i64::try_from(history.latest().parameters.ttl_s).unwrap_or(i64::MAX);
                 let lasts_ms = lasts_ms.saturating_mul(1_000).clamp(SHORTEST_MS, LONGEST_MS);

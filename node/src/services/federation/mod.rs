@@ -47,8 +47,12 @@ pub use self::{
     third_party::{Addressed, Bound, Exchange},
 };
 use super::{
-    Error, Ground, encryption::Encryption, identity_servers::IdentityServers, live::Live,
-    rooms::Rooms, servers::Servers,
+    Error, Ground,
+    encryption::Encryption,
+    identity_servers::IdentityServers,
+    live::Live,
+    rooms::{Rooms, admits},
+    servers::Servers,
 };
 use crate::store::{
     Reads, Tx, outgoing,
@@ -222,14 +226,6 @@ impl Federation {
 async fn known(tx: &mut Tx, room_id: &RoomId) -> Result<RoomRow, Error> {
     let row = rooms::room(tx, room_id).await?;
     row.ok_or_else(|| Error::NotFound(format!("nobody here is in the room {room_id}")))
-}
-
-/// Whether the rule of a room lets a server take part now.
-async fn admits(from: &mut impl Reads, room: &RoomRow, server: &ServerName) -> Result<bool, Error> {
-    let key = StateKey::new(StateEventType::RoomServerAcl, "");
-    let held = super::rooms::needed(from, room, vec![key.clone()]).await?;
-    let rule = held.get(&key).map(|it| ServerAcl::read(it.event.content()));
-    Ok(rule.is_none_or(|rule| rule.admits(server)))
 }
 
 /// What a room demands of what servers say in it.

@@ -91,6 +91,7 @@ fn one(path: &Path) -> anyhow::Result<Provider> {
         (1..=ID_CHARS).contains(&id.len()) && id.chars().all(plain),
         "id has 1 to {ID_CHARS} small letters, digits, - and _"
     );
+    ensure!(id != super::BY_DID, "id is not {:?}: people come by that of their own", super::BY_DID);
     let name = said.name.trim();
     ensure!(
         (1..=NAME_CHARS).contains(&name.chars().count()) && !name.chars().any(char::is_control),
@@ -168,6 +169,7 @@ mod tests {
         for (from, to, word) in [
             ("\"club\"", "\"The Club\"", "small letters"),
             ("\"club\"", "\"\"", "small letters"),
+            ("\"club\"", "\"did\"", "their own"),
             ("\"The Club\"", "\" \"", "on a button"),
             ("https://", "http://", "https://"),
             ("https://id.example.org", "https://ann:secret@id.example.org", "https://"),

@@ -1,25 +1,34 @@
-//! Signing in with an account elsewhere: the node asks a provider of identities whom it knows (`OpenID` Connect).
+//! Signing in with an account elsewhere, by the word of who knows them there.
+//!
+//! That is a provider of identities (`OpenID` Connect), or the home of somebody who shows who they are by their DID.
 //!
 //! Nothing is kept of those who are on their way. What they carry is sealed with a key of this node,
 //! bound to the browser that they set out with, and soon over; the provider's code is good once.
 
 mod file;
 mod openid;
+mod wallets;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ruma::{OwnedUserId, UserId};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
+use url::Url;
 use wayside_identity::tag::{is_sealed, seal};
 
-pub use self::file::Provider;
-use self::openid::{Exchange, Person, Talk, TalkError};
+pub use self::{file::Provider, wallets::Wallets};
+use self::{
+    openid::{Exchange, Person, Talk, TalkError},
+    wallets::Asking,
+};
 use super::{
     Error, Ground, Unproven,
     accounts::{Accounts, Confirmed, Known, link_id},
+    persons::{BY_DID, Shown},
 };
 use crate::{outbound::Chosen, store::providers::LinkRow};
 
@@ -44,17 +53,41 @@ pub struct Providers {
     ground: Arc<Ground>,
     accounts: Arc<Accounts>,
     all: Vec<(Provider, Talk)>,
+    wallets: Wallets,
 }
 
-/// What a provider brings somebody back with.
+/// With whom somebody is to be vouched for.
+#[derive(Clone, Copy)]
+pub struct Whom<'w> {
+    /// The id of a provider, or [`BY_DID`].
+    pub id: &'w str,
+    /// Where their home is who come by their DID, in their words.
+    pub home: Option<&'w str>,
+}
+
+/// What somebody comes back with.
 pub struct Return<'r> {
     /// What they carried.
     pub state: &'r str,
     /// What stands for them.
-    pub code: &'r str,
-    /// Who says so (RFC 9207).
-    pub issuer: Option<&'r str>,
+    pub brought: Brought<'r>,
 }
+
+/// What stands for somebody who comes back.
+pub enum Brought<'r> {
+    /// The word of their provider.
+    Code {
+        /// What it gives for the asking.
+        code: &'r str,
+        /// Who says so (RFC 9207).
+        issuer: Option<&'r str>,
+    },
+    /// What they show of themselves.
+    Presentations(&'r Presentations),
+}
+
+/// Presentations by the id of what was asked for (`OpenID` for Verifiable Presentations 1.0, 8.1).
+pub type Presentations = BTreeMap<String, Vec<Value>>;
 
 /// Somebody who came back from their provider.
 pub enum Arrived {
@@ -87,10 +120,14 @@ pub enum Arrived {
 pub struct Link {
     /// Its short name.
     pub id: String,
-    /// The provider, where this node still knows it.
-    pub provider: Option<(String, String)>,
+    /// The id of the provider, where this node still knows it.
+    pub provider: Option<String>,
+    /// What people call it.
+    pub name: Option<String>,
     /// The provider's name for itself.
     pub issuer: String,
+    /// The DID by whose keys they come, where it is one.
+    pub did: Option<String>,
     /// Since when, in milliseconds since the epoch.
     pub linked_ms: i64,
 }
@@ -119,11 +156,61 @@ pub struct Newcomer {
     pub registration: bool,
 }
 
+/// Who vouches for somebody.
+#[derive(Clone, Copy)]
+enum Voucher<'p> {
+    /// A provider of identities.
+    Provider(&'p Provider, &'p Talk),
+    /// They themselves, by their DID.
+    Person(&'p Wallets),
+}
+
+impl<'p> Voucher<'p> {
+    fn id(self) -> &'p str {
+        match self {
+            Self::Provider(provider, _) => &provider.id,
+            Self::Person(_) => BY_DID,
+        }
+    }
+
+    fn issuer(self) -> &'p str {
+        match self {
+            Self::Provider(provider, _) => &provider.issuer,
+            Self::Person(_) => BY_DID,
+        }
+    }
+
+    fn lets_make_accounts(self) -> bool {
+        match self {
+            Self::Provider(provider, _) => provider.registration,
+            Self::Person(wallets) => wallets.registration(),
+        }
+    }
+}
+
+/// Somebody for whom somebody vouches.
+struct Vouched {
+    person: Person,
+    /// What people call who vouches.
+    by: String,
+}
+
+impl From<Shown> for Vouched {
+    fn from(Shown { did, account, name }: Shown) -> Self {
+        let person = Person {
+            sub: did.subject().to_owned(),
+            name,
+            preferred_username: Some(account.localpart().to_owned()),
+            ..Person::default()
+        };
+        Self { person, by: account.server_name().to_string() }
+    }
+}
+
 /// What somebody carries on their way.
 struct Carried<'p> {
     /// With whom they were.
-    provider: &'p Provider,
-    talk: &'p Talk,
+    voucher: Voucher<'p>,
     /// When they set out.
     began_ms: i64,
     /// Whom that provider vouches for from now on, where they set out for that.
@@ -141,14 +228,24 @@ struct Ticket {
 
 impl Providers {
     /// The service on its ground and the files that the settings name.
-    pub fn new(ground: Arc<Ground>, accounts: Arc<Accounts>) -> anyhow::Result<Self> {
+    pub fn new(
+        ground: Arc<Ground>,
+        accounts: Arc<Accounts>,
+        wallets: Wallets,
+    ) -> anyhow::Result<Self> {
         let all = file::read(&ground.config.identity_providers);
         let all = all.context("reading identity_providers")?;
         let line = Chosen::new(ground.config.trust_ca.as_deref())?;
         let talk = |provider| (provider, Talk::new(line.clone(), ground.clock));
         let all: Vec<_> = all.into_iter().map(talk).collect();
-        accounts.take_word_of(all.iter().map(|(provider, _)| provider.issuer.clone()));
-        Ok(Self { ground, accounts, all })
+        Ok(Self { ground, accounts, all, wallets })
+    }
+
+    /// Settles whose word opens accounts here, once it is known where this node is found.
+    pub fn settle(&self) {
+        let by_did = self.wallets.are_taken().then(|| BY_DID.to_owned());
+        let issuers = self.all().map(|provider| provider.issuer.clone());
+        self.accounts.take_word_of(issuers.chain(by_did));
     }
 
     /// All of them, in the operator's order.
@@ -158,29 +255,50 @@ impl Providers {
 
     /// The one of that id.
     pub fn get(&self, id: &str) -> Result<&Provider, Error> {
-        self.found(id).map(|(provider, _)| provider)
+        match self.found(id)? {
+            Voucher::Provider(provider, _) => Ok(provider),
+            Voucher::Person(_) => Err(unknown(id)),
+        }
+    }
+
+    /// Refuses whoever is none who vouches here.
+    pub fn knows(&self, id: &str) -> Result<(), Error> {
+        self.found(id).map(drop)
     }
 
     /// Where somebody goes to be vouched for. `browser` is a secret of the page that sends them, which
     /// shows it again when they come back; `back` is where they come back to.
     pub async fn begin(
         &self,
-        id: &str,
+        whom: Whom<'_>,
         browser: &str,
         back: &str,
         errand: Errand,
     ) -> Result<String, Error> {
-        let (provider, talk) = self.found(id)?;
+        let voucher = self.found(whom.id)?;
         let browser = hash_of(browser)?;
         let random = URL_SAFE_NO_PAD.encode(self.ground.clock.random::<16>());
         let expires_ms = self.ground.clock.now_ms() + AWAY_MS;
-        let mut body = format!("{}.{random}.{expires_ms}", provider.id);
+        let mut body = format!("{}.{random}.{expires_ms}", voucher.id());
         if let Errand::Link(user_id) = &errand {
             body = format!("{body}.{}", URL_SAFE_NO_PAD.encode(user_id));
         }
         let state = format!("{body}.{}", self.sealed(&of_state(&body, &browser)));
-        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(self.verifier(&state)));
         let nonce = self.nonce(&state);
+        let (provider, talk) = match (voucher, whom.home) {
+            (Voucher::Person(wallets), Some(home)) => {
+                let asking = Asking { back, state: &state, nonce: &nonce };
+                return wallets.door(home, &asking).await;
+            }
+            (Voucher::Provider(provider, talk), None) => (provider, talk),
+            (Voucher::Person(_), None) => {
+                return Err(Error::Missing("home says where your home is".to_owned()));
+            }
+            (Voucher::Provider(..), Some(_)) => {
+                return Err(Error::Invalid("home goes with a DID alone".to_owned()));
+            }
+        };
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(self.verifier(&state)));
         let mut words = vec![
             ("redirect_uri", back),
             ("state", &state),
@@ -208,28 +326,43 @@ impl Providers {
         confirms: Option<&str>,
     ) -> Result<Arrived, Error> {
         let hash = hash_of(browser)?;
-        if came.code.len() > CODE_BYTES || came.state.len() > CODE_BYTES {
+        if came.state.len() > CODE_BYTES {
             return Err(astray());
         }
-        let Carried { provider, talk, began_ms, linking } = self.carried(came.state, &hash)?;
-        let (verifier, nonce) = (self.verifier(came.state), self.nonce(came.state));
+        let Carried { voucher, began_ms, linking } = self.carried(came.state, &hash)?;
         // Whoever confirms something shows that they are there, after they were asked to.
         let since_ms = confirms.is_some().then_some(began_ms);
-        let (verifier, nonce) = (verifier.as_str(), nonce.as_str());
-        let exchange = Exchange { code: came.code, verifier, nonce, redirect: back, since_ms };
-        let person = async {
-            talk.came_from(provider, came.issuer).await?;
-            talk.person(provider, exchange).await
+        let Vouched { person, by } = match (voucher, came.brought) {
+            (Voucher::Provider(provider, talk), Brought::Code { code, issuer }) => {
+                let (verifier, nonce) = (self.verifier(came.state), self.nonce(came.state));
+                let (verifier, nonce) = (verifier.as_str(), nonce.as_str());
+                if code.len() > CODE_BYTES {
+                    return Err(astray());
+                }
+                let exchange = Exchange { code, verifier, nonce, redirect: back, since_ms };
+                let person = async {
+                    talk.came_from(provider, issuer).await?;
+                    talk.person(provider, exchange).await
+                };
+                let person = person.await.map_err(|why| told(provider, &why))?;
+                Vouched { person, by: provider.name.clone() }
+            }
+            (Voucher::Person(wallets), Brought::Presentations(shown)) => {
+                // What they sign now was asked of them for this: they cannot have signed it before.
+                let nonce = self.nonce(came.state);
+                let asking = Asking { back, state: came.state, nonce: &nonce };
+                wallets.person(shown, &asking, began_ms + AWAY_MS).await?.into()
+            }
+            _ => return Err(astray()),
         };
-        let person = person.await.map_err(|why| told(provider, &why))?;
-        let known = Known { issuer: provider.issuer.clone(), subject: person.sub.clone() };
+        let known = Known { issuer: voucher.issuer().to_owned(), subject: person.sub.clone() };
         if let Some(user_id) = linking {
             self.accounts.finish_linking(known, &user_id).await?;
-            return Ok(Arrived::Linked { user_id, provider: provider.name.clone() });
+            return Ok(Arrived::Linked { user_id, provider: by });
         }
         let vouched = self.accounts.vouched(&known).await?;
         if let Some(session) = confirms {
-            let (user_id, _) = vouched.ok_or_else(|| Unproven::Stranger(provider.name.clone()))?;
+            let (user_id, _) = vouched.ok_or(Unproven::Stranger(by))?;
             let word = self.accounts.word_for(session, &user_id, &hash)?;
             return Ok(Arrived::Confirming { user_id, word });
         }
@@ -237,20 +370,20 @@ impl Providers {
             let login_token = self.accounts.login_token(confirmed).await?;
             return Ok(Arrived::Known { user_id, login_token });
         }
-        self.newcomer(provider, person, &hash)
+        self.newcomer(voucher, Vouched { person, by }, &hash)
     }
 
     fn newcomer(
         &self,
-        provider: &Provider,
-        person: Person,
+        voucher: Voucher<'_>,
+        Vouched { person, by }: Vouched,
         browser: &[u8; 32],
     ) -> Result<Arrived, Error> {
         let name = suggestion(&person);
         let displayname = person.name.map(|name| name.trim().to_owned());
         let displayname = displayname.filter(|name| (1..=DISPLAYNAME_BYTES).contains(&name.len()));
         let ticket = Ticket {
-            provider: provider.id.clone(),
+            provider: voucher.id().to_owned(),
             subject: person.sub,
             displayname: displayname.clone(),
             expires_ms: self.ground.clock.now_ms() + TICKET_MS,
@@ -259,10 +392,10 @@ impl Providers {
         let sealed = self.sealed(&of_ticket(&ticket, browser));
         Ok(Arrived::Newcomer(Newcomer {
             ticket: format!("{}.{sealed}", URL_SAFE_NO_PAD.encode(ticket)),
-            provider: provider.name.clone(),
+            provider: by,
             name,
             displayname,
-            registration: provider.registration,
+            registration: voucher.lets_make_accounts(),
         }))
     }
 
@@ -273,12 +406,12 @@ impl Providers {
         browser: &str,
         name: &str,
     ) -> Result<(OwnedUserId, String), Error> {
-        let (provider, ticket) = self.shown(ticket, browser)?;
-        if !provider.registration {
-            let why = format!("{} lets nobody make an account here", provider.name);
-            return Err(Error::Forbidden(why));
+        let (voucher, ticket) = self.shown(ticket, browser)?;
+        if !voucher.lets_make_accounts() {
+            let why = "whoever comes so cannot make an account here: sign in to one that you have";
+            return Err(Error::Forbidden(why.to_owned()));
         }
-        let known = Known { issuer: provider.issuer.clone(), subject: ticket.subject };
+        let known = Known { issuer: voucher.issuer().to_owned(), subject: ticket.subject };
         let made = self.accounts.register_known(known, name, ticket.displayname).await?;
         Ok((made.0, self.accounts.login_token(made.1).await?))
     }
@@ -290,8 +423,8 @@ impl Providers {
         browser: &str,
         confirmed: Confirmed,
     ) -> Result<(OwnedUserId, String), Error> {
-        let (provider, ticket) = self.shown(ticket, browser)?;
-        let known = Known { issuer: provider.issuer.clone(), subject: ticket.subject };
+        let (voucher, ticket) = self.shown(ticket, browser)?;
+        let known = Known { issuer: voucher.issuer().to_owned(), subject: ticket.subject };
         let (user_id, confirmed) = self.accounts.link(known, confirmed).await?;
         Ok((user_id, self.accounts.login_token(confirmed).await?))
     }
@@ -299,21 +432,40 @@ impl Providers {
     /// The accounts elsewhere by which somebody is known, the oldest first.
     pub async fn links(&self, user_id: &UserId) -> Result<Vec<Link>, Error> {
         let links = self.accounts.links(user_id).await?;
-        let read = |link: &LinkRow| Link {
-            id: link_id(link),
-            provider: self
-                .all()
-                .find(|provider| provider.issuer == link.issuer)
-                .map(|provider| (provider.id.clone(), provider.name.clone())),
-            issuer: link.issuer.clone(),
-            linked_ms: link.linked_ms,
+        let read = |link: &LinkRow| {
+            let by_did = link.issuer == BY_DID;
+            let provider = self.all().find(|provider| provider.issuer == link.issuer);
+            let id = provider.map(|provider| provider.id.clone());
+            Link {
+                id: link_id(link),
+                provider: id.or_else(|| self.by_did().filter(|_| by_did).map(str::to_owned)),
+                name: provider.map(|provider| provider.name.clone()),
+                issuer: link.issuer.clone(),
+                did: by_did.then(|| link.subject.clone()),
+                linked_ms: link.linked_ms,
+            }
         };
         Ok(links.iter().map(read).collect())
     }
 
-    fn found(&self, id: &str) -> Result<&(Provider, Talk), Error> {
+    /// The address of the node where somebody lives, by what they type.
+    pub async fn home(&self, typed: &str) -> Result<Url, Error> {
+        self.wallets.home(typed).await
+    }
+
+    /// What people come by who come by their DID, where they may.
+    #[must_use]
+    pub fn by_did(&self) -> Option<&'static str> {
+        self.wallets.are_taken().then_some(BY_DID)
+    }
+
+    fn found(&self, id: &str) -> Result<Voucher<'_>, Error> {
+        if self.by_did() == Some(id) {
+            return Ok(Voucher::Person(&self.wallets));
+        }
         let found = self.all.iter().find(|(provider, _)| provider.id == id);
-        found.ok_or_else(|| Error::NotFound(format!("this node knows no provider {id:?}")))
+        let found = found.map(|(provider, talk)| Voucher::Provider(provider, talk));
+        found.ok_or_else(|| unknown(id))
     }
 
     /// What somebody carries.
@@ -334,11 +486,11 @@ impl Providers {
             let named = named.and_then(|named| String::from_utf8(named).ok());
             named.and_then(|named| UserId::parse(named).ok()).ok_or_else(astray)
         });
-        let (provider, talk) = self.found(id)?;
-        Ok(Carried { provider, talk, began_ms: end - AWAY_MS, linking: linking.transpose()? })
+        let voucher = self.found(id)?;
+        Ok(Carried { voucher, began_ms: end - AWAY_MS, linking: linking.transpose()? })
     }
 
-    fn shown(&self, ticket: &str, browser: &str) -> Result<(&Provider, Ticket), Error> {
+    fn shown(&self, ticket: &str, browser: &str) -> Result<(Voucher<'_>, Ticket), Error> {
         let browser = hash_of(browser)?;
         let (body, sealed) = ticket.rsplit_once('.').ok_or_else(astray)?;
         let body = URL_SAFE_NO_PAD.decode(body).map_err(|_| astray())?;
@@ -350,7 +502,7 @@ impl Providers {
         if ticket.expires_ms <= self.ground.clock.now_ms() {
             return Err(astray());
         }
-        Ok((self.get(&ticket.provider)?, ticket))
+        Ok((self.found(&ticket.provider)?, ticket))
     }
 
     fn sealed(&self, parts: &[&[u8]]) -> String {
@@ -382,6 +534,10 @@ fn hash_of(browser: &str) -> Result<[u8; 32], Error> {
         return Err(Error::Invalid(why.to_owned()));
     }
     Ok(Sha256::digest(browser).into())
+}
+
+fn unknown(id: &str) -> Error {
+    Error::NotFound(format!("this node knows no provider {id:?}"))
 }
 
 fn astray() -> Error {

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use ruma::{
-    DeviceId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, UserId,
+    DeviceId, MilliSecondsSinceUnixEpoch, OwnedEventId, OwnedUserId, ServerName, UserId,
     events::{StateEventType, TimelineEventType},
 };
 use serde_json::value::RawValue;
 use wayside_federation::{
+    acl::ServerAcl,
     auth,
     event::{Draft, Event},
     policy::{self, Policy},
@@ -80,6 +81,18 @@ pub(in crate::services) async fn needed(
     keys: Vec<StateKey>,
 ) -> Result<HashMap<StateKey, StoredEvent>, Error> {
     needed_at(from, room.state_root, keys).await
+}
+
+/// Whether the rule of a room lets a server take part now (client-server API, `m.room.server_acl`).
+pub(in crate::services) async fn admits(
+    from: &mut impl Reads,
+    room: &RoomRow,
+    server: &ServerName,
+) -> Result<bool, Error> {
+    let key = StateKey::new(StateEventType::RoomServerAcl, "");
+    let held = needed(from, room, vec![key.clone()]).await?;
+    let rule = held.get(&key).map(|it| ServerAcl::read(it.event.content()));
+    Ok(rule.is_none_or(|rule| rule.admits(server)))
 }
 
 /// The same of any state.

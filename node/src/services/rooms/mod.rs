@@ -53,7 +53,7 @@ pub use self::{
 };
 use self::{append::Saying, signing::Signings};
 pub(in crate::services) use self::{
-    append::{membership_in, membership_of, needed, needed_at},
+    append::{admits, membership_in, membership_of, needed, needed_at},
     decisions::{Decisions, join_beside},
     directory::listed,
     heads::join_heads,

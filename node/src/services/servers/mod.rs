@@ -39,7 +39,7 @@ pub use self::{
     keys::{Keyring, Wanted},
     notary::Wishes,
     policy::{Unsigned, Urgency},
-    queries::{Object, Place},
+    queries::{Node, Object, Place},
 };
 use self::{find::Found, hierarchy::Believed, keys::Known};
 use super::{Error, Ground};

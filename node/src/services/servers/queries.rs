@@ -6,6 +6,7 @@ use http::Method;
 use ruma::{OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, ServerName, UserId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use url::Url;
 use wayside_specs::limits;
 
 use super::{AskError, Error, Question, Servers};
@@ -22,10 +23,22 @@ pub struct Place {
     pub servers: Vec<OwnedServerName>,
 }
 
+/// What a node says of itself beside the server-server API (specs/api.md).
+#[derive(Clone, Debug, Deserialize)]
+pub struct Node {
+    /// Where its pages are.
+    pub public_url: String,
+    /// Whether its people have DIDs, and others come by theirs.
+    #[serde(default)]
+    pub dids: bool,
+}
+
 /// How long somebody waits for such an answer.
 const WAIT: Duration = Duration::from_secs(20);
 /// Most bytes of a page of a directory.
 const DIRECTORY_BYTES: usize = 2 * 1024 * 1024;
+/// Most bytes of what a node says of itself.
+const NODE_BYTES: usize = 64 * 1024;
 /// Most servers of one room that are kept.
 const PLACES: usize = 200;
 /// Fields of a profile that are text (client-server API, profiles).
@@ -36,15 +49,39 @@ const PAGE_FIELDS: [&str; 3] = ["next_batch", "prev_batch", "total_room_count_es
 impl Servers {
     /// The profile of somebody who lives elsewhere, or one field of it.
     pub async fn profile(&self, user_id: &UserId, field: Option<&str>) -> Result<Object, Error> {
-        let mut query = vec![("user_id", user_id.as_str())];
-        query.extend(field.map(|field| ("field", field)));
-        let question = Question::get(&["_matrix", "federation", "v1", "query", "profile"], &query);
-        let question = question.bounded(2 * limits::PROFILE_BYTES, WAIT);
+        let question = of_profile(user_id, field);
         let mut profile: Object = self.ask(user_id.server_name(), question).await?;
         // So some servers say that there is no such field; and what clients read as text is text.
         let is_text = |name: &str| TEXTS.contains(&name);
         profile.retain(|name, value| !value.is_null() && (!is_text(name) || value.is_string()));
         Ok(profile)
+    }
+
+    /// A field of the profile of somebody who stands before the door, if there is one: their server is asked
+    /// though it did not answer of late.
+    pub async fn field_now(&self, user_id: &UserId, field: &str) -> Result<Option<Value>, Error> {
+        let question = of_profile(user_id, Some(field)).urgent();
+        let asked: Result<Object, Error> =
+            self.ask(user_id.server_name(), question).await.map_err(Error::from);
+        match asked {
+            Ok(mut profile) => Ok(profile.remove(field)),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a node of another server's name says of itself.
+    pub async fn node(&self, server: &ServerName) -> Result<Node, Error> {
+        let question = Question::get(&["_wayside", "v1", "node"], &[]).unsigned().urgent();
+        let node: Node = self.ask(server, question.bounded(NODE_BYTES, WAIT)).await?;
+        let is_page = Url::parse(&node.public_url).is_ok_and(|url| {
+            url.scheme() == "https" && url.has_host() && url.username().is_empty()
+        });
+        if !is_page {
+            let why = format!("{server} is no node that people can visit: it has no https address");
+            return Err(Error::NotFound(why));
+        }
+        Ok(node)
     }
 
     /// The room that an alias of another server names.
@@ -65,6 +102,13 @@ impl Servers {
         let answer: Object = self.ask(server, question.with(Method::POST, wish)?).await?;
         Ok(page(server, answer)?)
     }
+}
+
+fn of_profile(user_id: &UserId, field: Option<&str>) -> Question {
+    let mut query = vec![("user_id", user_id.as_str())];
+    query.extend(field.map(|field| ("field", field)));
+    let question = Question::get(&["_matrix", "federation", "v1", "query", "profile"], &query);
+    question.bounded(2 * limits::PROFILE_BYTES, WAIT)
 }
 
 /// A page of a directory as clients know it, without what is no room.

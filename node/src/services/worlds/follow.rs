@@ -27,7 +27,7 @@ use crate::{
         StoreError, accounts,
         bus::{Change, Commit},
         events::{self, Stretch},
-        rooms::{self, Membership},
+        rooms::{self, MemberRow, Membership},
     },
 };
 
@@ -152,6 +152,7 @@ impl Worlds {
         stretch: Stretch,
     ) -> Result<(), Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
+        let mut doors = false;
         for stored in events::timeline(&mut snapshot, room_no, stretch, MISSED).await? {
             // What is encrypted goes in as it is: the node has no key of it, and needs none.
             let told = matches!(
@@ -166,12 +167,32 @@ impl Worlds {
                 let event = format::client_event(&stored, Form::default(), Unsigned::default());
                 self.instances.show(room_id, event.get().to_owned());
             }
+            doors |= matches!(
+                stored.event.kind(),
+                TimelineEventType::RoomJoinRules | TimelineEventType::RoomServerAcl
+            );
+        }
+        drop(snapshot);
+        if doors { self.check_visitors(room_id).await } else { Ok(()) }
+    }
+
+    /// Visitors whom the rules of a world let in no more leave it: they are no members, whom rules leave alone.
+    async fn check_visitors(&self, room_id: &RoomId) -> Result<(), Error> {
+        let inside = self.instances.all().into_iter().filter(|(room, _)| room == room_id);
+        for user_id in inside.flat_map(|(_, people)| people) {
+            if !self.ground.is_local(&user_id) && !self.may_still_visit(&user_id, room_id).await? {
+                surely(|| self.instances.remove(room_id, &user_id, Bye::Removed)).await;
+            }
         }
         Ok(())
     }
 
     /// Whoever is signed out or held leaves all worlds, and who is no guest any more is shown so.
     async fn check_account(&self, user_id: &UserId) -> Result<(), Error> {
+        if !self.ground.is_local(user_id) {
+            // Their home knows of their devices, and lets them show who they are.
+            return Ok(());
+        }
         let mut snapshot = self.ground.store.snapshot().await?;
         let account = accounts::account(&mut snapshot, user_id).await?;
         let devices = accounts::devices(&mut snapshot, user_id).await?;
@@ -189,7 +210,22 @@ impl Worlds {
     async fn check(&self, room_no: i64, room_id: &RoomId, user_id: &UserId) -> Result<(), Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
         let row = rooms::membership(&mut snapshot, room_no, user_id).await?;
-        let Some(row) = row.filter(|row| row.membership == Membership::Join) else {
+        let is_in = |row: &MemberRow| row.membership == Membership::Join;
+        // Visitors come in before their home has joined the room, or without.
+        let is_coming = row.as_ref().is_none_or(|row| row.membership == Membership::Invite);
+        if is_coming && !self.ground.is_local(user_id) {
+            return Ok(());
+        }
+        if row.as_ref().is_some_and(|row| row.membership == Membership::Ban) {
+            drop(snapshot);
+            // A ban is on the person.
+            for other in self.companions(user_id).await? {
+                surely(|| self.instances.remove(room_id, &other, Bye::Removed)).await;
+            }
+            surely(|| self.instances.remove(room_id, user_id, Bye::Removed)).await;
+            return Ok(());
+        }
+        let Some(row) = row.filter(is_in) else {
             surely(|| self.instances.remove(room_id, user_id, Bye::Removed)).await;
             return Ok(());
         };

@@ -7,6 +7,7 @@
 mod follow;
 mod found;
 mod spawn;
+mod visitors;
 mod visits;
 
 use std::{
@@ -30,6 +31,7 @@ use super::{
     Error, Ground,
     bodies::Bodies,
     content::Content,
+    persons::Persons,
     rooms::{DirectoryPlace, DirectoryQuery, Listed, Membership, Rooms, WORLD},
     social::Social,
 };
@@ -52,6 +54,7 @@ pub struct Worlds {
     content: Arc<Content>,
     bodies: Arc<Bodies>,
     instances: Arc<Instances>,
+    persons: Arc<Persons>,
     scenes: Cache<[u8; 32], Weak<Scene>>,
     recent: Cache<[u8; 32], Arc<Scene>>,
     tickets: Tickets,
@@ -102,10 +105,11 @@ impl Worlds {
         content: Arc<Content>,
         bodies: Arc<Bodies>,
         instances: Arc<Instances>,
+        persons: Arc<Persons>,
     ) -> Self {
         let (scenes, recent) = (Cache::new(SCENES * 8), Cache::new(SCENES));
         let tickets = Tickets::default();
-        Self { ground, rooms, social, content, bodies, instances, scenes, recent, tickets }
+        Self { ground, rooms, social, content, bodies, instances, persons, scenes, recent, tickets }
     }
 
     /// The worlds of the public directory and those that are only for some and for the asker, those

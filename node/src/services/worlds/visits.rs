@@ -12,7 +12,7 @@ use wayside_world::realtime::{Bye, Pose, Visitor};
 
 use super::{
     super::{
-        Error,
+        Error, Unproven,
         accounts::Session,
         rooms::{Membership, Step},
     },
@@ -65,14 +65,13 @@ impl Worlds {
     pub async fn grant(&self, session: &Session, name: &RoomOrAliasId) -> Result<Granted, Error> {
         let user_id = &session.user_id;
         let world = self.get(name, Some(user_id)).await?;
-        let inside = self.instances.crowd(&world.room_id);
-        if inside.is_some_and(|crowd| crowd.count() >= world.capacity.into()) {
-            return Err(crowded("the world is full"));
+        self.is_not_full(&world)?;
+        if self.is_shut_out(user_id, &world.room_id).await? {
+            return Err(Unproven::ShutOut.into());
         }
         let mut step = Step::to(Membership::Join);
         step.guest = session.role == Role::Guest;
         self.rooms.step(&world.room_id, user_id, user_id, step).await?;
-        let scene = self.scene(world.scene).await?;
         let wearing = self.bodies.of(user_id).await?;
         let who = Visitor {
             user_id: user_id.to_string(),
@@ -81,21 +80,30 @@ impl Worlds {
             fallback: wearing.fallback(),
             guest: session.role == Role::Guest,
         };
+        let (user_id, device_id) = (user_id.clone(), session.device_id.clone());
+        self.hand_out(world, Coming { user_id, device_id, who, at: None }).await
+    }
+
+    pub(super) fn is_not_full(&self, world: &World) -> Result<(), Error> {
+        let inside = self.instances.crowd(&world.room_id);
+        if inside.is_some_and(|crowd| crowd.count() >= world.capacity.into()) {
+            return Err(crowded("the world is full"));
+        }
+        Ok(())
+    }
+
+    /// Gives a ticket to somebody who may come.
+    pub(super) async fn hand_out(&self, world: World, coming: Coming) -> Result<Granted, Error> {
         let secret = Secret::mint(Kind::Visit, self.ground.clock.random());
         let now_ms = self.ground.clock.now_ms();
         let ticket = Ticket {
             world: instances::World {
                 room_id: world.room_id.clone(),
-                scene,
+                scene: self.scene(world.scene).await?,
                 capacity: world.capacity,
                 spawn: world.spawn,
             },
-            coming: Coming {
-                user_id: user_id.clone(),
-                device_id: session.device_id.clone(),
-                who,
-                at: None,
-            },
+            coming,
             ends_ms: now_ms + TICKET_MS,
         };
         let mut tickets = self.tickets.all();
@@ -124,6 +132,10 @@ impl Worlds {
         // They may have been turned out or signed out since they were let in.
         self.check_coming(&world, &coming).await.map_err(failed)??;
         coming.at = self.stood(&world.room_id, &coming.user_id, now_ms).await.map_err(failed)?;
+        // One person is here once, whatever they are called.
+        for other in self.companions(&coming.user_id).await.map_err(failed)? {
+            let _full = self.instances.remove(&world.room_id, &other, Bye::Replaced);
+        }
         let begun = self.instances.visit(&world, &coming).await;
         let visit = begun.map_err(|closed| match closed {
             Closed::Full => Over::of(Bye::Full),
@@ -140,6 +152,10 @@ impl Worlds {
         world: &instances::World,
         coming: &Coming,
     ) -> Result<Result<(), Over>, Error> {
+        if !self.ground.is_local(&coming.user_id) {
+            let may = self.may_still_visit(&coming.user_id, &world.room_id).await?;
+            return Ok(if may { Ok(()) } else { Err(Over::of(Bye::Removed)) });
+        }
         let mut snapshot = self.ground.store.snapshot().await?;
         let device = coming.device_id.as_str();
         let account = accounts::account(&mut snapshot, &coming.user_id).await?;
@@ -149,7 +165,8 @@ impl Worlds {
             return Ok(Err(Over::of(Bye::SignedOut)));
         }
         drop(snapshot);
-        let is_member = self.is_member(&world.room_id, &coming.user_id).await?;
+        let is_member = self.is_member(&world.room_id, &coming.user_id).await?
+            && !self.is_shut_out(&coming.user_id, &world.room_id).await?;
         Ok(if is_member { Ok(()) } else { Err(Over::of(Bye::Removed)) })
     }
 

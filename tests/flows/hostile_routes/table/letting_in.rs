@@ -4,7 +4,7 @@ use super::{AUTH, Row, delete, get, post, put};
 
 /// All of them.
 pub(super) fn rows() -> Vec<Row> {
-    [letting_in(), showing_passkeys()].concat()
+    [letting_in(), coming_from_elsewhere(), showing_passkeys()].concat()
 }
 
 /// Tokens, programs, and the page on which people let them in.
@@ -43,42 +43,6 @@ fn letting_in() -> Vec<Row> {
             404,
             get("/login/sso/redirect/{provider}", "unknown").query("redirectUrl=https%3A%2F%2Fa.test&action=login"),
         ),
-        // The node of the story knows no provider.
-        answered(404, post("/_wayside/v1/providers/{provider}/begin", "unknown", r#"{"browser":"0123456789abcdef0123456789abcdef","confirm":false}"#)),
-        answered(
-            403,
-            post(
-                "/_wayside/v1/providers/finish",
-                "",
-                r#"{"state":"club.a.1.b","code":"c","iss":"https://a.test","browser":"0123456789abcdef0123456789abcdef"}"#,
-            ),
-        ),
-        answered(
-            403,
-            post(
-                "/_wayside/v1/providers/finish",
-                "",
-                r#"{"state":"club.a.1.b","code":"c","browser":"0123456789abcdef0123456789abcdef","confirm":"s"}"#,
-            )
-            .again(),
-        ),
-        answered(
-            403,
-            post("/_wayside/v1/providers/register", "", r#"{"ticket":"a.b","browser":"0123456789abcdef0123456789abcdef","name":"ann"}"#),
-        ),
-        answered(
-            403,
-            post(
-                "/_wayside/v1/providers/link",
-                "",
-                r#"{"ticket":"a.b","browser":"0123456789abcdef0123456789abcdef","proof":{"user":"<alice>","password":"<password>"}}"#,
-            ),
-        ),
-        answered(403, post("/_wayside/v1/providers/link", "", LINK_BY_PASSKEY).again()),
-        // The node of the story knows no provider, and Alice is known by none.
-        get("/_wayside/v1/links", ""),
-        Row { status: Some(404), ..post("/_wayside/v1/links", "", ADD_LINK) },
-        Row { status: Some(404), ..delete("/_wayside/v1/links/{link}", "unknown", AUTH) },
         answered(
             302,
             get("/auth/{stage}/fallback/web", "m.login.sso").query("session=any"),
@@ -102,6 +66,61 @@ fn letting_in() -> Vec<Row> {
     ]
 }
 
+/// Those whom a provider or their home knows.
+fn coming_from_elsewhere() -> Vec<Row> {
+    let answered = |status: u16, row: Row| Row { status: Some(status), ..row.nobody() };
+    vec![
+        // The node of the story knows no provider.
+        answered(404, post("/_wayside/v1/providers/{provider}/begin", "unknown", r#"{"browser":"0123456789abcdef0123456789abcdef","confirm":false}"#)),
+        // Its DID says nothing of a home.
+        answered(404, post("/_wayside/v1/providers/{provider}/begin", "did", r#"{"browser":"0123456789abcdef0123456789abcdef","home":"did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp"}"#).again()),
+        answered(
+            403,
+            post(
+                "/_wayside/v1/providers/finish",
+                "",
+                r#"{"state":"club.a.1.b","code":"c","iss":"https://a.test","browser":"0123456789abcdef0123456789abcdef"}"#,
+            ),
+        ),
+        answered(
+            403,
+            post(
+                "/_wayside/v1/providers/finish",
+                "",
+                r#"{"state":"club.a.1.b","code":"c","browser":"0123456789abcdef0123456789abcdef","confirm":"s"}"#,
+            )
+            .again(),
+        ),
+        answered(
+            403,
+            post(
+                "/_wayside/v1/providers/finish",
+                "",
+                r#"{"state":"did.a.1.b","vp_token":{"home":[]},"browser":"0123456789abcdef0123456789abcdef"}"#,
+            )
+            .again(),
+        ),
+        answered(
+            403,
+            post("/_wayside/v1/providers/register", "", r#"{"ticket":"a.b","browser":"0123456789abcdef0123456789abcdef","name":"ann"}"#),
+        ),
+        answered(
+            403,
+            post(
+                "/_wayside/v1/providers/link",
+                "",
+                r#"{"ticket":"a.b","browser":"0123456789abcdef0123456789abcdef","proof":{"user":"<alice>","password":"<password>"}}"#,
+            ),
+        ),
+        answered(403, post("/_wayside/v1/providers/link", "", LINK_BY_PASSKEY).again()),
+        // The node of the story knows no provider, and Alice is known by none.
+        get("/_wayside/v1/links", ""),
+        Row { status: Some(404), ..post("/_wayside/v1/links", "", ADD_LINK) },
+        Row { status: Some(404), ..post("/_wayside/v1/links", "", ADD_DID).again() },
+        Row { status: Some(404), ..delete("/_wayside/v1/links/{link}", "unknown", AUTH) },
+    ]
+}
+
 /// Passkeys. Only a device could answer a ceremony: what is shown here answers none.
 fn showing_passkeys() -> Vec<Row> {
     let own = "/_wayside/v1/passkeys";
@@ -121,6 +140,9 @@ fn showing_passkeys() -> Vec<Row> {
 }
 
 const ADD_LINK: &str = r#"{"provider":"club","browser":"0123456789abcdef0123456789abcdef","auth":{"type":"m.login.password",
+    "identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>","session":"s"}}"#;
+const ADD_DID: &str = r#"{"provider":"did","home":"did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp",
+    "browser":"0123456789abcdef0123456789abcdef","auth":{"type":"m.login.password",
     "identifier":{"type":"m.id.user","user":"<alice>"},"password":"<password>","session":"s"}}"#;
 const LINK_BY_PASSKEY: &str = r#"{"ticket":"a.b","browser":"0123456789abcdef0123456789abcdef","passkey":{"ceremony":"e30.e30",
     "credential":{"id":"AAAA","rawId":"AAAA","type":"public-key","response":{"clientDataJSON":"e30",

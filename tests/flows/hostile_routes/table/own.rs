@@ -16,6 +16,7 @@ fn own() -> Vec<Row> {
         page("/sign-in", ""),
         page("/sign-in/return", ""),
         page("/link", ""),
+        page("/present", ""),
         page("/reset/{link}", "wres_unknown"),
         page("/web/{name}", "<script>"),
         page("/manifest.webmanifest", ""),
@@ -48,6 +49,19 @@ fn own() -> Vec<Row> {
         get("/_wayside/v1/identity", ""),
         Row { status: Some(400), ..post("/_wayside/v1/identity", "", r#"{"log":"{}"}"#) },
         Row { status: Some(404), ..post("/_wayside/v1/identity/saved", "", "{}") },
+        Row { status: Some(404), ..post("/_wayside/v1/identity/membership", "", "{}") },
+        Row { page: false, ..page("/.well-known/did.json", "") },
+        get("/_wayside/v1/nodes/{server}", "a.test").anyones(),
+        // Its DID says nothing of a home.
+        Row {
+            status: Some(404),
+            ..post(
+                "/_wayside/v1/homes",
+                "",
+                r#"{"home":"did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp"}"#,
+            )
+            .nobody()
+        },
         Row { page: false, status: Some(404), ..page("/people/{name}/did.jsonl", "alice") },
         Row { page: false, status: Some(404), ..page("/people/{name}/did.json", "nobody") },
         get("/_wayside/v1/node", "").nobody(),
@@ -84,6 +98,16 @@ fn worlds() -> Vec<Row> {
         ),
         get(one, "<world>").nobody(),
         post("/_wayside/v1/worlds/{world}/visits", "<world>", "{}").anyones(),
+        post("/_wayside/v1/visitors/challenge", "", "{}").nobody(),
+        Row {
+            status: Some(403),
+            ..post(
+                "/_wayside/v1/worlds/{world}/visitors",
+                "<world>",
+                r#"{"challenge":"a.1.b","presentation":{}}"#,
+            )
+            .nobody()
+        },
         get("/_wayside/v1/avatar", ""),
         put("/_wayside/v1/avatar", "", r#"{"variant":3}"#),
         put("/_wayside/v1/avatar", "", r#"{"sha256":"<worn>"}"#).again(),

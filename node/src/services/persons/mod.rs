@@ -7,10 +7,16 @@
 //!
 //! An account of which no client has brought keys has a did:web, which the node holds for it: provisional,
 //! and as good as the node's word. So has every other beside its did:webvh, for those who know no other.
+//!
+//! Whoever comes from elsewhere shows who they are by their own key and by the word of their home
+//! ([`Persons::shown`]); DID and account have to name each other.
+
+mod shown;
+mod word;
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
 use ruma::UserId;
@@ -28,19 +34,24 @@ use wayside_identity::{
     proof::Purpose,
     tag,
 };
-use wayside_specs::Did;
+use wayside_specs::{Did, limits};
 
+pub use self::shown::{CHALLENGE_MS, Challenge, MEMBERSHIP, Shown};
 use super::{
     Error, Ground,
     dids::{self, Dids},
+    servers::Servers,
 };
 use crate::store::{
     accounts,
     persons::{self, PersonRow},
+    providers::of_person,
 };
 
 /// The profile field by which an account names its DID (specs/identity.md).
 pub const PROFILE_FIELD: &str = "org.wayside.did";
+/// By what somebody is known here, in place of a provider of identities, who comes by their DID.
+pub const BY_DID: &str = "did";
 /// Below what path people's documents are.
 const FOLDER: &str = "people";
 
@@ -48,9 +59,12 @@ const FOLDER: &str = "people";
 pub struct Persons {
     ground: Arc<Ground>,
     dids: Arc<Dids>,
+    servers: Arc<Servers>,
     /// Where documents of this node are found; none where its address is no https name.
     site: OnceLock<Site>,
     key: SigningKey,
+    /// How many came from elsewhere since the start.
+    came: AtomicU64,
 }
 
 struct Site {
@@ -75,15 +89,24 @@ pub struct Identity {
     pub service: Option<String>,
     /// The node's key for assertions.
     pub node_key: PublicKey,
+    /// The DID of elsewhere by which they come in here, if they do: they are that person here too.
+    pub linked: Option<String>,
 }
 
 impl Persons {
     /// The service on its ground.
     #[must_use]
-    pub fn new(ground: Arc<Ground>, dids: Arc<Dids>) -> Self {
+    pub fn new(ground: Arc<Ground>, dids: Arc<Dids>, servers: Arc<Servers>) -> Self {
         // A key of its own, which nobody has who has only what it signs.
         let seed = tag::seal(&ground.token_key, &[b"the key by which this node vouches", b"1"]);
-        Self { ground, dids, site: OnceLock::new(), key: SigningKey::from_seed(seed) }
+        Self {
+            ground,
+            dids,
+            servers,
+            site: OnceLock::new(),
+            key: SigningKey::from_seed(seed),
+            came: AtomicU64::new(0),
+        }
     }
 
     /// Offers DIDs below the address that people type, where that is https and a name.
@@ -100,9 +123,24 @@ impl Persons {
         let _settled = self.site.get_or_init(|| site);
     }
 
+    /// Whether people of this node have DIDs, and others come in by theirs.
+    #[must_use]
+    pub fn are_here(&self) -> bool {
+        self.site.get().is_some()
+    }
+
+    /// The base of the pages of this node, where it has DIDs.
+    #[must_use]
+    pub fn pages(&self) -> Option<&Url> {
+        self.site.get().map(|site| &site.base)
+    }
+
     /// What is known of somebody's DID.
     pub async fn identity(&self, user_id: &UserId) -> Result<Identity, Error> {
-        let row = persons::of_account(&mut self.ground.store.snapshot().await?, user_id).await?;
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let row = persons::of_account(&mut snapshot, user_id).await?;
+        let links = of_person(&mut snapshot, user_id, limits::LINKS_PER_USER).await?;
+        drop(snapshot);
         let did = row.as_ref().map(|row| row.did.clone()).or_else(|| self.provisional(user_id));
         let text = |row: &PersonRow| String::from_utf8_lossy(&row.log).into_owned();
         let site = self.site.get().filter(|_| segment(user_id).is_some());
@@ -113,6 +151,7 @@ impl Persons {
             place: site.map(|site| (site.host.replace("%3A", ":"), path(user_id))),
             service: site.map(|site| site.base.to_string()),
             node_key: self.key.public(),
+            linked: links.into_iter().find(|it| it.issuer == BY_DID).map(|it| it.subject),
         })
     }
 
@@ -190,8 +229,7 @@ impl Persons {
         let last = row.log.strip_suffix(b"\n").unwrap_or(&row.log);
         let last = last.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
         let entry = json::read(last).map_err(Error::internal)?;
-        let place = Place::of(&row.did).map_err(Error::internal)?;
-        let is_here = Some(place.log()) == self.own_log(&user_id).as_ref();
+        let is_here = own_log(self.site.get(), &user_id).is_some_and(|own| is_at(&row.did, &own));
         if !is_here || entry["parameters"]["deactivated"] == true {
             // Whoever is elsewhere, or nobody any more, is not vouched for here.
             return Ok(None);
@@ -218,22 +256,14 @@ impl Persons {
         format!("did:web:{}:{folder}:{name}", self.site.get()?.host).parse().ok()
     }
 
-    /// Where somebody's log is.
-    fn own_log(&self, user_id: &UserId) -> Option<Url> {
-        let id = format!("{}:{FOLDER}:{}", self.site.get()?.host, segment(user_id)?);
-        place::address(&id, "did.jsonl").ok()
-    }
-
     /// Whether a log may be that of an account here of which so many versions are known, and whether its
     /// person is here still.
     fn judge(&self, user_id: &UserId, history: &History, known: usize) -> Result<bool, Error> {
         let refuse = |why: &str| Err(Error::Invalid(why.to_owned()));
-        let Some(own) = self.own_log(user_id) else {
+        let Some(own) = own_log(self.site.get(), user_id) else {
             return refuse("accounts of that name have no DID on this node");
         };
-        let is_here = |version: &Version| {
-            Place::of(version.document.id()).is_ok_and(|place| *place.log() == own)
-        };
+        let is_here = |version: &Version| is_at(version.document.id(), &own);
         let latest = history.latest();
         let stays = is_here(latest) && !latest.parameters.deactivated;
         // They go, or come to an end, from where they were, and say so there.
@@ -299,6 +329,17 @@ impl Persons {
         }
         Ok(())
     }
+}
+
+/// Where the log of somebody is who lives at that site.
+fn own_log(site: Option<&Site>, user_id: &UserId) -> Option<Url> {
+    let id = format!("{}:{FOLDER}:{}", site?.host, segment(user_id)?);
+    place::address(&id, "did.jsonl").ok()
+}
+
+/// Whether a DID names that address as its place.
+fn is_at(did: &Did, log: &Url) -> bool {
+    Place::of(did).is_ok_and(|place| place.log() == log)
 }
 
 fn lines_of(log: &[u8]) -> usize {

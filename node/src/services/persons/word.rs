@@ -1,0 +1,73 @@
+//! The node's word: what it says of its people, and the document of the DID by which it says so.
+
+use ruma::UserId;
+use serde_json::{Value, json};
+use wayside_identity::{credential::Draft, did::document::CONTEXT, time::Moment};
+use wayside_specs::Did;
+
+use super::{Persons, is_at, own_log};
+use crate::{
+    services::Error,
+    store::{accounts, people, persons},
+};
+
+/// How long the word that somebody lives here is good, in milliseconds: as long as it takes to show it.
+const GOOD_MS: i64 = 10 * 60 * 1_000;
+
+impl Persons {
+    /// The DID of this node: a did:web, since what the node says is as good as the node.
+    fn node_did(&self) -> Option<Did> {
+        format!("did:web:{}", self.site.get()?.host).parse().ok()
+    }
+
+    /// The document of the node's DID, as the whole world reads it; none where it has none.
+    #[must_use]
+    pub fn node_document(&self) -> Option<Value> {
+        let (did, site) = (self.node_did()?, self.site.get()?);
+        let multikey = self.key.public().to_multikey();
+        let method = format!("{did}#{multikey}");
+        Some(json!({
+            "@context": CONTEXT[..2],
+            "id": did.as_str(),
+            "verificationMethod": [{"id": method, "type": "Multikey", "controller": did.as_str(),
+                "publicKeyMultibase": multikey}],
+            "assertionMethod": [method],
+            "service": [{"id": format!("{did}#node"), "type": "WaysideNode",
+                "serviceEndpoint": site.base.as_str()}],
+        }))
+    }
+
+    /// The word that somebody lives here, for whom they show it to: a credential of home membership.
+    pub async fn membership(&self, user_id: &UserId) -> Result<Value, Error> {
+        let none = || Error::NotFound("you have no DID of your own here yet".to_owned());
+        let node = self.node_did().ok_or_else(none)?;
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let account = accounts::account(&mut snapshot, user_id).await?;
+        if account.is_none_or(|account| account.ended_ms.is_some()) {
+            return Err(Error::AccountEnded);
+        }
+        let row = persons::of_account(&mut snapshot, user_id).await?.ok_or_else(none)?;
+        if !own_log(self.site.get(), user_id).is_some_and(|own| is_at(&row.did, &own)) {
+            return Err(Error::NotFound("your DID is elsewhere by now: ask there".to_owned()));
+        }
+        let profile = people::profile(&mut snapshot, user_id).await?;
+        let name = profile.into_iter().find(|(field, _)| field == "displayname");
+        let name = name.and_then(|(_, text)| serde_json::from_str::<String>(&text).ok());
+        let mut subject =
+            json!({"id": row.did.as_str(), "account": user_id.matrix_uri(false).to_string()});
+        if let Some(name) = name.filter(|name| !name.trim().is_empty()) {
+            subject["name"] = name.into();
+        }
+        let now = Moment(self.ground.clock.now_ms());
+        let draft = Draft {
+            issuer: json!({"id": node.as_str(), "name": self.ground.server_name.as_str()}),
+            types: &["HomeMembership"],
+            subject,
+            from: now,
+            until: Some(now.plus_ms(GOOD_MS)),
+            status: None,
+        };
+        let method = format!("{node}#{}", self.key.public().to_multikey());
+        Ok(draft.signed(&method, &self.key))
+    }
+}

@@ -1,0 +1,119 @@
+//! People who live on other nodes: who of them may come in, by the DID that they show.
+//!
+//! Whoever comes has no account here and needs none: they show who they are (specs/identity.md, "Showing who
+//! one is"), and what they may is the word of this node, of the world, and of those who rule it. A ban is on
+//! the person: who is shut out under one account stays so under every other by which they were seen here.
+
+use ruma::{OwnedUserId, RoomId, RoomOrAliasId, UserId};
+use serde_json::Value;
+use wayside_world::realtime::Visitor;
+
+use super::{
+    super::{
+        Error, Unproven,
+        persons::Shown,
+        rooms::{Membership, admits},
+    },
+    Granted, World, Worlds,
+};
+use crate::{
+    config::Visitors,
+    instances::Coming,
+    store::{rooms, visitors},
+};
+
+impl Worlds {
+    /// Lets somebody in who lives elsewhere, and shows it by a presentation that answers a challenge of
+    /// [`super::super::persons::Persons::challenge`].
+    pub async fn grant_visitor(
+        &self,
+        presentation: &Value,
+        challenge: &str,
+        name: &RoomOrAliasId,
+    ) -> Result<Granted, Error> {
+        let shown = self.persons.answered(presentation, challenge).await?;
+        if self.ground.is_local(&shown.account) {
+            let why = "you live here: sign in, and come in as whom you are";
+            return Err(Error::Forbidden(why.to_owned()));
+        }
+        let world = self.get(name, Some(&shown.account)).await?;
+        self.may_visit(&shown, &world).await?;
+        self.is_not_full(&world)?;
+        let Shown { account, name, .. } = shown;
+        let wearing = self.bodies.of(&account).await?;
+        let who = Visitor {
+            user_id: account.to_string(),
+            name: name.unwrap_or_else(|| account.localpart().to_owned()),
+            avatar: wearing.avatar(),
+            fallback: wearing.fallback(),
+            guest: false,
+        };
+        // They have no device here: none of theirs is signed out.
+        let coming = Coming { user_id: account, device_id: "VISITOR".into(), who, at: None };
+        self.hand_out(world, coming).await
+    }
+
+    /// Whether somebody of elsewhere may come into a world.
+    async fn may_visit(&self, shown: &Shown, world: &World) -> Result<(), Error> {
+        let standing = self.rooms.standing(&world.room_id, &shown.account).await?;
+        let invited = matches!(standing, Some(Membership::Join | Membership::Invite));
+        let server = shown.account.server_name();
+        let config = &self.ground.config;
+        let welcome = match config.visitors {
+            Visitors::Open => true,
+            Visitors::Nodes => config.visitor_nodes.iter().any(|known| known == server),
+            Visitors::Invited => false,
+        };
+        if !welcome && !invited {
+            return Err(Unproven::Unwelcome(server.to_string()).into());
+        }
+        if self.is_shut_out(&shown.account, &world.room_id).await? {
+            return Err(Unproven::ShutOut.into());
+        }
+        Ok(())
+    }
+
+    /// Whether somebody is shut out of a world: under the account by which they come, under another that is
+    /// theirs as far as is known here, or with all of their server.
+    pub(super) async fn is_shut_out(
+        &self,
+        account: &UserId,
+        room_id: &RoomId,
+    ) -> Result<bool, Error> {
+        let accounts = self.companions(account).await?;
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let Some(room) = rooms::room(&mut snapshot, room_id).await? else { return Ok(true) };
+        for one in accounts.iter().map(|one| &**one).chain([account]) {
+            let row = rooms::membership(&mut snapshot, room.room_no, one).await?;
+            if row.is_some_and(|row| row.membership == Membership::Ban) {
+                return Ok(true);
+            }
+        }
+        let is_local = self.ground.is_local(account);
+        Ok(!is_local && !admits(&mut snapshot, &room, account.server_name()).await?)
+    }
+
+    /// Whether somebody who was let in still may come in.
+    pub(super) async fn may_still_visit(
+        &self,
+        account: &UserId,
+        room_id: &RoomId,
+    ) -> Result<bool, Error> {
+        match self.get(room_id.into(), Some(account)).await {
+            Ok(_) => Ok(!self.is_shut_out(account, room_id).await?),
+            Err(Error::NotFound(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The other accounts that are the same person's, as far as is known here.
+    pub(super) async fn companions(&self, account: &UserId) -> Result<Vec<OwnedUserId>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let mut found = Vec::new();
+        for subject in visitors::subjects_of(&mut snapshot, account).await? {
+            found.extend(visitors::accounts_of(&mut snapshot, &subject).await?);
+        }
+        found.retain(|one| one != account);
+        Ok(found)
+    }
+}
