@@ -103,7 +103,12 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rolldownOptions: {
-      input: { main: "index.html", "sign-in": "sign-in.html", "service-worker": "src/service-worker.ts" },
+      input: {
+        main: "index.html",
+        "sign-in": "sign-in.html",
+        present: "present.html",
+        "service-worker": "src/service-worker.ts",
+      },
       output: {
         entryFileNames: (chunk) =>
           chunk.name === "service-worker" ? "service-worker.js" : "web/[name]-[hash].js",

@@ -54,8 +54,8 @@ export class Person {
   }
 
   /** Somebody whose browser is their own and remembers: in a borrowed one, nothing can be installed. */
-  static async settle(name, options = {}) {
-    const launched = { executablePath: CHROMIUM, args: FLAGS, viewport: WINDOW, locale: "en-GB", ...options };
+  static async settle(name, { flags = [], ...options } = {}) {
+    const launched = { executablePath: CHROMIUM, args: [...FLAGS, ...flags], viewport: WINDOW, locale: "en-GB", ...options };
     const context = await chromium.launchPersistentContext("", launched);
     const person = new Person(name, context.pages()[0] ?? (await context.newPage()));
     everybody.push(person);
@@ -347,6 +347,24 @@ export async function addAuthenticator(page) {
   };
   const { authenticatorId } = await browser.send("WebAuthn.addVirtualAuthenticator", { options });
   return { browser, authenticatorId };
+}
+
+/**
+ * Somebody at home, where their identity is made while they look at the worlds. Nodes are reached by names that nobody
+ * registers, at addresses that the story tells (`hosts`), with certificates that nobody knows.
+ */
+export async function atHome(name, { url, user, password, hosts = "MAP *.test 127.0.0.1" }) {
+  const flags = [`--host-resolver-rules=${hosts}`, "--ignore-certificate-errors"];
+  const person = await Person.settle(name, { flags, ignoreHTTPSErrors: true });
+  await person.signIn(url, user, password);
+  await person.sees(".worlds-head");
+  const did = await person.finds("an identity", async () => {
+    const { access_token: token } = JSON.parse(localStorage.getItem("wayside.session"));
+    const answer = await fetch("/_wayside/v1/identity", { headers: { authorization: `Bearer ${token}` } });
+    const { did, log } = await answer.json();
+    return log ? did : null;
+  });
+  return { person, did };
 }
 
 export function ensure(holds, what) {

@@ -72,6 +72,7 @@ mod registering;
 mod relations;
 mod remote_media;
 mod retention;
+mod roaming;
 mod rooms;
 mod search;
 mod seeking;

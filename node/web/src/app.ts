@@ -1,12 +1,14 @@
 // Leads a person from the address they came by, over name and world, into a visit.
 import { ApiError } from "./api/http";
 import { leave } from "./api/inviting";
-import { fullAlias, invitationInfo, nodeInfo, type NodeInfo, shortAlias, type World, world, worlds } from "./api/node";
+import { invitationInfo, nodeInfo, type NodeInfo, type World, worlds } from "./api/node";
 import { confirmed, forget, remembered, renamed, type Session, signOut } from "./api/session";
 import { report } from "./hook";
 import { t } from "./i18n";
-import { endMembership, membershipOf, onMembershipEnd } from "./membership";
-import { closedPage } from "./ui/closed";
+import { endMembership, identityParts, letGo, membershipOf, onMembershipEnd } from "./membership";
+import { type Address, addressOf, pathTo, readAddress } from "./travel/address";
+import { homeHost, type Host, optional, placed, sought } from "./travel/host";
+import { askingPage, closedPage, whyHere } from "./ui/closed";
 import { h } from "./ui/dom";
 import { words } from "./ui/errors";
 import { settingsDialog, keepDialog } from "./ui/settings";
@@ -17,9 +19,13 @@ import { isSoftware } from "./world/quality";
 
 let node: NodeInfo | null = null;
 let session: Session | null = null;
+/** Where worlds of this node are. */
+let home: Host | null = null;
 let arrival: Arrival | null = null;
-/** The world that the address names, where it is not known to whoever opens it. */
-let unknownPlace: string | null = null;
+/** Other nodes that were found. */
+const hosts = new Map<string, Host>();
+/** How often somebody has set out for somewhere: whoever turns back is not led on by what comes late. */
+let errands = 0;
 /** Whether the address is that of the page of accounts. */
 const isAccountPage = (): boolean => /^\/account\/?$/.test(location.pathname);
 /** Shows the present screen anew, as after a change of language. */
@@ -28,54 +34,96 @@ let again: () => void = () => {};
 /** The parts that draw worlds are large: they are fetched while somebody types their name. */
 const walking = (): Promise<typeof import("./walking")> => import("./walking");
 
+/** Few go to other nodes. */
+const travel = (): Promise<typeof import("./travel")> => import("./travel");
+
 export async function start(): Promise<void> {
-  onMembershipEnd((who) => ({ gone: () => lostBy(who), signOut: leaveAccount }));
+  onMembershipEnd((who) => ({ gone: () => lostBy(who), signOut: () => void leaveAccount() }));
+  let trouble: unknown = null;
+  const turned = setOut();
   try {
-    const path = location.pathname;
-    const join = /^\/join\/([^/]+)\/?$/.exec(path)?.[1] ?? null;
-    const place = /^\/w\/(.+?)\/?$/.exec(path)?.[1] ?? null;
+    const { pathname, search } = location;
+    const asked = new URLSearchParams(search);
+    const join = /^\/join\/([^/]+)\/?$/.exec(pathname)?.[1] ?? null;
+    const place = /^\/w\/(.+?)\/?$/.exec(pathname)?.[1] ?? null;
     const before = remembered();
     const [info, known] = await Promise.all([nodeInfo(), before ? confirmed(before) : null]);
     node = info;
     session = known;
+    home = homeHost(info);
+    const goal = place === null ? null : readAddress(decodeURIComponent(place), asked.get("via"), info.server_name);
     // A link into a world may bring its invitation along.
-    const code = join === null ? new URLSearchParams(location.search).get("invitation") : decodeURIComponent(join);
-    const [invitation, asked, first] = await Promise.all([
+    const code = join === null ? asked.get("invitation") : decodeURIComponent(join);
+    const [invitation, world, first] = await Promise.all([
       code === null ? null : optional(invitationInfo(code)),
-      place === null ? null : optional(world(fullAlias(decodeURIComponent(place), info.server_name), known)),
-      place !== null || (known && !known.guest) ? null : defaultWorld(info),
+      goal && seen(goal).catch((error: unknown) => {
+        if (isHere(goal)) throw error;
+        trouble = error;
+        return null;
+      }),
+      goal !== null || (known && !known.guest) ? null : defaultWorld(info),
     ]);
     arrival = {
       node: info,
       session,
       invitation: code !== null && invitation ? { code, info: invitation } : null,
       invitationOver: code !== null && !invitation,
-      world: asked,
+      goal,
+      world,
       first,
       toAccount: isAccountPage(),
     };
-    unknownPlace = place !== null && !asked ? fullAlias(decodeURIComponent(place), info.server_name) : null;
     // What is not there for a stranger may be there for whoever they are.
-    if (unknownPlace !== null && !known) notice(t("closed.perhaps"), "bad");
+    if (goal && isHere(goal) && !world && !known) notice(t("closed.perhaps"), "bad");
   } catch (error) {
     failure(error, () => void start());
     return;
   }
-  if (session && node && unknownPlace !== null) closedDoor(node, session, unknownPlace);
-  else if (session && arrival.toAccount) await account();
+  if (turned()) return;
+  const { goal, world, toAccount } = arrival;
+  // On another node it may be there for those who show who they are, which they do when they walk in.
+  if (session && goal && !world && (isHere(goal) || trouble !== null)) await closedDoor(goal, trouble);
+  else if (session && toAccount) await account();
   else if (session && location.pathname === "/") await list();
   else arrive();
   requestIdleCallbackOrSoon(() => void makeReady());
 }
 
-/** What is not there is null; every other trouble is one. */
-async function optional<T>(asked: Promise<T>): Promise<T | null> {
-  try {
-    return await asked;
-  } catch (error) {
-    if (error instanceof ApiError && (error.status === 404 || error.status === 403)) return null;
-    throw error;
-  }
+const isHere = ({ serverName }: Address): boolean => serverName === node?.server_name;
+
+/** A world as everybody sees it who asks for it; of another node, members see it whose home finds that. */
+async function seen(goal: Address): Promise<World | null> {
+  if (isHere(goal)) return (await hostOf(goal)).world(goal.name, session);
+  if (!session) return null;
+  asking(goal);
+  return (await hostOf(goal)).world(goal.name, session);
+}
+
+/** The node of a world. */
+async function hostOf({ serverName }: Address): Promise<Host> {
+  if (home && serverName === home.serverName) return home;
+  const found = hosts.get(serverName);
+  if (found) return found;
+  if (!session) throw new Error("nobody asks for another node without being somebody");
+  const { abroad } = await travel();
+  const host = await abroad(serverName, session);
+  hosts.set(serverName, host);
+  return host;
+}
+
+/** Sets out for somewhere; the returned function says whether the person has turned to something else since. */
+function setOut(): () => boolean {
+  errands += 1;
+  const mine = errands;
+  return () => errands !== mine;
+}
+
+/** Says that another node is asked, which may take a while. */
+function asking(goal: Address): void {
+  if (!node || isHere(goal)) return;
+  report({ phase: "asking" });
+  const values = { node: goal.serverName };
+  askingPage(node, t("asking.title", values), t("asking.lead", values), () => void list());
 }
 
 function arrive(): void {
@@ -88,8 +136,10 @@ function arrive(): void {
       session = entered;
       void goOn(current);
     },
-    forgotten: () => {
+    forgotten: async () => {
       const old = session;
+      if (old && !(await letGo(old))) return;
+      if (session !== old) return;
       session = null;
       forget();
       if (old && !old.guest) {
@@ -120,18 +170,18 @@ async function goOn(from: Arrival): Promise<void> {
     await account();
     return;
   }
-  if (unknownPlace !== null) {
-    await enterRoom(unknownPlace);
+  if (from.goal) {
+    await enter(from.goal, from.world);
     return;
   }
-  const target = from.world ?? (session?.guest ? (from.first ?? (await defaultWorld(from.node))) : null);
-  if (target) await visitWorld(target);
+  const target = session?.guest ? (from.first ?? (await defaultWorld(from.node))) : null;
+  if (target && home) await visitWorld(home, target);
   else await list();
 }
 
 async function defaultWorld(info: NodeInfo): Promise<World | null> {
   if (!info.default_world) return null;
-  return optional(world(info.default_world, session)).catch(() => null);
+  return home?.world(info.default_world, session).catch(() => null) ?? null;
 }
 
 async function list(): Promise<void> {
@@ -139,18 +189,24 @@ async function list(): Promise<void> {
     arrive();
     return;
   }
-  unknownPlace = null;
+  const turned = setOut();
+  if (arrival) arrival = { ...arrival, goal: null, world: null };
   if (location.pathname !== "/") history.pushState(null, "", "/");
   document.title = t("app.name");
   again = () => void list();
   try {
-    const all = await worlds(session);
+    const all = await listed(session);
+    if (turned()) return;
     report({ phase: "worlds" });
     showWorlds(node, session, all);
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) lostSession();
     else failure(error, () => void list());
   }
+}
+
+async function listed(who: Session): Promise<World[]> {
+  return (await worlds(who)).map((world) => placed(location.origin, world));
 }
 
 function showWorlds(info: NodeInfo, who: Session, all: World[]): void {
@@ -160,12 +216,12 @@ function showWorlds(info: NodeInfo, who: Session, all: World[]): void {
       void list();
     });
   const doors: WorldsDoors = {
-    enter: (target) => void visitWorld(target),
+    enter: (target) => void (home && visitWorld(home, target)),
     look: () => void import("./ui/avatar").then(({ avatarDialog }) => avatarDialog(who, keep)),
     settings: () => settingsDialog({ node: info, session: who }, () => again()),
     create: () => void create(),
     keep,
-    signOut: leaveAccount,
+    signOut: () => void leaveAccount(),
     decline: async ({ room_id: roomId }) => {
       try {
         await leave(roomId, who);
@@ -177,14 +233,16 @@ function showWorlds(info: NodeInfo, who: Session, all: World[]): void {
   };
   worldsScreen(info, who, all, doors);
   requestIdleCallbackOrSoon(() => {
-    if (session === who) void offerMessages(info, who, doors);
+    if (session !== who) return;
+    void offerMessages(info, who, doors);
+    void offerIdentity(who);
   });
 }
 
 /** Shows the worlds of now in place of those that are listed. */
 async function lookAgain(who: Session, doors: WorldsDoors): Promise<void> {
   try {
-    redrawWorlds(who, await worlds(who), doors);
+    redrawWorlds(who, await listed(who), doors);
   } catch (error) {
     console.warn("the worlds cannot be listed anew", error);
   }
@@ -215,11 +273,12 @@ async function account(): Promise<void> {
       named: (name) => {
         session = renamed(who, name);
       },
-      signOut: leaveAccount,
+      signOut: () => void leaveAccount(),
       ended: () => {
         session = null;
         forget();
         void endMembership(who).catch(console.warn);
+        void identityParts(who)?.then(({ forgetIdentity }) => forgetIdentity(who)).catch(console.warn);
         farewell(info, who);
       },
       keep,
@@ -249,9 +308,24 @@ async function offerMessages(info: NodeInfo, who: Session, doors: WorldsDoors): 
   }
 }
 
+/** Sees to it that a member has an identity, and asks them to keep it safe. */
+async function offerIdentity(who: Session): Promise<void> {
+  try {
+    const parts = await identityParts(who);
+    const place = document.querySelector<HTMLElement>(".worlds");
+    if (place) await parts?.identityCard(who, place);
+  } catch (error) {
+    // Worlds can be entered without.
+    console.warn("the identity cannot be opened", error);
+  }
+}
+
 /** Signs out here, and leaves no key behind. */
-function leaveAccount(): void {
+async function leaveAccount(): Promise<void> {
   const old = session;
+  if (old && !(await letGo(old))) return;
+  // Whoever pressed twice is out already.
+  if (session !== old) return;
   session = null;
   if (old) {
     void endMembership(old).catch(console.warn);
@@ -274,62 +348,71 @@ async function create(): Promise<void> {
   const { createPage } = await import("./ui/create");
   createPage(node, who, {
     cancel: () => void list(),
-    created: (made) => void world(made, who).then(visitWorld, () => list()),
+    created: (roomId) => void enterRoom(roomId),
   });
 }
 
-/** Goes to a world by its room or its alias, or to the page that says that it is not open. */
-async function enterRoom(name: string): Promise<void> {
-  if (!session || !node) return;
-  const [who, info] = [session, node];
+/** Goes to a world of this node by its room. */
+async function enterRoom(roomId: string): Promise<void> {
+  if (node) await enter({ name: roomId, serverName: node.server_name });
+}
+
+/** Goes to a world, or to the page that says why it does not open; `still` where it has not before. */
+async function enter(goal: Address, known: World | null = null, still = false): Promise<void> {
+  if (!session) return;
+  const who = session;
+  const turned = setOut();
   try {
-    const found = await optional(world(name, who));
-    if (found) await visitWorld(found);
-    else closedDoor(info, who, name);
+    if (!known || !hosts.has(goal.serverName)) asking(goal);
+    const host = await hostOf(goal);
+    const found = known ?? (await sought(host, goal.name, who));
+    if (turned()) return;
+    if (found) await visitWorld(host, found, still);
+    else await closedDoor(goal, null, still);
   } catch (error) {
-    failure(error, () => void enterRoom(name));
+    if (turned()) return;
+    if (error instanceof ApiError && error.status === 401) lostSession();
+    else await closedDoor(goal, error, still);
   }
 }
 
-/** Says that a place is not there, or not for this person, until it is. */
-function closedDoor(info: NodeInfo, who: Session, name: string): void {
-  report({ phase: "closed" });
-  again = () => closedDoor(info, who, name);
-  closedPage(info, who, {
-    again: async () => {
-      try {
-        const found = await optional(world(name, who));
-        if (found) await visitWorld(found);
-      } catch (error) {
-        notice(words(error), "bad");
-      }
-    },
-    list: () => void list(),
-  });
+/** Says why somebody does not come in there, until they do. */
+async function closedDoor(goal: Address, error: unknown, still = false): Promise<void> {
+  if (!session || !node) return;
+  const [who, info] = [session, node];
+  try {
+    const why = isHere(goal) ? whyHere(error) : (await travel()).whyNot(error, goal.serverName, info.server_name);
+    report({ phase: "closed" });
+    again = () => void closedDoor(goal, error, still);
+    closedPage(info, who, why, still, { again: () => enter(goal, null, true), list: () => void list() });
+  } catch (trouble) {
+    failure(trouble, () => void closedDoor(goal, error, still));
+  }
 }
 
-async function visitWorld(target: World): Promise<void> {
+async function visitWorld(host: Host, target: World, still = false): Promise<void> {
   if (!session || !node) return;
-  const short = target.alias ? shortAlias(target.alias, node.server_name) : target.room_id;
-  const path = `/w/${encodeURI(short)}`;
-  if (location.pathname !== path) history.pushState(null, "", path);
-  else if (location.search !== "") history.replaceState(null, "", path);
-  document.title = `${target.name} · ${t("app.name")}`;
   const info = node;
+  const address = addressOf(target, host.serverName);
+  const path = pathTo(address, info.server_name);
+  if (location.pathname !== path.split("?")[0]) history.pushState(null, "", path);
+  else if (location.pathname + location.search !== path) history.replaceState(null, "", path);
+  document.title = `${target.name} · ${t("app.name")}`;
   try {
     const { walk } = await walking();
-    again = walk(target, session, info, {
+    again = walk(host, target, session, info, {
       left: () => void list(),
       signedOut: lostSession,
       session: (member) => {
         session = member;
       },
-      again: (where) => void visitWorld(where),
+      again: (where) => void visitWorld(host, where),
       enter: (roomId) => void enterRoom(roomId),
+      refused: (error) => void closedDoor(address, error, still),
     });
   } catch (error) {
     console.error(error);
-    failure(error, () => void visitWorld(target));
+    failure(error, () => void visitWorld(host, target));
   }
 }
 

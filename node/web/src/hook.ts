@@ -52,7 +52,8 @@ function state(): object {
     roundTripMs: visit?.connection.roundTripMs ?? null,
   };
   const seats = (visit?.scene?.seats ?? []).map(({ place, knee }) => ({ place, x: knee.x, y: knee.y, z: knee.z }));
-  return { phase, me: me(), bodies: bodies(), chat, world, seats, frame, errors: [...errors] };
+  const node = visit?.host.serverName ?? null;
+  return { phase, node, me: me(), bodies: bodies(), chat, world, seats, frame, errors: [...errors] };
 }
 
 declare global {

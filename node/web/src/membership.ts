@@ -1,4 +1,4 @@
-// What only members have: a device that encrypts, and conversations. It is large, and fetched for them alone.
+// What only members have: a device that encrypts, conversations, and who they are. It is large, and fetched for them alone.
 import type { Session } from "./api/session";
 import { loadMore } from "./i18n";
 import type { Messages } from "./ui/messages/model";
@@ -43,6 +43,22 @@ export function membershipOf(session: Session): Promise<Membership> | null {
 async function open(session: Session, deviceId: string): Promise<Membership> {
   const [parts] = await Promise.all([import("./ui/messages"), loadMore("members")]);
   return { messages: new parts.Messages(session, deviceId, doorsOf(session)), parts };
+}
+
+/** The identity of a member, with what shows it; null for guests, and where a browser keeps no keys. */
+export function identityParts({ guest }: Session): Promise<typeof import("./ui/identity")> | null {
+  return guest || !isSecureContext || !("locks" in navigator) ? null : import("./ui/identity");
+}
+
+/** Has this browser forget who a member is; says whether they sign out, where they would lose that by it. */
+export async function letGo(session: Session): Promise<boolean> {
+  try {
+    return (await (await identityParts(session))?.leaving(session)) ?? true;
+  } catch (error) {
+    // Nobody is kept from signing out.
+    console.warn("the identity cannot be let go of", error);
+    return true;
+  }
 }
 
 /** Deletes the keys of a member who signs out. */

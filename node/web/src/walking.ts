@@ -1,5 +1,6 @@
 // From the click on a world to walking in it: the canvas, the loading screen, what lies over it.
-import { inviteGuests, type NodeInfo, shortAlias, type World } from "./api/node";
+import { ApiError } from "./api/http";
+import type { NodeInfo, World } from "./api/node";
 import type { Session } from "./api/session";
 import { report, reportVisit } from "./hook";
 import { isKey, t } from "./i18n";
@@ -14,6 +15,7 @@ import type { MessagesPanel } from "./ui/messages/panel";
 import { linkDialog } from "./ui/link";
 import { keepDialog, settingsDialog } from "./ui/settings";
 import { dialogIsOpen, notice, screen } from "./ui/shell";
+import { type Host, UntoldError } from "./travel/host";
 import { type Audience, Visit } from "./visit/visit";
 import { prepare, theStage } from "./world/backstage";
 import { SceneError } from "./world/scene";
@@ -28,11 +30,13 @@ export interface WalkDoors {
   again(world: World): void;
   /** Goes into another world. */
   enter(roomId: string): void;
+  /** They are not let in; null is that there is no such world for them. */
+  refused(error: unknown): void;
 }
 
 /** Begins a visit; the returned function draws what lies over the world anew. */
-export function walk(target: World, who: Session, node: NodeInfo, doors: WalkDoors): () => void {
-  return new Walk(target, who, node, doors).redraw;
+export function walk(host: Host, target: World, who: Session, node: NodeInfo, doors: WalkDoors): () => void {
+  return new Walk(host, target, who, node, doors).redraw;
 }
 
 /** Makes ready what can be, while somebody still types their name. */
@@ -62,8 +66,11 @@ class Walk implements Audience {
   private entered = false;
   private over = false;
   private newest: State = { kind: "connecting" };
+  /** Why the person cannot speak. */
+  private unheard: string | null = null;
 
   constructor(
+    private readonly host: Host,
     private target: World,
     private who: Session,
     private readonly node: NodeInfo,
@@ -85,7 +92,7 @@ class Walk implements Audience {
       stage.canvas.setAttribute("aria-label", t("hud.scene"));
       this.place.prepend(stage.canvas);
       stage.resize();
-      return new Visit(stage, this.target, this.who, this);
+      return new Visit(stage, this.host, this.target, this.who, this);
     } catch (error) {
       console.error(error);
       this.end(t("error.title"), t("error.webgl"), false);
@@ -140,6 +147,7 @@ class Walk implements Audience {
     this.place.insertBefore(this.hud.element, this.loading.element.parentNode ? this.loading.element : null);
     if (this.headset) this.hud.offerHeadset(this.headset);
     if (this.membership) this.offerMessages(this.hud, this.membership);
+    this.hud.chat.heard(this.unheard);
     this.hud.chat.toEnd();
     this.hud.state(this.newest);
   };
@@ -288,19 +296,13 @@ class Walk implements Audience {
 
   private async invite(): Promise<void> {
     try {
-      const { alias, room_id } = this.target;
-      const short = alias ? shortAlias(alias, this.node.server_name) : room_id;
-      // The address by which others reach the node: whoever runs it may be at "localhost".
-      const page = `${this.node.public_url}/w/${encodeURI(short)}`;
-      if (!this.target.public && !this.who.guest) {
-        await this.inviteByName(page);
+      const { host, target, who } = this;
+      if (!target.public && !who.guest) {
+        await this.inviteByName(host.page(target));
         return;
       }
-      const open = this.node.registration === "open";
-      const about = open ? "hud.invite_page" : this.who.guest ? "hud.invite_guest" : "hud.invite_done";
-      const brings = about === "hud.invite_done";
-      const link = brings ? `${page}?invitation=${(await inviteGuests(this.who)).invitation}` : page;
-      linkDialog(link, t(about), () => this.pause(false));
+      const { link, about } = await host.way(target, who);
+      linkDialog(link, about, () => this.pause(false));
       this.pause(true);
     } catch (error) {
       notice(words(error), "bad");
@@ -319,28 +321,39 @@ class Walk implements Audience {
     this.newest = state;
     this.hud?.state(state);
     if (!this.entered && state.kind === "waiting") {
-      this.loading.say(state.error ? words(state.error) : byeWords(state.reason));
+      this.loading.say(state.error ? this.doorWords(state.error) : byeWords(state.reason));
     }
     if (state.kind !== "over") return;
     const { error, reason } = state;
     if (error) this.failed(error);
-    else if (reason === SIGNED_OUT) this.signedOut();
+    else if (reason === SIGNED_OUT && this.host.isHome) this.signedOut();
     else this.end(t("over.title", { world: this.target.name }), byeWords(reason), reason !== 5);
   }
 
   failed(error: unknown): void {
-    report({ phase: "error", error: String(error) });
-    const status = (error as { status?: number }).status;
-    if (status === 401) {
+    if (error instanceof ApiError && error.status === 401) {
       this.signedOut();
       return;
     }
-    if (status === 403 || status === 404) {
-      this.end(t("closed.title"), t("closed.about"), true);
+    if (error instanceof ApiError || error instanceof UntoldError) {
+      // Whoever was in and is not let in again stands before the same door as others.
+      const isThere = error instanceof UntoldError || error.status !== 404;
+      this.stop();
+      this.doors.refused(isThere ? error : null);
       return;
     }
+    report({ phase: "error", error: String(error) });
     const why = error instanceof SceneError ? t(`error.scene_${error.why}`) : words(error);
     this.end(t("error.title"), why, !(error instanceof SceneError) || error.why === "unreachable");
+  }
+
+  /** Why somebody does not come in, for now or for good. */
+  private doorWords(error: unknown): string {
+    if (error instanceof UntoldError) {
+      return t(`travel.${error.why}`, { node: this.host.serverName, home: this.node.server_name });
+    }
+    const isFull = error instanceof ApiError && error.status === 503 && error.code === "M_LIMIT_EXCEEDED";
+    return isFull ? t("bye.11") : words(error);
   }
 
   /** Says why the visit is over and what can be done. */
@@ -375,6 +388,11 @@ class Walk implements Audience {
 
   chat(line: Parameters<Audience["chat"]>[0]): void {
     this.hud?.chat.update(line, this.who.userId);
+  }
+
+  heard(trouble: { error: unknown } | null): void {
+    this.unheard = trouble && t("travel.unheard", { why: this.doorWords(trouble.error) });
+    this.hud?.chat.heard(this.unheard);
   }
 
   seat(hint: "sit" | "stand" | null): void {

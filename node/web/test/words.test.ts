@@ -7,12 +7,18 @@ import accountDe from "../src/i18n/account.de.json";
 import accountEn from "../src/i18n/account.en.json";
 import de from "../src/i18n/de.json";
 import en from "../src/i18n/en.json";
+import identityDe from "../src/i18n/identity.de.json";
+import identityEn from "../src/i18n/identity.en.json";
 import membersDe from "../src/i18n/members.de.json";
 import membersEn from "../src/i18n/members.en.json";
 import passkeysDe from "../src/i18n/passkeys.de.json";
 import passkeysEn from "../src/i18n/passkeys.en.json";
+import presentDe from "../src/i18n/present.de.json";
+import presentEn from "../src/i18n/present.en.json";
 import signInDe from "../src/i18n/sign-in.de.json";
 import signInEn from "../src/i18n/sign-in.en.json";
+import travelDe from "../src/i18n/travel.de.json";
+import travelEn from "../src/i18n/travel.en.json";
 import { ChatLog } from "../src/visit/chatlog";
 
 const gaps = (text: string): string[] => [...text.matchAll(/\{\w+\}/g)].map(([gap]) => gap).sort();
@@ -21,9 +27,12 @@ describe("languages", () => {
   it.each<[string, Record<string, string>, Record<string, string>]>([
     ["for everybody", en, de],
     ["for accounts", accountEn, accountDe],
+    ["for who looks after who they are", identityEn, identityDe],
     ["for members", membersEn, membersDe],
     ["for ways in", passkeysEn, passkeysDe],
+    ["for who shows who they are", presentEn, presentDe],
     ["for who signs in", signInEn, signInDe],
+    ["for who goes to other nodes", travelEn, travelDe],
   ])("all say the same things with the same gaps, %s", (_, english, german) => {
     expect(Object.keys(german)).toEqual(Object.keys(english));
     for (const [key, text] of Object.entries(english)) expect(gaps(german[key] ?? ""), key).toEqual(gaps(text));

@@ -1,6 +1,8 @@
 // Asks the node over HTTP, and turns whatever goes wrong into one kind of error.
 
 const TIMEOUT_MS = 20_000;
+/** For the node to ask another, which may be slow. */
+export const FAR_MS = 40_000;
 
 /** What the node refused, or that it could not be asked at all (`M_WAYSIDE_UNREACHABLE`). */
 export class ApiError extends Error {

@@ -1,6 +1,6 @@
 // The accounts elsewhere by which somebody is known here.
 import { leaveTo } from "../sign-in/away";
-import { ask } from "./http";
+import { ask, FAR_MS } from "./http";
 import type { Session } from "./session";
 
 export interface Link {
@@ -9,6 +9,8 @@ export interface Link {
   provider: string | null;
   name: string | null;
   issuer: string;
+  /** What the identity is called that is meant, or what stays of that wherever it moves, where `provider` is "did". */
+  did?: string;
   linked_ms: number;
 }
 
@@ -24,6 +26,14 @@ export function addLink(session: Session, provider: string, browser: string, aut
   return leaveTo(browser, new URL(location.href), () =>
     ask<{ location: string }>("POST", PATH, { body, token: session.token }),
   );
+}
+
+/** Goes to the home of an identity that is to open the account from then on. */
+export function addIdentity(session: Session, home: string, browser: string, auth: object): Promise<void> {
+  const body = { provider: "did", home, browser, ...auth };
+  const begin = (): Promise<{ location: string }> =>
+    ask("POST", PATH, { body, token: session.token, timeoutMs: FAR_MS });
+  return leaveTo(browser, new URL(location.href), begin, true);
 }
 
 export async function removeLink(session: Session, id: string, auth: object): Promise<void> {

@@ -1,5 +1,5 @@
 // What a node says of itself, its invitations and its worlds.
-import { ask, upload } from "./http";
+import { ask, FAR_MS, upload } from "./http";
 import type { Session } from "./session";
 
 export interface Provider {
@@ -18,6 +18,8 @@ export interface NodeInfo {
   providers: Provider[];
   public_url: string;
   passkeys: boolean;
+  /** Whether people may sign in by a DID, whose home is another node. */
+  dids: boolean;
   /** Whether it sends mail, and people may say their address for their name. */
   emails: boolean;
   default_world: string | null;
@@ -79,6 +81,9 @@ export function hasPasskeys(node: NodeInfo): boolean {
   return node.passkeys && location.origin === new URL(node.public_url).origin && "PublicKeyCredential" in window;
 }
 
+/** Whether anybody may come in here by what they have elsewhere. */
+export const takesLinks = ({ dids, providers }: NodeInfo): boolean => dids || providers.length > 0;
+
 export const invitationInfo = (invitation: string): Promise<Invitation> =>
   ask("GET", `/_wayside/v1/invitations/${encodeURIComponent(invitation)}`);
 
@@ -87,14 +92,31 @@ export async function worlds(session: Session | null): Promise<World[]> {
   return (await ask<{ worlds: World[] }>("GET", "/_wayside/v1/worlds", { token })).worlds;
 }
 
-export const world = (name: string, session: Session | null): Promise<World> =>
-  ask("GET", `/_wayside/v1/worlds/${encodeURIComponent(name)}`, { token: session?.token ?? null });
+/** A world of this node, or of the one at an origin, to whom no token is ever shown. */
+export const world = (name: string, token: string | null, origin = ""): Promise<World> =>
+  ask("GET", `${origin}/_wayside/v1/worlds/${encodeURIComponent(name)}`, origin === "" ? { token } : {});
 
-export const visit = (roomId: string, session: Session): Promise<Visit> =>
-  ask("POST", `/_wayside/v1/worlds/${encodeURIComponent(roomId)}/visits`, {
+export const visit = (name: string, session: Session): Promise<Visit> =>
+  ask("POST", `/_wayside/v1/worlds/${encodeURIComponent(name)}/visits`, {
     body: {},
     token: session.token,
   });
+
+/** Another node, as this one finds it. */
+export interface FarNode {
+  server_name: string;
+  name: string;
+  public_url: string;
+  /** Whether it takes people who show who they are. */
+  dids: boolean;
+}
+
+export const farNode = (serverName: string, { token }: Session): Promise<FarNode> =>
+  ask("GET", `/_wayside/v1/nodes/${encodeURIComponent(serverName)}`, { token, timeoutMs: FAR_MS });
+
+/** Where the pages are of the home that somebody names. */
+export const homeAt = (home: string): Promise<{ url: string }> =>
+  ask("POST", "/_wayside/v1/homes", { body: { home }, timeoutMs: FAR_MS });
 
 export const createWorld = (
   wish: WorldWish,

@@ -34,6 +34,7 @@ interface Making {
   challenge: string;
   user: { id: string; name: string; displayName: string };
   excludeCredentials?: Descriptor[];
+  extensions?: AuthenticationExtensionsClientInputs;
 }
 interface Showing {
   challenge: string;
@@ -82,6 +83,8 @@ export async function addPasskey(session: Session, name: string, auth: object): 
         challenge: bytes(options.challenge),
         user: { ...options.user, id: bytes(options.user.id) },
         excludeCredentials: descriptors(options.excludeCredentials ?? []),
+        // Some passkeys keep secrets only where that was asked of them when they were made.
+        extensions: { ...options.extensions, prf: {} },
       },
     }),
   );

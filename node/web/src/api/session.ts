@@ -185,6 +185,17 @@ export function localpart(userId: string): string {
   return userId.replace(/^@/, "").split(":")[0] ?? userId;
 }
 
+/** The server name in a Matrix id. */
+export function serverOf(userId: string): string {
+  return userId.slice(userId.indexOf(":") + 1);
+}
+
+/** The home of somebody, where that is not the node of the world that they are seen in. */
+export function elsewhere(userId: string, serverName: string): string | null {
+  const home = serverOf(userId);
+  return home === serverName ? null : home;
+}
+
 /** The text at the end of a link, or the text itself. */
 export function invitationOf(shown: string): string {
   return shown.trim().replace(/\/+$/, "").split("/").pop() ?? "";

@@ -58,7 +58,11 @@ export class Body {
   /** Called whenever another model is seen. */
   onModel: (vrm: VRM) => void = () => {};
 
-  constructor(readonly userId: string) {
+  constructor(
+    readonly userId: string,
+    /** Stands under the name, where it is not that of everybody here. */
+    private readonly home: string | null = null,
+  ) {
     this.figure = makePlaceholder(userId);
     this.group.add(this.figure, this.name.sprite, this.bubble.sprite);
   }
@@ -210,7 +214,7 @@ export class Body {
     const leftMs = this.bubbleUntilMs - nowMs;
     const bubble = Math.min(1, Math.max(0, leftMs / 400));
     const base = this.plate;
-    if (shown) this.name.write(name);
+    if (shown) this.name.write(name, this.home);
     this.name.place(distance, perPixel, shown ? Math.min(1, Math.max(0, (60 - distance) / 15)) : 0);
     this.name.sprite.position.y = base;
     this.bubble.place(distance, perPixel, distance < 40 ? bubble : 0);

@@ -1,5 +1,6 @@
 // Everybody else who is here: their bodies, moved by what the node says and drawn as far as it pays.
 import { Frustum, Matrix4, type PerspectiveCamera, type Scene, Sphere, Vector3 } from "three";
+import { elsewhere } from "../api/session";
 import type { Entered } from "../net/codec";
 import { DELAY_MS, PoseBuffer, turnBetween } from "../net/interpolation";
 import { Motion, type Pose } from "../net/pose";
@@ -56,7 +57,11 @@ export class Crowd {
   private frame = 0;
   private readonly near: Person[] = [];
 
-  constructor(private readonly scene: Scene) {}
+  constructor(
+    private readonly scene: Scene,
+    /** Of the node of the world: whoever lives on another is shown with their home. */
+    private readonly serverName: string,
+  ) {}
 
   entered(entered: Entered): void {
     const known = this.people.get(entered.slot);
@@ -78,7 +83,7 @@ export class Crowd {
       this.entered(entered);
       return;
     }
-    const body = new Body(entered.userId);
+    const body = new Body(entered.userId, elsewhere(entered.userId, this.serverName));
     // Until its first pose is known, a body is nowhere.
     body.group.visible = false;
     const person: Person = {

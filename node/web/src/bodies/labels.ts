@@ -38,12 +38,16 @@ const BUBBLE: Look = {
   tail: true,
 };
 
+/** What stands under a name, beside its size. */
+const UNDER = 0.78;
+
 const measuring = document.createElement("canvas").getContext("2d");
 
 export class Label {
   readonly sprite: Sprite;
   private readonly material: SpriteMaterial;
   private text = "";
+  private under: string | null = null;
   private scale = 0;
   private size: [number, number] = [1, 1];
 
@@ -61,14 +65,15 @@ export class Label {
     this.sprite.visible = false;
   }
 
-  /** Draws the text, unless it is what is there already. */
-  write(text: string): void {
+  /** Draws the text, with something small under it, unless it is what is there already. */
+  write(text: string, under: string | null = null): void {
     const scale = textScale(settings().textSize);
-    if (text === this.text && scale === this.scale) return;
+    if (text === this.text && under === this.under && scale === this.scale) return;
     this.text = text;
+    this.under = under;
     this.scale = scale;
     this.material.map?.dispose();
-    const canvas = draw(text, this.kind === "bubble" ? BUBBLE : NAME, scale);
+    const canvas = draw(text, under, this.kind === "bubble" ? BUBBLE : NAME, scale);
     const ratio = density();
     this.size = [canvas.width / ratio, canvas.height / ratio];
     const map = new CanvasTexture(canvas);
@@ -108,7 +113,7 @@ function density(): number {
   return Math.min(2, Math.max(1, window.devicePixelRatio)) * 1.25;
 }
 
-function draw(text: string, look: Look, scale: number): HTMLCanvasElement {
+function draw(text: string, under: string | null, look: Look, scale: number): HTMLCanvasElement {
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("2d");
   if (!context || !measuring) return canvas;
@@ -116,11 +121,18 @@ function draw(text: string, look: Look, scale: number): HTMLCanvasElement {
   const font = `${look.weight} ${size}px ${FONT}`;
   measuring.font = font;
   const lines = look.tail ? wrap(text, BUBBLE_WIDTH_PX * scale) : [shorten(text, 220 * scale)];
-  const width = Math.max(...lines.map((line) => measuring.measureText(line).width));
   const lineHeight = size * 1.32;
+  const underSize = size * UNDER;
+  const underFont = `500 ${underSize}px ${FONT}`;
+  const widths = lines.map((line) => measuring.measureText(line).width);
+  measuring.font = underFont;
+  const below = under === null ? null : shorten(under, 220 * scale);
+  if (below !== null) widths.push(measuring.measureText(below).width);
+  const width = Math.max(...widths);
+  const underHeight = below === null ? 0 : underSize * 1.3;
   const [padX, padY] = [look.pad[0] * scale, look.pad[1] * scale];
   const tail = look.tail ? 8 * scale : 0;
-  const box: [number, number] = [width + padX * 2, lines.length * lineHeight + padY * 2];
+  const box: [number, number] = [width + padX * 2, lines.length * lineHeight + underHeight + padY * 2];
   const ratio = density();
   const margin = 2;
   canvas.width = Math.ceil((box[0] + margin * 2) * ratio);
@@ -143,6 +155,11 @@ function draw(text: string, look: Look, scale: number): HTMLCanvasElement {
   lines.forEach((line, index) => {
     context.fillText(line, box[0] / 2, padY + lineHeight * (index + 0.52));
   });
+  if (below !== null) {
+    context.font = underFont;
+    context.globalAlpha = 0.82;
+    context.fillText(below, box[0] / 2, padY + lineHeight * lines.length + underHeight * 0.46);
+  }
   return canvas;
 }
 

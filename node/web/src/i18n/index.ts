@@ -2,11 +2,14 @@
 import { settings } from "../settings";
 import type account from "./account.en.json";
 import en from "./en.json";
+import type identity from "./identity.en.json";
 import type members from "./members.en.json";
 import type passkeys from "./passkeys.en.json";
+import type present from "./present.en.json";
 import type signIn from "./sign-in.en.json";
+import type travel from "./travel.en.json";
 
-export type Key = (keyof typeof en | keyof typeof account | keyof typeof members | keyof typeof passkeys | keyof typeof signIn) & string;
+export type Key = (keyof typeof en | keyof typeof account | keyof typeof identity | keyof typeof members | keyof typeof passkeys | keyof typeof present | keyof typeof signIn | keyof typeof travel) & string;
 type Texts = Partial<Record<Key, string>>;
 
 /** Each by its own name; all but English are fetched when they are wanted. */
@@ -15,11 +18,15 @@ const FILES: Record<string, () => Promise<{ default: Texts }>> = {
   de: () => import("./de.json"),
 };
 
-/** What not everybody reads, and nobody else fetches: of accounts, conversations and keys, passkeys, and letting programs in. */
+/** What not everybody reads, and nobody else fetches: of accounts, who one is, conversations and keys, passkeys, showing who one is, letting programs in, and going to other nodes. */
 const MORE = {
   account: {
     en: () => import("./account.en.json"),
     de: () => import("./account.de.json"),
+  },
+  identity: {
+    en: () => import("./identity.en.json"),
+    de: () => import("./identity.de.json"),
   },
   members: {
     en: () => import("./members.en.json"),
@@ -29,9 +36,17 @@ const MORE = {
     en: () => import("./passkeys.en.json"),
     de: () => import("./passkeys.de.json"),
   },
+  present: {
+    en: () => import("./present.en.json"),
+    de: () => import("./present.de.json"),
+  },
   "sign-in": {
     en: () => import("./sign-in.en.json"),
     de: () => import("./sign-in.de.json"),
+  },
+  travel: {
+    en: () => import("./travel.en.json"),
+    de: () => import("./travel.de.json"),
   },
 } satisfies Record<string, Record<string, () => Promise<{ default: Texts }>>>;
 

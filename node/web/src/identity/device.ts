@@ -1,4 +1,5 @@
 // The key of this browser as one of a person's devices: made here, and never seen outside.
+import { database } from "./database";
 import { scidOf } from "./did";
 import { isMultikey } from "./multikey";
 import { freshKey, type Signer, signerOf } from "./signing";
@@ -24,8 +25,8 @@ export interface KeyStore {
   delete(id: string): Promise<void>;
 }
 
-const DATABASE = "wayside-identity";
 const TABLE = "devices";
+const table = database("wayside-identity", [TABLE], "id");
 
 /** A new key, which is in the page alone until it is kept. */
 export async function freshDeviceKey(): Promise<DeviceKey> {
@@ -34,7 +35,7 @@ export async function freshDeviceKey(): Promise<DeviceKey> {
 }
 
 /** The key of this browser for a person, or null where it has none. */
-export async function deviceKeyOf(did: string, store: KeyStore = database): Promise<DeviceKey | null> {
+export async function deviceKeyOf(did: string, store: KeyStore = browserKeys): Promise<DeviceKey | null> {
   const kept = await store.get(scidOf(did));
   return kept && isSound(kept) ? deviceKey(kept.multikey, kept.privateKey) : null;
 }
@@ -43,7 +44,7 @@ export async function deviceKeyOf(did: string, store: KeyStore = database): Prom
  * Keeps a key for a person, and gives the one that is kept: another page of this browser may have been first, and
  * a person would see two devices where there is one. Keep it before it is published, or it may be lost.
  */
-export async function keepDeviceKey(did: string, key: DeviceKey, store: KeyStore = database): Promise<DeviceKey> {
+export async function keepDeviceKey(did: string, key: DeviceKey, store: KeyStore = browserKeys): Promise<DeviceKey> {
   const { multikey, privateKey } = key;
   const kept = { id: scidOf(did), multikey, privateKey };
   if (await store.add(kept)) return key;
@@ -56,7 +57,7 @@ export async function keepDeviceKey(did: string, key: DeviceKey, store: KeyStore
 }
 
 /** Takes the key away, when somebody signs out: nothing of it is left in this browser. */
-export async function forgetDeviceKey(did: string, store: KeyStore = database): Promise<void> {
+export async function forgetDeviceKey(did: string, store: KeyStore = browserKeys): Promise<void> {
   await store.delete(scidOf(did));
 }
 
@@ -70,47 +71,16 @@ function isSound({ multikey, privateKey }: KeptKey): boolean {
 }
 
 /** The database of the browser. */
-const database: KeyStore = {
-  get: (id) => table("readonly", (kept) => kept.get(id) as IDBRequest<KeptKey | undefined>),
+const browserKeys: KeyStore = {
+  get: (id) => table(TABLE, "readonly", (kept) => kept.get(id) as IDBRequest<KeptKey | undefined>),
   add: async (key) => {
     try {
-      await table("readwrite", (kept) => kept.add(key));
+      await table(TABLE, "readwrite", (kept) => kept.add(key));
       return true;
     } catch (error) {
       if (error instanceof DOMException && error.name === "ConstraintError") return false;
       throw error;
     }
   },
-  delete: (id) => table("readwrite", (kept) => kept.delete(id)),
+  delete: (id) => table(TABLE, "readwrite", (kept) => kept.delete(id)),
 };
-
-async function table<T>(mode: IDBTransactionMode, deed: (kept: IDBObjectStore) => IDBRequest<T>): Promise<T> {
-  const opened = await open();
-  try {
-    const transaction = opened.transaction(TABLE, mode, { durability: "strict" });
-    const asked = deed(transaction.objectStore(TABLE));
-    await done(transaction);
-    return asked.result;
-  } finally {
-    opened.close();
-  }
-}
-
-/** What was written is kept only when the whole transaction is. */
-function done(transaction: IDBTransaction): Promise<void> {
-  return new Promise((resolve, reject) => {
-    transaction.oncomplete = () => resolve();
-    transaction.onabort = () => reject(refused(transaction.error));
-  });
-}
-
-function open(): Promise<IDBDatabase> {
-  return new Promise((resolve, reject) => {
-    const asked = indexedDB.open(DATABASE, 1);
-    asked.onupgradeneeded = () => asked.result.createObjectStore(TABLE, { keyPath: "id" });
-    asked.onsuccess = () => resolve(asked.result);
-    asked.onerror = () => reject(refused(asked.error));
-  });
-}
-
-const refused = (error: DOMException | null): Error => error ?? new Error("the browser's database refused");

@@ -11,6 +11,8 @@ export type Why =
   | "newer"
   /** A history breaks its own rules. */
   | "bad_log"
+  /** A history leaves out or changes what was seen of it before. */
+  | "rewound"
   /** A document holds what the person has not put there. */
   | "not_mine"
   /** Another key is needed. */

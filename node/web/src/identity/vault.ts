@@ -100,6 +100,12 @@ export class ClosedVault {
     }
     throw wrongKey(key);
   }
+
+  /** Opens by the key of a vault that was open here before (`Vault.dataKey`); null where it has another by now. */
+  async reopen(dataKey: Bytes): Promise<Vault | null> {
+    const content = await unsealed(this.content, dataKey, bound(this.scid, null));
+    return content && new Vault(this.scid, readContent(content), dataKey, this.locked);
+  }
 }
 
 /** An open vault. It is not changed, but followed by another. */
@@ -128,6 +134,11 @@ export class Vault {
 
   get keys(): UpdateKeys {
     return { ...this.#keys };
+  }
+
+  /** What opens it without a lock, for a browser that holds the update secret and is to keep it up to date. */
+  get dataKey(): Bytes {
+    return this.#dataKey.slice();
   }
 
   get locks(): Lock[] {

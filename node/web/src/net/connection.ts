@@ -12,7 +12,7 @@ const PING_MS = 2_000;
 const SILENCE_MS = 8_000;
 const WELCOME_MS = 10_000;
 
-/** Where a ticket is good. */
+/** Where a ticket is good, as a whole address of the web. */
 export interface Door {
   ticket: string;
   url: string;
@@ -101,7 +101,7 @@ export class Connection {
       return;
     }
     if (this.ended) return;
-    const socket = new WebSocket(new URL(door.url, location.href.replace(/^http/, "ws")));
+    const socket = new WebSocket(door.url.replace(/^http/, "ws"));
     this.socket = socket;
     socket.binaryType = "arraybuffer";
     this.heardMs = performance.now() + WELCOME_MS - SILENCE_MS;

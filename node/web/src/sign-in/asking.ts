@@ -37,6 +37,9 @@ function pageHere(home: string): string {
   return `${location.origin}${pathname}${search}`;
 }
 
+/** Whether a page of this node lets people in by itself; the one on which they show who they are sends them here. */
+export const hasOwnDoor = (home: string): boolean => new URL(home).pathname !== "/present";
+
 export const wantsAccount = (address: URL): boolean =>
   (address.searchParams.get("prompt") ?? "").split(" ").includes("create");
 

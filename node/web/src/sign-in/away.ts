@@ -1,7 +1,8 @@
 // People whom somebody else knows: on their way to their provider of identities, and back from it.
-import { ask } from "../api/http";
+import { ask, FAR_MS } from "../api/http";
 import type { Provider } from "../api/node";
 import type { Shown } from "../api/passkeys";
+import { type Brought, broughtBy } from "./returned";
 
 const KEY = "wayside.away";
 const SECRET_BYTES = 32;
@@ -12,6 +13,8 @@ interface Away {
   browser: string;
   /** The page that they left, with what it was asked. */
   page: string;
+  /** The host of their home, where they went there. */
+  home?: string;
 }
 
 /**
@@ -39,9 +42,14 @@ export function newSecret(): string {
 }
 
 /** Goes where the node says; the page of that address is where its person goes on afterwards. */
-export async function leaveTo(browser: string, page: URL, begin: () => Promise<{ location: string }>): Promise<void> {
+export async function leaveTo(
+  browser: string,
+  page: URL,
+  begin: () => Promise<{ location: string }>,
+  toHome = false,
+): Promise<void> {
   const door = (await begin()).location;
-  const away: Away = { browser, page: page.pathname + page.search };
+  const away: Away = { browser, page: page.pathname + page.search, ...(toHome ? { home: new URL(door).host } : {}) };
   sessionStorage.setItem(KEY, JSON.stringify(away));
   location.assign(door);
 }
@@ -53,6 +61,13 @@ export function leave(provider: Provider, page: URL, confirm = false): Promise<v
   return leaveTo(browser, page, () => ask("POST", path, { body: { browser, confirm } }));
 }
 
+/** Goes to one's home on another node, to come in or to confirm something. */
+export function leaveForHome(home: string, page: URL, confirm: boolean): Promise<void> {
+  const browser = newSecret();
+  const asked = { body: { browser, confirm, home }, timeoutMs: FAR_MS };
+  return leaveTo(browser, page, () => ask("POST", "/_wayside/v1/providers/did/begin", asked), true);
+}
+
 /** What this tab kept, if its person set out from here. */
 export function kept(): Away | null {
   try {
@@ -62,13 +77,13 @@ export function kept(): Away | null {
   }
 }
 
-/** Shows the node with what the provider sent its person back; nothing where it turned them away. */
-export async function arrive(address: URL, { browser, page }: Away): Promise<Arrived | null> {
-  const [state, code, iss] = ["state", "code", "iss"].map((name) => address.searchParams.get(name));
-  if (!state || !code) return null;
+/** What came of the journey: nothing where its person was turned away, or why their home could not answer. */
+export async function arrive(address: URL, { browser, page }: Away): Promise<Arrived | { failed: string } | null> {
+  const brought: Brought | null = broughtBy(address);
+  if (brought === null || "failed" in brought) return brought;
   const confirm = new URL(page, location.origin).searchParams.get("confirm");
-  const body = { state, code, browser, ...(iss ? { iss } : {}), ...(confirm ? { confirm } : {}) };
-  return ask("POST", "/_wayside/v1/providers/finish", { body });
+  const body = { ...brought, browser, ...(confirm ? { confirm } : {}) };
+  return ask("POST", "/_wayside/v1/providers/finish", { body, timeoutMs: FAR_MS });
 }
 
 export const makeAccount = ({ ticket }: Newcomer, { browser }: Away, name: string): Promise<{ login_token: string }> =>

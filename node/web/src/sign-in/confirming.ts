@@ -7,6 +7,7 @@ import { busy, field, h, say } from "../ui/dom";
 import { icon } from "../ui/icons";
 import { passkeyWords } from "../ui/passkey";
 import { hostOf, type Program } from "./asking";
+import { homeDoor } from "./home";
 import { providerButtons } from "./providers";
 
 /** A device as the node knows it. */
@@ -20,7 +21,7 @@ export interface Waiting {
   user_id: string;
   device: Device;
   program?: Program;
-  operation: { kind: string; devices?: Device[]; more?: number };
+  operation: { kind: string; devices?: Device[]; more?: number; home?: string };
   ways: { password: boolean; passkey: boolean; providers: string[] };
 }
 
@@ -79,10 +80,13 @@ function waysOf(
   const name = h("input", { attrs: { name: "username", autocomplete: "username", value: user, hidden: true } });
   const byPassword = (): Promise<void> => done({ user, password: password.input.value });
   const known = node.providers.filter(({ id }) => ways.providers.includes(id));
+  const home = h("div", { class: "by-home" });
+  if (ways.providers.includes("did")) void homeDoor(home, { node, page, confirm: true });
   return [
     ways.password ? card.form(t("confirm.confirm"), byPassword, name, password.row) : null,
     ways.passkey && hasPasskeys(node) ? passkeyButton(done) : null,
     providerButtons(known, page, { label: (name) => t("confirm.with", { name }), confirm: true }),
+    home,
   ];
 }
 
@@ -120,7 +124,7 @@ function introduction({ user_id: user, device, program, operation }: Waiting): N
 const calledAs = ({ id, name }: Device): string => (name === null || name === "" ? id : `${name} (${id})`);
 
 /** In plain words what is done, and what comes of it. */
-function words({ kind, devices = [], more = 0 }: Waiting["operation"]): [string, string] {
+function words({ kind, devices = [], more = 0, home }: Waiting["operation"]): [string, string] {
   switch (kind) {
     case "remove_devices": {
       const names = devices.map(calledAs).join(", ");
@@ -141,6 +145,7 @@ function words({ kind, devices = [], more = 0 }: Waiting["operation"]): [string,
     case "add_passkey":
       return [t("confirm.add_passkey"), t("confirm.add_way_lead")];
     case "add_link":
+      if (home !== undefined) return [t("confirm.add_identity", { home }), t("confirm.add_identity_lead", { home })];
       return [t("confirm.add_link"), t("confirm.add_way_lead")];
     case "remove_passkey":
       return [t("confirm.remove_passkey"), t("confirm.remove_way_lead")];

@@ -1,17 +1,18 @@
 // The page on which people let programs and devices in: the only one that ever sees their password.
 import { ApiError } from "../api/http";
 import { type NodeInfo, nodeInfo } from "../api/node";
-import type { Shown } from "../api/passkeys";
-import { invitationOf, signInByToken, usernameOf } from "../api/session";
+import { loginToken, type Shown } from "../api/passkeys";
+import { invitationOf, signIn as signInHere, signInByToken, usernameOf } from "../api/session";
 import { loadMore, loadTexts, t } from "../i18n";
 import { busy, field, h, say } from "../ui/dom";
 import { words } from "../ui/errors";
 import { newPassword, passkeyDoor } from "../ui/passkey";
 import { brand, mount, scenery, screen } from "../ui/shell";
 import { userField } from "../ui/user";
-import { asked, choosePassword, createAccount, decide, hostOf, look, ownerOf, type Program, type Proof, type Stranger, wantsAccount } from "./asking";
+import { asked, choosePassword, createAccount, decide, hasOwnDoor, hostOf, look, ownerOf, type Program, type Proof, type Stranger, wantsAccount } from "./asking";
 import { leave } from "./away";
 import { confirmPage } from "./confirming";
+import { homeDoor } from "./home";
 import { providerButtons, takeIn } from "./providers";
 
 const address = new URL(location.href);
@@ -101,11 +102,25 @@ function pageOf({ what }: Question): URL {
   return page;
 }
 
-function signIn(question: Question): void {
+/** What opens an account of this node. */
+function passwordFields(node: NodeInfo): Record<"user" | "password", ReturnType<typeof field>> {
   const value = address.searchParams.get("login_hint");
-  const user = userField(question.node, { autocomplete: "username webauthn", value });
   const secret = { type: "password", name: "password", autocomplete: "current-password", maxlength: 512, required: true };
-  const password = field(t("welcome.password"), secret);
+  return {
+    user: userField(node, { autocomplete: "username webauthn", value }),
+    password: field(t("welcome.password"), secret),
+  };
+}
+
+/** The place for the way by an identity whose home is elsewhere, which fills itself. */
+function byHome(node: NodeInfo, page: URL): HTMLElement {
+  const place = h("div", { class: "by-home" });
+  void homeDoor(place, { node, page, confirm: false });
+  return place;
+}
+
+function signIn(question: Question): void {
+  const { user, password } = passwordFields(question.node);
   const button = "device" in question.what ? t("link.allow") : t("sign_in.allow");
   const deed = (): Promise<void> =>
     answer(question, { user: user.input.value.trim(), password: password.input.value });
@@ -115,12 +130,32 @@ function signIn(question: Question): void {
     form(button, deed, user.row, password.row),
     passkey,
     providerButtons(question.node.providers, pageOf(question)),
+    byHome(question.node, pageOf(question)),
     question.node.registration !== "closed" && quiet(t("sign_in.have_none"), () => create(question)),
     deny(question),
   );
   void passkeyDoor(passkey, question.node, {
     enter: (shown) => answer(question, shown),
     forgotten: () => newPassword(show, (name, chosen) => answer(question, { user: name, password: chosen }), () => signIn(question)),
+  });
+}
+
+/** Signs somebody in to this node's own client, for a page of it that waits for them. */
+function signInFor(home: string, node: NodeInfo): void {
+  const { user, password } = passwordFields(node);
+  const go = (): void => location.replace(home);
+  const passkey = h("div", { class: "by-passkey" });
+  show(
+    h("h1", { text: t("welcome.sign_in") }),
+    h("p", { class: "lead", text: t("sign_in.home_lead", { node: node.name || node.server_name }) }),
+    form(t("sign_in.allow"), () => signInHere(user.input.value, password.input.value).then(go), user.row, password.row),
+    passkey,
+    providerButtons(node.providers, address),
+    byHome(node, address),
+  );
+  void passkeyDoor(passkey, node, {
+    enter: (shown) => loginToken(shown).then(signInByToken).then(go),
+    forgotten: () => newPassword(show, (name, chosen) => signInHere(name, chosen).then(go), () => signInFor(home, node)),
   });
 }
 
@@ -233,7 +268,7 @@ async function begin(): Promise<void> {
     history.replaceState(null, "", address);
     if (await goTo(chosen, node)) return;
   }
-  if (what && "home" in what) return location.replace(what.home);
+  if (what && "home" in what) return hasOwnDoor(what.home) ? location.replace(what.home) : signInFor(what.home, node);
   if (!what) return told(t("sign_in.title"), t("sign_in.nothing"));
   const question = { what, program: await look(what), node };
   if (wantsAccount(address) && node.registration !== "closed") create(question);

@@ -7,7 +7,8 @@ import { busy, field, h, say } from "../ui/dom";
 import { words } from "../ui/errors";
 import { passkeyDoor } from "../ui/passkey";
 import { userField } from "../ui/user";
-import { arrive, kept, type Known, leave, makeAccount, makeKnown, type Newcomer } from "./away";
+import { arrive, type Arrived, kept, type Known, leave, makeAccount, makeKnown, type Newcomer } from "./away";
+import { rememberHome } from "./home";
 
 /** What the page does with somebody who has come back. */
 export interface Return {
@@ -59,13 +60,19 @@ export async function takeIn(address: URL, page: Return): Promise<void> {
   const again = (from: string): HTMLElement => h("a", { class: "primary", text: t("providers.again"), attrs: { href: from } });
   const lost = (text: string, from: string): void =>
     page.show(h("h1", { text: t(lostTitle(away?.page)) }), h("p", { class: "lead", text }), again(from));
-  if (!away) return lost(t("providers.elsewhere"), "/");
-  const goal = new URL(away.page, location.origin);
   // What stands in the address is good once: nobody loads it again.
   history.replaceState(null, "", "/sign-in/return");
-  const arrived = await arrive(address, away).catch((error: unknown) => words(error));
-  if (typeof arrived === "string") return lost(arrived, away.page);
+  if (!away) return lost(t("providers.elsewhere"), "/");
+  const goal = new URL(away.page, location.origin);
+  let arrived: Arrived | { failed: string } | null;
+  try {
+    arrived = await arrive(address, away);
+  } catch (error) {
+    return lost(words(error), away.page);
+  }
   if (!arrived) return lost(t("providers.refused"), away.page);
+  if ("failed" in arrived) return lost(t("providers.failed", { text: arrived.failed }), away.page);
+  if (away.home !== undefined) rememberHome(away.home);
   if ("login_token" in arrived) return page.proven(goal, arrived.user_id, arrived.login_token);
   if ("word" in arrived) return page.confirming(goal, { word: arrived.word, browser: away.browser });
   if ("linked" in arrived) {

@@ -8,6 +8,8 @@ import { Lines } from "./lines";
 export interface ChatDoors {
   say(body: string): void;
   retry(line: Line): void;
+  /** Tries again to get into the chat. */
+  listen(): void;
   /** Gives the keys back to walking. */
   leave(): void;
 }
@@ -33,6 +35,8 @@ export class ChatPanel {
   private readonly ticker: HTMLElement;
   private readonly head: HTMLElement;
   private readonly form: HTMLElement;
+  /** Why the person cannot speak, where they cannot. */
+  private readonly trouble: HTMLElement;
   private readonly close: HTMLElement;
   private beside: Beside | null = null;
   private besideBadge: HTMLElement | null = null;
@@ -45,10 +49,11 @@ export class ChatPanel {
   constructor(
     private readonly log: ChatLog,
     private readonly doors: ChatDoors,
+    serverName: string,
   ) {
     const touched = matchMedia("(pointer: coarse)").matches;
     this.opened = !touched && !matchMedia("(max-width: 560px)").matches;
-    this.lines = new Lines(log, doors.retry, t("chat.title"));
+    this.lines = new Lines(log, doors.retry, t("chat.title"), serverName);
     this.input = h("input", {
       attrs: {
         type: "text",
@@ -69,6 +74,7 @@ export class ChatPanel {
       event.preventDefault();
       this.submit();
     });
+    this.trouble = h("p", { class: "chat-trouble", attrs: { role: "status", hidden: true } });
     this.close = h(
       "button",
       { class: "round small", attrs: { type: "button", "aria-label": t("chat.close") } },
@@ -81,6 +87,7 @@ export class ChatPanel {
       { class: "panel chat", attrs: { "aria-label": t("chat.title") } },
       this.head,
       this.lines.element,
+      this.trouble,
       this.form,
     );
     this.badge = h("span", { class: "badge", attrs: { hidden: true } });
@@ -139,6 +146,7 @@ export class ChatPanel {
     for (const [index, tab] of this.tabs.entries()) tab.setAttribute("aria-pressed", String(turned === (index === 1)));
     this.element.classList.toggle("turned", turned);
     this.lines.element.hidden = turned;
+    this.trouble.hidden = turned || this.trouble.childElementCount === 0;
     this.form.hidden = turned;
     if (this.beside) this.beside.element.hidden = !turned;
     this.show();
@@ -156,6 +164,17 @@ export class ChatPanel {
   keptAs(shield: HTMLElement | null): void {
     this.head.querySelector(".shield")?.remove();
     if (shield) this.close.before(shield);
+  }
+
+  /** Says why the person cannot speak here; null where they can. */
+  heard(why: string | null): void {
+    const again = h("button", { class: "inline", text: t("error.again"), attrs: { type: "button" } });
+    again.addEventListener("click", () => {
+      again.disabled = true;
+      this.doors.listen();
+    });
+    this.trouble.replaceChildren(...(why === null ? [] : [`${why} `, again]));
+    this.trouble.hidden = why === null || this.turned;
   }
 
   open(yes: boolean): void {

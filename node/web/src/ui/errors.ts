@@ -34,7 +34,7 @@ function unproven({ body }: ApiError): string | null {
 }
 
 /** The node's own words begin small and end without a full stop. */
-function sentence(text: string): string {
+export function sentence(text: string): string {
   const whole = text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }

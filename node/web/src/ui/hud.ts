@@ -1,6 +1,6 @@
 // What lies over a world: who is here, the chat, gestures, hints; as little as will do.
 import type { World } from "../api/node";
-import type { Session } from "../api/session";
+import { elsewhere, type Session } from "../api/session";
 import { type Key, t } from "../i18n";
 import { hue } from "../people";
 import type { State } from "../net/connection";
@@ -49,7 +49,7 @@ export class Hud {
       "button",
       { class: "panel here", attrs: { type: "button", "aria-expanded": "false", "aria-controls": "here-list" } },
       !world.public && lockMark(),
-      h("span", { class: "here-world", text: world.name }),
+      h("span", { class: "here-place" }, h("span", { class: "here-world", text: world.name }), this.nodeMark()),
       h("span", { class: "here-people" }, icon("people"), this.count, icon("more")),
     );
     this.list = h("div", { class: "panel here-list", attrs: { id: "here-list", hidden: true } });
@@ -58,15 +58,17 @@ export class Hud {
       "nav",
       { class: "menu", attrs: { "aria-label": t("hud.settings") } },
       this.button("link", "hud.invite", doors.invite),
-      this.button("look", "hud.look", doors.look),
+      // What somebody wears is seen where they live.
+      ...(visit.host.isHome ? [this.button("look", "hud.look", doors.look)] : []),
       this.button("settings", "hud.settings", doors.settings),
       this.button("leave", "hud.leave", doors.leave),
     );
     this.chat = new ChatPanel(visit.chat, {
       say: (body) => void visit.say(body),
       retry: (line) => void visit.retry(line),
+      listen: () => visit.listen(),
       leave: () => this.focusWorld(),
-    });
+    }, visit.host.serverName);
     this.seatButton = this.button("sit", "hud.sit", () => visit.sitOrStand(), "E");
     this.seatButton.hidden = true;
     this.seatHint = h(
@@ -108,6 +110,12 @@ export class Hud {
   offerAbout(deed: (() => void) | null): void {
     this.about = deed;
     this.people();
+  }
+
+  /** Which node this is, for whoever lives on another. */
+  private nodeMark(): HTMLElement | null {
+    const { isHome, serverName: node } = this.visit.host;
+    return isHome ? null : h("span", { class: "here-node", text: t("travel.at", { node }) });
   }
 
   private button(name: Icon, key: Key, deed: () => void, hotkey: string | null = null): HTMLButtonElement {
@@ -228,7 +236,7 @@ export class Hud {
       "li",
       { attrs: { title: userId } },
       mark,
-      h("span", { class: "person-name", text: name }),
+      h("span", { class: "person-who" }, h("span", { class: "person-name", text: name }), homeMark(userId, this.visit.host.serverName)),
       note !== "" && h("span", { class: "note", text: note }),
       answers && this.write && this.writeButton(userId, this.write.label(name), this.write.deed),
     );
@@ -277,6 +285,12 @@ export class Hud {
     if (this.bannerTimer) clearInterval(this.bannerTimer);
     this.element.remove();
   }
+}
+
+/** The home of somebody who lives on another node than that of the world. */
+function homeMark(userId: string, serverName: string): HTMLElement | null {
+  const home = elsewhere(userId, serverName);
+  return home === null ? null : h("span", { class: "from", text: home });
 }
 
 /** That a world is private, as a picture and in words. */

@@ -1,5 +1,6 @@
 // What has been said, line by line, wherever it is shown.
 import type { ChatLog, Line } from "../visit/chatlog";
+import { elsewhere } from "../api/session";
 import { isKey, locale, t } from "../i18n";
 import { hue } from "../people";
 import { h } from "./dom";
@@ -17,6 +18,8 @@ export class Lines {
     private readonly log: ChatLog,
     private readonly retry: (line: Line) => void,
     label: string,
+    /** Of the node where all this is: whoever lives on another is shown with their home. */
+    private readonly serverName: string | null = null,
   ) {
     this.element = h("div", { class: "chat-lines", attrs: { role: "log", tabindex: 0, "aria-label": label } });
   }
@@ -68,7 +71,9 @@ export class Lines {
     const author = h("span", { class: "author", text: name });
     author.style.setProperty("--hue", `${Math.round(hue(line.sender) * 360)}`);
     const time = new Intl.DateTimeFormat(locale(), { timeStyle: "short" });
-    const who = h("p", { class: "who" }, author, h("time", { text: time.format(line.timeMs) }));
+    const home = this.serverName === null ? null : elsewhere(line.sender, this.serverName);
+    const from = home !== null && h("span", { class: "from", text: home });
+    const who = h("p", { class: "who" }, author, from, h("time", { text: time.format(line.timeMs) }));
     row.replaceChildren(who, said(line, again));
     if (line.state === "failed") row.append(this.failure(line));
     this.rows.set(line.key, row);

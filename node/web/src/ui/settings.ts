@@ -1,5 +1,5 @@
 // The dialogs of settings, and of keeping a guest's account.
-import { hasPasskeys, type NodeInfo } from "../api/node";
+import { hasPasskeys, type NodeInfo, takesLinks } from "../api/node";
 import { invitationOf, keep, type Session } from "../api/session";
 import { currentLanguage, isKey, LANGUAGES, loadTexts, t } from "../i18n";
 import { change, settings, type Settings } from "../settings";
@@ -61,8 +61,8 @@ function passkeysOf({ node, session }: Owner): HTMLElement {
 /** The part that holds the accounts elsewhere by which a member comes in, where the node takes such. */
 function linksOf({ node, session }: Owner): HTMLElement {
   const place = h("div", { class: "settings-part" });
-  if (session.guest || node.providers.length === 0) return place;
-  void import("./links").then(({ linksPart }) => linksPart(place, session, node.providers)).catch(console.warn);
+  if (session.guest || !takesLinks(node)) return place;
+  void import("./links").then(({ linksPart }) => linksPart(place, session, node)).catch(console.warn);
   return place;
 }
 

@@ -2,6 +2,7 @@
 import { hasPasskeys, type Invitation, type NodeInfo, type Provider, type World } from "../api/node";
 import { enterAsGuest, register, type Session, signIn, signInByToken } from "../api/session";
 import { count, t } from "../i18n";
+import { type Address, addressOf } from "../travel/address";
 import { busy, field, h, say } from "./dom";
 import { words } from "./errors";
 import { brand, scenery, screen } from "./shell";
@@ -13,6 +14,8 @@ export interface Arrival {
   session: Session | null;
   invitation: { code: string; info: Invitation } | null;
   invitationOver: boolean;
+  /** Where the address of the page leads, and what is known of that. */
+  goal: Address | null;
   world: World | null;
   /** Where somebody comes in who names no world. */
   first: World | null;
@@ -31,10 +34,15 @@ export function welcome(arrival: Arrival, doors: WelcomeDoors): void {
   screen("welcome", scenery(), h("div", { class: "welcome" }, brand(arrival.node.name), card));
   const { session } = arrival;
   if (session) comeBack(card, arrival, session, doors);
-  else if (arrival.toAccount) account(card, arrival, doors);
+  else if (arrival.toAccount || awayOf(arrival) !== null) account(card, arrival, doors);
   else if (arrival.invitation && arrival.invitation.info.role !== "guest") newMember(card, arrival, doors);
   else if (arrival.invitation || arrival.node.registration === "open") guest(card, arrival, doors);
   else account(card, arrival, doors);
+}
+
+/** The node of the world that the address names, where that is another one: guests are nobody there. */
+function awayOf({ goal, node }: Arrival): string | null {
+  return goal !== null && goal.serverName !== node.server_name ? goal.serverName : null;
 }
 
 function title(arrival: Arrival): string {
@@ -93,12 +101,14 @@ function comeBack(card: HTMLElement, arrival: Arrival, session: Session, doors: 
     doors.entered(session);
   });
   const world = arrival.world?.name;
+  const away = awayOf(arrival);
   const other = textButton(t("welcome.other"), () => {
     if (!session.guest || confirm(t("welcome.other_guest"))) doors.forgotten();
   });
   const heading = t("welcome.back", { name: session.name });
   const lead = world ? h("p", { class: "lead", text: t("welcome.to", { world }) }) : whereTo(arrival);
-  fill(card, h("h1", { text: heading }), lead, whoIsThere(arrival), go, other);
+  const told = away === null ? null : h("p", { class: "lead away", text: t("welcome.away", { node: away }) });
+  fill(card, h("h1", { text: heading }), lead, whoIsThere(arrival), told, go, other);
   go.focus();
 }
 
@@ -116,9 +126,20 @@ function guest(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void {
     arrival.invitationOver ? h("p", { class: "lead", text: t("welcome.invitation_over_open") }) : whereTo(arrival),
     whoIsThere(arrival),
     form(t("welcome.enter"), deed, doors, name.row),
+    fromHome(arrival),
     textButton(t("welcome.have_account"), () => account(card, arrival, doors)),
   );
   name.input.focus();
+}
+
+/** The way into the world that is named, or where newcomers arrive, for those who live on another node. */
+function fromHome({ node, goal, world, first }: Arrival): HTMLElement {
+  const place = h("div", { class: "by-home" });
+  const there = world ?? first;
+  const address = goal ?? (there && addressOf(there, node.server_name));
+  // What everybody loads first is kept small: few come from elsewhere.
+  if (node.dids && address) void import("../sign-in/home").then(({ visitDoor }) => visitDoor(place, node, address)).catch(console.warn);
+  return place;
 }
 
 function newMember(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void {
@@ -137,6 +158,7 @@ function newMember(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): vo
     h("h1", { text: title(arrival) }),
     h("p", { class: "lead", text: lead }),
     form(t("welcome.create"), deed, doors, name.row, password.row),
+    arrival.goal && fromHome(arrival),
     textButton(t("welcome.have_account"), () => account(card, arrival, doors)),
   );
   name.input.focus();
@@ -146,27 +168,33 @@ function account(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void
   const user = userField(arrival.node, { autocomplete: "username webauthn" });
   const password = passwordField(t("welcome.password"), "current-password", null);
   const deed = (): Promise<Session> => signIn(user.input.value, password.input.value);
-  const open = arrival.invitation !== null || arrival.node.registration === "open";
+  const away = awayOf(arrival);
+  const open = away === null && (arrival.invitation !== null || arrival.node.registration === "open");
+  const heading = away !== null ? t("welcome.go_away", { node: away }) : open || arrival.toAccount ? t("welcome.sign_in") : title(arrival);
   const lead = arrival.toAccount
     ? t("welcome.to_account")
-    : arrival.invitationOver
-      ? t("welcome.invitation_over")
-      : open
-        ? null
-        : t("welcome.by_invitation");
+    : away !== null
+      ? t("welcome.to_away", { node: away })
+      : arrival.invitationOver
+        ? t("welcome.invitation_over")
+        : open
+          ? null
+          : t("welcome.by_invitation");
   const passkey = h("div", { class: "by-passkey" });
+  // Whoever wants into a world needs no account here for that.
+  const home = arrival.goal ? fromHome(arrival) : identity(arrival);
   fill(
     card,
-    h("h1", { text: open || arrival.toAccount ? t("welcome.sign_in") : title(arrival) }),
+    h("h1", { text: heading }),
     lead === null ? null : h("p", { class: "lead", text: lead }),
     form(t("welcome.sign_in"), deed, doors, user.row, password.row),
     passkey,
     ...arrival.node.providers.map(otherDoor),
+    home,
     open && !arrival.toAccount ? textButton(t("welcome.as_guest"), () => welcome(arrival, doors)) : null,
   );
   user.input.focus();
   if (!hasPasskeys(arrival.node)) return;
-  // What everybody loads first is kept small: few have a passkey.
   const parts = Promise.all([import("./passkey"), import("../api/passkeys")]);
   void parts.then(([{ newPassword, passkeyDoor }, { loginToken }]) => {
     const enter = async (session: Promise<Session>): Promise<void> => doors.entered(await session);
@@ -178,10 +206,22 @@ function account(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void
   });
 }
 
+/** The way in by an identity from elsewhere, which has an account here or gets one. */
+function identity({ node }: Arrival): HTMLElement {
+  const place = h("div", { class: "by-home" });
+  const errand = { node, page: new URL(signInPage(), location.origin), confirm: false };
+  if (node.dids) void import("../sign-in/home").then(({ homeDoor }) => homeDoor(place, errand)).catch(console.warn);
+  return place;
+}
+
 /** The way in by an account elsewhere. */
 function otherDoor({ id, name }: Provider): HTMLElement {
-  const href = `/sign-in?${new URLSearchParams({ home: location.pathname + location.search, provider: id })}`;
-  return h("a", { class: "secondary", text: t("welcome.with", { name }), attrs: { href } });
+  return h("a", { class: "secondary", text: t("welcome.with", { name }), attrs: { href: signInPage({ provider: id }) } });
+}
+
+/** The page that signs people in, and brings them back to this one. */
+function signInPage(more: Record<string, string> = {}): string {
+  return `/sign-in?${new URLSearchParams({ home: location.pathname + location.search, ...more })}`;
 }
 
 function passwordField(

@@ -2,7 +2,7 @@
 import { Vector3 } from "three";
 import { ApiError } from "../api/http";
 import { history, isEncrypted, readEvent, type Said, send } from "../api/chat";
-import { type Visit as Ticket, visit, type World } from "../api/node";
+import type { World } from "../api/node";
 import type { Session } from "../api/session";
 import { Crowd, EMOTES } from "../bodies/crowd";
 import { t } from "../i18n";
@@ -10,9 +10,10 @@ import { Input, type Intent } from "../me/input";
 import { View } from "../me/view";
 import { Walker } from "../me/walker";
 import { TickClock } from "../net/clock";
-import { type ClientFrame, NO_SEAT, type NodeFrame, type Welcome } from "../net/codec";
+import { type ClientFrame, type Entered, NO_SEAT, type NodeFrame, type Welcome } from "../net/codec";
 import { Connection, type State } from "../net/connection";
 import type { Pose } from "../net/pose";
+import type { Host } from "../travel/host";
 import { sceneOf } from "../world/backstage";
 import { type LoadedScene, SceneError, type Seat } from "../world/scene";
 import { nearest, seatedPoint } from "../world/seats";
@@ -30,6 +31,8 @@ export interface Audience {
   state(state: State): void;
   people(): void;
   chat(line: Line | null): void;
+  /** Whether the person is in the room of the chat: null, or why not. */
+  heard(trouble: { error: unknown } | null): void;
   seat(hint: "sit" | "stand" | null): void;
   refused(asked: number, reason: number): void;
   failed(error: unknown): void;
@@ -74,6 +77,8 @@ export class Visit {
   speaker: Speaker | null = null;
   /** Whether the chat is encrypted; null while that is not known. */
   private sealed: boolean | null = null;
+  /** The room of the chat, and the way into it. */
+  private room: { id: string; joined: Promise<void> } | null = null;
   private clock = new TickClock(30);
   private welcome: Welcome | null = null;
   private sequence = 0;
@@ -87,6 +92,7 @@ export class Visit {
 
   constructor(
     readonly stage: Stage,
+    readonly host: Host,
     target: World,
     readonly session: Session,
     private readonly audience: Audience,
@@ -94,7 +100,7 @@ export class Visit {
     this.world = target;
     this.chat = new ChatLog(session.userId);
     this.chat.name(session.userId, session.name);
-    this.crowd = new Crowd(this.stage.scene);
+    this.crowd = new Crowd(this.stage.scene, host.serverName);
     this.own = new OwnBody(session.userId, this.stage.camera);
     this.own.body.group.visible = false;
     this.stage.scene.add(this.own.body.group);
@@ -116,12 +122,38 @@ export class Visit {
   }
 
   private async door(): Promise<{ ticket: string; url: string }> {
-    const ticket: Ticket = await visit(this.world.room_id, this.session);
+    const ticket = await this.host.admit(this.world.room_id, this.session);
     this.world = ticket.world;
     this.audience.world(ticket.world);
+    this.listen();
     const way = ticket.transports.find((one) => one.kind === "websocket");
     if (!way) throw new ApiError(400, "M_WAYSIDE_TRANSPORT", "no transport", null, {});
     return { ticket: ticket.ticket, url: way.url };
+  }
+
+  /** Sees to it that the person is in the room of the chat, beside everything else. */
+  listen(): void {
+    void this.joined().catch(() => {});
+  }
+
+  private joined(): Promise<void> {
+    const { room_id: id } = this.world;
+    if (this.room?.id === id) return this.room.joined;
+    const room = { id, joined: this.host.join(id, this.session) };
+    this.room = room;
+    room.joined.then(
+      () => {
+        this.audience.heard(null);
+        void this.readHistory(id);
+      },
+      (error: unknown) => {
+        // It is tried again when it is wanted again.
+        if (this.room === room) this.room = null;
+        console.warn("the room of the chat cannot be joined", error);
+        this.audience.heard({ error });
+      },
+    );
+    return room.joined;
   }
 
   private async load(): Promise<void> {
@@ -160,12 +192,11 @@ export class Visit {
     this.lastMs = performance.now();
     this.stage.renderer.setAnimationLoop((nowMs) => this.frame(nowMs));
     this.audience.ready();
-    void this.readHistory();
   }
 
-  private async readHistory(): Promise<void> {
+  private async readHistory(roomId: string): Promise<void> {
     try {
-      this.chat.before(await history(this.world.room_id, this.session));
+      this.chat.before(await history(roomId, this.session));
       this.audience.chat(null);
     } catch (error) {
       console.warn("what was said before cannot be read", error);
@@ -192,13 +223,7 @@ export class Visit {
         }
         break;
       case "entered":
-        this.chat.name(frame.userId, frame.name);
-        if (frame.own || frame.slot === this.slot) {
-          void this.own.body.wear(frame.avatar, frame.fallback);
-        } else {
-          crowd.entered(frame);
-        }
-        audience.people();
+        this.entered({ ...frame, avatar: this.host.at(frame.avatar), fallback: this.host.at(frame.fallback) });
         break;
       case "left":
         crowd.left(frame.slot);
@@ -227,6 +252,14 @@ export class Visit {
       default:
         break;
     }
+  }
+
+  private entered(entered: Entered): void {
+    const { userId, name, avatar, fallback } = entered;
+    this.chat.name(userId, name);
+    if (entered.own || entered.slot === this.slot) void this.own.body.wear(avatar, fallback);
+    else this.crowd.entered(entered);
+    this.audience.people();
   }
 
   private hearEvent(text: string, nowMs: number): void {
@@ -404,6 +437,7 @@ export class Visit {
   private async post(line: Line): Promise<string> {
     const { room_id: roomId, public: open } = this.world;
     const { body, transaction } = line;
+    await this.joined();
     // In a private world the device decides, which remembers what was encrypted once; it is waited for.
     if (this.speaker && (!open || this.speaker.knowsSealed(roomId))) {
       return this.speaker.send(roomId, body, transaction ?? "");
@@ -419,6 +453,8 @@ export class Visit {
   }
 
   private why(error: unknown): string | null {
+    // Why they are not in the room stands beside the lines.
+    if (this.room === null) return null;
     if (error instanceof SealedError) return t(this.session.guest ? "chat.sealed" : "chat.sealed_here");
     const byDevice = this.speaker !== null && !this.world.public;
     if (this.sealed === null && !byDevice) return t("chat.unknown");

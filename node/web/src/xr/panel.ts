@@ -1,6 +1,7 @@
 // The panel in a headset: what has been said, gestures, sitting, and the way out; worked by a ray.
 import { CanvasTexture, Mesh, MeshBasicMaterial, PlaneGeometry, SRGBColorSpace, Vector3 } from "three";
 import { t } from "../i18n";
+import { elsewhere } from "../api/session";
 import type { Visit } from "../visit/visit";
 
 interface Button {
@@ -124,7 +125,8 @@ export class Panel {
     context.font = `400 25px ${FONT}`;
     lines.forEach((line, index) => {
       context.fillStyle = "#e9e1ee";
-      const text = `${visit.chat.nameOf(line.sender)}: ${line.body}`;
+      const home = elsewhere(line.sender, visit.host.serverName);
+      const text = `${visit.chat.nameOf(line.sender)}${home === null ? "" : ` (${home})`}: ${line.body}`;
       const short = text.length > LETTERS ? `${text.slice(0, LETTERS)}…` : text;
       context.fillText(short, 28, 88 + index * 34, WIDTH - 56);
     });

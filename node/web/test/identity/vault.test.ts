@@ -189,3 +189,15 @@ describe("a passkey", () => {
     await expect(askPasskey([lock], undefined, failing("DataError"))).rejects.toThrow(DOMException);
   });
 });
+
+describe("a vault that was open here", () => {
+  it("opens again by its own key, and by no other", async () => {
+    const vault = await Vault.make(did, KEYS, byPhrase);
+    const later = await vault.holding({ ...KEYS, number: 5 }).with(byPasskey);
+    const closed = await ClosedVault.read(await later.write(), did);
+    const again = await closed.reopen(vault.dataKey);
+    expect(again?.keys).toEqual({ ...KEYS, number: 5 });
+    expect(again?.locks).toEqual(later.locks);
+    expect(await closed.reopen(filled(4))).toBeNull();
+  });
+});

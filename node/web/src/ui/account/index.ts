@@ -1,7 +1,7 @@
 // The page on which people look after their account: all of it, or the part that a program sends them to.
 import "./account.css";
 import { type Device, devices } from "../../api/account";
-import { hasPasskeys, type NodeInfo } from "../../api/node";
+import { hasPasskeys, type NodeInfo, takesLinks } from "../../api/node";
 import type { Session } from "../../api/session";
 import { loadMore, t } from "../../i18n";
 import { h } from "../dom";
@@ -92,7 +92,7 @@ function partsOf(
   const end = (): HTMLElement => endPart(session, doors.ended).element;
   switch (view.part) {
     case "all":
-      return [profile(), list(), password(), ...waysIn(node, session), keys(), running(session), end()];
+      return [profile(), identity(session), list(), password(), ...waysIn(node, session), keys(), running(session), end()];
     case "profile":
       return [profile()];
     case "devices":
@@ -108,6 +108,13 @@ function partsOf(
     case "sign-out":
       return device ? [signOutPart(session, device, deviceDoors).element, devicePart(session, device, deviceDoors).element] : [];
   }
+}
+
+/** Who somebody is, whatever node they are on. */
+function identity(session: Session): HTMLElement {
+  const place = h("section", { attrs: { hidden: true } });
+  void import("../identity/part").then(async ({ identityPart }) => place.replaceWith((await identityPart(session)).element)).catch(console.warn);
+  return place;
 }
 
 /** What only those see who run the node: until it is known that somebody does, there is nothing. */
@@ -126,10 +133,10 @@ function waysIn(node: NodeInfo, session: Session): HTMLElement[] {
     all.push(passkeys);
     void import("../passkeys").then(({ passkeysPart }) => passkeysPart(passkeys, session)).catch(console.warn);
   }
-  if (node.providers.length > 0) {
+  if (takesLinks(node)) {
     const links = place();
     all.push(links);
-    void import("../links").then(({ linksPart }) => linksPart(links, session, node.providers)).catch(console.warn);
+    void import("../links").then(({ linksPart }) => linksPart(links, session, node)).catch(console.warn);
   }
   return all;
 }

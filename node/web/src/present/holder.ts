@@ -1,0 +1,113 @@
+// Whoever is asked: what their home knows of their DID, the key of this browser for it, and what it signs.
+import { ApiError, ask } from "../api/http";
+import type { Session } from "../api/session";
+import { isObject, type Json, type JsonObject } from "../identity/canonical";
+import { deviceKeyOf, type KeyStore } from "../identity/device";
+import { personOf } from "../identity/document";
+import { IdentityError } from "../identity/errors";
+import { Log } from "../identity/log";
+import { prove } from "../identity/proof";
+import type { Signer } from "../identity/signing";
+
+/** Whom something is shown to, and what they asked to be signed along. */
+export interface Asked {
+  domain: string;
+  challenge: string;
+}
+
+/** Somebody whose DID names the key of this browser. */
+export interface Holder {
+  did: string;
+  signer: Signer;
+}
+
+/** Why nothing can be signed here for somebody. */
+export type Lack =
+  /** They have no DID, or none with keys of their own. */
+  | "no_identity"
+  /** This browser is none of the devices of their DID. */
+  | "no_key"
+  /** Their DID has come to its end. */
+  | "ended"
+  /** It has another home by now. */
+  | "moved"
+  /** What the home says of the DID does not prove itself. */
+  | "unproven"
+  /** The browser cannot do what is needed. */
+  | "unsupported";
+
+interface Identity {
+  did: string | null;
+  log: string | null;
+}
+
+const LASTS_MS = 5 * 60_000;
+const CONTEXT = "https://www.w3.org/ns/credentials/v2";
+
+/** Who somebody is here, as far as they can show it from this browser. */
+export async function holderOf(session: Session): Promise<Holder | Lack> {
+  let identity: Identity;
+  try {
+    identity = await ask<Identity>("GET", "/_wayside/v1/identity", { token: session.token });
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return "no_identity";
+    throw error;
+  }
+  return holderBy(identity, session.userId);
+}
+
+/** The same by what the home has said; it is believed in nothing that its log does not prove. */
+export async function holderBy({ did, log }: Identity, mxid: string, store?: KeyStore): Promise<Holder | Lack> {
+  if (did === null || log === null) return "no_identity";
+  try {
+    const { last, did: name } = await Log.read(log, did);
+    if (last.deactivated) return "ended";
+    const person = personOf(last.state);
+    if (name !== did || person.mxid !== mxid) return "moved";
+    const signer = await deviceKeyOf(did, store);
+    return signer && person.devices.includes(signer.multikey) ? { did, signer } : "no_key";
+  } catch (error) {
+    if (!(error instanceof IdentityError)) throw error;
+    return error.why === "unsupported" ? "unsupported" : "unproven";
+  }
+}
+
+/** The word of the home that somebody is a member of it. */
+export async function membership(session: Session): Promise<Json> {
+  const path = "/_wayside/v1/identity/membership";
+  return (await ask<{ credential: Json }>("POST", path, { body: {}, token: session.token })).credential;
+}
+
+/** Whether a credential speaks of somebody: the word about another would be shown as theirs. */
+export function isAbout(credential: Json, { did }: Holder): credential is JsonObject {
+  const subject = isObject(credential) ? credential.credentialSubject : undefined;
+  return isObject(subject) && subject.id === did;
+}
+
+/** Shows that somebody is here, to whoever asked and once (VC Data Model 2.0, section 4.13). */
+export async function present(
+  { did, signer }: Holder,
+  { domain, challenge }: Asked,
+  credential: JsonObject,
+  nowMs: number,
+): Promise<JsonObject> {
+  const presentation: JsonObject = {
+    "@context": [CONTEXT],
+    type: ["VerifiablePresentation"],
+    holder: did,
+    verifiableCredential: [credential],
+  };
+  const proof = await prove(
+    presentation,
+    {
+      verificationMethod: `${did}#${signer.multikey}`,
+      purpose: "authentication",
+      createdMs: nowMs,
+      expiresMs: nowMs + LASTS_MS,
+      domain,
+      challenge,
+    },
+    signer,
+  );
+  return { ...presentation, proof };
+}

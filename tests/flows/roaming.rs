@@ -1,0 +1,207 @@
+//! People hold their identity in the browser, and come in at other nodes by it.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use url::Url;
+use wayside_tests::{Browser, Client, Engine, Node, PASSWORD, RoomId, Town};
+
+use crate::{
+    homes::{Homes, at_home, named, pages},
+    worlds::{Visit, floor, world_of},
+};
+
+/// A node at a name for which browsers keep passkeys, though nobody knows its certificate.
+async fn here(town: &Town) -> Result<Node> {
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    at_home(town, town.server("home")?, "localhost", at).await
+}
+
+/// Somebody who has just made her account on a page of her own.
+struct Ada {
+    pages: Browser,
+    node: Node,
+    /// Last, so that its folder goes when the node has.
+    _town: Town,
+}
+
+impl Ada {
+    async fn begin() -> Result<Option<Self>> {
+        let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(None) };
+        let Some(mut pages) = Browser::open("identity.mjs")? else { return Ok(None) };
+        let node = here(&town).await?;
+        let url = crate::homes::pages(&node).await?;
+        pages.step("open", json!({ "url": url })).await?;
+        let own = json!({ "user": "ada", "password": PASSWORD, "api": node.http() });
+        pages.step("signUp", own).await?;
+        Ok(Some(Self { pages, node, _town: town }))
+    }
+
+    async fn end(mut self) -> Result<()> {
+        self.pages.close().await?;
+        self.node.stop().await?;
+        Ok(())
+    }
+}
+
+/// What the account and the node say of an identity.
+async fn state(pages: &mut Browser, is: &str, portable: bool, devices: usize) -> Result<Value> {
+    let state = pages.step("state", json!({})).await?;
+    let own = state["authentication"].as_array().context("keys")?.len();
+    ensure!(
+        state["identity"] == is && state["saved"] == portable && own == devices,
+        "wanted {is}, {portable}, {devices}: {state}"
+    );
+    Ok(state)
+}
+
+#[tokio::test]
+async fn client_keeps_an_identity() -> Result<()> {
+    let Some(mut ada) = Ada::begin().await? else { return Ok(()) };
+    let pages = &mut ada.pages;
+    let card = pages.step("card", json!({})).await?;
+    ensure!(card.as_str().is_some_and(|said| said.contains("identity")), "{card}");
+    pages.step("later", json!({})).await?;
+    let first = state(pages, "mine", false, 1).await?;
+    pages.step("signOut", json!({ "warned": true })).await?;
+    let words = pages.step("save", json!({ "from": "account" })).await?;
+    pages.step("card", json!({ "gone": true })).await?;
+    state(pages, "mine", true, 1).await?;
+
+    // Another browser becomes a device by the passphrase, and is taken out again.
+    let secret = "nine red boats at noon";
+    pages.step("lock", json!({ "passphrase": secret })).await?;
+    pages.step("second", json!({ "name": "Elsewhere", "passphrase": secret })).await?;
+    let both = state(pages, "mine", true, 2).await?;
+    ensure!(both["did"] == first["did"], "{both}");
+    pages.step("become", json!({ "name": "Ada" })).await?;
+    pages.step("renew", json!({})).await?;
+    pages.step("remove", json!({})).await?;
+    state(pages, "mine", true, 1).await?;
+
+    // All devices are lost: the words bring her back, or three of five friends.
+    let split = json!({ "words": words, "count": 5, "needed": 3 });
+    let shares = pages.step("guardians", split).await?;
+    pages.step("picture", json!({})).await?;
+    pages.step("second", json!({ "name": "By words" })).await?;
+    pages.step("recover", json!({ "words": words })).await?;
+    let back = state(pages, "mine", true, 1).await?;
+    ensure!(back["did"] == first["did"], "{back}");
+    ensure!(back["authentication"] != first["authentication"], "the keys are others: {back}");
+    pages.step("second", json!({ "name": "By friends" })).await?;
+    let some: Vec<_> = [0, 2, 4].map(|at| shares[at].clone()).to_vec();
+    pages.step("recover", json!({ "shares": some })).await?;
+    state(pages, "mine", true, 1).await?;
+    pages.step("signOut", json!({})).await?;
+    ada.end().await
+}
+
+#[tokio::test]
+async fn client_keeps_an_identity_by_a_passkey_or_a_file() -> Result<()> {
+    let Some(mut ada) = Ada::begin().await? else { return Ok(()) };
+    let pages = &mut ada.pages;
+    let file = pages.step("file", json!({})).await?;
+    for step in ["authenticator", "passkey", "lockByPasskey"] {
+        pages.step(step, json!({})).await?;
+    }
+    pages.step("signOut", json!({})).await?;
+    pages.step("signIn", json!({ "user": "ada", "password": PASSWORD })).await?;
+    pages.step("joinByPasskey", json!({})).await?;
+    state(pages, "mine", true, 2).await?;
+    pages.step("second", json!({ "name": "By file", "phone": true })).await?;
+    pages.step("recover", json!({ "file": file })).await?;
+    state(pages, "mine", true, 1).await?;
+    ada.end().await
+}
+
+/// Where a browser finds nodes by their names.
+fn hosts(all: &[(&Url, &Node)]) -> Result<String> {
+    let one = |(url, node): &(&Url, &Node)| {
+        let name = url.host_str().context("a name")?;
+        Ok(format!("MAP {name} {}", node.https().host_str().context("an address")?))
+    };
+    Ok(all.iter().map(one).collect::<Result<Vec<_>>>()?.join(", "))
+}
+
+#[tokio::test]
+async fn client_comes_in_by_an_identity() -> Result<()> {
+    let Some(mut pages_of) = Browser::open("visitor.mjs")? else { return Ok(()) };
+    let Some(homes) = Homes::begin().await? else { return Ok(()) };
+    let mut commons = named(&homes.abroad, "commons", "commons.test").await?;
+    Client::register(commons.http(), "bob").await?;
+    let (home, there) = (pages(&homes.home).await?, pages(&commons).await?);
+    let place =
+        format!("{}:{}", home.host_str().context("a host")?, home.port().context("a port")?);
+    let hosts = hosts(&[(&home, &homes.home), (&there, &commons)])?;
+    let ada = json!({ "url": home, "user": "ada", "password": PASSWORD, "hosts": hosts });
+    let told = pages_of.step("home", ada).await?;
+    ensure!(told["did"].as_str().is_some_and(|did| did.starts_with("did:webvh:")), "{told}");
+
+    // An account of there is opened by it while they are linked.
+    let bob = json!({ "url": there, "user": "bob", "password": PASSWORD, "home": place });
+    let own = format!("@bob:{}", commons.server_name());
+    ensure!(pages_of.step("link", bob).await?["user"] == own);
+    ensure!(pages_of.step("again", json!({ "url": there })).await?["user"] == own);
+    pages_of.step("unlink", json!({ "url": there, "password": PASSWORD })).await?;
+    pages_of.step("stranger", json!({ "url": there })).await?;
+
+    // And an account of her own, which is the same person.
+    let come = json!({ "url": there, "home": place, "name": "ada" });
+    let came = pages_of.step("visit", come).await?;
+    let own = format!("@ada:{}", commons.server_name());
+    ensure!(came["user"] == own && came["isNew"] == true, "{came}");
+    ensure!(pages_of.step("again", json!({ "url": there })).await?["user"] == own);
+    pages_of.step("refuse", json!({ "url": there })).await?;
+    pages_of.close().await?;
+    crate::abroad::end(&mut commons).await?;
+    homes.end().await
+}
+
+#[tokio::test]
+async fn client_visits_a_world_of_another_node() -> Result<()> {
+    let Some(mut pages_of) = Browser::open("roaming.mjs")? else { return Ok(()) };
+    let Some(homes) = Homes::begin().await? else { return Ok(()) };
+    let mut commons = named(&homes.abroad, "commons", "commons.test").await?;
+    let bob = Client::register(commons.http(), "bob").await?;
+    let alias = world_of(&bob, "The Floor", floor(), 20).await?;
+    let whole = alias.trim_start_matches('#');
+    let short = whole.split(':').next().unwrap_or_default();
+    let (home, there) = (pages(&homes.home).await?, pages(&commons).await?);
+    let place =
+        format!("{}:{}", home.host_str().context("a host")?, home.port().context("a port")?);
+    let hosts = hosts(&[(&home, &homes.home), (&there, &commons)])?;
+    let ada = json!({ "url": home, "user": "ada", "password": PASSWORD, "hosts": hosts });
+    pages_of.step("home", ada).await?;
+    let mut seen = Visit::begin(&commons, &bob, &alias).await?;
+    let url = home.join(&format!("w/{whole}"))?;
+    let state = pages_of.step("enter", json!({ "url": url })).await?;
+    ensure!(state["node"] == commons.server_name() && state["world"] == "The Floor", "{state}");
+
+    // Bob sees her with her home, and hears what she says; she hears him.
+    let account = format!("@ada:{}", homes.home.server_name());
+    let shown = |frame: &[u8]| String::from_utf8_lossy(frame).contains(&account);
+    while !shown(&seen.next(0x43).await?) {}
+    pages_of.step("say", json!({ "text": "hello from home" })).await?;
+    while !String::from_utf8_lossy(&seen.next(0x49).await?).contains("hello from home") {}
+    let room = RoomId::known(state["room"].as_str().context("a room")?);
+    bob.send_text(&room, "1", "hello from the commons").await?;
+    pages_of.step("hears", json!({ "text": "hello from the commons" })).await?;
+    let list = pages_of.step("people", json!({})).await?;
+    let people = list["people"].as_array().context("people")?;
+    ensure!(people.len() == 2 && people.iter().any(|it| !it["from"].is_null()), "{list}");
+
+    // The same from a link of the other node, where nobody knows her.
+    pages_of.step("leave", json!({})).await?;
+    let link = there.join(&format!("w/{short}"))?;
+    pages_of.step("from", json!({ "url": link, "home": place })).await?;
+    pages_of.step("leave", json!({})).await?;
+    let ban = json!({ "user_id": account });
+    bob.post(&format!("/_matrix/client/v3/rooms/{room}/ban"), &ban).await?;
+    let told = pages_of.step("refused", json!({ "url": url })).await?;
+    ensure!(told["text"].as_str().is_some_and(|text| text.contains("shut you out")), "{told}");
+    pages_of.close().await?;
+    crate::abroad::end(&mut commons).await?;
+    homes.end().await
+}
