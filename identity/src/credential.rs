@@ -4,8 +4,9 @@
 //! nothing until [`Credential::verify`] has held its proof against the document of its issuer. What an issuer
 //! may say, of whom, and whether it has taken it back since, is the caller's to judge.
 //!
-//! Contexts are those that are known here; nothing is fetched. A type that none of them defines makes the
-//! credential none: two readers could take it for two things.
+//! It is one type whatever secures it: proofs inside it ([`crate::proof`]), or a token around it, alone or in an
+//! envelope ([`crate::jose`]). Contexts are those that are known here; nothing is fetched. A type that none of
+//! them defines makes the credential none: two readers could take it for two things.
 //!
 //! ```
 //! use serde_json::json;
@@ -14,24 +15,27 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let key = SigningKey::from_seed([7; 32]);
 //! let multikey = key.public().to_multikey();
-//! let issuer = format!("did:key:{multikey}").parse()?;
+//! let issuer = format!("did:key:{multikey}");
 //! let draft = Draft {
 //!     issuer: json!(issuer), types: &["HomeMembership"], subject: json!({"id": "did:web:a.example:people:ada"}),
 //!     from: Moment(1_000), until: Some(Moment(9_000)), status: None,
 //! };
 //! let signed = draft.signed(&format!("{issuer}#{multikey}"), &key);
-//! let Plan::Known(document) = plan(&issuer)? else { unreachable!() };
+//! let Plan::Known(document) = plan(&issuer.parse()?)? else { unreachable!() };
 //! let credential = Credential::read(&signed)?;
 //! credential.verify(&document, Moment(2_000))?;
 //! assert!(credential.is("urn:wayside:HomeMembership"));
 //! # Ok(()) }
 //! ```
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 use wayside_specs::{Did, limits};
 
 use crate::{
     did::Document,
+    jose::{self, JoseError, Kind, Token},
     key::SigningKey,
     proof::{Claims, Proof, ProofError, Purpose},
     rdf::{self, Contexts, is_iri},
@@ -74,6 +78,9 @@ pub enum CredentialError {
     /// Its proof does not verify.
     #[error(transparent)]
     Proof(#[from] ProofError),
+    /// The token around it is none, or does not verify.
+    #[error(transparent)]
+    Token(#[from] JoseError),
 }
 
 /// A credential as it was read: nothing in it is believed yet.
@@ -83,18 +90,24 @@ pub struct Credential {
     types: Vec<String>,
     valid_from: Option<Moment>,
     valid_until: Option<Moment>,
+    /// What secures it, where that is around it.
+    token: Option<Token>,
     value: Value,
 }
 
 impl Credential {
-    /// Reads a credential.
+    /// Reads a credential: an object, the text of a token around one, or an envelope of such a token.
     pub fn read(value: &Value) -> Result<Self, CredentialError> {
         Self::read_with(value, &Contexts::new())
     }
 
     /// The same with further contexts that the caller vouches for.
     pub fn read_with(value: &Value, contexts: &Contexts) -> Result<Self, CredentialError> {
-        let members = frame(value, "VerifiableCredential")?;
+        let (value, token) = match Token::within(value, Kind::Credential)? {
+            Some((value, token)) => (Cow::Owned(value), Some(token)),
+            None => (Cow::Borrowed(value), None),
+        };
+        let members = frame(&value, "VerifiableCredential")?;
         let issuer = id_of(members.get("issuer"), "issuer")?;
         let issuer = issuer.ok_or(CredentialError::Malformed("it has no issuer"))?;
         named(members)?;
@@ -119,7 +132,9 @@ impl Credential {
             parts(members, name, needs_id)?;
         }
         let types = rdf::types(members, contexts)?;
-        Ok(Self { issuer: issuer.to_owned(), types, valid_from, valid_until, value: value.clone() })
+        let issuer = issuer.to_owned();
+        let value = value.into_owned();
+        Ok(Self { issuer, types, valid_from, valid_until, token, value })
     }
 
     /// Who says it.
@@ -156,16 +171,24 @@ impl Credential {
         items(self.value.get("credentialStatus"))
     }
 
-    /// The credential as it came.
+    /// Until when it is good, where it says so.
+    #[must_use]
+    pub fn valid_until(&self) -> Option<Moment> {
+        self.valid_until
+    }
+
+    /// The credential as it came, without a token that was around it.
     #[must_use]
     pub fn value(&self) -> &Value {
         &self.value
     }
 
     /// Whether its issuer says so, and says it now: `issuer` is the document of [`Self::issuer`], found just
-    /// now. Of several proofs every one must verify.
+    /// now. Of several proofs every one must verify, and so must the token around it.
     pub fn verify(&self, issuer: &Document, now: Moment) -> Result<(), CredentialError> {
-        if issuer.id().as_str() != self.issuer {
+        // Whoever has moved since is the same, with the keys that they have by now.
+        let named = self.issuer.parse::<Did>().ok();
+        if named.as_ref().map(Did::subject) != Some(issuer.id().subject()) {
             return Err(CredentialError::OtherIssuer(self.issuer.clone()));
         }
         let skew_ms = limits::CLOCK_SKEW_MS;
@@ -175,18 +198,27 @@ impl Credential {
         if let Some(until) = self.valid_until.filter(|until| until.plus_ms(skew_ms) < now) {
             return Err(CredentialError::Late(time::write(until)));
         }
+        let key_of = |method: &str| {
+            let fragment = method.strip_prefix(&*self.issuer).unwrap_or_default();
+            let now = format!("{}{fragment}", issuer.id());
+            let key = issuer.own_key(&now, Purpose::AssertionMethod);
+            key.ok_or_else(|| CredentialError::OtherKey(method.to_owned()))
+        };
+        if let Some(token) = &self.token {
+            token.is_current(now, skew_ms)?;
+            token.verify(key_of(token.method())?)?;
+            if self.value.get("proof").is_none() {
+                return Ok(());
+            }
+        }
         let mut bare = self.value.clone();
         let proofs = Proof::take_from(&mut bare)?;
-        let below = format!("{}#", self.issuer);
         for proof in &proofs {
             let method = proof.verification_method();
-            let other = || CredentialError::OtherKey(method.to_owned());
-            if proof.purpose() != Purpose::AssertionMethod || !method.starts_with(&below) {
-                return Err(other());
+            if proof.purpose() != Purpose::AssertionMethod {
+                return Err(CredentialError::OtherKey(method.to_owned()));
             }
-            let found = issuer.keys(Purpose::AssertionMethod).find(|it| it.id == method);
-            let own = found.filter(|found| found.controller == self.issuer);
-            let key = own.and_then(|own| own.key.as_ref()).ok_or_else(other)?;
+            let key = key_of(method)?;
             // What it is was read by all of its contexts.
             if !proof.covers_contexts(&bare) {
                 return Err(ProofError::OtherContext.into());
@@ -219,6 +251,17 @@ impl Draft<'_> {
     /// Says it by `eddsa-jcs-2022`, with a key that stands under `assertionMethod` of the issuer.
     #[must_use]
     pub fn signed(&self, method: &str, key: &SigningKey) -> Value {
+        secured(self.value(), self.from, method, key)
+    }
+
+    /// Says it by a token around it, with such a key (VC-JOSE-COSE, section 3.1.1).
+    #[must_use]
+    pub fn token(&self, method: &str, key: &SigningKey) -> String {
+        jose::sign(&self.value(), Kind::Credential, method, key)
+    }
+
+    /// What is said, before anybody has put their name to it.
+    pub(crate) fn value(&self) -> Value {
         let types: Vec<_> = ["VerifiableCredential"].iter().chain(self.types).collect();
         let mut credential = json!({
             "@context": [BASE_CONTEXT, OWN_CONTEXT],
@@ -233,22 +276,29 @@ impl Draft<'_> {
         if let Some(status) = &self.status {
             credential["credentialStatus"] = status.clone();
         }
-        let claims = Claims {
-            verification_method: method,
-            purpose: Purpose::AssertionMethod,
-            created: self.from,
-            expires: None,
-            domain: None,
-            challenge: None,
-        };
-        credential["proof"] = Proof::sign(&credential, &claims, key);
         credential
     }
 }
 
-/// Reads a presentation by the rules of the data model, and gives the credentials that it shows. Those that
-/// are enveloped (VC-JOSE) are told apart by their type.
+/// A credential with a proof by `eddsa-jcs-2022` in it.
+pub(crate) fn secured(mut credential: Value, now: Moment, method: &str, key: &SigningKey) -> Value {
+    let claims = Claims {
+        verification_method: method,
+        purpose: Purpose::AssertionMethod,
+        created: now,
+        expires: None,
+        domain: None,
+        challenge: None,
+    };
+    credential["proof"] = Proof::sign(&credential, &claims, key);
+    credential
+}
+
+/// Reads a presentation by the rules of the data model, whatever secures it, and gives the credentials that it
+/// shows, each of which [`Credential::read`] takes as it is.
 pub fn presented(value: &Value, contexts: &Contexts) -> Result<Vec<Value>, CredentialError> {
+    let opened = Token::within(value, Kind::Presentation)?;
+    let value = opened.as_ref().map_or(value, |(value, _)| value);
     let members = frame(value, "VerifiablePresentation")?;
     id_of(members.get("holder"), "holder")?;
     parts(members, "proof", false)?;
@@ -402,7 +452,7 @@ fn items(value: Option<&Value>) -> &[Value] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use serde_json::{Value, json};
     use wayside_specs::Did;
 
@@ -415,17 +465,17 @@ mod tests {
         time::Moment,
     };
 
-    const NODE: &str = "did:web:a.example";
-    const ADA: &str = "did:web:a.example:people:ada";
-    const NOW: Moment = Moment(1_700_000_000_000);
-    const HOUR_MS: i64 = 3_600_000;
+    pub(crate) const NODE: &str = "did:web:a.example";
+    pub(crate) const ADA: &str = "did:web:a.example:people:ada";
+    pub(crate) const NOW: Moment = Moment(1_700_000_000_000);
+    pub(crate) const HOUR_MS: i64 = 3_600_000;
 
-    fn key(seed: u8) -> SigningKey {
+    pub(crate) fn key(seed: u8) -> SigningKey {
         SigningKey::from_seed([seed; 32])
     }
 
     /// A node that vouches by one key, and shows itself by another.
-    fn document() -> Document {
+    pub(crate) fn document() -> Document {
         let method = |id: &str, seed, controller: &str| {
             json!({"id": format!("{NODE}#{id}"), "type": "Multikey", "controller": controller,
                 "publicKeyMultibase": key(seed).public().to_multikey()})
@@ -436,7 +486,7 @@ mod tests {
         Document::from_value(value).unwrap()
     }
 
-    fn draft() -> Draft<'static> {
+    pub(crate) fn draft() -> Draft<'static> {
         Draft {
             issuer: json!({"id": NODE, "name": "The Commons"}),
             types: &["HomeMembership"],
@@ -465,6 +515,28 @@ mod tests {
         assert_eq!(at(HOUR_MS + 4 * 60_000), Ok(()));
         assert!(matches!(at(HOUR_MS + 10 * 60_000), Err(CredentialError::Late(_))));
         assert!(matches!(at(-10 * 60_000), Err(CredentialError::Early(_))));
+    }
+
+    #[test]
+    fn whoever_has_moved_stands_by_it_with_the_keys_of_now() {
+        let scid = "did:webvh:QmQq6Kg4ZZ1p49znzxnWmes4LkkWgMWLrnrfPre8UD56bz";
+        let [before, now] = ["a", "c"].map(|home| format!("{scid}:{home}.example:people:ada"));
+        let draft = Draft { issuer: json!(before), until: None, ..draft() };
+        let signed = Credential::read(&draft.signed(&format!("{before}#word"), &key(1))).unwrap();
+        let moved = |id: &str, seed| {
+            let method = json!({"id": format!("{id}#word"), "type": "Multikey", "controller": id,
+                "publicKeyMultibase": key(seed).public().to_multikey()});
+            let value = json!({"id": id, "verificationMethod": [method],
+                "assertionMethod": ["#word"]});
+            Document::from_value(value).unwrap()
+        };
+        assert_eq!(signed.verify(&moved(&before, 1), NOW), Ok(()));
+        assert_eq!(signed.verify(&moved(&now, 1), NOW), Ok(()));
+        let renewed = signed.verify(&moved(&now, 2), NOW);
+        assert_eq!(renewed, Err(ProofError::BadSignature.into()), "a key that is theirs no more");
+        let other = now.replace("QmQq", "QmRr");
+        let other = signed.verify(&moved(&other, 1), NOW);
+        assert!(matches!(other, Err(CredentialError::OtherIssuer(_))), "{other:?}");
     }
 
     #[test]
@@ -515,7 +587,7 @@ mod tests {
         more["credentialStatus"] = json!({"type": "Nothing"});
         assert!(verified(&more, NOW).is_err());
         let mut told_otherwise = signed.clone();
-        told_otherwise["@context"].as_array_mut().unwrap().push(json!({"Badge": "urn:example:B"}));
+        told_otherwise["@context"].as_array_mut().unwrap().push(json!({"Medal": "urn:example:M"}));
         let refused = verified(&told_otherwise, NOW);
         assert_eq!(refused, Err(ProofError::OtherContext.into()), "types that nobody signed");
         let mut bare = signed;

@@ -4,7 +4,9 @@
 //! invitation or a guest link carries, [`tag`] keys opaque texts that go out and come back, and
 //! [`turn`] what opens a TURN server. Anywhere: [`did`] says whose keys are whose, [`proof`] signs and
 //! verifies JSON with them (written one way by [`json`], or as what it says by [`rdf`]), [`login`] is
-//! how somebody shows a node that they are a DID, and [`credential`] what others say of them.
+//! how somebody shows a node that they are a DID, and [`credential`] what others say of them, with proofs
+//! inside or a token by [`jose`] around it. Of those, [`badge`] holds what people are given, and [`status`] tells
+//! whether who said it still stands by it.
 //!
 //! Its invariant: a secret comes in as an argument and leaves as a hash or a signature. There is no
 //! I/O, clock or randomness here (salts, random bytes and the time are parameters), no type that holds
@@ -27,8 +29,11 @@
 //! # Ok(()) }
 //! ```
 
+pub mod avatar;
+pub mod badge;
 pub mod credential;
 pub mod did;
+pub mod jose;
 pub mod json;
 pub mod key;
 pub mod login;
@@ -36,6 +41,7 @@ pub mod password;
 pub mod proof;
 pub mod rdf;
 pub mod shared_secret;
+pub mod status;
 pub mod tag;
 pub mod time;
 pub mod token;

@@ -3,7 +3,8 @@
 //! The node gives a challenge, which it knows again by its purpose and time; whoever holds a key under
 //! `authentication` of their DID signs a verifiable presentation with it, in which stand the node (as
 //! `domain`) and the challenge. A presentation for one node is worth nothing at another, and one that
-//! was used is worth nothing again, as the challenge is taken once (specs/identity.md, Proofs).
+//! was used is worth nothing again, as the challenge is taken once (specs/identity.md, Proofs). It is secured by
+//! a proof in it, or by a token around it ([`crate::jose`]), in which the two are called `aud` and `nonce`.
 //!
 //! ```
 //! use serde_json::Value;
@@ -25,6 +26,8 @@ use wayside_specs::{Did, limits};
 
 use crate::{
     did::Document,
+    jose::{self, JoseError, Kind, Token},
+    key::{PublicKey, SigningKey},
     proof::{Claims, Proof, ProofError, Purpose},
     time::{self, Moment},
 };
@@ -72,6 +75,9 @@ pub enum LoginError {
     /// It does not verify.
     #[error(transparent)]
     Proof(#[from] ProofError),
+    /// The token around it is none, or does not verify.
+    #[error(transparent)]
+    Token(#[from] JoseError),
 }
 
 /// Somebody who has shown that they are a DID.
@@ -97,6 +103,11 @@ impl Proven {
 
 /// Whom a presentation says it is of, before anything of it is believed: whose document to look for.
 pub fn holder(presentation: &Value) -> Result<Did, LoginError> {
+    let opened = Token::within(presentation, Kind::Presentation)?;
+    holder_in(opened.as_ref().map_or(presentation, |(presentation, _)| presentation))
+}
+
+fn holder_in(presentation: &Value) -> Result<Did, LoginError> {
     let holder = match presentation.get("holder") {
         Some(Value::Object(members)) => members.get("id").and_then(Value::as_str),
         holder => holder.and_then(Value::as_str),
@@ -108,10 +119,10 @@ pub fn holder(presentation: &Value) -> Result<Did, LoginError> {
 /// Refuses a presentation that shows nothing whoever its holder is: what it says of itself is looked at before
 /// anybody is asked whose keys are whose. Gives its holder.
 pub fn plausible(presentation: &Value, asked: &Asked<'_>) -> Result<Did, LoginError> {
-    let (holder, proof, _) = parts(presentation)?;
-    judge(&proof, asked)?;
-    if !proof.verification_method().starts_with(&format!("{holder}#")) {
-        return Err(LoginError::OtherKey(proof.verification_method().to_owned()));
+    let (holder, signed) = parts(presentation)?;
+    signed.judge(asked)?;
+    if !signed.method().starts_with(&format!("{holder}#")) {
+        return Err(LoginError::OtherKey(signed.method().to_owned()));
     }
     Ok(holder)
 }
@@ -123,16 +134,9 @@ pub fn present(
     method: &str,
     asked: &Asked<'_>,
     credentials: &[Value],
-    key: &crate::key::SigningKey,
+    key: &SigningKey,
 ) -> Value {
-    let mut presentation = json!({
-        "@context": [CONTEXT],
-        "type": ["VerifiablePresentation"],
-        "holder": did.as_str(),
-    });
-    if !credentials.is_empty() {
-        presentation["verifiableCredential"] = credentials.into();
-    }
+    let mut presentation = of(did, credentials);
     let claims = Claims {
         verification_method: method,
         purpose: Purpose::Authentication,
@@ -145,6 +149,35 @@ pub fn present(
     presentation
 }
 
+/// The same by a token around it.
+#[must_use]
+pub fn present_token(
+    did: &Did,
+    method: &str,
+    asked: &Asked<'_>,
+    credentials: &[Value],
+    key: &SigningKey,
+) -> String {
+    let mut claims = of(did, credentials);
+    claims["iat"] = asked.now.0.div_euclid(1_000).into();
+    claims["exp"] = asked.now.plus_ms(LASTS_MS).0.div_euclid(1_000).into();
+    claims["aud"] = asked.domain.into();
+    claims["nonce"] = asked.challenge.into();
+    jose::sign(&claims, Kind::Presentation, method, key)
+}
+
+fn of(did: &Did, credentials: &[Value]) -> Value {
+    let mut presentation = json!({
+        "@context": [CONTEXT],
+        "type": ["VerifiablePresentation"],
+        "holder": did.as_str(),
+    });
+    if !credentials.is_empty() {
+        presentation["verifiableCredential"] = credentials.into();
+    }
+    presentation
+}
+
 /// Whether a presentation shows that its holder is here: `document` is that of [`holder`], found just
 /// now. The credentials in it are for others to judge.
 pub fn verify(
@@ -152,57 +185,94 @@ pub fn verify(
     document: &Document,
     asked: &Asked<'_>,
 ) -> Result<Proven, LoginError> {
-    let (holder, proof, bare) = parts(presentation)?;
+    let (holder, signed) = parts(presentation)?;
     if holder != *document.id() {
         return Err(LoginError::OtherHolder(holder.to_string()));
     }
-    judge(&proof, asked)?;
-    let method = proof.verification_method();
-    let found = document.keys(Purpose::Authentication).find(|it| it.id == method);
+    signed.judge(asked)?;
     // A key that somebody else controls shows that it is they who are here.
-    let (id, below) = (document.id().as_str(), format!("{}#", document.id()));
-    let own = found.filter(|found| found.controller == id && found.id.starts_with(&below));
-    let key = own.and_then(|own| own.key.as_ref());
-    let key = key.ok_or_else(|| LoginError::OtherKey(method.to_owned()))?;
-    proof.verify(&bare, key)?;
-    Ok(Proven { did: holder, method: method.to_owned() })
+    let method = signed.method().to_owned();
+    let key = document.own_key(&method, Purpose::Authentication);
+    signed.verify(key.ok_or_else(|| LoginError::OtherKey(method.clone()))?)?;
+    Ok(Proven { did: holder, method })
 }
 
-/// The holder of a presentation, its one proof, and what that stands over.
-fn parts(presentation: &Value) -> Result<(Did, Proof, Value), LoginError> {
-    let holder = holder(presentation)?;
+/// What secures a presentation.
+enum Signed {
+    /// A proof in it, and what that stands over.
+    Within(Proof, Value),
+    /// A token around it.
+    Around(Token),
+}
+
+/// The holder of a presentation, and what secures it.
+fn parts(presentation: &Value) -> Result<(Did, Signed), LoginError> {
+    let opened = Token::within(presentation, Kind::Presentation)?;
+    let value = opened.as_ref().map_or(presentation, |(value, _)| value);
+    let holder = holder_in(value)?;
     let has_type = |value: &Value| match value {
         Value::Array(types) => types.iter().any(|it| it == "VerifiablePresentation"),
         kind => kind == "VerifiablePresentation",
     };
-    if !presentation.get("type").is_some_and(has_type) {
+    if !value.get("type").is_some_and(has_type) {
         return Err(LoginError::Malformed("it is no VerifiablePresentation"));
+    }
+    if let Some((value, token)) = opened {
+        // It is secured once: of a proof beside the token, nobody would ask what it says.
+        let is_bare = value.get("proof").is_none();
+        let twice = LoginError::Malformed("it must hold no proof beside the token around it");
+        return is_bare.then_some((holder, Signed::Around(token))).ok_or(twice);
     }
     let mut bare = presentation.clone();
     let mut proofs = Proof::take_from(&mut bare)?;
     match (proofs.pop(), proofs.is_empty()) {
-        (Some(proof), true) => Ok((holder, proof, bare)),
+        (Some(proof), true) => Ok((holder, Signed::Within(proof, bare))),
         _ => Err(LoginError::Malformed("it must hold one proof")),
     }
 }
 
-/// What a proof says of itself, which it signs too.
-fn judge(proof: &Proof, asked: &Asked<'_>) -> Result<(), LoginError> {
-    if proof.purpose() != Purpose::Authentication {
-        return Err(LoginError::OtherPurpose(proof.purpose().as_str()));
+impl Signed {
+    /// The DID URL of the key that it claims.
+    fn method(&self) -> &str {
+        match self {
+            Self::Within(proof, _) => proof.verification_method(),
+            Self::Around(token) => token.method(),
+        }
     }
-    if proof.domain() != Some(asked.domain) {
-        return Err(LoginError::OtherNode(proof.domain().unwrap_or_default().to_owned()));
+
+    /// What it says of itself, which it signs too.
+    fn judge(&self, asked: &Asked<'_>) -> Result<(), LoginError> {
+        let (domain, challenge, created) = match self {
+            Self::Within(proof, _) if proof.purpose() != Purpose::Authentication => {
+                return Err(LoginError::OtherPurpose(proof.purpose().as_str()));
+            }
+            Self::Within(proof, _) => (proof.domain(), proof.challenge(), proof.created()),
+            Self::Around(token) => (token.audience(), token.nonce(), token.issued()),
+        };
+        if domain != Some(asked.domain) {
+            return Err(LoginError::OtherNode(domain.unwrap_or_default().to_owned()));
+        }
+        if challenge != Some(asked.challenge) {
+            return Err(LoginError::OtherChallenge);
+        }
+        match self {
+            Self::Within(proof, _) => proof.is_current(asked.now, limits::CLOCK_SKEW_MS)?,
+            Self::Around(token) => token.is_current(asked.now, limits::CLOCK_SKEW_MS)?,
+        }
+        let created = created.ok_or(LoginError::Malformed("its proof has no date"))?;
+        if created.plus_ms(LASTS_MS + limits::CLOCK_SKEW_MS) < asked.now {
+            return Err(LoginError::TooOld(time::write(created)));
+        }
+        Ok(())
     }
-    if proof.challenge() != Some(asked.challenge) {
-        return Err(LoginError::OtherChallenge);
+
+    /// Whether it stands over the presentation, by a key.
+    fn verify(&self, key: &PublicKey) -> Result<(), LoginError> {
+        match self {
+            Self::Within(proof, bare) => Ok(proof.verify(bare, key)?),
+            Self::Around(token) => Ok(token.verify(key)?),
+        }
     }
-    proof.is_current(asked.now, limits::CLOCK_SKEW_MS)?;
-    let created = proof.created().ok_or(LoginError::Malformed("its proof has no date"))?;
-    if created.plus_ms(LASTS_MS + limits::CLOCK_SKEW_MS) < asked.now {
-        return Err(LoginError::TooOld(time::write(created)));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -210,9 +280,10 @@ mod tests {
     use serde_json::{Value, json};
     use wayside_specs::Did;
 
-    use super::{Asked, LoginError, holder, plausible, present, verify};
+    use super::{Asked, LoginError, holder, plausible, present, present_token, verify};
     use crate::{
         did::Document,
+        jose::{JoseError, Kind, Token, envelope, sign},
         key::SigningKey,
         proof::{Claims, Proof, ProofError, Purpose},
         time::Moment,
@@ -304,6 +375,59 @@ mod tests {
         assert!(matches!(old, Err(LoginError::TooOld(_))), "{old:?}");
         let other = with(&claims(Purpose::AssertionMethod, None));
         assert_eq!(other, Err(LoginError::OtherPurpose("assertionMethod")));
+    }
+
+    #[test]
+    fn a_token_around_a_presentation_shows_who_somebody_is_too() {
+        let token = |method: &str, asked: &Asked<'_>, seed| {
+            json!(present_token(
+                &DID.parse().unwrap(),
+                &format!("{DID}#{method}"),
+                asked,
+                &[],
+                &key(seed)
+            ))
+        };
+        let good = token("own", &ASKED, 1);
+        assert_eq!(plausible(&good, &ASKED).unwrap().as_str(), DID);
+        assert_eq!(holder(&good).unwrap().as_str(), DID);
+        for value in [&good, &envelope(good.as_str().unwrap(), Kind::Presentation)] {
+            assert_eq!(verified(value), Ok(()));
+        }
+        for (method, seed) in [("node", 2), ("eve", 3), ("nobody", 1)] {
+            let refused = verified(&token(method, &ASKED, seed));
+            assert!(matches!(refused, Err(LoginError::OtherKey(_))), "{method}: {refused:?}");
+        }
+        let stolen = verified(&token("own", &ASKED, 2));
+        assert_eq!(stolen, Err(JoseError::BadSignature.into()));
+        let elsewhere = token("own", &Asked { domain: "c.example", ..ASKED }, 1);
+        assert_eq!(verified(&elsewhere), Err(LoginError::OtherNode("c.example".to_owned())));
+        let replayed = token("own", &Asked { challenge: "visit.0", ..ASKED }, 1);
+        assert_eq!(verified(&replayed), Err(LoginError::OtherChallenge));
+        for off in [10, -11] {
+            let asked = Asked { now: NOW.plus_ms(off * 60_000), ..ASKED };
+            let refused = verified(&token("own", &asked, 1));
+            assert!(matches!(refused, Err(LoginError::Token(_))), "{off}: {refused:?}");
+        }
+        let (payload, _) = Token::read(good.as_str().unwrap(), Kind::Presentation).unwrap();
+        for (member, value, refusal) in [
+            ("iat", None, Some("its proof has no date")),
+            ("iat", Some(json!(1_699_999_000)), None),
+            ("holder", None, Some("its holder is no DID")),
+            ("type", Some(json!("VerifiableCredential")), Some("it is no VerifiablePresentation")),
+            ("proof", Some(json!({})), Some("it must hold no proof beside the token around it")),
+        ] {
+            let mut claims = payload.clone();
+            claims.as_object_mut().unwrap().remove(member);
+            claims.as_object_mut().unwrap().extend(value.map(|it| (member.to_owned(), it)));
+            claims.as_object_mut().unwrap().remove("exp");
+            let signed = sign(&claims, Kind::Presentation, &format!("{DID}#own"), &key(1));
+            let refused = verified(&json!(signed)).unwrap_err();
+            match refusal {
+                Some(why) => assert_eq!(refused, LoginError::Malformed(why), "{member}"),
+                None => assert!(matches!(refused, LoginError::TooOld(_)), "{refused:?}"),
+            }
+        }
     }
 
     #[test]

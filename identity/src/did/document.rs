@@ -121,6 +121,15 @@ impl Document {
         self.keys(purpose).find(|found| found.id == method)?.key.as_ref()
     }
 
+    /// The key of a method that is the subject's own: the document names it below its own id and lets it be
+    /// used for that, and nobody else controls it.
+    #[must_use]
+    pub fn own_key(&self, method: &str, purpose: Purpose) -> Option<&PublicKey> {
+        let below = method.strip_prefix(self.id.as_str()).is_some_and(|it| it.starts_with('#'));
+        let found = self.keys(purpose).find(|found| below && found.id == method)?;
+        found.key.as_ref().filter(|_| found.controller == self.id.as_str())
+    }
+
     /// The methods that may be used for something.
     pub fn keys(&self, purpose: Purpose) -> impl Iterator<Item = &Method> {
         let named = self.relationships.iter().filter(move |(of, _)| *of == purpose);
