@@ -41,6 +41,7 @@ use crate::{
         app_services::{AppServices, Registered},
         bodies::Bodies,
         content::Content,
+        credentials::Credentials,
         dids::Dids,
         emails::Emails,
         encryption::Encryption,
@@ -59,7 +60,7 @@ use crate::{
         servers::Servers,
         social::Social,
         sync::Sync,
-        worlds::Worlds,
+        worlds::{Beside, Worlds},
     },
     store::{Purpose, Store, StoreError, blob::Blob, servers},
 };
@@ -169,19 +170,21 @@ fn services(
     let rooms = Arc::new(Rooms::new(ground.clone(), servers.clone()));
     let social = Arc::new(Social::new(ground.clone(), live.clone()));
     let content = Arc::new(Content::new(ground.clone(), servers.clone(), blob));
-    let bodies = Bodies::new(ground.clone(), content.clone(), instances.clone());
-    let bodies = Arc::new(bodies);
     let dids = Arc::new(Dids::new(ground.clone()));
+    let credentials = Arc::new(Credentials::new(ground.clone(), dids.clone()));
+    let bodies = Bodies::new(ground.clone(), content.clone(), instances.clone(), credentials);
+    let bodies = Arc::new(bodies);
     let persons = Arc::new(Persons::new(ground.clone(), dids.clone(), servers.clone()));
-    let worlds = Worlds::new(
-        ground.clone(),
-        rooms.clone(),
-        social.clone(),
-        content.clone(),
-        bodies.clone(),
-        instances.clone(),
-        persons.clone(),
-    );
+    let beside = Beside {
+        rooms: rooms.clone(),
+        social: social.clone(),
+        content: content.clone(),
+        bodies: bodies.clone(),
+        instances: instances.clone(),
+        persons: persons.clone(),
+        servers: servers.clone(),
+    };
+    let worlds = Worlds::new(ground.clone(), beside);
     let push = Arc::new(Push::new(ground.clone()));
     let app_services = AppServices::new(ground.clone(), rooms.clone(), live.clone())?;
     let emails = Emails::new(ground.clone(), accounts.clone()).context("preparing for mail")?;

@@ -48,6 +48,24 @@ pub enum Visitors {
     Invited,
 }
 
+impl Visitors {
+    /// How it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Nodes => "nodes",
+            Self::Invited => "invited",
+        }
+    }
+
+    /// The one that is written so.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Open, Self::Nodes, Self::Invited].into_iter().find(|it| it.name() == name)
+    }
+}
+
 /// How log lines are written to standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -194,7 +212,8 @@ settings! {
     media_quota_bytes: u64 = 2 * 1024 * 1024 * 1024, Number "2147483648";
     /// Largest file of another server that is fetched, in bytes.
     max_remote_file_bytes: u64 = 100 * 1024 * 1024, Number "104857600";
-    /// Most bytes that copies of other servers' files take; those that were used least lately go first.
+    /// Most bytes that copies of other servers' files take; those that were used least lately go first. Bodies
+    /// in which people of other nodes were here take a quarter of that beside it.
     remote_media_bytes: u64 = 4 * 1024 * 1024 * 1024, Number "4294967296";
     /// Days for which what is said in worlds is kept, unless a world's `m.room.retention` says
     /// otherwise; 0 keeps it for ever.

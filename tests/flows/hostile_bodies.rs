@@ -41,7 +41,7 @@ const BAD: [Bad; 10] = [
 ];
 
 /// The sound body of the inspection's seeds: its JSON and its BIN chunk.
-fn sound() -> Result<(Value, Vec<u8>)> {
+pub(crate) fn sound() -> Result<(Value, Vec<u8>)> {
     let path = package_folder().join("../node/world/vectors/seeds/inspect/modern.vrm");
     let file = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
     let length = usize::try_from(u32::from_le_bytes(file[12..16].try_into()?))?;

@@ -92,6 +92,7 @@ mod standings;
 mod sync;
 mod talk;
 mod town;
+mod travelling;
 mod visitors;
 mod visits;
 mod worlds;

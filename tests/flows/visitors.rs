@@ -30,11 +30,11 @@ const REMOVED: u8 = 5;
 const BROWSER: &str = "a secret of the page of 32 signs, or more";
 
 /// Ada with her keys, at home, and a node on which she has no account.
-struct Journey {
-    homes: Homes,
-    commons: Node,
-    nobody: Client,
-    did: String,
+pub(crate) struct Journey {
+    pub(crate) homes: Homes,
+    pub(crate) commons: Node,
+    pub(crate) nobody: Client,
+    pub(crate) did: String,
     log: String,
 }
 
@@ -57,7 +57,7 @@ impl Request {
 }
 
 impl Journey {
-    async fn begin() -> Result<Option<Self>> {
+    pub(crate) async fn begin() -> Result<Option<Self>> {
         let Some(homes) = Homes::begin().await? else { return Ok(None) };
         let commons = named(&homes.abroad, "commons", "commons.test").await?;
         let nobody = Client::nobody(commons.http())?;
@@ -126,7 +126,7 @@ impl Journey {
     }
 
     /// She goes to live on another node, with the same keys.
-    async fn move_to(&mut self, node: &Node) -> Result<()> {
+    pub(crate) async fn move_to(&mut self, node: &Node) -> Result<()> {
         let ada = Client::register(node.http(), "ada").await?;
         let (from, to) = (Person::of(&self.homes.ada).await?, Person::of(&ada).await?);
         let next = Person::gone_on(&self.log, 2, |document| {
@@ -142,7 +142,7 @@ impl Journey {
         Ok(())
     }
 
-    async fn end(mut self) -> Result<()> {
+    pub(crate) async fn end(mut self) -> Result<()> {
         end(&mut self.commons).await?;
         self.homes.end().await
     }
@@ -444,7 +444,7 @@ async fn homes_that_are_none_are_told_apart() -> Result<()> {
 }
 
 /// What somebody is asked before they visit, and what they answer.
-async fn answered(journey: &Journey, change: impl Fn(&mut String)) -> Result<Value> {
+pub(crate) async fn answered(journey: &Journey, change: impl Fn(&mut String)) -> Result<Value> {
     let asked = journey.nobody.post("/_wayside/v1/visitors/challenge", &json!({})).await?;
     let challenge = asked["challenge"].as_str().context("a challenge")?.to_owned();
     let mut domain = asked["domain"].as_str().context("a domain")?.to_owned();
@@ -455,11 +455,11 @@ async fn answered(journey: &Journey, change: impl Fn(&mut String)) -> Result<Val
     Ok(json!({ "challenge": challenge, "presentation": presentation }))
 }
 
-fn visits_of(alias: &str) -> String {
+pub(crate) fn visits_of(alias: &str) -> String {
     format!("/_wayside/v1/worlds/{}/visits", alias.replace('#', "%23"))
 }
 
-fn visitors_of(alias: &str) -> String {
+pub(crate) fn visitors_of(alias: &str) -> String {
     format!("/_wayside/v1/worlds/{}/visitors", alias.replace('#', "%23"))
 }
 

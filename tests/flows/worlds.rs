@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 use wayside_tests::{Client, Engine, Node, Town, Wire};
+pub(crate) use wayside_tests::{floor, glb};
 
 use crate::{
     pictures::{crc, png},
@@ -22,54 +23,6 @@ stories! {
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// A scene of one floor of 20 by 20 m, with a seat and a place to come in.
-pub(crate) fn floor() -> Vec<u8> {
-    let corners: [[f32; 3]; 4] =
-        [[-10.0, 0.0, -10.0], [-10.0, 0.0, 10.0], [10.0, 0.0, 10.0], [10.0, 0.0, -10.0]];
-    let indices: [u16; 6] = [0, 1, 2, 0, 2, 3];
-    let mut bin: Vec<u8> = corners.iter().flatten().flat_map(|it| it.to_le_bytes()).collect();
-    bin.extend(indices.iter().flat_map(|it| it.to_le_bytes()));
-    let json = json!({
-        "asset": { "version": "2.0" },
-        "scene": 0,
-        "scenes": [{ "nodes": [0, 1, 2] }],
-        "nodes": [
-            { "mesh": 0 },
-            { "translation": [1.5, 0, 0.5], "extensions": { "OMI_seat": {
-                "back": [0, 0.45, 0], "foot": [0, 0, 0.45], "knee": [0, 0.45, 0.45],
-            } } },
-            { "translation": [0, 0, 2], "extensions": { "OMI_spawn_point": {} } },
-        ],
-        "meshes": [{ "primitives": [{ "attributes": { "POSITION": 0 }, "indices": 1 }] }],
-        "accessors": [
-            { "bufferView": 0, "componentType": 5126, "count": 4, "type": "VEC3",
-              "min": [-10, 0, -10], "max": [10, 0, 10] },
-            { "bufferView": 1, "componentType": 5123, "count": 6, "type": "SCALAR" },
-        ],
-        "bufferViews": [
-            { "buffer": 0, "byteLength": 48, "target": 34962 },
-            { "buffer": 0, "byteOffset": 48, "byteLength": 12, "target": 34963 },
-        ],
-        "buffers": [{ "byteLength": bin.len() }],
-        "extensionsUsed": ["OMI_seat", "OMI_spawn_point"],
-    });
-    glb(&json, &bin)
-}
-
-/// A GLB of its two parts (glTF 2.0, chapter 4).
-pub(crate) fn glb(json: &Value, bin: &[u8]) -> Vec<u8> {
-    let mut text = json.to_string().into_bytes();
-    text.resize(text.len().next_multiple_of(4), b' ');
-    let mut bin = bin.to_vec();
-    bin.resize(bin.len().next_multiple_of(4), 0);
-    let word = |number: usize| u32::try_from(number).expect("a small file").to_le_bytes();
-    let total = word(28 + text.len() + bin.len());
-    let (json_head, bin_head) = (word(text.len()), word(bin.len()));
-    let parts: [&[u8]; 9] =
-        [b"glTF", &word(2), &total, &json_head, b"JSON", &text, &bin_head, b"BIN\0", &bin];
-    parts.concat()
-}
 
 /// A visit over WebSocket, spoken in bytes.
 pub(crate) struct Visit {

@@ -30,6 +30,7 @@ mod names;
 mod node;
 mod peer;
 mod programs;
+mod scene;
 mod seeded;
 mod signing;
 mod synapse;
@@ -51,6 +52,7 @@ pub use peer::{
     XMatrix,
 };
 pub use programs::{Script, package_folder, peak_bytes, resident_bytes, skip};
+pub use scene::{floor, glb};
 pub use seeded::Seeded;
 pub use signing::{SigningKey, verify};
 pub use synapse::{Synapse, SynapseOptions};

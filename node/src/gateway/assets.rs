@@ -6,6 +6,7 @@
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
@@ -20,29 +21,39 @@ use crate::services::{
 
 /// Kept for a year by everybody who passes it on (RFC 8246).
 const FOREVER: &str = "public, max-age=31536000, immutable";
+/// Kept for a day by whoever was shown it.
+const LENT: &str = "private, max-age=86400, immutable";
+
+#[derive(Deserialize)]
+struct Loan {
+    loan: Option<String>,
+}
 
 pub(super) fn routes() -> Vec<Route> {
     let (read, public) = (Rate::Read, Access::Public);
     vec![
-        Route::own(Method::GET, "/_wayside/v1/assets/{hash}", public, read, asset),
+        shown_to_all(),
         Route::own(Method::GET, "/_wayside/v1/bodies/{seed}", public, read, body),
         Route::own(Method::GET, "/_wayside/v1/motions/{name}", public, read, motion),
     ]
 }
 
+/// The one by which other nodes see what a world here looks like.
+pub(super) fn shown_to_all() -> Route {
+    Route::own(Method::GET, "/_wayside/v1/assets/{hash}", Access::Public, Rate::Read, asset)
+}
+
 /// A scene, a picture of one, or a body that somebody uploaded.
 async fn asset(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let text = call.path.first().map(String::as_str).unwrap_or_default();
-    let mut hash = [0; 32];
-    if text.len() != 64 || hex::decode_to_slice(text, &mut hash).is_err() {
-        return Err(Fault::BadParameter("a hash is 64 hexadecimal digits".to_owned()));
-    }
+    let hash = hash_of(call.path.first().map(String::as_str).unwrap_or_default())?;
     let (tags, headers) = (Tags::of(&hex::encode(hash)), call.request.headers());
     if let Some(known) = tags.known(headers) {
         return Ok(not_modified(known));
     }
     let content = &call.app.services.content;
-    let served = content.asset(&hash).await?;
+    let loan = axum::extract::Query::<Loan>::try_from_uri(call.request.uri());
+    let loan = loan.ok().and_then(|query| query.0.loan);
+    let served = content.asset(&hash, loan.as_deref()).await?;
     let range = headers.get(header::RANGE).and_then(|it| it.to_str().ok());
     // Who asks for the rest of another form would put together what does not belong together.
     let fits = headers.get(header::IF_RANGE).is_none_or(|it| it == tags.whole.as_str());
@@ -55,8 +66,9 @@ async fn asset(call: Call<Bytes>) -> Result<Reply, Fault> {
     } else {
         sent(served, range, &tags.whole).await?
     };
-    let forever = HeaderValue::from_static(FOREVER);
-    reply.headers_mut().insert(header::CACHE_CONTROL, forever);
+    // What is lent is passed on by nobody.
+    let kept = HeaderValue::from_static(if loan.is_some() { LENT } else { FOREVER });
+    reply.headers_mut().insert(header::CACHE_CONTROL, kept);
     Ok(reply)
 }
 
@@ -86,6 +98,23 @@ async fn motion(call: Call<Bytes>) -> Result<Reply, Fault> {
     Ok(made(forms, call.request.headers(), &tags))
 }
 
+/// The hash that a path names.
+pub(super) fn hash_of(text: &str) -> Result<[u8; 32], Fault> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || hex::decode_to_slice(text, &mut hash).is_err() {
+        return Err(Fault::BadParameter("sha256 is 64 hexadecimal digits".to_owned()));
+    }
+    Ok(hash)
+}
+
+/// A picture that is the same for ever under its hash.
+pub(super) fn picture(bytes: Vec<u8>, kind: &str) -> Reply {
+    let mut reply = Reply::new(Body::from(bytes));
+    headed(reply.headers_mut(), kind, None);
+    reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(FOREVER));
+    reply
+}
+
 /// Something that the node makes itself.
 fn made(forms: Forms, asked: &HeaderMap, tags: &Tags) -> Reply {
     let kind = "model/gltf-binary";
@@ -93,7 +122,7 @@ fn made(forms: Forms, asked: &HeaderMap, tags: &Tags) -> Reply {
         packed_reply(packed, kind, tags)
     } else {
         let mut reply = Reply::new(Body::from(forms.whole));
-        headed(reply.headers_mut(), kind, &tags.whole);
+        headed(reply.headers_mut(), kind, Some(&tags.whole));
         reply
     };
     let day = HeaderValue::from_static("public, max-age=86400");
@@ -103,7 +132,7 @@ fn made(forms: Forms, asked: &HeaderMap, tags: &Tags) -> Reply {
 
 fn packed_reply(packed: Bytes, kind: &str, tags: &Tags) -> Reply {
     let mut reply = Reply::new(Body::from(packed));
-    headed(reply.headers_mut(), kind, &tags.packed);
+    headed(reply.headers_mut(), kind, Some(&tags.packed));
     reply.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     reply
 }
@@ -133,7 +162,7 @@ async fn sent(served: Served, range: Option<&str>, etag: &str) -> Result<Reply, 
     let mut reply = Reply::new(body);
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
-    headed(headers, &kind, etag);
+    headed(headers, &kind, Some(etag));
     headers.insert(header::CONTENT_LENGTH, bytes.into());
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if let Some((first, last)) = part {
@@ -144,10 +173,10 @@ async fn sent(served: Served, range: Option<&str>, etag: &str) -> Result<Reply, 
 }
 
 /// What every file says: what it is, and that it can do nothing on this origin.
-fn headed(headers: &mut HeaderMap, kind: &str, etag: &str) {
+fn headed(headers: &mut HeaderMap, kind: &str, etag: Option<&str>) {
     let unknown = HeaderValue::from_static("application/octet-stream");
     headers.insert(header::CONTENT_TYPE, HeaderValue::try_from(kind).unwrap_or(unknown));
-    if let Ok(etag) = HeaderValue::try_from(etag) {
+    if let Some(Ok(etag)) = etag.map(HeaderValue::try_from) {
         headers.insert(header::ETAG, etag);
     }
     headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));

@@ -29,7 +29,7 @@ use wayside_world::realtime::{Bye, FromClient, Pose};
 pub use self::{
     meter::{Meter, Readings},
     shard::{Coming, World},
-    visit::{Batch, Batches, Over, Visit},
+    visit::{Batch, Batches, Mirror, Over, Visit},
 };
 use self::{
     shard::{Command, Entering},
@@ -113,13 +113,24 @@ impl Crowd {
     }
 }
 
+/// The body that somebody wears.
+#[derive(Clone, Debug)]
+pub struct Worn {
+    /// Reference to it.
+    pub avatar: String,
+    /// Why it is not shown in a world that is for violence and sexual acts as well, by its short name.
+    pub unfit: Option<&'static str>,
+}
+
 /// What changed of somebody.
 #[derive(Clone, Debug)]
 pub enum Changed {
     /// What they are called.
     Name(String),
     /// The body that they wear.
-    Avatar(String),
+    Avatar(Worn),
+    /// Their own body is not shown, by the short name of why; they alone are told.
+    Unworn(&'static str),
     /// They are no guest any more.
     Kept,
 }

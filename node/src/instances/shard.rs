@@ -24,7 +24,7 @@ use wayside_world::{
 };
 
 use super::{
-    Changed, Closed, Crowd, MAILBOX, Meter, Shard, Stood,
+    Changed, Closed, Crowd, MAILBOX, Meter, Shard, Stood, Worn,
     visit::{Batch, Ending},
 };
 use crate::clock::Clock;
@@ -67,6 +67,8 @@ pub(super) enum Command {
     Remove { instance: usize, user_id: OwnedUserId, why: Bye },
     /// Somebody's name or body changed.
     Change { instance: usize, user_id: OwnedUserId, changed: Changed },
+    /// The body of one visit came late.
+    Dress { instance: usize, visit: Number, changed: Changed },
     /// Of somebody's devices only these are still signed in.
     SignOut { instance: usize, user_id: OwnedUserId, staying: Arc<[OwnedDeviceId]> },
     /// Look whether it is time to end.
@@ -84,6 +86,8 @@ pub struct World {
     pub capacity: u16,
     /// Where people arrive, where it says so itself.
     pub spawn: Option<Place>,
+    /// Whether it is for violence and sexual acts as well.
+    pub mature: bool,
 }
 
 /// Somebody who wants to come in.
@@ -95,6 +99,10 @@ pub struct Coming {
     pub device_id: OwnedDeviceId,
     /// What the others are told of them.
     pub who: Visitor,
+    /// As in [`Worn`].
+    pub unfit: Option<&'static str>,
+    /// Why their own body is not shown, if it is not.
+    pub unworn: Option<&'static str>,
     /// Where they stood when they were there last.
     pub at: Option<Pose>,
 }
@@ -201,6 +209,7 @@ impl Running {
             | Command::Show { instance, .. }
             | Command::Remove { instance, .. }
             | Command::Change { instance, .. }
+            | Command::Dress { instance, .. }
             | Command::SignOut { instance, .. } => *instance,
             Command::Look => return,
         };
@@ -225,6 +234,7 @@ impl Running {
 /// An instance with the connections of those in it.
 struct Hall {
     room_id: OwnedRoomId,
+    mature: bool,
     instance: Instance,
     lines: Vec<Option<Line>>,
     crowd: Arc<Crowd>,
@@ -253,10 +263,11 @@ struct Line {
 
 impl Hall {
     fn new(world: World, crowd: Arc<Crowd>, meter: Arc<Meter>, stood: mpsc::Sender<Stood>) -> Self {
-        let World { room_id, scene, capacity, .. } = world;
+        let World { room_id, scene, capacity, mature, .. } = world;
         let instance = Instance::new(scene, capacity);
         Self {
             room_id,
+            mature,
             instance,
             lines: Vec::new(),
             crowd,
@@ -293,29 +304,51 @@ impl Hall {
                 }
             }
             Command::Change { user_id, changed, .. } => {
-                let Some(slot) = self.slot_of(&user_id) else { return };
-                if let Changed::Name(name) = &changed {
-                    self.crowd.put(user_id, name.clone());
+                if let Some(slot) = self.slot_of(&user_id) {
+                    self.change(slot, user_id, changed);
                 }
-                self.instance.change(slot, |who| match changed {
-                    Changed::Name(name) => who.name = name,
-                    Changed::Avatar(avatar) => who.avatar = avatar,
-                    Changed::Kept => who.guest = false,
-                });
+            }
+            Command::Dress { visit, changed, .. } => {
+                let line = self.line(visit.slot).filter(|line| line.number == visit);
+                if let Some(user_id) = line.map(|line| line.user_id.clone()) {
+                    self.change(visit.slot, user_id, changed);
+                }
             }
         }
         self.hand_out();
     }
 
+    fn change(&mut self, slot: Slot, user_id: OwnedUserId, changed: Changed) {
+        match changed {
+            Changed::Name(name) => {
+                self.crowd.put(user_id, name.clone());
+                self.instance.change(slot, |who| who.name = name);
+            }
+            Changed::Avatar(Worn { avatar, unfit }) => match unfit.filter(|_| self.mature) {
+                None => self.instance.change(slot, |who| who.avatar = avatar),
+                Some(why) => {
+                    self.instance.change(slot, |who| who.avatar.clone_from(&who.fallback));
+                    self.instance.notice(slot, why);
+                }
+            },
+            Changed::Unworn(why) => self.instance.notice(slot, why),
+            Changed::Kept => self.instance.change(slot, |who| who.guest = false),
+        }
+    }
+
     fn enter(&mut self, entering: Entering) {
         let Entering { coming, spawn, frames, ending, entered } = entering;
-        let Coming { user_id, device_id, who, mut at } = coming;
+        let Coming { user_id, device_id, mut who, unfit, unworn, mut at } = coming;
         if entered.is_closed() {
             return;
         }
         // One person is here once: a second visit takes the place of the first, where that stood.
         if let Some(slot) = self.slot_of(&user_id) {
             at = self.leave(slot, Bye::Replaced).or(at);
+        }
+        let unfit = unfit.filter(|_| self.mature);
+        if unfit.is_some() {
+            who.avatar.clone_from(&who.fallback);
         }
         let name = who.name.clone();
         self.instance.arrive_at(spawn);
@@ -345,6 +378,9 @@ impl Hall {
             self.lines.resize_with(index + 1, || None);
         }
         self.lines[index] = Some(line);
+        if let Some(why) = unfit.or(unworn) {
+            self.instance.notice(slot, why);
+        }
         self.crowd.put(user_id, name);
         self.meter.people.fetch_add(1, Ordering::Relaxed);
         if entered.send(Ok(number)).is_err() {

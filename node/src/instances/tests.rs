@@ -40,10 +40,11 @@ impl Stage {
 
     async fn enter(&self, user_id: &UserId, capacity: u16) -> Result<Visit, Closed> {
         let room_id = room_id!("!a:a.test").to_owned();
-        let world = World { room_id, scene: self.scene.clone(), capacity, spawn: None };
+        let world =
+            World { room_id, scene: self.scene.clone(), capacity, spawn: None, mature: false };
         let who = Visitor { name: user_id.localpart().to_owned(), ..Visitor::default() };
         let (user_id, device_id) = (user_id.to_owned(), device_id!("PHONE").to_owned());
-        let coming = Coming { user_id, device_id, who, at: None };
+        let coming = Coming { user_id, device_id, who, unfit: None, unworn: None, at: None };
         self.instances.visit(&world, &coming).await
     }
 }

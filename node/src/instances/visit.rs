@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use wayside_world::realtime::{Bye, FromClient};
 
 use super::{
-    may_be_lost,
+    Changed, may_be_lost,
     shard::{Command, Number},
 };
 
@@ -119,6 +119,13 @@ impl Visit {
         }
     }
 
+    /// The way to change what the others are told of this visit alone, also while its connection has it.
+    #[must_use]
+    pub fn mirror(&self) -> Mirror {
+        let Self { instance, number, mailbox, .. } = self;
+        Mirror { instance: *instance, number: *number, mailbox: mailbox.clone() }
+    }
+
     /// Where the frames of each tick come out; whoever asks first gets them all.
     pub fn batches(&mut self) -> Batches {
         self.batches.take().unwrap_or_else(|| mailbox().1)
@@ -134,6 +141,24 @@ impl Visit {
     #[must_use]
     pub fn over(&self) -> Over {
         self.ended.over.get().copied().unwrap_or(Over::of(Bye::Broken))
+    }
+}
+
+/// What the others are told of one visit.
+#[derive(Debug)]
+pub struct Mirror {
+    instance: usize,
+    number: Number,
+    mailbox: SyncSender<Command>,
+}
+
+impl Mirror {
+    /// Changes it, where the visit goes on; false while its shard has no room for the word.
+    #[must_use]
+    pub fn change(&self, changed: Changed) -> bool {
+        let Self { instance, number: visit, .. } = *self;
+        let told = self.mailbox.try_send(Command::Dress { instance, visit, changed });
+        !matches!(told, Err(TrySendError::Full(_)))
     }
 }
 

@@ -8,6 +8,7 @@ pub mod affairs;
 pub mod app_services;
 pub mod bodies;
 pub mod content;
+pub mod credentials;
 pub mod dids;
 pub mod emails;
 pub mod encryption;

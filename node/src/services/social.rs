@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use ruma::{EventId, OwnedEventId, RoomId, UserId};
 use serde_json::{Map, Value, json, value::RawValue};
+use wayside_identity::avatar::{self, Body, Uploaded};
 use wayside_specs::limits;
 
 use super::{
     Error, Ground,
+    content::body_uri,
     live::{Live, Presence, Present},
     push::{PUSH_RULES, common_account_data},
 };
 use crate::store::{
-    Reads, Tx, accounts, events,
+    Reads, Snapshot, Tx, accounts, assets, events,
     people::{self, DataItem},
     rooms::{self, Membership},
 };
@@ -47,10 +49,31 @@ impl Social {
             return Err(unknown());
         }
         let fields = people::profile(&mut snapshot, user_id).await?;
-        fields
-            .into_iter()
-            .map(|(name, value)| Ok((name, serde_json::from_str(&value).map_err(Error::internal)?)))
-            .collect()
+        let read = fields.into_iter().map(|(name, value)| {
+            Ok((name, serde_json::from_str(&value).map_err(Error::internal)?))
+        });
+        let mut profile: Map<String, Value> = read.collect::<Result<_, Error>>()?;
+        if let Some(body) = self.body(&mut snapshot, user_id).await? {
+            profile.insert(avatar::PROFILE_FIELD.to_owned(), body.told());
+        }
+        Ok(profile)
+    }
+
+    /// What somebody wears, as other nodes are told; nothing where that is what they think anyway.
+    async fn body(&self, from: &mut Snapshot, user_id: &UserId) -> Result<Option<Body>, Error> {
+        let Some(worn) = assets::worn(from, user_id).await? else { return Ok(None) };
+        let Some(blob) = worn.blob else {
+            let variant = u32::try_from(worn.variant).map_err(Error::internal)?;
+            return Ok((variant > 0).then_some(Body::Generated { variant }));
+        };
+        let mine = assets::avatars_of(from, user_id).await?;
+        let licence = mine.into_iter().find(|row| row.blob == blob).and_then(|row| row.licence);
+        let licence = licence.map(|text| serde_json::from_str(&text)).transpose();
+        Ok(Some(Body::Uploaded(Uploaded {
+            url: body_uri(&self.ground.server_name, &blob).to_string(),
+            sha256: blob,
+            licence: licence.map_err(Error::internal)?,
+        })))
     }
 
     /// Sets a field of one's profile, or removes it; gives what it was before.
@@ -61,7 +84,7 @@ impl Social {
         value: Option<Value>,
     ) -> Result<Option<Value>, Error> {
         check_field_name(name)?;
-        if name == super::persons::PROFILE_FIELD {
+        if [super::persons::PROFILE_FIELD, avatar::PROFILE_FIELD].contains(&name) {
             return Err(Error::KeptByNode(name.to_owned()));
         }
         if let Some(value) = &value {

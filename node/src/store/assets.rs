@@ -13,6 +13,8 @@ pub struct AssetRow {
     pub size: i64,
     /// What it is.
     pub content_type: String,
+    /// Whether it may be shown and not given on.
+    pub lent: bool,
 }
 
 /// A body that somebody has uploaded.
@@ -26,6 +28,8 @@ pub struct AvatarRow {
     pub name: String,
     /// What was found when it was looked into, as JSON.
     pub report: String,
+    /// By what licence they wear it beside the file's own, as JSON.
+    pub licence: Option<String>,
 }
 
 /// The body that somebody wears.
@@ -39,12 +43,19 @@ pub struct Worn {
 
 /// The file of that hash.
 pub async fn asset(from: &mut impl Reads, blob: &[u8; 32]) -> Result<Option<AssetRow>, StoreError> {
-    let sql = "SELECT blob, size, content_type FROM assets WHERE blob = $1";
+    let sql = "SELECT blob, size, content_type, lent FROM assets WHERE blob = $1";
     let row = from.conn().0.query(sql).bind(blob.as_slice()).one().await?;
     let read = |row: super::db::Row| {
-        Ok(AssetRow { blob: row.array(0)?, size: row.get(1)?, content_type: row.get(2)? })
+        let lent = row.get::<i64>(3)? != 0;
+        Ok(AssetRow { blob: row.array(0)?, size: row.get(1)?, content_type: row.get(2)?, lent })
     };
     row.map(read).transpose()
+}
+
+/// Whether somebody here has uploaded a body of that hash.
+pub async fn is_avatar(from: &mut impl Reads, blob: &[u8; 32]) -> Result<bool, StoreError> {
+    let sql = "SELECT name FROM avatars WHERE blob = $1 LIMIT 1";
+    Ok(from.conn().0.query(sql).bind(blob.as_slice()).one().await?.is_some())
 }
 
 /// The bodies that somebody has uploaded, the newest first.
@@ -52,7 +63,7 @@ pub async fn avatars_of(
     from: &mut impl Reads,
     user_id: &UserId,
 ) -> Result<Vec<AvatarRow>, StoreError> {
-    let sql = "SELECT a.blob, f.size, a.name, a.report FROM avatars a \
+    let sql = "SELECT a.blob, f.size, a.name, a.report, a.licence FROM avatars a \
                JOIN assets f ON f.blob = a.blob WHERE a.user_id = $1 \
                ORDER BY a.created_ms DESC, a.blob LIMIT 1000";
     let rows = from.conn().0.query(sql).bind(user_id.as_str()).all().await?;
@@ -62,6 +73,7 @@ pub async fn avatars_of(
             size: row.get(1)?,
             name: row.get(2)?,
             report: row.get(3)?,
+            licence: row.get(4)?,
         })
     });
     read.collect()
@@ -77,10 +89,11 @@ pub async fn worn(from: &mut impl Reads, user_id: &UserId) -> Result<Option<Worn
 impl Tx {
     /// Lets a file be fetched by its hash, whose blob is on disk already.
     pub async fn add_asset(&mut self, asset: &AssetRow, now_ms: i64) -> Result<(), StoreError> {
-        let sql = "INSERT INTO assets (blob, size, content_type, created_ms) VALUES ($1, $2, $3, $4) \
-                   ON CONFLICT (blob) DO NOTHING";
+        let sql = "INSERT INTO assets (blob, size, content_type, lent, created_ms) \
+                   VALUES ($1, $2, $3, $4, $5) ON CONFLICT (blob) DO NOTHING";
         let query = self.query(sql).bind(asset.blob.as_slice()).bind(asset.size);
-        query.bind(asset.content_type.as_str()).bind(now_ms).run().await.map(drop)
+        let query = query.bind(asset.content_type.as_str()).bind(i64::from(asset.lent));
+        query.bind(now_ms).run().await.map(drop)
     }
 
     /// Gives somebody a body that was accepted; the same again only changes its name.
@@ -96,6 +109,19 @@ impl Tx {
         let query = self.query(sql).bind(user_id.as_str()).bind(avatar.blob.as_slice());
         let query = query.bind(avatar.name.as_str()).bind(avatar.report.as_str());
         query.bind(now_ms).run().await.map(drop)
+    }
+
+    /// Keeps the licence by which somebody wears a body, or lets it go; false where they have none of
+    /// that hash.
+    pub async fn license_avatar(
+        &mut self,
+        user_id: &UserId,
+        blob: &[u8; 32],
+        licence: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE avatars SET licence = $3 WHERE user_id = $1 AND blob = $2";
+        let query = self.query(sql).bind(user_id.as_str()).bind(blob.as_slice());
+        Ok(query.bind(licence.map(str::to_owned)).run().await? > 0)
     }
 
     /// Takes a body away from somebody, who then wears a generated one if it was worn; false where
@@ -116,6 +142,7 @@ impl Tx {
     pub async fn remove_left_asset(&mut self, blob: &[u8; 32]) -> Result<(), StoreError> {
         let sql = "DELETE FROM assets WHERE blob = $1 \
                    AND blob NOT IN (SELECT blob FROM avatars WHERE blob = $1) \
+                   AND blob NOT IN (SELECT blob FROM brought_bodies WHERE blob = $1) \
                    AND blob NOT IN (SELECT blob FROM media WHERE blob = $1)";
         self.query(sql).bind(blob.as_slice()).run().await.map(drop)
     }

@@ -235,6 +235,11 @@ impl Received {
     pub fn written(&self) -> Written {
         self.written
     }
+
+    /// All its bytes.
+    pub async fn read(&self) -> Result<Vec<u8>, StoreError> {
+        Ok(fs::read(&self.unfinished.0).await?)
+    }
 }
 
 async fn blocking<T: Send + 'static>(

@@ -34,6 +34,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (28, "dids", include_str!("migrations/0028_dids.sql")),
     (29, "persons", include_str!("migrations/0029_persons.sql")),
     (30, "visitors", include_str!("migrations/0030_visitors.sql")),
+    (31, "travelling", include_str!("migrations/0031_travelling.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

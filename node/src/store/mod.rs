@@ -13,6 +13,7 @@ pub mod backups;
 pub mod behind;
 pub mod bindings;
 pub mod blob;
+pub mod brought;
 pub mod bus;
 pub mod confirmations;
 mod db;

@@ -9,12 +9,13 @@ use wayside_specs::{Role, limits};
 use super::{read, worlds::refused};
 use crate::{
     gateway::{
+        assets::hash_of,
         fault::Fault,
         table::{Access, Call, Rate, Reply, Route, done, json as reply},
     },
     services::{
         accounts::Session,
-        bodies::{AvatarRow, Looked, asset_path, looks, report_of},
+        bodies::{AvatarRow, Bodies, Looked, looks, report_of},
     },
 };
 
@@ -28,6 +29,13 @@ pub(super) fn routes() -> Vec<Route> {
         Route::own(Method::PUT, avatar, account, Rate::Write, wear),
         upload,
         Route::own(Method::DELETE, "/_wayside/v1/avatars/{hash}", member, Rate::Write, remove),
+        Route::own(
+            Method::PUT,
+            "/_wayside/v1/avatars/{hash}/licence",
+            member,
+            Rate::Outside,
+            license,
+        ),
     ]
 }
 
@@ -38,11 +46,12 @@ async fn mine(call: Call<Bytes>) -> Result<Reply, Fault> {
     let seed = format!("{:016x}", wearing.seed);
     let worn = match wearing.upload {
         Some(blob) => json!({
-            "kind": "uploaded", "url": wearing.avatar(), "sha256": hex::encode(blob),
+            "kind": "uploaded", "url": wearing.avatar, "sha256": hex::encode(blob),
         }),
-        None => json!({ "kind": "generated", "url": wearing.avatar(), "seed": seed }),
+        None => json!({ "kind": "generated", "url": wearing.avatar, "seed": seed }),
     };
-    let uploads: Vec<Value> = bodies.uploads(user_id).await?.iter().map(uploaded).collect();
+    let uploads = bodies.uploads(user_id).await?;
+    let uploads: Vec<Value> = uploads.iter().map(|row| uploaded(bodies, row)).collect();
     Ok(reply(&json!({
         "worn": worn,
         "generated": {
@@ -82,8 +91,9 @@ async fn add(call: Call<Bytes>) -> Result<Reply, Fault> {
     let query = axum::extract::Query::<Named>::try_from_uri(call.request.uri());
     let name = query.ok().and_then(|query| query.0.name).unwrap_or_else(|| "body.vrm".to_owned());
     let bytes = call.request.body().to_vec();
-    Ok(match call.app.services.bodies.add(&user_id, name, bytes).await? {
-        Looked::Kept(row) => reply(&uploaded(&row)),
+    let bodies = &call.app.services.bodies;
+    Ok(match bodies.add(&user_id, name, bytes).await? {
+        Looked::Kept(row) => reply(&uploaded(bodies, &row)),
         Looked::Refused(report) => refused("this body cannot be worn", &json!(report)),
     })
 }
@@ -95,25 +105,42 @@ async fn remove(call: Call<Bytes>) -> Result<Reply, Fault> {
     Ok(done())
 }
 
-fn uploaded(row: &AvatarRow) -> Value {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LicenceBody {
+    credential: Value,
+}
+
+/// Keeps what an author allows to the person beside what the file of a body says.
+async fn license(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let user_id = &session(&call)?.user_id;
+    let hash = hash_of(call.path.first().map(String::as_str).unwrap_or_default())?;
+    let LicenceBody { credential } = read(call.request.body())?;
+    let credential = match &credential {
+        Value::Null => None,
+        Value::Object(_) => Some(&credential),
+        // The three parts of a token (RFC 7515, section 7.1).
+        Value::String(text) if text.split('.').count() == 3 => Some(&credential),
+        _ => return Err(Fault::bad_json("credential is one, as an object or a token, or null")),
+    };
+    let services = &call.app.services;
+    let did = services.persons.identity(user_id).await?.did;
+    Box::pin(services.bodies.license(user_id, did.as_ref(), hash, credential)).await?;
+    Ok(done())
+}
+
+fn uploaded(bodies: &Bodies, row: &AvatarRow) -> Value {
     let report = report_of(row);
     json!({
         "sha256": hex::encode(row.blob),
-        "url": asset_path(&row.blob),
+        "url": bodies.reference(row),
         "name": row.name,
         "bytes": row.size,
         "rank": report["rank"],
         "licence": report["licence"],
+        "licensed": row.licence.is_some(),
         "report": report,
     })
-}
-
-fn hash_of(text: &str) -> Result<[u8; 32], Fault> {
-    let mut hash = [0; 32];
-    if text.len() != 64 || hex::decode_to_slice(text, &mut hash).is_err() {
-        return Err(Fault::BadParameter("sha256 is 64 hexadecimal digits".to_owned()));
-    }
-    Ok(hash)
 }
 
 fn session(call: &Call<Bytes>) -> Result<&Session, Fault> {

@@ -100,6 +100,7 @@ pub(super) fn routes() -> Vec<Route> {
         page("/"),
         page("/join/{invitation}"),
         page("/w/{world}"),
+        page("/open"),
         page(ACCOUNT),
         sign_in("/sign-in"),
         sign_in("/sign-in/return"),

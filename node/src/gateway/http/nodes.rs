@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::Method;
-use ruma::ServerName;
+use ruma::{OwnedServerName, ServerName};
 use serde::Deserialize;
 use serde_json::json;
 use wayside_specs::Role;
@@ -10,6 +10,7 @@ use wayside_specs::Role;
 use super::{NODE, read, unkept};
 use crate::{
     gateway::{
+        assets,
         fault::Fault,
         table::{Access, Call, Rate, Reply, Route, json as reply},
     },
@@ -27,14 +28,16 @@ pub(super) fn routes() -> Vec<Route> {
 
 /// What other servers are told of this node beside the server-server API.
 pub(in crate::gateway) fn federation_routes() -> Vec<Route> {
-    vec![Route::own(Method::GET, NODE, Access::Public, Rate::Read, super::about)]
+    let mut all = vec![Route::own(Method::GET, NODE, Access::Public, Rate::Read, super::about)];
+    all.push(super::worlds::shown_to_all());
+    all.push(assets::shown_to_all());
+    all
 }
 
 /// What another node says of itself, as it is found among servers.
 async fn node(call: Call<Bytes>) -> Result<Reply, Fault> {
     let text = call.path.first().map(String::as_str).unwrap_or_default();
-    let name = ServerName::parse(text)
-        .map_err(|_| Fault::BadParameter(format!("{text:?} is no name of a server")))?;
+    let name = server_in(text)?;
     let ground = &call.app.services.ground;
     let node = if name == ground.server_name {
         let persons = &call.app.services.persons;
@@ -45,6 +48,12 @@ async fn node(call: Call<Bytes>) -> Result<Reply, Fault> {
     Ok(reply(&json!({
         "server_name": name, "name": name, "public_url": node.public_url, "dids": node.dids,
     })))
+}
+
+/// The server that a path names.
+pub(super) fn server_in(text: &str) -> Result<OwnedServerName, Fault> {
+    ServerName::parse(text)
+        .map_err(|_| Fault::BadParameter(format!("{text:?} is no name of a server")))
 }
 
 #[derive(Deserialize)]

@@ -7,18 +7,20 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wayside_specs::Role;
 
-use super::{read, unkept};
+use super::{nodes, read, unkept};
 use crate::{
+    config::Visitors,
     gateway::{
-        claims,
+        assets, claims,
         fault::Fault,
         json::Kind,
         table::{Access, Admits, Call, Rate, Reply, Route, json as reply},
     },
     services::{
-        bodies::asset_path,
+        Error,
+        content::asset_path,
         persons::{CHALLENGE_MS, Challenge},
-        worlds::{Granted, Made, NewWorld, RATINGS, World},
+        worlds::{Granted, Made, NewWorld, Portal, RATINGS, Stands, Target, World},
     },
 };
 
@@ -27,18 +29,31 @@ const SHOWN: &[(&str, Kind)] = &[("presentation", Kind::Object)];
 
 pub(super) fn routes() -> Vec<Route> {
     let (public, member) = (Access::Public, Access::AtLeast(Role::Member));
-    let (worlds, one) = ("/_wayside/v1/worlds", "/_wayside/v1/worlds/{world}");
+    let worlds = "/_wayside/v1/worlds";
     let visits = "/_wayside/v1/worlds/{world}/visits";
     let (ask, visitors) =
         ("/_wayside/v1/visitors/challenge", "/_wayside/v1/worlds/{world}/visitors");
     vec![
         Route::own(Method::GET, worlds, public, Rate::Read, list),
         Route::own(Method::POST, worlds, member, Rate::Media, make),
-        Route::own(Method::GET, one, public, Rate::Read, get),
+        shown_to_all(),
+        Route::own(Method::GET, "/_wayside/v1/worlds/{world}/portals", public, Rate::Read, portals),
+        Route::own(
+            Method::GET,
+            "/_wayside/v1/previews/{server}/{hash}",
+            public,
+            Rate::Read,
+            preview,
+        ),
         Route::own(Method::POST, visits, Access::Account, Rate::Write, visit),
         Route::own(Method::POST, ask, public, Rate::Read, challenge),
         Route::own(Method::POST, visitors, public, Rate::Guess, visitor).typed(SHOWN),
     ]
+}
+
+/// The one by which other nodes see what is behind a portal of theirs.
+pub(super) fn shown_to_all() -> Route {
+    Route::own(Method::GET, "/_wayside/v1/worlds/{world}", Access::Public, Rate::Read, get)
 }
 
 /// The worlds of this node, and of those that are private the asker's. Who is in them is told to those
@@ -47,7 +62,9 @@ async fn list(call: Call<Bytes>) -> Result<Reply, Fault> {
     let asker = asker(&call).await?;
     let asker = asker.as_ref().map(|session| &*session.user_id);
     let worlds = call.app.services.worlds.list(asker).await?;
-    let worlds: Vec<Value> = worlds.iter().map(|world| shown(world, asker.is_some())).collect();
+    let visitors = visitors(&call);
+    let shown = |world| shown(world, visitors, asker.is_some());
+    let worlds: Vec<Value> = worlds.iter().map(shown).collect();
     Ok(reply(&json!({ "worlds": worlds })))
 }
 
@@ -55,7 +72,58 @@ async fn get(call: Call<Bytes>) -> Result<Reply, Fault> {
     let asker = asker(&call).await?;
     let asker = asker.as_ref().map(|session| &*session.user_id);
     let world = call.app.services.worlds.get(&named(&call)?, asker).await?;
-    Ok(reply(&shown(&world, asker.is_some())))
+    Ok(reply(&shown(&world, visitors(&call), asker.is_some())))
+}
+
+/// The doors of a world to others, with what their nodes show of those.
+async fn portals(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let asker = asker(&call).await?;
+    let asker = asker.as_ref().map(|session| &*session.user_id);
+    let portals = call.app.services.worlds.portals(&named(&call)?, asker).await?;
+    let portals: Vec<Value> = portals.iter().map(portal).collect();
+    Ok(reply(&json!({ "portals": portals })))
+}
+
+fn portal(portal: &Portal) -> Value {
+    let (node, place) = match &portal.stands {
+        Some(Stands::Node(node)) => (Some(node), None),
+        Some(Stands::At(place)) => (None, Some(place)),
+        None => (None, None),
+    };
+    json!({
+        "id": portal.id,
+        "uri": portal.uri,
+        "name": portal.name,
+        "node": node,
+        "position": place.map(|place| place.at),
+        "yaw": place.map(|place| place.yaw),
+        "address": portal.address,
+        "server_name": portal.server,
+        "target": portal.target.as_ref().ok().map(target),
+        "trouble": portal.target.as_ref().err().map(|why| why.name()),
+    })
+}
+
+fn target(target: &Target) -> Value {
+    json!({
+        "name": target.name,
+        "description": target.description,
+        "rating": target.rating,
+        "people": target.people,
+        "capacity": target.capacity,
+        "public": target.public,
+        "preview": target.preview,
+        "visitors": target.visitors.map_or("home", Visitors::name),
+    })
+}
+
+/// The picture of a world of another node that is behind a portal here.
+async fn preview(call: Call<Bytes>) -> Result<Reply, Fault> {
+    let part = |at: usize| call.path.get(at).map(String::as_str).unwrap_or_default();
+    let (server, hash) = (nodes::server_in(part(0))?, assets::hash_of(part(1))?);
+    let picture = call.app.services.worlds.picture_beyond(&server, &hash).await?;
+    let picture = picture.ok_or_else(|| Error::NotFound("there is no such picture".to_owned()))?;
+    Ok(assets::picture(picture.bytes.clone(), picture.content_type))
 }
 
 #[derive(Deserialize)]
@@ -105,15 +173,15 @@ async fn visit(call: Call<Bytes>) -> Result<Reply, Fault> {
     let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
     let VisitBody {} = read(call.request.body())?;
     let granted = call.app.services.worlds.grant(session, &named(&call)?).await?;
-    Ok(reply(&told(&granted)))
+    Ok(reply(&told(&granted, visitors(&call))))
 }
 
-fn told(granted: &Granted) -> Value {
+fn told(granted: &Granted, visitors: Option<Visitors>) -> Value {
     json!({
         "ticket": granted.ticket,
         "expires_ms": granted.lasts_ms,
         "transports": [{ "kind": "websocket", "url": "/_wayside/v1/realtime" }],
-        "world": shown(&granted.world, true),
+        "world": shown(&granted.world, visitors, true),
     })
 }
 
@@ -142,7 +210,7 @@ async fn visitor(call: Call<Bytes>) -> Result<Reply, Fault> {
     let worlds = &call.app.services.worlds;
     let name = named(&call)?;
     let granted = Box::pin(worlds.grant_visitor(&presentation, &challenge, &name)).await?;
-    Ok(unkept(reply(&told(&granted))))
+    Ok(unkept(reply(&told(&granted, visitors(&call)))))
 }
 
 /// A file was looked into and is not taken.
@@ -153,7 +221,13 @@ pub(super) fn refused(why: &str, report: &Value) -> Reply {
     answer
 }
 
-fn shown(world: &World, names: bool) -> Value {
+/// Whom of other nodes this one lets in; nobody where it has no address that they could know.
+fn visitors(call: &Call<Bytes>) -> Option<Visitors> {
+    let services = &call.app.services;
+    services.persons.are_here().then_some(services.ground.config.visitors)
+}
+
+fn shown(world: &World, visitors: Option<Visitors>, names: bool) -> Value {
     let mut value = json!({
         "room_id": world.room_id,
         "alias": world.alias,
@@ -170,6 +244,7 @@ fn shown(world: &World, names: bool) -> Value {
         "rating": world.rating,
         "public": world.public,
         "encrypted": world.encrypted,
+        "visitors": visitors.map(Visitors::name),
     });
     if names {
         value["names"] = json!(world.names);

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     clock::Clock,
     store::{
-        blob::{Blob, WriteError},
+        blob::{Blob, Received, WriteError},
         media::{self, MediaRow},
         remote_media::{self, RemoteRow},
     },
@@ -38,6 +38,8 @@ use crate::{
 
 /// Files that come at the same time, and how long one more waits for its turn.
 const AT_ONCE: usize = 64;
+/// The same of those that visitors bring along.
+const BROUGHT_AT_ONCE: usize = 32;
 const TURN: Duration = Duration::from_secs(20);
 /// How long a file may take in all, and how long nothing of it may come.
 const WHOLE: Duration = Duration::from_mins(10);
@@ -71,6 +73,7 @@ pub(super) struct Elsewhere {
     coming: Mutex<HashMap<Key, watch::Receiver<Ended>>>,
     missed: Cache<Key, (Instant, Missed)>,
     turns: Semaphore,
+    brought: Semaphore,
 }
 
 /// Why a file could not be had, for all who wait for it.
@@ -95,7 +98,8 @@ impl Elsewhere {
         keeper: Keeper,
     ) -> Self {
         let (coming, missed) = (Mutex::default(), Cache::new(MISSED));
-        Self { ground, servers, blob, keeper, coming, missed, turns: Semaphore::new(AT_ONCE) }
+        let (turns, brought) = (Semaphore::new(AT_ONCE), Semaphore::new(BROUGHT_AT_ONCE));
+        Self { ground, servers, blob, keeper, coming, missed, turns, brought }
     }
 
     /// The copy of a file, fetched if there is none.
@@ -141,6 +145,25 @@ impl Elsewhere {
             },
             () = self.ground.stop.cancelled() => Err(Error::NotYetUploaded),
         }
+    }
+
+    /// A file that somebody brings along: it is fetched as long as its caller waits, within bounds of its own, and
+    /// no copy of it is kept as one. What people here wait for has other turns.
+    pub(super) async fn brought(
+        &self,
+        server: &ServerName,
+        media_id: &str,
+        most: u64,
+    ) -> Result<Received, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        if remote_media::is_blocked(&mut snapshot, server, media_id).await? {
+            return Err(unknown());
+        }
+        drop(snapshot);
+        let _turn = self.brought.acquire().await.map_err(Error::internal)?;
+        let coming = self.servers.file(server, media_id, BEGIN).await.map_err(Missed::from)?;
+        let received = self.blob.receive(paced(coming.bytes, self.ground.clock), most).await;
+        Ok(received.map_err(Missed::from)?)
     }
 
     /// Joins those who wait for a file; the first has it fetched.

@@ -24,7 +24,10 @@ use tokio::{
 };
 use wayside_specs::limits;
 
-pub use self::packing::Forms;
+pub use self::{
+    assets::{BODY_TYPE, NewAsset, asset_path, body_uri},
+    packing::Forms,
+};
 use self::{elsewhere::Elsewhere, keeping::Keeper, packing::Packing};
 use super::{Error, Ground, servers::Servers};
 use crate::store::{

@@ -375,6 +375,12 @@ impl Dids {
         if write.await? { Ok(()) } else { Err(Unresolved::Older) }
     }
 
+    /// What an issuer publishes beside its document, by the same turns and the same guard.
+    pub async fn published(&self, url: &Url, most: usize) -> Result<bytes::Bytes, Unresolved> {
+        let _turn = self.turn(url).await?;
+        self.fetch(url, most).await
+    }
+
     async fn fetch(&self, url: &Url, most: usize) -> Result<bytes::Bytes, Unresolved> {
         let bounds = Bounds { bytes: most, beyond: Beyond::Refused, time: ANSWER };
         let call = Call { method: Method::GET, authorization: None, body: None };

@@ -7,6 +7,7 @@ use ruma::{OwnedUserId, UserId, matrix_uri::MatrixId};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use wayside_identity::{
+    avatar,
     credential::{Credential, presented},
     did::Document,
     login::{self, Asked},
@@ -56,6 +57,8 @@ pub struct Shown {
     pub account: OwnedUserId,
     /// What they are called there.
     pub name: Option<String>,
+    /// What their profile says of the body that they wear.
+    pub wears: Option<Value>,
 }
 
 impl Persons {
@@ -142,22 +145,23 @@ impl Persons {
         let did = proven.map_err(|it| unshown(&it))?.did().clone();
         word.verify(&home?.document, now).map_err(|it| unshown(&it))?;
         let (account, name) = said_of(&did, &found.document, &word)?;
-        self.must_name(&account, &did).await?;
-        Ok(Shown { did, account, name })
+        let wears = self.must_name(&account, &did).await?;
+        Ok(Shown { did, account, name, wears })
     }
 
     /// Whether an account names a DID as its own: it is asked at the server that its name names, so that a
-    /// home can vouch for nobody who lives elsewhere.
-    async fn must_name(&self, account: &UserId, did: &Did) -> Result<(), Error> {
-        let named = if self.ground.is_local(account) {
-            self.identity(account).await?.did
+    /// home can vouch for nobody who lives elsewhere. Gives what it says of the body that they wear.
+    async fn must_name(&self, account: &UserId, did: &Did) -> Result<Option<Value>, Error> {
+        let (named, wears) = if self.ground.is_local(account) {
+            (self.identity(account).await?.did, None)
         } else {
-            let named = self.servers.field_now(account, PROFILE_FIELD).await?;
-            named.and_then(|named| named.as_str()?.parse().ok())
+            let mut profile = self.servers.profile_now(account).await?;
+            let named = profile.get(PROFILE_FIELD).and_then(|named| named.as_str()?.parse().ok());
+            (named, profile.remove(avatar::PROFILE_FIELD))
         };
         // With its place: whoever has moved is vouched for where they moved to, and nowhere else.
         if named.as_ref() == Some(did) {
-            return Ok(());
+            return Ok(wears);
         }
         Err(Unproven::Unnamed(account.to_string()).into())
     }

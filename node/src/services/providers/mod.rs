@@ -196,7 +196,7 @@ struct Vouched {
 }
 
 impl From<Shown> for Vouched {
-    fn from(Shown { did, account, name }: Shown) -> Self {
+    fn from(Shown { did, account, name, .. }: Shown) -> Self {
         let person = Person {
             sub: did.subject().to_owned(),
             name,

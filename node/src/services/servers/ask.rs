@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{Method, StatusCode};
 use ruma::ServerName;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -27,6 +28,7 @@ pub struct Question {
     bounds: Bounds,
     is_signed: bool,
     is_urgent: bool,
+    is_passing: bool,
 }
 
 impl Question {
@@ -34,7 +36,7 @@ impl Question {
     #[must_use]
     pub fn get(path: &[&str], query: &[(&str, &str)]) -> Self {
         let asking = Asking::get(path, query);
-        Self { asking, bounds: BOUNDS, is_signed: true, is_urgent: false }
+        Self { asking, bounds: BOUNDS, is_signed: true, is_urgent: false, is_passing: false }
     }
 
     /// The same with a body.
@@ -54,6 +56,13 @@ impl Question {
     #[must_use]
     pub fn unsigned(self) -> Self {
         Self { is_signed: false, ..self }
+    }
+
+    /// The same, of which nothing is noted where the server does not answer: whoever looks at what another
+    /// names has it left alone by nobody.
+    #[must_use]
+    pub fn in_passing(self) -> Self {
+        Self { is_passing: true, ..self }
     }
 
     /// The same also where the server has not answered lately: somebody waits for the answer.
@@ -138,6 +147,29 @@ impl Servers {
         name: &ServerName,
         question: Question,
     ) -> Result<T, AskError> {
+        let answer = self.answered(name, question).await?;
+        if answer.bytes.len() < LARGE {
+            return read(name, &answer);
+        }
+        let name = name.to_owned();
+        let read = tokio::task::spawn_blocking(move || read(&name, &answer));
+        read.await.map_err(Error::internal)?
+    }
+
+    /// Asks a server for bytes.
+    pub(super) async fn fetch(
+        &self,
+        name: &ServerName,
+        question: Question,
+    ) -> Result<Bytes, AskError> {
+        let answer = self.answered(name, question).await?;
+        if answer.status.is_success() {
+            return Ok(answer.bytes);
+        }
+        Err(refused(name, answer.status, refusal(&answer.bytes)))
+    }
+
+    async fn answered(&self, name: &ServerName, question: Question) -> Result<Answer, AskError> {
         let server = self.met(name).await?;
         self.is_due(&server, &question)?;
         let place = timeout(PLACE, server.calls.acquire()).await;
@@ -145,13 +177,7 @@ impl Servers {
         let _place = place.map_err(Error::internal)?;
         // Those before may have found out that it does not answer.
         self.is_due(&server, &question)?;
-        let answer = self.call(&server, question).await?;
-        if answer.bytes.len() < LARGE {
-            return read(name, &answer);
-        }
-        let name = name.to_owned();
-        let read = tokio::task::spawn_blocking(move || read(&name, &answer));
-        read.await.map_err(Error::internal)?
+        self.call(&server, question).await
     }
 
     /// Refuses where a server may not be asked now, for whoever has something to do before that; and says
@@ -236,7 +262,7 @@ impl Servers {
 
     async fn call(&self, server: &Server, question: Question) -> Result<Answer, AskError> {
         let name = &server.name;
-        let Question { mut asking, bounds, is_signed, .. } = question;
+        let Question { mut asking, bounds, is_signed, is_passing, .. } = question;
         if is_signed {
             asking.authorization = Some(self.sign(name, &asking)?);
         }
@@ -247,7 +273,10 @@ impl Servers {
         match answer.unwrap_or(Err(CallError::TooSlow(bounds.time))) {
             Ok(answer) => {
                 let status = answer.status;
-                if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+                let is_bad = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+                if is_passing {
+                    // One page of it says nothing of how it does as a server.
+                } else if is_bad {
                     let why = format!("it answered {status}");
                     self.note_failed(server, failures, &why, retry_after_ms(&answer)).await?;
                 } else {
@@ -259,6 +288,9 @@ impl Servers {
             Err(error @ CallError::TooLarge(_)) => {
                 self.note_reached(server).await?;
                 Err(AskError::BadAnswer { server: name.to_string(), why: error.to_string() })
+            }
+            Err(source) if is_passing => {
+                Err(AskError::Unreached { server: name.to_string(), source })
             }
             Err(source) => Err(self.unreached(server, failures, source).await),
         }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
-use ruma::{OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, ServerName, UserId};
+use ruma::{OwnedRoomId, OwnedServerName, RoomAliasId, RoomId, RoomOrAliasId, ServerName, UserId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use url::Url;
 use wayside_specs::limits;
 
@@ -35,10 +37,14 @@ pub struct Node {
 
 /// How long somebody waits for such an answer.
 const WAIT: Duration = Duration::from_secs(20);
+/// The same for what somebody only looks at in passing.
+const GLANCE: Duration = Duration::from_secs(5);
 /// Most bytes of a page of a directory.
 const DIRECTORY_BYTES: usize = 2 * 1024 * 1024;
 /// Most bytes of what a node says of itself.
 const NODE_BYTES: usize = 64 * 1024;
+/// Most bytes of a file that is looked at in passing.
+const ASSET_BYTES: usize = 4 * 1024 * 1024;
 /// Most servers of one room that are kept.
 const PLACES: usize = 200;
 /// Fields of a profile that are text (client-server API, profiles).
@@ -57,16 +63,15 @@ impl Servers {
         Ok(profile)
     }
 
-    /// A field of the profile of somebody who stands before the door, if there is one: their server is asked
+    /// The profile of somebody who stands before the door, empty where there is none: their server is asked
     /// though it did not answer of late.
-    pub async fn field_now(&self, user_id: &UserId, field: &str) -> Result<Option<Value>, Error> {
-        let question = of_profile(user_id, Some(field)).urgent();
+    pub async fn profile_now(&self, user_id: &UserId) -> Result<Object, Error> {
+        let question = of_profile(user_id, None).urgent();
         let asked: Result<Object, Error> =
             self.ask(user_id.server_name(), question).await.map_err(Error::from);
         match asked {
-            Ok(mut profile) => Ok(profile.remove(field)),
-            Err(Error::NotFound(_)) => Ok(None),
-            Err(error) => Err(error),
+            Err(Error::NotFound(_)) => Ok(Object::new()),
+            asked => asked,
         }
     }
 
@@ -82,6 +87,30 @@ impl Servers {
             return Err(Error::NotFound(why));
         }
         Ok(node)
+    }
+
+    /// A world of another node as it is shown to everybody (specs/api.md).
+    pub async fn world(
+        &self,
+        server: &ServerName,
+        name: &RoomOrAliasId,
+    ) -> Result<Object, AskError> {
+        let path = ["_wayside", "v1", "worlds", name.as_str()];
+        let question = Question::get(&path, &[]).unsigned().in_passing();
+        self.ask(server, question.bounded(NODE_BYTES, GLANCE)).await
+    }
+
+    /// A file that another node has under its hash.
+    pub async fn asset(&self, server: &ServerName, hash: &[u8; 32]) -> Result<Bytes, AskError> {
+        let name = hex::encode(hash);
+        let question =
+            Question::get(&["_wayside", "v1", "assets", &*name], &[]).unsigned().in_passing();
+        let bytes = self.fetch(server, question.bounded(ASSET_BYTES, GLANCE)).await?;
+        if Sha256::digest(&bytes)[..] != hash[..] {
+            let why = format!("the file {name} is another one");
+            return Err(AskError::BadAnswer { server: server.to_string(), why });
+        }
+        Ok(bytes)
     }
 
     /// The room that an alias of another server names.

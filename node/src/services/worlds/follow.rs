@@ -7,6 +7,7 @@ use tokio::{
     sync::{broadcast, mpsc},
     time::sleep,
 };
+use wayside_federation::event::Event;
 use wayside_specs::Role;
 use wayside_world::realtime::Bye;
 
@@ -19,6 +20,7 @@ use super::{
         },
     },
     Worlds,
+    portals::PORTAL,
     visits::REMEMBERED_MS,
 };
 use crate::{
@@ -154,23 +156,22 @@ impl Worlds {
         let mut snapshot = self.ground.store.snapshot().await?;
         let mut doors = false;
         for stored in events::timeline(&mut snapshot, room_no, stretch, MISSED).await? {
+            let kind = stored.event.kind();
             // What is encrypted goes in as it is: the node has no key of it, and needs none.
-            let told = matches!(
-                stored.event.kind(),
+            let is_said = matches!(
+                kind,
                 TimelineEventType::RoomMessage
                     | TimelineEventType::RoomEncrypted
                     | TimelineEventType::RoomRedaction
                     | TimelineEventType::Reaction
                     | TimelineEventType::Sticker
             );
-            if told {
+            if is_said || is_portal(&stored.event) {
                 let event = format::client_event(&stored, Form::default(), Unsigned::default());
                 self.instances.show(room_id, event.get().to_owned());
             }
-            doors |= matches!(
-                stored.event.kind(),
-                TimelineEventType::RoomJoinRules | TimelineEventType::RoomServerAcl
-            );
+            doors |=
+                matches!(kind, TimelineEventType::RoomJoinRules | TimelineEventType::RoomServerAcl);
         }
         drop(snapshot);
         if doors { self.check_visitors(room_id).await } else { Ok(()) }
@@ -237,9 +238,13 @@ impl Worlds {
     }
 }
 
+fn is_portal(event: &Event) -> bool {
+    event.state_key().is_some() && event.kind().to_string() == PORTAL
+}
+
 /// Does what must be done: shards empty their mailboxes in every tick, so that one that is full has room
 /// again soon, and everything else may wait for that.
-async fn surely(deed: impl Fn() -> bool) {
+pub(super) async fn surely(deed: impl Fn() -> bool) {
     while !deed() {
         sleep(AGAIN).await;
     }

@@ -15,7 +15,7 @@ use wayside_world::{
 use super::{
     super::{
         Error,
-        content::Said,
+        content::{NewAsset, Said},
         rooms::{NewRoom, Preset, WORLD},
     },
     Worlds, spawn,
@@ -80,8 +80,8 @@ impl Worlds {
         if !report.accepted {
             return Ok(Made::Refused(Box::new(report)));
         }
-        let keep = self.content.keep_asset(bytes, SCENE_TYPE, |_, _| Box::pin(async { Ok(()) }));
-        keep.await?;
+        let scene = NewAsset { bytes, content_type: SCENE_TYPE, lent: false };
+        self.content.keep_asset(scene, |_, _| Box::pin(async { Ok(()) })).await?;
         if let Some(preview) = &new.preview {
             self.keep_preview(preview).await?;
         }
@@ -143,11 +143,12 @@ impl Worlds {
 
     async fn keep_preview(&self, preview: &MxcUri) -> Result<(), Error> {
         let (_, bytes) = self.content.upload_bytes(preview).await?;
-        let kind = picture::probe(&bytes)
+        let content_type = picture::probe(&bytes)
             .map_err(|error| Error::Invalid(format!("the picture of the world: {error}")))?
             .format
             .content_type();
-        self.content.keep_asset(bytes, kind, |_, _| Box::pin(async { Ok(()) })).await
+        let picture = NewAsset { bytes, content_type, lent: false };
+        self.content.keep_asset(picture, |_, _| Box::pin(async { Ok(()) })).await
     }
 
     async fn room(

@@ -4,8 +4,10 @@
 //! scene it shows, and its members are those who may come. Here worlds are made and listed, visits
 //! are granted and begun, and what is committed in a world's room is shown to those inside.
 
+mod beyond;
 mod follow;
 mod found;
+mod portals;
 mod spawn;
 mod visitors;
 mod visits;
@@ -16,15 +18,20 @@ use std::{
 };
 
 use quick_cache::sync::Cache;
-use ruma::{MxcUri, OwnedRoomId, OwnedUserId, RoomId, RoomOrAliasId, UserId};
+use ruma::{MxcUri, OwnedRoomId, OwnedUserId, RoomId, RoomOrAliasId, ServerName, UserId};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 use wayside_specs::limits;
-use wayside_world::scene::{Place, Scene};
+use wayside_world::{
+    picture::Thumbnail,
+    scene::{Place, Scene},
+};
 
-use self::visits::Tickets;
+use self::{beyond::Beyond, visits::Tickets};
 pub use self::{
+    beyond::{Target, Trouble},
     found::{Made, NewWorld, RATINGS},
+    portals::{Portal, Stands},
     visits::Granted,
 };
 use super::{
@@ -33,6 +40,7 @@ use super::{
     content::Content,
     persons::Persons,
     rooms::{DirectoryPlace, DirectoryQuery, Listed, Membership, Rooms, WORLD},
+    servers::Servers,
     social::Social,
 };
 use crate::instances::Instances;
@@ -55,9 +63,29 @@ pub struct Worlds {
     bodies: Arc<Bodies>,
     instances: Arc<Instances>,
     persons: Arc<Persons>,
+    servers: Arc<Servers>,
+    beyond: Beyond,
     scenes: Cache<[u8; 32], Weak<Scene>>,
     recent: Cache<[u8; 32], Arc<Scene>>,
     tickets: Tickets,
+}
+
+/// What worlds are made of.
+pub struct Beside {
+    /// Their rooms.
+    pub rooms: Arc<Rooms>,
+    /// The names of those who come.
+    pub social: Arc<Social>,
+    /// Their scenes and pictures.
+    pub content: Arc<Content>,
+    /// What is worn in them.
+    pub bodies: Arc<Bodies>,
+    /// Where they run.
+    pub instances: Arc<Instances>,
+    /// Who comes from elsewhere.
+    pub persons: Arc<Persons>,
+    /// The nodes to which portals lead.
+    pub servers: Arc<Servers>,
 }
 
 /// A world as it is shown to those who are not in it.
@@ -96,20 +124,35 @@ pub struct World {
 }
 
 impl Worlds {
-    /// The service on its ground.
+    /// The service on its ground, with what stands beside it.
     #[must_use]
-    pub fn new(
-        ground: Arc<Ground>,
-        rooms: Arc<Rooms>,
-        social: Arc<Social>,
-        content: Arc<Content>,
-        bodies: Arc<Bodies>,
-        instances: Arc<Instances>,
-        persons: Arc<Persons>,
-    ) -> Self {
+    pub fn new(ground: Arc<Ground>, beside: Beside) -> Self {
+        let Beside { rooms, social, content, bodies, instances, persons, servers } = beside;
         let (scenes, recent) = (Cache::new(SCENES * 8), Cache::new(SCENES));
-        let tickets = Tickets::default();
-        Self { ground, rooms, social, content, bodies, instances, persons, scenes, recent, tickets }
+        let (tickets, beyond) = (Tickets::default(), Beyond::new(ground.clock));
+        Self {
+            ground,
+            rooms,
+            social,
+            content,
+            bodies,
+            instances,
+            persons,
+            servers,
+            beyond,
+            scenes,
+            recent,
+            tickets,
+        }
+    }
+
+    /// The picture of a world of another node, where it is behind a portal here.
+    pub async fn picture_beyond(
+        &self,
+        server: &ServerName,
+        hash: &[u8; 32],
+    ) -> Result<Option<Arc<Thumbnail>>, Error> {
+        self.beyond.picture(&self.servers, server, hash).await
     }
 
     /// The worlds of the public directory and those that are only for some and for the asker, those
@@ -205,7 +248,7 @@ impl Worlds {
     async fn shown(&self, listed: Listed) -> Result<Option<World>, Error> {
         let Some(said) = &listed.world else { return Ok(None) };
         let Some(scene) = self.upload_of(said, "scene_url").await? else { return Ok(None) };
-        let Ok(scene_file) = self.content.asset(&scene).await else { return Ok(None) };
+        let Ok(scene_file) = self.content.asset(&scene, None).await else { return Ok(None) };
         let preview = self.upload_of(said, "preview_url").await?;
         let crowd = self.instances.crowd(&listed.room_id);
         let text = |name: &str| said[name].as_str().unwrap_or_default().to_owned();

@@ -1,4 +1,4 @@
-//! Where people arrive in a world, as its state says it (specs/worlds.md).
+//! Places in a world as its state says them, first of all where people arrive (specs/worlds.md).
 
 use serde_json::{Value, json};
 use wayside_specs::limits;
@@ -14,12 +14,16 @@ pub(super) fn written(place: Place) -> Option<Value> {
 }
 
 /// The place that a world's state names, if it names one.
-#[expect(clippy::cast_precision_loss, reason = "worlds are measured in floats")]
 pub(super) fn named(said: &Value) -> Option<Place> {
-    let spawn = said.get("spawn")?;
-    let position: [i64; 3] = serde_json::from_value(spawn.get("position_mm")?.clone()).ok()?;
+    place(said.get("spawn")?)
+}
+
+/// A place as state says it.
+#[expect(clippy::cast_precision_loss, reason = "worlds are measured in floats")]
+pub(super) fn place(said: &Value) -> Option<Place> {
+    let position: [i64; 3] = serde_json::from_value(said.get("position_mm")?.clone()).ok()?;
     let within = |millimetres: &i64| millimetres.unsigned_abs() <= limits::WORLD_REACH_MM;
-    let yaw = spawn.get("yaw_deg").map_or(Some(0), Value::as_i64)?;
+    let yaw = said.get("yaw_deg").map_or(Some(0), Value::as_i64)?;
     (position.iter().all(within) && (-360..=360).contains(&yaw)).then(|| Place {
         at: position.map(|millimetres| millimetres as f32 / 1_000.0),
         yaw: (yaw as f32).to_radians(),

@@ -11,6 +11,7 @@ use wayside_world::realtime::Visitor;
 use super::{
     super::{
         Error, Unproven,
+        bodies::Brought,
         persons::Shown,
         rooms::{Membership, admits},
     },
@@ -39,18 +40,31 @@ impl Worlds {
         let world = self.get(name, Some(&shown.account)).await?;
         self.may_visit(&shown, &world).await?;
         self.is_not_full(&world)?;
-        let Shown { account, name, .. } = shown;
-        let wearing = self.bodies.of(&account).await?;
+        let Shown { did, account, name, wears } = shown;
+        let (wearing, own) = self.bodies.of_visitor(&account, wears.as_ref());
         let who = Visitor {
             user_id: account.to_string(),
             name: name.unwrap_or_else(|| account.localpart().to_owned()),
-            avatar: wearing.avatar(),
             fallback: wearing.fallback(),
+            avatar: wearing.avatar,
             guest: false,
         };
+        // It comes while their client gets the scene.
+        let bringing = own.map(|body| {
+            let (bodies, account) = (self.bodies.clone(), account.clone());
+            let bring = async move { bodies.bring(&Brought { account, did, body }).await };
+            self.ground.tasks.spawn(bring)
+        });
         // They have no device here: none of theirs is signed out.
-        let coming = Coming { user_id: account, device_id: "VISITOR".into(), who, at: None };
-        self.hand_out(world, coming).await
+        let coming = Coming {
+            user_id: account,
+            device_id: "VISITOR".into(),
+            who,
+            unfit: None,
+            unworn: None,
+            at: None,
+        };
+        self.hand_out(world, coming, bringing).await
     }
 
     /// Whether somebody of elsewhere may come into a world.

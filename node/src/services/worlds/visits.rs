@@ -6,6 +6,7 @@ use std::{
 };
 
 use ruma::{OwnedRoomId, RoomOrAliasId, UserId};
+use tokio::task::JoinHandle;
 use wayside_identity::token::{Kind, Secret};
 use wayside_specs::Role;
 use wayside_world::realtime::{Bye, Pose, Visitor};
@@ -17,9 +18,11 @@ use super::{
         rooms::{Membership, Step},
     },
     World, Worlds,
+    follow::surely,
+    found::RATINGS,
 };
 use crate::{
-    instances::{self, Closed, Coming, Over, Visit},
+    instances::{self, Changed, Closed, Coming, Mirror, Over, Visit, Worn},
     store::{accounts, places, rooms},
 };
 
@@ -31,6 +34,8 @@ const TICKETS: usize = 16_384;
 pub(super) const REMEMBERED_MS: i64 = 24 * 60 * 60 * 1_000;
 /// When to ask again at the door of a full world, in milliseconds.
 const CROWDED_MS: u64 = 5_000;
+/// The rating of worlds for violence and sexual acts as well.
+const MATURE: &str = RATINGS[2];
 /// When to come again to a node that has too much to do, in milliseconds.
 const BUSY_MS: u32 = 5_000;
 
@@ -41,8 +46,12 @@ pub(super) struct Tickets(Mutex<HashMap<[u8; 32], Ticket>>);
 struct Ticket {
     world: instances::World,
     coming: Coming,
+    bringing: Option<Bringing>,
     ends_ms: i64,
 }
+
+/// A body of elsewhere that comes: how it is shown, or why it is not.
+pub(super) type Bringing = JoinHandle<Result<Worn, &'static str>>;
 
 /// A visit that may begin.
 pub struct Granted {
@@ -76,12 +85,14 @@ impl Worlds {
         let who = Visitor {
             user_id: user_id.to_string(),
             name: self.name_of(user_id).await?,
-            avatar: wearing.avatar(),
             fallback: wearing.fallback(),
+            avatar: wearing.avatar,
             guest: session.role == Role::Guest,
         };
         let (user_id, device_id) = (user_id.clone(), session.device_id.clone());
-        self.hand_out(world, Coming { user_id, device_id, who, at: None }).await
+        let unfit = wearing.unfit;
+        let coming = Coming { user_id, device_id, who, unfit, unworn: None, at: None };
+        self.hand_out(world, coming, None).await
     }
 
     pub(super) fn is_not_full(&self, world: &World) -> Result<(), Error> {
@@ -93,7 +104,12 @@ impl Worlds {
     }
 
     /// Gives a ticket to somebody who may come.
-    pub(super) async fn hand_out(&self, world: World, coming: Coming) -> Result<Granted, Error> {
+    pub(super) async fn hand_out(
+        &self,
+        world: World,
+        coming: Coming,
+        bringing: Option<Bringing>,
+    ) -> Result<Granted, Error> {
         let secret = Secret::mint(Kind::Visit, self.ground.clock.random());
         let now_ms = self.ground.clock.now_ms();
         let ticket = Ticket {
@@ -102,8 +118,10 @@ impl Worlds {
                 scene: self.scene(world.scene).await?,
                 capacity: world.capacity,
                 spawn: world.spawn,
+                mature: world.rating == MATURE,
             },
             coming,
+            bringing,
             ends_ms: now_ms + TICKET_MS,
         };
         let mut tickets = self.tickets.all();
@@ -128,7 +146,8 @@ impl Worlds {
             tracing::warn!(%error, "a visit could not begin");
             Over::of(Bye::Broken)
         };
-        let Ticket { world, mut coming, .. } = ticket;
+        let Ticket { world, mut coming, bringing, .. } = ticket;
+        let bringing = dressed(&mut coming, bringing).await.map_err(failed)?;
         // They may have been turned out or signed out since they were let in.
         self.check_coming(&world, &coming).await.map_err(failed)??;
         coming.at = self.stood(&world.room_id, &coming.user_id, now_ms).await.map_err(failed)?;
@@ -143,7 +162,20 @@ impl Worlds {
         })?;
         // From here on it is heard of inside; what came in between is looked for once more.
         self.check_coming(&world, &coming).await.map_err(failed)??;
+        if let Some(bringing) = bringing {
+            self.dress(visit.mirror(), bringing);
+        }
         Ok(visit)
+    }
+
+    /// Shows somebody in their own body as soon as it is there.
+    fn dress(&self, mirror: Mirror, bringing: Bringing) {
+        self.ground.tasks.spawn(async move {
+            // What broke off shows them as they are.
+            let Ok(brought) = bringing.await else { return };
+            let changed = brought.map_or_else(Changed::Unworn, Changed::Avatar);
+            surely(|| mirror.change(changed.clone())).await;
+        });
     }
 
     /// Whether somebody who was let in still may come in, or why not.
@@ -183,6 +215,25 @@ impl Worlds {
         let pose = places::place(&mut snapshot, room.room_no, user_id, after_ms).await?;
         Ok(pose.and_then(|bytes| Pose::decode(&bytes).ok()))
     }
+}
+
+/// Shows somebody in their own body from the beginning, if it is there; gives it back where it still comes.
+async fn dressed(
+    coming: &mut Coming,
+    bringing: Option<Bringing>,
+) -> Result<Option<Bringing>, Error> {
+    let Some(bringing) = bringing else { return Ok(None) };
+    if !bringing.is_finished() {
+        return Ok(Some(bringing));
+    }
+    match bringing.await.map_err(Error::internal)? {
+        Ok(Worn { avatar, unfit }) => {
+            coming.who.avatar = avatar;
+            coming.unfit = unfit;
+        }
+        Err(why) => coming.unworn = Some(why),
+    }
+    Ok(None)
 }
 
 fn crowded(why: &str) -> Error {

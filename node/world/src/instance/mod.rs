@@ -192,6 +192,11 @@ impl Instance {
         self.send(To::All, &FromNode::Event { event });
     }
 
+    /// Lets somebody know something, by its short name.
+    pub fn notice(&mut self, slot: Slot, code: &str) {
+        self.send(To::One(slot), &FromNode::Notice { code: code.to_owned() });
+    }
+
     /// Does what a client says; `Err` ends its visit.
     pub fn take(&mut self, slot: Slot, frame: &FromClient) -> Result<(), Bye> {
         let kind = frame.kind();

@@ -204,6 +204,11 @@ pub enum FromNode {
         /// The tick that it is.
         tick: u32,
     },
+    /// Something that the visitor should know.
+    Notice {
+        /// What, by its short name (specs/realtime.md).
+        code: String,
+    },
     /// The visit is over.
     Bye {
         /// Why.
@@ -328,6 +333,7 @@ impl FromNode {
             0x49 => Self::Event { event: it.long()? },
             0x4a => Self::Pong { nonce: it.u32()?, tick: it.u32()? },
             0x4b => Self::Bye { reason: Bye::read(it)?, again_ms: it.u32()? },
+            0x4c => Self::Notice { code: it.text()? },
             other => return Err(Broken::Kind(*other)),
         };
         reader.end()?;
@@ -349,6 +355,7 @@ impl FromNode {
             Self::Event { .. } => 0x49,
             Self::Pong { .. } => 0x4a,
             Self::Bye { .. } => 0x4b,
+            Self::Notice { .. } => 0x4c,
         }
     }
 
@@ -408,6 +415,7 @@ impl FromNode {
                 out.push(*reason as u8);
                 out.extend(again_ms.to_le_bytes());
             }
+            Self::Notice { code } => put_text(&mut out, code),
         }
         out.into()
     }

@@ -85,6 +85,7 @@ fn node_fields(frame: &FromNode) -> (&'static str, Value) {
         }
         FromNode::Event { event } => ("event", json!({ "event": event })),
         FromNode::Pong { nonce, tick } => ("pong", json!({ "nonce": nonce, "tick": tick })),
+        FromNode::Notice { code } => ("notice", json!({ "code": code })),
         FromNode::Bye { reason, again_ms } => {
             ("bye", json!({ "reason": *reason as u8, "again_ms": again_ms }))
         }
@@ -109,7 +110,7 @@ fn every_frame_reads_back_and_a_broken_one_is_refused() {
         assert_eq!(written, bytes, "{vector}");
         kinds.insert(bytes[0]);
     }
-    assert_eq!(kinds.len(), 18, "a vector for every kind of frame");
+    assert_eq!(kinds.len(), 19, "a vector for every kind of frame");
     for vector in vectors("broken") {
         let bytes = bytes_of(&vector);
         let refused = match vector["from"].as_str().unwrap() {

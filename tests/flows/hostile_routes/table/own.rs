@@ -17,6 +17,7 @@ fn own() -> Vec<Row> {
         page("/sign-in/return", ""),
         page("/link", ""),
         page("/present", ""),
+        page("/open", ""),
         page("/reset/{link}", "wres_unknown"),
         page("/web/{name}", "<script>"),
         page("/manifest.webmanifest", ""),
@@ -97,6 +98,11 @@ fn worlds() -> Vec<Row> {
             r#"{"name":"w","description":"d","scene":"<scene>","preview":"<preview>","capacity":5,"rating":"general","public":true,"encrypted":false}"#,
         ),
         get(one, "<world>").nobody(),
+        get("/_wayside/v1/worlds/{world}/portals", "<world>").nobody(),
+        Row {
+            status: Some(404),
+            ..get("/_wayside/v1/previews/{server}/{hash}", "b.test <worn>").nobody()
+        },
         post("/_wayside/v1/worlds/{world}/visits", "<world>", "{}").anyones(),
         post("/_wayside/v1/visitors/challenge", "", "{}").nobody(),
         Row {
@@ -112,6 +118,11 @@ fn worlds() -> Vec<Row> {
         put("/_wayside/v1/avatar", "", r#"{"variant":3}"#),
         put("/_wayside/v1/avatar", "", r#"{"sha256":"<worn>"}"#).again(),
         post("/_wayside/v1/avatars", "", "<vrm>").query("name=a.vrm"),
+        put("/_wayside/v1/avatars/{hash}/licence", "<worn>", r#"{"credential":null}"#),
+        Row {
+            status: Some(400),
+            ..put("/_wayside/v1/avatars/{hash}/licence", "<worn>", r#"{"credential":{}}"#).again()
+        },
         delete("/_wayside/v1/avatars/{hash}", "<worn>", ""),
         get("/_wayside/v1/assets/{hash}", "<asset>").nobody(),
         get("/_wayside/v1/bodies/{seed}", "0000000000000001").nobody(),

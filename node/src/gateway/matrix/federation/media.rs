@@ -50,7 +50,7 @@ const WAIT_MS: u64 = 20_000;
 async fn download(call: Call<Bytes>) -> Result<Reply, Fault> {
     let (media_id, wait) = (media_id(&call)?, wait(&call)?);
     let services = &call.app.services;
-    let served = services.content.download(&services.ground.server_name, media_id, wait).await?;
+    let served = services.content.for_servers(media_id, wait).await?;
     parts(&call, served)
 }
 

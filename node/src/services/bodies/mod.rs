@@ -1,26 +1,41 @@
 //! Bodies: the one that everybody has, those that they upload, and which of them they wear.
+//!
+//! Whoever comes from another node wears here what they wear at home: it is fetched, looked into and held
+//! against its licence as in [`brought`], and until then they are seen in the body that everybody has.
 
-use std::sync::Arc;
+mod brought;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use quick_cache::sync::Cache;
-use ruma::UserId;
-use serde_json::{Value, value::RawValue};
+use ruma::{OwnedServerName, UserId};
+use serde_json::{Value, json, value::RawValue};
 use sha2::{Digest, Sha256};
 use tokio::{sync::Semaphore, task::spawn_blocking};
-use wayside_specs::limits;
+use wayside_identity::{
+    avatar::{Licence, Permission, Refused, Terms},
+    credential::Credential,
+    time::Moment,
+};
+use wayside_specs::{Did, limits};
 use wayside_world::{
     body,
     inspect::{self, Report},
     motion::{self, Motion},
 };
 
+pub use self::brought::Brought;
 use super::{
     Error, Ground,
-    content::{Content, Forms},
+    content::{BODY_TYPE, Content, Forms, NewAsset},
+    credentials::Credentials,
 };
 pub use crate::store::assets::AvatarRow;
 use crate::{
-    instances::{Changed, Instances},
+    instances::{self, Changed, Instances},
     store::assets::{self, Worn},
 };
 
@@ -28,8 +43,6 @@ use crate::{
 const WORKING: usize = 2;
 /// Generated bodies that are kept in memory, some of a hundred kilobytes each.
 const KEPT: usize = 64;
-/// What a VRM is.
-const CONTENT_TYPE: &str = "model/gltf-binary";
 /// Generated bodies that somebody can choose from.
 pub const VARIANTS: i64 = 1 << 32;
 /// How many of them are shown to them.
@@ -40,13 +53,18 @@ pub struct Bodies {
     ground: Arc<Ground>,
     content: Arc<Content>,
     instances: Arc<Instances>,
+    credentials: Arc<Credentials>,
     working: Arc<Semaphore>,
+    /// One turn for all bodies that are brought, so that they do not hold up those of people here.
+    looking: Arc<Semaphore>,
+    /// The homes of which a body is fetched, each with its own turn.
+    homes: Mutex<HashMap<OwnedServerName, Arc<Semaphore>>>,
     made: Cache<u64, Forms>,
     moves: Cache<&'static str, Forms>,
 }
 
 /// What somebody wears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wearing {
     /// Which generated body is theirs.
     pub variant: i64,
@@ -54,15 +72,13 @@ pub struct Wearing {
     pub seed: u64,
     /// The upload that they wear instead.
     pub upload: Option<[u8; 32]>,
+    /// The reference to the body that they wear.
+    pub avatar: String,
+    /// Why it is not shown in a world for violence and sexual acts as well.
+    pub unfit: Option<&'static str>,
 }
 
 impl Wearing {
-    /// The reference to the body that they wear.
-    #[must_use]
-    pub fn avatar(&self) -> String {
-        self.upload.map_or_else(|| self.fallback(), |blob| asset_path(&blob))
-    }
-
     /// The reference to the body that they have of themselves.
     #[must_use]
     pub fn fallback(&self) -> String {
@@ -76,12 +92,6 @@ pub fn looks(user_id: &UserId) -> Vec<String> {
     (0..LOOKS).map(|variant| wearing(user_id, Worn { variant, blob: None }).fallback()).collect()
 }
 
-/// The reference to a file that is fetched by its hash.
-#[must_use]
-pub fn asset_path(blob: &[u8; 32]) -> String {
-    format!("/_wayside/v1/assets/{}", hex::encode(blob))
-}
-
 /// A body that was uploaded was looked into.
 pub enum Looked {
     /// It was accepted and kept.
@@ -93,16 +103,34 @@ pub enum Looked {
 impl Bodies {
     /// The service on its ground.
     #[must_use]
-    pub fn new(ground: Arc<Ground>, content: Arc<Content>, instances: Arc<Instances>) -> Self {
-        let working = Arc::new(Semaphore::new(WORKING));
+    pub fn new(
+        ground: Arc<Ground>,
+        content: Arc<Content>,
+        instances: Arc<Instances>,
+        credentials: Arc<Credentials>,
+    ) -> Self {
+        let turns = |count| Arc::new(Semaphore::new(count));
         let (made, moves) = (Cache::new(KEPT), Cache::new(Motion::ALL.len() * 2));
-        Self { ground, content, instances, working, made, moves }
+        let (working, looking, homes) = (turns(WORKING), turns(1), Mutex::default());
+        Self { ground, content, instances, credentials, working, looking, homes, made, moves }
     }
 
-    /// What somebody wears.
+    /// What somebody who lives here wears.
     pub async fn of(&self, user_id: &UserId) -> Result<Wearing, Error> {
-        let worn = assets::worn(&mut self.ground.store.snapshot().await?, user_id).await?;
-        Ok(wearing(user_id, worn.unwrap_or_default()))
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let worn = assets::worn(&mut snapshot, user_id).await?.unwrap_or_default();
+        let mut wearing = wearing(user_id, worn);
+        let Some(blob) = worn.blob else { return Ok(wearing) };
+        let mine = assets::avatars_of(&mut snapshot, user_id).await?;
+        let Some(row) = mine.into_iter().find(|row| row.blob == blob) else { return Ok(wearing) };
+        let file = &report_of(&row)["licence"];
+        let now = Moment(self.ground.clock.now_ms());
+        let licence = row.licence.as_deref().and_then(|text| licence_in(text, &blob, now));
+        let terms = terms_of(file).with(licence.as_ref());
+        wearing.avatar = self.content.reference(&blob, is_lent(file));
+        wearing.unfit = terms.fit_mature().err().map(Refused::code);
+        wearing.upload = Some(blob);
+        Ok(wearing)
     }
 
     /// The generated body of a seed.
@@ -110,7 +138,7 @@ impl Bodies {
         if let Some(made) = self.made.get(&seed) {
             return Ok(made);
         }
-        let made = self.work(move || Forms::of(body::vrm(seed))).await?;
+        let made = work(&self.working, move || Forms::of(body::vrm(seed))).await?;
         let made = made.map_err(Error::internal)?;
         self.made.insert(seed, made.clone());
         Ok(made)
@@ -123,7 +151,7 @@ impl Bodies {
         if let Some(made) = self.moves.get(motion.name()) {
             return Ok(made);
         }
-        let made = self.work(move || Forms::of(motion::vrma(motion))).await?;
+        let made = work(&self.working, move || Forms::of(motion::vrma(motion))).await?;
         let made = made.map_err(Error::internal)?;
         self.moves.insert(motion.name(), made.clone());
         Ok(made)
@@ -132,6 +160,12 @@ impl Bodies {
     /// The uploads of somebody.
     pub async fn uploads(&self, user_id: &UserId) -> Result<Vec<AvatarRow>, Error> {
         Ok(assets::avatars_of(&mut self.ground.store.snapshot().await?, user_id).await?)
+    }
+
+    /// The reference by which its owner sees an upload.
+    #[must_use]
+    pub fn reference(&self, avatar: &AvatarRow) -> String {
+        self.content.reference(&avatar.blob, is_lent(&report_of(avatar)["licence"]))
     }
 
     /// Looks into a body and keeps it, in the form in which it is worn, if it is right.
@@ -144,13 +178,16 @@ impl Bodies {
         if name.len() > limits::NAME_BYTES {
             return Err(Error::TooLarge("the name of a body has at most 512 bytes".to_owned()));
         }
-        let inspection = self.work(move || inspect::avatar(&bytes)).await?;
+        let inspection = work(&self.working, move || inspect::avatar(&bytes)).await?;
         let Some(normalised) = inspection.normalised else {
             return Ok(Looked::Refused(Box::new(inspection.report)));
         };
-        let report = serde_json::to_string(&inspection.report).map_err(Error::internal)?;
+        let report = json!(inspection.report);
+        let lent = is_lent(&report["licence"]);
+        let file = NewAsset { bytes: normalised, content_type: BODY_TYPE, lent };
+        let report = report.to_string();
         let (user_id, now_ms) = (user_id.to_owned(), self.ground.clock.now_ms());
-        let keeping = self.content.keep_asset(normalised, CONTENT_TYPE, move |tx, asset| {
+        let keeping = self.content.keep_asset(file, move |tx, asset| {
             Box::pin(async move {
                 let mine = assets::avatars_of(tx, &user_id).await?;
                 let known = mine.iter().any(|it| it.blob == asset.blob);
@@ -160,7 +197,10 @@ impl Bodies {
                         "you have {most} bodies, which is the most: remove one first"
                     )));
                 }
-                let row = AvatarRow { blob: asset.blob, size: asset.size, name, report };
+                let licence =
+                    mine.into_iter().find_map(|it| (it.blob == asset.blob).then_some(it.licence));
+                let licence = licence.flatten();
+                let row = AvatarRow { blob: asset.blob, size: asset.size, name, report, licence };
                 tx.add_avatar(&user_id, &row, now_ms).await?;
                 Ok(row)
             })
@@ -175,7 +215,7 @@ impl Bodies {
             Box::pin(async move { Ok(tx.remove_avatar(&owner, &blob).await?) })
         });
         if !removing.await? {
-            return Err(Error::NotFound("you have no such body".to_owned()));
+            return Err(no_such_body());
         }
         self.show(user_id).await?;
         self.content.let_go(blob).await
@@ -200,7 +240,7 @@ impl Bodies {
         let wearing = self.ground.store.write::<(), Error>(move |tx| {
             Box::pin(async move {
                 if !assets::avatars_of(tx, &owner).await?.iter().any(|it| it.blob == blob) {
-                    return Err(Error::NotFound("you have no such body".to_owned()));
+                    return Err(no_such_body());
                 }
                 let variant = assets::worn(tx, &owner).await?.unwrap_or_default().variant;
                 Ok(tx.wear(&owner, Worn { variant, blob: Some(blob) }).await?)
@@ -210,25 +250,74 @@ impl Bodies {
         self.show(user_id).await
     }
 
-    /// Shows those around somebody what they wear now.
-    async fn show(&self, user_id: &UserId) -> Result<(), Error> {
-        let avatar = self.of(user_id).await?.avatar();
-        self.instances.change(user_id, &Changed::Avatar(avatar));
-        Ok(())
+    /// Keeps the licence by which somebody wears one of their uploads, or lets it go where there is none.
+    pub async fn license(
+        &self,
+        user_id: &UserId,
+        did: Option<&Did>,
+        blob: [u8; 32],
+        credential: Option<&Value>,
+    ) -> Result<(), Error> {
+        if let Some(credential) = credential {
+            let did = did.ok_or_else(|| Error::NotFound("you have no DID here yet".to_owned()))?;
+            self.check_licence(did, &blob, credential).await?;
+        }
+        let (owner, text) = (user_id.to_owned(), credential.map(Value::to_string));
+        let keeping = self.ground.store.write::<_, Error>(move |tx| {
+            Box::pin(async move { Ok(tx.license_avatar(&owner, &blob, text.as_deref()).await?) })
+        });
+        if !keeping.await? {
+            return Err(no_such_body());
+        }
+        self.show(user_id).await
     }
 
-    async fn work<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Error> {
-        let turn = self.working.clone().acquire_owned().await.map_err(Error::internal)?;
-        let working = move || {
-            // The turn lasts as long as the work, also when nobody waits for it any more.
-            let _turn = turn;
-            work()
-        };
-        spawn_blocking(working).await.map_err(Error::internal)
+    /// Shows those around somebody what they wear now.
+    async fn show(&self, user_id: &UserId) -> Result<(), Error> {
+        let Wearing { avatar, unfit, .. } = self.of(user_id).await?;
+        self.instances.change(user_id, &Changed::Avatar(instances::Worn { avatar, unfit }));
+        Ok(())
     }
+}
+
+/// Works where it holds nobody up, when it has its turn.
+async fn work<T: Send + 'static>(
+    turns: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let turn = turns.clone().acquire_owned().await.map_err(Error::internal)?;
+    let working = move || {
+        // The turn lasts as long as the work, also when nobody waits for it any more.
+        let _turn = turn;
+        work()
+    };
+    spawn_blocking(working).await.map_err(Error::internal)
+}
+
+fn no_such_body() -> Error {
+    Error::NotFound("you have no such body".to_owned())
+}
+
+/// The licence of a body as it was kept, which was verified before, as long as it is good.
+fn licence_in(text: &str, blob: &[u8; 32], now: Moment) -> Option<Licence> {
+    let credential = Credential::read(&serde_json::from_str(text).ok()?).ok()?;
+    let is_good = credential.valid_until().is_none_or(|until| now < until);
+    is_good.then(|| Licence::read(&credential, blob).ok())?
+}
+
+/// What the file of a body says that its author allows.
+fn terms_of(licence: &Value) -> Terms {
+    let allows = |name: &str| licence[name] == true;
+    Terms {
+        permission: Permission::named(licence["avatar_permission"].as_str()),
+        violent: allows("violent"),
+        sexual: allows("sexual"),
+    }
+}
+
+/// Whether its author lets a body be shown and not be given on.
+fn is_lent(licence: &Value) -> bool {
+    licence["redistribution"] != true
 }
 
 /// What was found in an upload when it was accepted.
@@ -245,7 +334,11 @@ fn wearing(user_id: &UserId, worn: Worn) -> Wearing {
         .chain_update(worn.variant.to_be_bytes())
         .finalize();
     let (seed, _) = hash.split_first_chunk::<8>().expect("a SHA-256 has 32 bytes");
-    Wearing { variant: worn.variant, seed: u64::from_be_bytes(*seed), upload: worn.blob }
+    let seed = u64::from_be_bytes(*seed);
+    let mut wearing =
+        Wearing { variant: worn.variant, seed, upload: None, avatar: String::new(), unfit: None };
+    wearing.avatar = wearing.fallback();
+    wearing
 }
 
 #[cfg(test)]
@@ -261,9 +354,7 @@ mod tests {
         assert_eq!(of(ann, 0), of(ann, 0));
         assert_ne!(of(ann, 0).seed, of(bob, 0).seed);
         assert_ne!(of(ann, 0).seed, of(ann, 1).seed);
-        let dressed = wearing(ann, Worn { variant: 0, blob: Some([7; 32]) });
-        assert!(dressed.avatar().ends_with(&"07".repeat(32)));
-        assert_eq!(dressed.fallback(), of(ann, 0).avatar());
-        assert_eq!(looks(ann)[1], of(ann, 1).avatar());
+        assert_eq!(of(ann, 1).avatar, of(ann, 1).fallback());
+        assert_eq!(looks(ann)[1], of(ann, 1).avatar);
     }
 }
