@@ -119,5 +119,6 @@ export default defineConfig({
   },
   plugins: [icons(), shell(), compressed()],
   server: { proxy: { "/_wayside": { target: "http://127.0.0.1:8460", ws: true }, "/_matrix": "http://127.0.0.1:8460" } },
-  test: { include: ["test/**/*.test.ts"] },
+  // Keys grow slowly from passphrases, and more so on a machine that does other things.
+  test: { include: ["test/**/*.test.ts"], testTimeout: 30_000 },
 });

@@ -1,10 +1,7 @@
 //! Nodes that people reach by a name, and people who write their DIDs there.
 
-use std::net::SocketAddr;
-
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use url::Url;
 use wayside_identity::{
     did::webvh::{
         History,
@@ -12,7 +9,7 @@ use wayside_identity::{
     },
     time::Moment,
 };
-use wayside_tests::{Address, CallError, Client, Node, Options, Record, Town};
+use wayside_tests::{CallError, Client, Node};
 
 use crate::{
     abroad::{Abroad, end},
@@ -51,34 +48,7 @@ impl Homes {
 
 /// Starts a node that is found by a name of the story's, by https.
 pub(crate) async fn named(abroad: &Abroad, label: &str, name: &str) -> Result<Node> {
-    let address = Address::claim()?;
-    let (ip, port) = (address.ip(), address.free_port()?.port());
-    abroad.names.add(name, Record::A(ip));
-    let options = abroad.town.server(label)?.at(address);
-    let options = options.flag("--dns-servers", Some(&abroad.names.place().to_string()));
-    at_home(&abroad.town, options, name, SocketAddr::new(ip.into(), port)).await
-}
-
-/// Starts a node whose pages are at a name and an address.
-pub(crate) async fn at_home(
-    town: &Town,
-    options: Options,
-    name: &str,
-    at: SocketAddr,
-) -> Result<Node> {
-    let leaf = town.authority().leaf(&[name, &at.ip().to_string()])?;
-    let options = options
-        .flag("--tls-cert", leaf.certificate.to_str())
-        .flag("--tls-key", leaf.key.to_str())
-        .flag("--https", Some(&at.to_string()))
-        .flag("--public-url", Some(&format!("https://{name}:{}", at.port())));
-    options.start().await
-}
-
-/// Where the pages of a node are.
-pub(crate) async fn pages(node: &Node) -> Result<Url> {
-    let about = Client::nobody(node.http())?.get("/_wayside/v1/node").await?;
-    Ok(Url::parse(about["public_url"].as_str().context("an address")?)?)
+    wayside_tests::named(&abroad.town, &abroad.names, label, name).await
 }
 
 /// Somebody who writes their DID as their client does.

@@ -74,7 +74,7 @@ async fn meeting() -> Result<()> {
 }
 
 /// The corpus of files of others, or `None` with a word on it where it is not on this machine.
-fn corpora() -> Option<PathBuf> {
+pub(crate) fn corpora() -> Option<PathBuf> {
     let beside = package_folder().join("../../shared/corpora");
     let folder = env::var_os("WAYSIDE_CORPORA").map_or(beside, PathBuf::from);
     let found = folder.is_dir().then_some(folder);

@@ -1,16 +1,26 @@
 //! People hold their identity in the browser, and come in at other nodes by it.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use url::Url;
-use wayside_tests::{Browser, Client, Engine, Node, PASSWORD, RoomId, Town};
+use wayside_tests::{
+    Browser, Client, Engine, Node, PASSWORD, RoomId, Script, Town, at_home, hosts, pages,
+};
 
 use crate::{
-    homes::{Homes, at_home, named, pages},
+    homes::{Homes, named},
+    meeting::corpora,
+    travelling::{seen, wear},
     worlds::{Visit, floor, world_of},
 };
+
+/// For a phase of what a client of others does.
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A node at a name for which browsers keep passkeys, though nobody knows its certificate.
 async fn here(town: &Town) -> Result<Node> {
@@ -32,7 +42,7 @@ impl Ada {
         let Some(town) = Town::found(Engine::Sqlite)? else { return Ok(None) };
         let Some(mut pages) = Browser::open("identity.mjs")? else { return Ok(None) };
         let node = here(&town).await?;
-        let url = crate::homes::pages(&node).await?;
+        let url = wayside_tests::pages(&node).await?;
         pages.step("open", json!({ "url": url })).await?;
         let own = json!({ "user": "ada", "password": PASSWORD, "api": node.http() });
         pages.step("signUp", own).await?;
@@ -116,15 +126,6 @@ async fn client_keeps_an_identity_by_a_passkey_or_a_file() -> Result<()> {
     ada.end().await
 }
 
-/// Where a browser finds nodes by their names.
-fn hosts(all: &[(&Url, &Node)]) -> Result<String> {
-    let one = |(url, node): &(&Url, &Node)| {
-        let name = url.host_str().context("a name")?;
-        Ok(format!("MAP {name} {}", node.https().host_str().context("an address")?))
-    };
-    Ok(all.iter().map(one).collect::<Result<Vec<_>>>()?.join(", "))
-}
-
 #[tokio::test]
 async fn client_comes_in_by_an_identity() -> Result<()> {
     let Some(mut pages_of) = Browser::open("visitor.mjs")? else { return Ok(()) };
@@ -155,6 +156,78 @@ async fn client_comes_in_by_an_identity() -> Result<()> {
     ensure!(pages_of.step("again", json!({ "url": there })).await?["user"] == own);
     pages_of.step("refuse", json!({ "url": there })).await?;
     pages_of.close().await?;
+    crate::abroad::end(&mut commons).await?;
+    homes.end().await
+}
+
+/// Ada goes from a world of hers into one of another node, in a body of her own, and is heard there by everybody:
+/// whoever is inside, and whoever is in the room from a server of others.
+#[tokio::test]
+async fn client_walks_through_a_portal() -> Result<()> {
+    let Some(mut pages_of) = Browser::open("portals.mjs")? else { return Ok(()) };
+    let Some(nio) = Script::find("meet.py")? else { return Ok(()) };
+    let Some(corpora) = corpora() else { return Ok(()) };
+    let Some(homes) = Homes::begin().await? else { return Ok(()) };
+    let Some(synapse) = homes.abroad.town.synapse("s")? else { return Ok(()) };
+    let mut synapse = synapse.start().await?;
+    let mut commons = named(&homes.abroad, "commons", "commons.test").await?;
+    let bob = Client::register(commons.http(), "bob").await?;
+    let garden = world_of(&bob, "The Garden", floor(), 20).await?;
+    let hall = world_of(&homes.ada, "The Hall", floor(), 20).await?;
+    let knight = fs::read(corpora.join("avatars-cc0-vrm1/kaykit_knight.vrm"))?;
+    let hash = wear(&homes.ada, &homes.home, knight).await?;
+    let state = homes.abroad.town.folder().join("nio.json").display().to_string();
+    let there = synapse.http().to_string();
+    nio.run(&["join", &state, &there, &garden], LIMIT).await?;
+
+    let (home, other) = (pages(&homes.home).await?, pages(&commons).await?);
+    let hosts = hosts(&[(&home, &homes.home), (&other, &commons)])?;
+    let ada = json!({ "url": home, "user": "ada", "password": PASSWORD, "hosts": hosts });
+    pages_of.step("home", ada).await?;
+    let url = home.join(&format!("w/{}", hall.trim_start_matches('#')))?;
+    pages_of.step("enter", json!({ "url": url })).await?;
+    let asked = json!({ "to": garden, "arch": "portal_1" });
+    let added = pages_of.step("add", asked).await?;
+    let one = &added["portals"][0];
+    ensure!(one["name"] == "The Garden" && one["trouble"].is_null(), "{added}");
+
+    // She walks through, and is there in her body.
+    let mut inside = Visit::begin(&commons, &bob, &garden).await?;
+    let walked = json!({ "arch": "portal_1", "asks": true, "back": false });
+    let walked = pages_of.step("walk", walked).await?;
+    ensure!(
+        walked["told"].as_str().is_some_and(|told| told.contains(commons.server_name()))
+            && walked["there"]["world"] == "The Garden",
+        "{walked}"
+    );
+    let account = format!("@ada:{}", homes.home.server_name());
+    let avatar = seen(&mut inside, &account).await?;
+    ensure!(avatar.contains(&hash), "{avatar}");
+    pages_of.step("wears", json!({ "hash": hash })).await?;
+
+    // What she says is heard inside and on a server of others, whose answer she hears.
+    pages_of.step("say", json!({ "text": "hello from the hall" })).await?;
+    while !String::from_utf8_lossy(&inside.next(0x49).await?).contains("hello from the hall") {}
+    nio.run(&["talk", &state, &there, "hello from synapse", "hello from the hall"], LIMIT).await?;
+    pages_of.step("hears", json!({ "text": "hello from synapse" })).await?;
+
+    // Back in the browser is back in the hall, and she is nowhere twice.
+    let back = pages_of.step("back", json!({})).await?;
+    ensure!(back["world"] == "The Hall", "{back}");
+    inside.next(0x44).await?;
+    let room = walked["there"]["room"].as_str().context("a room")?;
+    let ban = json!({ "user_id": account });
+    bob.join(&RoomId::known(room)).await?;
+    bob.post(&format!("/_matrix/client/v3/rooms/{room}/ban"), &ban).await?;
+    let stays = pages_of.step("refused", json!({ "name": "The Garden" })).await?;
+    ensure!(
+        stays["world"] == "The Hall"
+            && stays["text"].as_str().is_some_and(|text| text.contains("shut you out")),
+        "{stays}"
+    );
+    pages_of.step("remove", json!({ "name": "The Garden" })).await?;
+    pages_of.close().await?;
+    synapse.stop().await?;
     crate::abroad::end(&mut commons).await?;
     homes.end().await
 }

@@ -1,29 +1,36 @@
 // Leads a person from the address they came by, over name and world, into a visit.
 import { ApiError } from "./api/http";
 import { leave } from "./api/inviting";
-import { invitationInfo, nodeInfo, type NodeInfo, type World, worlds } from "./api/node";
+import { invitationInfo, nodeInfo, type NodeInfo, type Visit as Ticket, type World, worlds } from "./api/node";
 import { confirmed, forget, remembered, renamed, type Session, signOut } from "./api/session";
+import { goalHere, goalOfLink, OTHER } from "./goals";
 import { report } from "./hook";
 import { t } from "./i18n";
 import { endMembership, identityParts, letGo, membershipOf, onMembershipEnd } from "./membership";
-import { type Address, addressOf, pathTo, readAddress } from "./travel/address";
-import { homeHost, type Host, optional, placed, sought } from "./travel/host";
+import { Nodes } from "./nodes";
+import { goOn as goTo, isSettled, onStep, settle, stay } from "./past";
+import { type Address, addressOf, pathTo } from "./travel/address";
+import { type Host, optional, placed, sought } from "./travel/host";
+import { forgetKnown, know } from "./travel/known";
 import { askingPage, closedPage, whyHere } from "./ui/closed";
 import { h } from "./ui/dom";
 import { words } from "./ui/errors";
 import { settingsDialog, keepDialog } from "./ui/settings";
 import { brand, notice, scenery, screen } from "./ui/shell";
 import { type Arrival, welcome } from "./ui/welcome";
+import type { WalkDoors, Walking } from "./walking";
 import { redrawWorlds, type WorldsDoors, worldsScreen } from "./ui/worlds";
 import { isSoftware } from "./world/quality";
 
 let node: NodeInfo | null = null;
 let session: Session | null = null;
-/** Where worlds of this node are. */
-let home: Host | null = null;
+/** Where worlds are. */
+let nodes: Nodes | null = null;
 let arrival: Arrival | null = null;
-/** Other nodes that were found. */
-const hosts = new Map<string, Host>();
+/** The visit of now. */
+let walk: Walking | null = null;
+/** How often somebody has gone back or forward. */
+let steps = 0;
 /** How often somebody has set out for somewhere: whoever turns back is not led on by what comes late. */
 let errands = 0;
 /** Whether the address is that of the page of accounts. */
@@ -32,7 +39,7 @@ const isAccountPage = (): boolean => /^\/account\/?$/.test(location.pathname);
 let again: () => void = () => {};
 
 /** The parts that draw worlds are large: they are fetched while somebody types their name. */
-const walking = (): Promise<typeof import("./walking")> => import("./walking");
+const walkingParts = (): Promise<typeof import("./walking")> => import("./walking");
 
 /** Few go to other nodes. */
 const travel = (): Promise<typeof import("./travel")> => import("./travel");
@@ -42,16 +49,18 @@ export async function start(): Promise<void> {
   let trouble: unknown = null;
   const turned = setOut();
   try {
-    const { pathname, search } = location;
-    const asked = new URLSearchParams(search);
-    const join = /^\/join\/([^/]+)\/?$/.exec(pathname)?.[1] ?? null;
-    const place = /^\/w\/(.+?)\/?$/.exec(pathname)?.[1] ?? null;
+    const asked = new URLSearchParams(location.search);
+    const join = /^\/join\/([^/]+)\/?$/.exec(location.pathname)?.[1] ?? null;
     const before = remembered();
     const [info, known] = await Promise.all([nodeInfo(), before ? confirmed(before) : null]);
     node = info;
     session = known;
-    home = homeHost(info);
-    const goal = place === null ? null : readAddress(decodeURIComponent(place), asked.get("via"), info.server_name);
+    nodes = new Nodes(info);
+    const goal = goalHere(info) ?? goalOfLink(info);
+    if (goal === OTHER) {
+      unopened(info);
+      return;
+    }
     // A link into a world may bring its invitation along.
     const code = join === null ? asked.get("invitation") : decodeURIComponent(join);
     const [invitation, world, first] = await Promise.all([
@@ -89,7 +98,7 @@ export async function start(): Promise<void> {
   requestIdleCallbackOrSoon(() => void makeReady());
 }
 
-const isHere = ({ serverName }: Address): boolean => serverName === node?.server_name;
+const isHere = (goal: Address): boolean => nodes?.isHome(goal) ?? false;
 
 /** A world as everybody sees it who asks for it; of another node, members see it whose home finds that. */
 async function seen(goal: Address): Promise<World | null> {
@@ -100,15 +109,9 @@ async function seen(goal: Address): Promise<World | null> {
 }
 
 /** The node of a world. */
-async function hostOf({ serverName }: Address): Promise<Host> {
-  if (home && serverName === home.serverName) return home;
-  const found = hosts.get(serverName);
-  if (found) return found;
-  if (!session) throw new Error("nobody asks for another node without being somebody");
-  const { abroad } = await travel();
-  const host = await abroad(serverName, session);
-  hosts.set(serverName, host);
-  return host;
+async function hostOf(goal: Address): Promise<Host> {
+  if (!nodes) throw new Error("nobody asks for a world before this node has said who it is");
+  return nodes.find(goal, session);
 }
 
 /** Sets out for somewhere; the returned function says whether the person has turned to something else since. */
@@ -141,7 +144,7 @@ function arrive(): void {
       if (old && !(await letGo(old))) return;
       if (session !== old) return;
       session = null;
-      forget();
+      forgetHere();
       if (old && !old.guest) {
         void signOut(old).catch(() => {});
         void endMembership(old).catch(console.warn);
@@ -156,7 +159,8 @@ async function makeReady(): Promise<void> {
   document.documentElement.classList.toggle("lively", !isSoftware());
   if (!arrival || arrival.toAccount) return;
   const target = arrival.world ?? arrival.first;
-  (await walking()).makeReady(isFrugal() ? null : target);
+  const [{ makeReady }] = await Promise.all([import("./world/backstage"), walkingParts()]);
+  makeReady(isFrugal() ? null : (target?.scene ?? null));
 }
 
 /** Somebody who pays for every byte fetches only what they asked for. */
@@ -175,13 +179,13 @@ async function goOn(from: Arrival): Promise<void> {
     return;
   }
   const target = session?.guest ? (from.first ?? (await defaultWorld(from.node))) : null;
-  if (target && home) await visitWorld(home, target);
+  if (target && nodes) await visitWorld(nodes.home, target);
   else await list();
 }
 
 async function defaultWorld(info: NodeInfo): Promise<World | null> {
   if (!info.default_world) return null;
-  return home?.world(info.default_world, session).catch(() => null) ?? null;
+  return nodes?.home.world(info.default_world, session).catch(() => null) ?? null;
 }
 
 async function list(): Promise<void> {
@@ -191,7 +195,7 @@ async function list(): Promise<void> {
   }
   const turned = setOut();
   if (arrival) arrival = { ...arrival, goal: null, world: null };
-  if (location.pathname !== "/") history.pushState(null, "", "/");
+  goTo("/");
   document.title = t("app.name");
   again = () => void list();
   try {
@@ -216,7 +220,7 @@ function showWorlds(info: NodeInfo, who: Session, all: World[]): void {
       void list();
     });
   const doors: WorldsDoors = {
-    enter: (target) => void (home && visitWorld(home, target)),
+    enter: (target) => void (nodes && visitWorld(nodes.home, target)),
     look: () => void import("./ui/avatar").then(({ avatarDialog }) => avatarDialog(who, keep)),
     settings: () => settingsDialog({ node: info, session: who }, () => again()),
     create: () => void create(),
@@ -257,7 +261,7 @@ async function account(): Promise<void> {
   const signIn = (): void => {
     if (!confirm(t("welcome.other_guest"))) return;
     session = null;
-    forget();
+    forgetHere();
     arrive();
   };
   const keep = (): void =>
@@ -276,7 +280,7 @@ async function account(): Promise<void> {
       signOut: () => void leaveAccount(),
       ended: () => {
         session = null;
-        forget();
+        forgetHere();
         void endMembership(who).catch(console.warn);
         void identityParts(who)?.then(({ forgetIdentity }) => forgetIdentity(who)).catch(console.warn);
         farewell(info, who);
@@ -327,6 +331,7 @@ async function leaveAccount(): Promise<void> {
   // Whoever pressed twice is out already.
   if (session !== old) return;
   session = null;
+  forgetHere();
   if (old) {
     void endMembership(old).catch(console.warn);
     const out = signOut(old).catch(() => {});
@@ -363,7 +368,7 @@ async function enter(goal: Address, known: World | null = null, still = false): 
   const who = session;
   const turned = setOut();
   try {
-    if (!known || !hosts.has(goal.serverName)) asking(goal);
+    if (!known || !nodes?.knows(goal)) asking(goal);
     const host = await hostOf(goal);
     const found = known ?? (await sought(host, goal.name, who));
     if (turned()) return;
@@ -390,17 +395,18 @@ async function closedDoor(goal: Address, error: unknown, still = false): Promise
   }
 }
 
-async function visitWorld(host: Host, target: World, still = false): Promise<void> {
+/** Walks into a world, by a ticket where somebody has one already. */
+async function visitWorld(host: Host, target: World, still = false, ticket: Ticket | null = null): Promise<void> {
   if (!session || !node) return;
   const info = node;
   const address = addressOf(target, host.serverName);
-  const path = pathTo(address, info.server_name);
-  if (location.pathname !== path.split("?")[0]) history.pushState(null, "", path);
-  else if (location.pathname + location.search !== path) history.replaceState(null, "", path);
+  goTo(pathTo(address, info.server_name));
+  // Whoever comes this far was told that this node learns who they are.
+  if (!host.isHome) know(host.serverName);
   document.title = `${target.name} · ${t("app.name")}`;
   try {
-    const { walk } = await walking();
-    again = walk(host, target, session, info, {
+    const { begin } = await walkingParts();
+    const doors: WalkDoors = {
       left: () => void list(),
       signedOut: lostSession,
       session: (member) => {
@@ -409,7 +415,11 @@ async function visitWorld(host: Host, target: World, still = false): Promise<voi
       again: (where) => void visitWorld(host, where),
       enter: (roomId) => void enterRoom(roomId),
       refused: (error) => void closedDoor(address, error, still),
-    });
+      host: hostOf,
+      through: (other, way) => void visitWorld(other, way.world, false, way),
+    };
+    walk = begin({ host, target, ticket }, session, info, doors);
+    again = walk.redraw;
   } catch (error) {
     console.error(error);
     failure(error, () => void visitWorld(host, target));
@@ -423,9 +433,22 @@ function lostBy(who: Session): void {
 
 function lostSession(): void {
   session = null;
-  forget();
+  forgetHere();
   notice(t("error.session"), "bad");
   void start();
+}
+
+/** This browser forgets whose it was, and where they have been. */
+function forgetHere(): void {
+  forget();
+  forgetKnown();
+}
+
+/** Says that a link of another program leads to no world. */
+function unopened(info: NodeInfo): void {
+  report({ phase: "unopened" });
+  again = () => unopened(info);
+  void import("./ui/unopened").then(({ unopenedPage }) => unopenedPage(info, () => location.assign("/"))).catch((error: unknown) => failure(error, again));
 }
 
 function failure(error: unknown, retry: () => void): void {
@@ -448,4 +471,26 @@ function requestIdleCallbackOrSoon(deed: () => void): void {
   else setTimeout(deed, 300);
 }
 
-window.addEventListener("popstate", () => location.reload());
+/** Whoever goes back to a world goes there as carefully as forward; back to a page, the page begins anew. */
+onStep(() => {
+  const goal = node && isWalking() ? goalHere(node) : null;
+  if (goal && walk) {
+    void stepBack(walk, goal);
+    return;
+  }
+  walk?.quit();
+  location.reload();
+});
+
+async function stepBack(from: Walking, goal: Address): Promise<void> {
+  steps += 1;
+  const mine = steps;
+  if (isSettled()) {
+    from.turnBack();
+    return;
+  }
+  const isGone = await from.back(goal);
+  if (isGone) settle();
+  // Whoever has gone on meanwhile is led by that.
+  else if (mine === steps) stay();
+}

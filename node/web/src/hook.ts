@@ -52,8 +52,11 @@ function state(): object {
     roundTripMs: visit?.connection.roundTripMs ?? null,
   };
   const seats = (visit?.scene?.seats ?? []).map(({ place, knee }) => ({ place, x: knee.x, y: knee.y, z: knee.z }));
+  const arches = [...(visit?.scene?.places ?? [])]
+    .filter(([name]) => name.startsWith("portal_"))
+    .map(([name, { at, yaw }]) => ({ name, x: at.x, y: at.y, z: at.z, yaw }));
   const node = visit?.host.serverName ?? null;
-  return { phase, node, me: me(), bodies: bodies(), chat, world, seats, frame, errors: [...errors] };
+  return { phase, node, me: me(), bodies: bodies(), chat, world, seats, arches, frame, errors: [...errors] };
 }
 
 declare global {

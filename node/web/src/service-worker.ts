@@ -9,7 +9,7 @@ const PAGE = "/";
 const ICON = "/icon.svg";
 const SHELL = [PAGE, ICON, ...__SHELL__];
 /** Addresses that all give the one page. */
-const PAGES = /^\/($|join\/|w\/|account\/?$)/;
+const PAGES = /^\/($|join\/|w\/|open\/?$|account\/?$)/;
 
 interface Waiting extends Event {
   waitUntil(done: Promise<unknown>): void;

@@ -1,23 +1,27 @@
 // From the click on a world to walking in it: the canvas, the loading screen, what lies over it.
 import { ApiError } from "./api/http";
-import type { NodeInfo, World } from "./api/node";
+import type { NodeInfo, Visit as Ticket, World } from "./api/node";
+import type { Portal } from "./api/portals";
 import type { Session } from "./api/session";
 import { report, reportVisit } from "./hook";
-import { isKey, t } from "./i18n";
+import { isKey, loadMore, t } from "./i18n";
 import { type Membership, membershipOf } from "./membership";
 import type { State } from "./net/connection";
+import { type Goal, Passage } from "./passage";
+import { WorldPortals } from "./portals";
 import { onChange, settings, textScale } from "./settings";
-import { h } from "./ui/dom";
 import { byeWords, words } from "./ui/errors";
 import { Hud } from "./ui/hud";
 import { Loading } from "./ui/loading";
 import type { MessagesPanel } from "./ui/messages/panel";
 import { linkDialog } from "./ui/link";
+import { overCard } from "./ui/over";
 import { keepDialog, settingsDialog } from "./ui/settings";
 import { dialogIsOpen, notice, screen } from "./ui/shell";
+import { type Address, shown, titleOf } from "./travel/address";
 import { type Host, UntoldError } from "./travel/host";
 import { type Audience, Visit } from "./visit/visit";
-import { prepare, theStage } from "./world/backstage";
+import { theStage } from "./world/backstage";
 import { SceneError } from "./world/scene";
 
 /** The reason of a visit's end that asks for signing in again (specs/realtime.md, BYE). */
@@ -32,28 +36,43 @@ export interface WalkDoors {
   enter(roomId: string): void;
   /** They are not let in; null is that there is no such world for them. */
   refused(error: unknown): void;
+  /** The node of a world. */
+  host(address: Address): Promise<Host>;
+  /** Goes in by a ticket, out of this world. */
+  through(host: Host, ticket: Ticket): void;
 }
 
-/** Begins a visit; the returned function draws what lies over the world anew. */
-export function walk(host: Host, target: World, who: Session, node: NodeInfo, doors: WalkDoors): () => void {
-  return new Walk(host, target, who, node, doors).redraw;
+/** Where somebody walks in, by a ticket where they have one already. */
+export interface Way {
+  host: Host;
+  target: World;
+  ticket: Ticket | null;
 }
 
-/** Makes ready what can be, while somebody still types their name. */
-export function makeReady(world: World | null): void {
-  try {
-    theStage();
-    if (world) prepare(world.scene.url, world.scene.bytes);
-  } catch (error) {
-    // Somebody who walks in is told; somebody who only looks at the first page need not be.
-    console.warn("the stage cannot be made ready", error);
-  }
+/** A visit as the page sees it that has begun it. */
+export interface Walking {
+  /** Draws what lies over the world anew. */
+  redraw(): void;
+  /** Goes back to where the person came from, once the way there is open; says whether they have gone. */
+  back(goal: Address): Promise<boolean>;
+  /** Stays here, wherever the person was about to go. */
+  turnBack(): void;
+  /** Ends it, wherever the page goes. */
+  quit(): void;
 }
 
-class Walk implements Audience {
+export function begin(way: Way, who: Session, node: NodeInfo, doors: WalkDoors): Walking {
+  return new Walk(way, who, node, doors);
+}
+
+class Walk implements Audience, Walking {
   private readonly place: HTMLElement;
   private readonly loading: Loading;
+  private readonly host: Host;
+  private readonly passage: Passage;
   private readonly visit: Visit | null;
+  private readonly portals: WorldPortals | null;
+  private target: World;
   private readonly unlisten: () => void;
   private hud: Hud | null = null;
   /** Puts a headset on, where there is one. */
@@ -70,29 +89,40 @@ class Walk implements Audience {
   private unheard: string | null = null;
 
   constructor(
-    private readonly host: Host,
-    private target: World,
+    { host, target, ticket }: Way,
     private who: Session,
     private readonly node: NodeInfo,
     private readonly doors: WalkDoors,
   ) {
     report({ phase: "loading" });
+    this.host = host;
+    this.target = target;
     this.loading = new Loading(target, () => this.leave());
     this.place = screen("walking", this.loading.element);
     this.unlisten = onChange(() => this.applyTextSize());
     this.applyTextSize();
-    this.visit = this.open();
+    this.passage = new Passage(this.place, node, () => this.who, {
+      host: doors.host,
+      enter: (other, way) => {
+        this.stop();
+        doors.through(other, way);
+      },
+      takeOff: async () => this.visit?.stage.renderer.xr.getSession()?.end().catch(console.warn),
+      pause: (yes) => this.pause(yes),
+      signedOut: () => this.signedOut(),
+    });
+    this.visit = this.open(ticket);
+    this.portals = this.visit && this.portalsOf(this.visit);
     reportVisit(this.visit);
-    window.addEventListener("popstate", this.away, { once: true });
   }
 
-  private open(): Visit | null {
+  private open(ticket: Ticket | null): Visit | null {
     try {
       const stage = theStage();
       stage.canvas.setAttribute("aria-label", t("hud.scene"));
       this.place.prepend(stage.canvas);
       stage.resize();
-      return new Visit(stage, this.host, this.target, this.who, this);
+      return new Visit(stage, this.host, this.target, this.who, this, ticket);
     } catch (error) {
       console.error(error);
       this.end(t("error.title"), t("error.webgl"), false);
@@ -100,7 +130,19 @@ class Walk implements Audience {
     }
   }
 
-  private readonly away = (): void => this.visit?.leave();
+  private portalsOf(visit: Visit): WorldPortals {
+    return new WorldPortals(visit, () => this.who, this.node, {
+      go: (portal) => this.passage.open(goalOf(portal)),
+      pause: (yes) => this.pause(yes),
+      host: this.doors.host,
+    });
+  }
+
+  readonly turnBack = (): void => this.passage.cancel();
+
+  async back(address: Address): Promise<boolean> {
+    return (await this.passage.open({ address, name: shown(address), back: true })).gone;
+  }
 
   private applyTextSize(): void {
     const scale = textScale(settings().textSize);
@@ -125,6 +167,7 @@ class Walk implements Audience {
     this.redraw();
     this.loading.done();
     this.hud?.focusWorld();
+    this.portals?.begin();
     void this.offerHeadset();
     void this.join();
   }
@@ -143,6 +186,7 @@ class Walk implements Audience {
       leave: () => this.leave(),
       keep: () => this.keep(),
       invite: () => void this.invite(),
+      portals: () => void this.portals?.open(),
     });
     this.place.insertBefore(this.hud.element, this.loading.element.parentNode ? this.loading.element : null);
     if (this.headset) this.hud.offerHeadset(this.headset);
@@ -150,6 +194,7 @@ class Walk implements Audience {
     this.hud.chat.heard(this.unheard);
     this.hud.chat.toEnd();
     this.hud.state(this.newest);
+    this.portals?.redraw();
   };
 
   /** Fetches what only members have, once the world is there. */
@@ -158,7 +203,7 @@ class Walk implements Audience {
     const opened = membershipOf(this.who);
     if (!opened || !visit || this.membership) return;
     const speaks = opened.then(({ messages }) => messages);
-    visit.speaker = {
+    visit.speech.speaker = {
       knowsSealed: (roomId) => {
         const { shield } = this.membership?.messages.conversation(roomId) ?? {};
         return shield !== undefined && shield !== "open" && shield !== "plain";
@@ -279,7 +324,15 @@ class Walk implements Audience {
   private async look(): Promise<void> {
     this.pause(true);
     const { avatarDialog } = await import("./ui/avatar");
-    avatarDialog(this.who, () => this.keep(), () => this.pause(false));
+    avatarDialog(this.who, () => this.keep(), (changed) => {
+      this.pause(false);
+      // Another node learns of a body when somebody comes in: they do so once more, where they stand.
+      if (!changed || this.host.isHome) return;
+      this.visit?.renew().catch((error: unknown) => {
+        console.warn("the body that is worn now is not shown yet", error);
+        notice(t("hud.look_later", { node: this.host.serverName }));
+      });
+    });
   }
 
   private keep(): void {
@@ -360,26 +413,12 @@ class Walk implements Audience {
   private end(title: string, why: string, canReturn: boolean): void {
     report({ phase: "over" });
     this.hud?.dispose();
-    const { target, doors } = this;
-    const back = h("button", { class: "primary", text: t("over.back"), attrs: { type: "button" } });
-    back.addEventListener("click", () => {
-      this.stop();
-      doors.again(target);
-    });
-    const list = h("button", {
-      class: canReturn ? "quiet" : "primary",
-      text: t("over.worlds"),
-      attrs: { type: "button" },
-    });
-    list.addEventListener("click", () => this.leave());
-    const card = h(
-      "div",
-      { class: "over", attrs: { role: "alertdialog", "aria-label": title } },
-      h("div", { class: "card" }, h("h1", { text: title }), h("p", { class: "lead", text: why }), canReturn && back, list),
-    );
     this.loading.element.remove();
-    this.place.append(card);
-    (canReturn ? back : list).focus();
+    const back = (): void => {
+      this.stop();
+      this.doors.again(this.target);
+    };
+    overCard(this.place, title, why, { back: canReturn ? back : null, list: () => this.leave() });
   }
 
   people(): void {
@@ -408,6 +447,18 @@ class Walk implements Audience {
     this.hud?.walked();
   }
 
+  portal(): void {
+    this.portals?.heard();
+  }
+
+  /** Says what a node has to say of somebody's body, where this page has words for it. */
+  notice(code: string): void {
+    void loadMore("bodies").then(() => {
+      const key = code.replace("_", ".");
+      if (!this.over && key.startsWith("body.") && isKey(key)) notice(t(key), "bad");
+    }, console.warn);
+  }
+
   focusChat(): void {
     this.hud?.chat.focus();
   }
@@ -427,10 +478,15 @@ class Walk implements Audience {
     for (const end of this.unhear) end();
     this.uncount();
     this.panel?.dispose();
-    window.removeEventListener("popstate", this.away);
+    this.passage.cancel();
+    this.portals?.dispose();
     this.hud?.dispose();
     this.visit?.leave();
     reportVisit(null);
+  }
+
+  quit(): void {
+    if (!this.over) this.stop();
   }
 
   private leave(): void {
@@ -439,3 +495,6 @@ class Walk implements Audience {
   }
 }
 
+function goalOf(portal: Portal): Goal {
+  return { address: { name: portal.address, serverName: portal.serverName }, name: titleOf(portal), back: false };
+}

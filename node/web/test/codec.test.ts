@@ -177,13 +177,18 @@ describe("frames", () => {
         seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
         return seed >>> 24;
       });
-      if (bytes[0] !== undefined) bytes[0] = 0x41 + (bytes[0] % 11);
+      if (bytes[0] !== undefined) bytes[0] = 0x41 + (bytes[0] % 12);
       try {
         decode(bytes);
       } catch (error) {
         expect(error).toBeInstanceOf(BrokenFrame);
       }
     }
+  });
+
+  it("tell a person something about themselves by a code", () => {
+    expect(decode(bytesOf("4c0600626f64795f78"))).toEqual({ kind: "notice", code: "body_x" });
+    for (const hex of ["4c", "4c0200", "4c010061ff", "4c0100ff"]) expect(() => decode(bytesOf(hex)), hex).toThrow(BrokenFrame);
   });
 
   it("say never by the largest number", () => {

@@ -125,6 +125,22 @@ describe("what a node gives", () => {
     expect(visit.world).toEqual(world);
   });
 
+  it("shows of portals what lies there, to whom no token is shown", async () => {
+    const target = { name: "Garden", description: "", rating: "general", people: 0, capacity: 9, public: true, visitors: "open" };
+    const portal = { id: "1", uri: "matrix:r/x:c.example", address: "#x:c.example", server_name: "c.example" };
+    const portals = [
+      { ...portal, target: { ...target, preview: "/_wayside/v1/assets/cc" } },
+      { ...portal, id: "2", target: { ...target, preview: "https://c.example/cc" } },
+      { ...portal, id: "3", target: null, trouble: "silent" },
+    ];
+    const asked = answering({ [`GET ${base}/_wayside/v1/worlds/!room/portals`]: { portals } });
+    const seen = await hostAt(base, "b.example").portals("!room", session);
+    expect(seen.map((one) => one.target?.preview)).toEqual([`${base}/_wayside/v1/assets/cc`, NOWHERE, undefined]);
+    expect(asked[0]?.headers.Authorization).toBeUndefined();
+    // An older node knows nothing of portals.
+    expect(await hostAt(base, "b.example").portals("!other", session)).toEqual([]);
+  });
+
   it("is asked for at home with a token, and elsewhere never", async () => {
     vi.stubGlobal("location", { origin: "https://a.example" });
     const asked = answering({ "GET /_wayside": plaza, "GET https://b.example/": plaza });

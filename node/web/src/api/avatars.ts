@@ -14,7 +14,7 @@ export interface Report {
   accepted: boolean;
   rank: string;
   counts: Record<string, number>;
-  licence: Record<string, unknown>;
+  licence: Record<string, unknown> | null;
   issues: Issue[];
 }
 
@@ -25,6 +25,8 @@ export interface Uploaded {
   bytes: number;
   rank: string;
   report: Report;
+  /** Whether there is a licence by which other nodes show it. */
+  licensed?: boolean;
 }
 
 export interface Wardrobe {
@@ -48,6 +50,10 @@ export const wearUpload = (sha256: string, session: Session): Promise<object> =>
 
 export const removeUpload = (sha256: string, session: Session): Promise<object> =>
   ask("DELETE", `/_wayside/v1/avatars/${sha256}`, { token: session.token });
+
+/** Keeps the licence that the author of a body has signed, or none. */
+export const setLicence = (sha256: string, credential: unknown, session: Session): Promise<object> =>
+  ask("PUT", `/_wayside/v1/avatars/${sha256}/licence`, { body: { credential }, token: session.token });
 
 export function uploadAvatar(
   file: File,

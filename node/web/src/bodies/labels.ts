@@ -1,6 +1,7 @@
 // Names and speech bubbles over heads: drawn as pictures, so that they are there in a headset too.
-import { CanvasTexture, LinearFilter, Sprite, SpriteMaterial, SRGBColorSpace } from "three";
+import { Sprite, SpriteMaterial } from "three";
 import { settings, textScale } from "../settings";
+import { paint } from "../world/paint";
 
 const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 const MOST_LINES = 5;
@@ -72,16 +73,10 @@ export class Label {
     this.text = text;
     this.under = under;
     this.scale = scale;
-    this.material.map?.dispose();
     const canvas = draw(text, under, this.kind === "bubble" ? BUBBLE : NAME, scale);
     const ratio = density();
     this.size = [canvas.width / ratio, canvas.height / ratio];
-    const map = new CanvasTexture(canvas);
-    map.colorSpace = SRGBColorSpace;
-    map.generateMipmaps = false;
-    map.minFilter = LinearFilter;
-    this.material.map = map;
-    this.material.needsUpdate = true;
+    paint(this.material, canvas);
   }
 
   /**

@@ -1,15 +1,17 @@
 // Every text that is shown, in the person's language; a language is one file beside this one.
 import { settings } from "../settings";
 import type account from "./account.en.json";
+import type bodies from "./bodies.en.json";
 import en from "./en.json";
 import type identity from "./identity.en.json";
 import type members from "./members.en.json";
 import type passkeys from "./passkeys.en.json";
+import type portals from "./portals.en.json";
 import type present from "./present.en.json";
 import type signIn from "./sign-in.en.json";
 import type travel from "./travel.en.json";
 
-export type Key = (keyof typeof en | keyof typeof account | keyof typeof identity | keyof typeof members | keyof typeof passkeys | keyof typeof present | keyof typeof signIn | keyof typeof travel) & string;
+export type Key = (keyof typeof en | keyof typeof account | keyof typeof bodies | keyof typeof identity | keyof typeof members | keyof typeof passkeys | keyof typeof portals | keyof typeof present | keyof typeof signIn | keyof typeof travel) & string;
 type Texts = Partial<Record<Key, string>>;
 
 /** Each by its own name; all but English are fetched when they are wanted. */
@@ -18,11 +20,15 @@ const FILES: Record<string, () => Promise<{ default: Texts }>> = {
   de: () => import("./de.json"),
 };
 
-/** What not everybody reads, and nobody else fetches: of accounts, who one is, conversations and keys, passkeys, showing who one is, letting programs in, and going to other nodes. */
+/** What not everybody reads, and nobody else fetches: of accounts, what bodies may be seen, who one is, conversations and keys, passkeys, portals, showing who one is, letting programs in, and going to other nodes. */
 const MORE = {
   account: {
     en: () => import("./account.en.json"),
     de: () => import("./account.de.json"),
+  },
+  bodies: {
+    en: () => import("./bodies.en.json"),
+    de: () => import("./bodies.de.json"),
   },
   identity: {
     en: () => import("./identity.en.json"),
@@ -35,6 +41,10 @@ const MORE = {
   passkeys: {
     en: () => import("./passkeys.en.json"),
     de: () => import("./passkeys.de.json"),
+  },
+  portals: {
+    en: () => import("./portals.en.json"),
+    de: () => import("./portals.de.json"),
   },
   present: {
     en: () => import("./present.en.json"),

@@ -46,7 +46,7 @@ export class Walker {
 
   constructor(private readonly solid: Solid) {}
 
-  place(pose: Pose): void {
+  place(pose: Pick<Pose, "x" | "y" | "z">): void {
     const before = this.shown.clone();
     this.feet.set(pose.x, pose.y, pose.z);
     this.safe.copy(this.feet);

@@ -26,6 +26,7 @@ const Kind = {
   Event: 0x49,
   Pong: 0x4a,
   Bye: 0x4b,
+  Notice: 0x4c,
 } as const;
 
 /** The last reasons of CORRECTION, REFUSED and BYE. */
@@ -81,7 +82,9 @@ export type NodeFrame =
   | { kind: "refused"; asked: number; reason: number }
   | { kind: "event"; event: string }
   | { kind: "pong"; nonce: number; tick: number }
-  | { kind: "bye"; reason: number; againMs: number };
+  | { kind: "bye"; reason: number; againMs: number }
+  /** Something about the person themselves, as a code that the page has words for. */
+  | { kind: "notice"; code: string };
 
 export function encode(frame: ClientFrame): Uint8Array<ArrayBuffer> {
   const writer = new Writer();
@@ -150,6 +153,8 @@ function body(kind: number, reader: Reader): NodeFrame {
       return { kind: "pong", nonce: reader.u32(), tick: reader.u32() };
     case Kind.Bye:
       return { kind: "bye", reason: reason(reader, BYES), againMs: reader.u32() };
+    case Kind.Notice:
+      return { kind: "notice", code: reader.text() };
     default:
       throw new BrokenFrame(`frames of kind ${kind} are unknown`);
   }

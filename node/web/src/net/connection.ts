@@ -73,6 +73,18 @@ export class Connection {
     void this.open();
   }
 
+  /** Begins the visit anew without a pause, as after something about the person has changed; throws where that is refused. */
+  async renew(): Promise<void> {
+    const { socket } = this;
+    if (this.ended || !this.isOpen) return;
+    const door = await this.listener.door();
+    // What broke meanwhile comes again by itself.
+    if (this.ended || this.socket !== socket) return;
+    this.send({ kind: "go" });
+    this.drop();
+    this.enter(door);
+  }
+
   private end(): void {
     this.ended = true;
     clearInterval(this.pulse);
@@ -100,7 +112,10 @@ export class Connection {
       this.failed(null, error);
       return;
     }
-    if (this.ended) return;
+    if (!this.ended) this.enter(door);
+  }
+
+  private enter(door: Door): void {
     const socket = new WebSocket(door.url.replace(/^http/, "ws"));
     this.socket = socket;
     socket.binaryType = "arraybuffer";

@@ -1,12 +1,13 @@
 // Another node, where somebody has no account: who they are is shown there by the keys of this browser.
 import { ApiError, ask } from "../api/http";
 import { farNode, type Visit, type World, world } from "../api/node";
+import { portalsOf } from "../api/portals";
 import { elsewhere, type Session } from "../api/session";
 import { loadMore, t } from "../i18n";
 import { identityOf } from "../person";
 import { type Holder, holderOf, isAbout, membership, present } from "../present/holder";
 import { addressOf, pathTo } from "./address";
-import { type Host, opened, optional, placed, reach, UntoldError } from "./host";
+import { type Host, opened, optional, placed, portalsAt, reach, UntoldError } from "./host";
 
 interface Challenge {
   challenge: string;
@@ -44,6 +45,7 @@ export function hostAt(base: string, serverName: string): Host {
     admit: async (name, session) => opened(base, await admitted(base, name, session)),
     join: (roomId, session) => join(roomId, serverName, session),
     page,
+    portals: async (roomId) => portalsAt(base, (await optional(there(portalsOf(roomId, null, base)))) ?? []),
     way: async (one) => ({ link: page(one), about: t("travel.invite", { node: serverName }) }),
   };
 }

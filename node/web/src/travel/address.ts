@@ -1,5 +1,6 @@
 // Where a world is: what stands in an address of the page, and how an address is written.
 import { fullAlias, shortAlias, type World } from "../api/node";
+import type { Portal } from "../api/portals";
 
 export interface Address {
   /** The whole alias of the world, or the id of its room. */
@@ -35,6 +36,16 @@ export function pathTo({ name, serverName }: Address, own: string): string {
 export function pageAt(base: string, address: Address): string {
   // No node has no name: the path then says on which one the world is.
   return base.replace(/\/+$/, "") + pathTo(address, "");
+}
+
+/** How a world is called of which nothing but its address is known. */
+export function shown({ name, serverName }: Address): string {
+  return name.startsWith("#") ? split(name)[0].slice(1) : serverName;
+}
+
+/** What a portal is called: as those say who made it, or else as its world is. */
+export function titleOf({ name, target, address, serverName }: Portal): string {
+  return name || target?.name || shown({ name: address, serverName });
 }
 
 function split(name: string): [string, string | null] {

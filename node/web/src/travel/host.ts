@@ -1,6 +1,7 @@
 // The node on which a world is: where it answers, and how somebody is let in there.
 import { ApiError } from "../api/http";
 import { inviteGuests, type NodeInfo, type Visit, visit, type World, world } from "../api/node";
+import { type Portal, portalsOf } from "../api/portals";
 import type { Session } from "../api/session";
 import { t } from "../i18n";
 import type { Lack } from "../present/holder";
@@ -26,6 +27,8 @@ export interface Host {
   join(roomId: string, session: Session): Promise<void>;
   /** The page of a world. */
   page(world: World): string;
+  /** The portals of a world, as far as this person may see them. */
+  portals(roomId: string, session: Session): Promise<Portal[]>;
   /** How others come into a world that is for everybody. */
   way(world: World, session: Session): Promise<Way>;
 }
@@ -73,6 +76,15 @@ export function opened(base: string, { transports, world, ...rest }: Visit): Vis
   return { ...rest, transports: ways.filter(({ url }) => url !== NOWHERE), world: placed(base, world) };
 }
 
+/** Portals whose pictures have whole addresses. */
+export function portalsAt(base: string, portals: Portal[]): Portal[] {
+  return portals.map((portal) => {
+    const { target } = portal;
+    const preview = target?.preview ? reach(base, target.preview) : null;
+    return { ...portal, target: target && { ...target, preview } };
+  });
+}
+
 /** What is not there is null; every other trouble is one. */
 export async function optional<T>(asked: Promise<T>): Promise<T | null> {
   try {
@@ -112,6 +124,7 @@ export function homeHost(node: NodeInfo): Host {
     admit: async (name, session) => opened(base, await visit(name, session)),
     join: async () => {},
     page,
+    portals: async (roomId, { token }) => portalsAt(base, (await optional(portalsOf(roomId, token))) ?? []),
     way: async (world, session) => {
       if (node.registration === "open") return { link: page(world), about: t("hud.invite_page") };
       if (session.guest) return { link: page(world), about: t("hud.invite_guest") };

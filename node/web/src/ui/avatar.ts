@@ -21,8 +21,8 @@ import { notice, openDialog } from "./shell";
 
 const REST_MS = 140;
 
-/** `keep` leads a guest to an account of their own. */
-export function avatarDialog(session: Session, keep: () => void, closed: () => void = () => {}): void {
+/** `keep` leads a guest to an account of their own; whoever opened the dialog is told whether others see something else now. */
+export function avatarDialog(session: Session, keep: () => void, closed: (changed: boolean) => void = () => {}): void {
   const dialog = new AvatarDialog(session, keep, closed);
   void dialog.refresh();
 }
@@ -37,6 +37,9 @@ class AvatarDialog {
   private readonly status = h("p", { class: "hint", attrs: { role: "status", hidden: true } });
   private readonly choose = h("button", { class: "primary", text: t("avatar.wear_look"), attrs: { type: "button" } });
   private now: Wardrobe | null = null;
+  private changed = false;
+  /** The body whose licence was changed just now. */
+  private licensing: string | null = null;
   private wanted = "";
   private resting: ReturnType<typeof setTimeout> | undefined;
   /** Which of the looks the mirror shows; null while it shows a body of the person's own. */
@@ -45,7 +48,7 @@ class AvatarDialog {
   constructor(
     private readonly session: Session,
     private readonly keep: () => void,
-    closed: () => void,
+    closed: (changed: boolean) => void,
   ) {
     const canvas = h("canvas", { attrs: { tabindex: 0, role: "img", "aria-label": t("avatar.turn") } });
     const frame = h(
@@ -74,7 +77,7 @@ class AvatarDialog {
       closed: () => {
         clearTimeout(this.resting);
         this.mirror.dispose();
-        closed();
+        closed(this.changed);
       },
     });
     this.mirror = new Mirror(canvas);
@@ -157,6 +160,7 @@ class AvatarDialog {
     say(this.wrong, null);
     try {
       await deed();
+      this.changed = true;
       await this.refresh();
     } catch (error) {
       say(this.wrong, words(error));
@@ -192,7 +196,28 @@ class AvatarDialog {
       icon("close"),
     );
     remove.addEventListener("click", () => void this.change(() => removeUpload(one.sha256, this.session)));
-    return h("li", {}, wear, remove);
+    const row = h("li", {}, wear, remove);
+    if (isLimited(one)) void this.licence(one, row);
+    return row;
+  }
+
+  /** Other nodes show a body that not everybody may wear only with a licence. */
+  private async licence(one: Uploaded, row: HTMLElement): Promise<void> {
+    try {
+      const { licencePart } = await import("./licence");
+      const part = await licencePart(one, this.session, async () => {
+        this.changed = true;
+        this.licensing = one.sha256;
+        await this.refresh();
+      });
+      row.append(part);
+      // Whoever has just pressed a button here stays here.
+      if (this.licensing === one.sha256) part.querySelector("button")?.focus();
+      this.licensing = null;
+    } catch (error) {
+      // It can be worn at home without.
+      console.warn("the licence of a body cannot be shown", error);
+    }
   }
 
   private async upload(file: File): Promise<void> {
@@ -203,6 +228,7 @@ class AvatarDialog {
       const made = await uploadAvatar(file, this.session, (sent, total) => this.sent(sent, total));
       this.tell(made.report, t("avatar.accepted"));
       await wearUpload(made.sha256, this.session);
+      this.changed = true;
       notice(t("avatar.accepted"));
       await this.refresh();
     } catch (error) {
@@ -226,4 +252,10 @@ class AvatarDialog {
     const lead = report.accepted && isKey(rank) ? `${verdict} ${t(rank)}` : verdict;
     this.found.replaceChildren(reportView(lead, report.issues ?? []));
   }
+}
+
+/** Whether its file lets only some people wear it. */
+function isLimited({ report, licensed }: Uploaded): boolean {
+  const permission = report.licence?.avatar_permission;
+  return licensed !== undefined && (permission === "onlyAuthor" || permission === "onlySeparatelyLicensedPerson");
 }

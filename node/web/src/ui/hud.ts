@@ -16,6 +16,7 @@ export interface HudDoors {
   leave(): void;
   keep(): void;
   invite(): void;
+  portals(): void;
 }
 
 /** Begins to write to somebody who is here. */
@@ -58,15 +59,15 @@ export class Hud {
       "nav",
       { class: "menu", attrs: { "aria-label": t("hud.settings") } },
       this.button("link", "hud.invite", doors.invite),
-      // What somebody wears is seen where they live.
-      ...(visit.host.isHome ? [this.button("look", "hud.look", doors.look)] : []),
+      this.button("portal", "hud.portals", doors.portals),
+      this.button("look", "hud.look", doors.look),
       this.button("settings", "hud.settings", doors.settings),
       this.button("leave", "hud.leave", doors.leave),
     );
     this.chat = new ChatPanel(visit.chat, {
-      say: (body) => void visit.say(body),
-      retry: (line) => void visit.retry(line),
-      listen: () => visit.listen(),
+      say: (body) => void visit.speech.say(body),
+      retry: (line) => void visit.speech.retry(line),
+      listen: () => visit.speech.listen(),
       leave: () => this.focusWorld(),
     }, visit.host.serverName);
     this.seatButton = this.button("sit", "hud.sit", () => visit.sitOrStand(), "E");

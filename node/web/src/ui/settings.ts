@@ -35,6 +35,7 @@ export function settingsDialog(owner: Owner, languageChanged: () => void, closed
       choice("names", "settings.names", ["always", "near", "never"]),
       choice("textSize", "settings.text", ["small", "normal", "large", "huge"]),
       language,
+      matrixLinks(),
       passkeysOf(owner),
       linksOf(owner),
       accountOf(owner),
@@ -42,6 +43,13 @@ export function settingsDialog(owner: Owner, languageChanged: () => void, closed
     ],
     { closed },
   );
+}
+
+/** Links to worlds in other programs, where browsers let a page open them. */
+function matrixLinks(): HTMLElement {
+  const place = h("div", { class: "settings-part" });
+  void import("./matrix-links").then(({ matrixLinksPart }) => matrixLinksPart(place)).catch(console.warn);
+  return place;
 }
 
 /** The way to the page on which members look after their account. */

@@ -6,6 +6,8 @@ import evening from "./evening.webp";
 import { icon } from "./icons";
 
 const NOTICE_MS = 4500;
+/** What is longer takes longer to read. */
+const LETTER_MS = 62;
 
 const place = h("div", { class: "screen" });
 const notices = h("div", { class: "notices", attrs: { role: "status", "aria-live": "polite" } });
@@ -29,8 +31,9 @@ export function screen(name: string, ...children: (Node | string)[]): HTMLElemen
 export function notice(text: string, kind: "good" | "bad" = "good"): void {
   const element = h("div", { class: `notice ${kind}`, text });
   notices.append(element);
-  setTimeout(() => element.classList.add("going"), NOTICE_MS - 300);
-  setTimeout(() => element.remove(), NOTICE_MS);
+  const lastsMs = Math.max(NOTICE_MS, text.length * LETTER_MS);
+  setTimeout(() => element.classList.add("going"), lastsMs - 300);
+  setTimeout(() => element.remove(), lastsMs);
 }
 
 /** Opens a dialog over whatever is there; there is one at a time. */

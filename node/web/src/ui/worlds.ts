@@ -144,7 +144,7 @@ function who(world: World): string {
 }
 
 /** The preview, or a painted evening of the world's own where there is none. */
-export function picture(world: World): HTMLElement {
+export function picture(world: Pick<World, "room_id" | "preview">): HTMLElement {
   const frame = h("span", { class: "picture" });
   frame.style.setProperty("--hue", `${[...world.room_id].reduce((sum, letter) => sum + letter.charCodeAt(0) * 7, 0) % 60}`);
   if (!world.preview) return frame;

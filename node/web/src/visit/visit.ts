@@ -1,11 +1,11 @@
 // A visit to a world: what the node says and what the person asks, put together in every frame.
 import { Vector3 } from "three";
 import { ApiError } from "../api/http";
-import { history, isEncrypted, readEvent, type Said, send } from "../api/chat";
-import type { World } from "../api/node";
+import { readEvent, type Said } from "../api/chat";
+import type { Visit as Ticket, World } from "../api/node";
+import { PORTAL } from "../api/portals";
 import type { Session } from "../api/session";
 import { Crowd, EMOTES } from "../bodies/crowd";
-import { t } from "../i18n";
 import { Input, type Intent } from "../me/input";
 import { View } from "../me/view";
 import { Walker } from "../me/walker";
@@ -21,6 +21,7 @@ import type { Stage } from "../world/stage";
 import { ChatLog, type Line } from "./chatlog";
 import { FrameTimes } from "./frames";
 import { OwnBody } from "./own";
+import { Speech } from "./speech";
 
 /** What the page shows of a visit. */
 export interface Audience {
@@ -37,17 +38,12 @@ export interface Audience {
   refused(asked: number, reason: number): void;
   failed(error: unknown): void;
   walked(): void;
+  /** A portal of this world was set up, changed or removed. */
+  portal(): void;
+  /** The node says something about the person themselves. */
+  notice(code: string): void;
   focusChat(): void;
   escape(): void;
-}
-
-/** Sends what is encrypted, for those whose device can. */
-export interface Speaker {
-  /** Whether it is known, whatever the node says now, that a room is encrypted. */
-  knowsSealed(roomId: string): boolean;
-  send(roomId: string, body: string, transaction: string): Promise<string>;
-  /** Why something was not sent, in words. */
-  words(error: unknown): string;
 }
 
 const INPUT_MS = 1000 / 30;
@@ -60,6 +56,7 @@ const feet = new Vector3();
 
 export class Visit {
   readonly chat: ChatLog;
+  readonly speech: Speech;
   readonly crowd: Crowd;
   readonly own: OwnBody;
   readonly frames = new FrameTimes();
@@ -73,12 +70,8 @@ export class Visit {
   seat: Seat | null = null;
   /** Replaces what keyboard and camera do while a headset is worn. */
   immersive: ((seconds: number, intent: Intent) => void) | null = null;
-  /** Null for guests, who have no device. */
-  speaker: Speaker | null = null;
-  /** Whether the chat is encrypted; null while that is not known. */
-  private sealed: boolean | null = null;
-  /** The room of the chat, and the way into it. */
-  private room: { id: string; joined: Promise<void> } | null = null;
+  /** What else happens in every frame, once the person has moved in it. */
+  beside: ((seconds: number, nowMs: number, perPixel: number) => void) | null = null;
   private clock = new TickClock(30);
   private welcome: Welcome | null = null;
   private sequence = 0;
@@ -96,10 +89,13 @@ export class Visit {
     target: World,
     readonly session: Session,
     private readonly audience: Audience,
+    /** A ticket that is there already, which is used first. */
+    private ticket: Ticket | null = null,
   ) {
     this.world = target;
     this.chat = new ChatLog(session.userId);
     this.chat.name(session.userId, session.name);
+    this.speech = new Speech(this, audience);
     this.crowd = new Crowd(this.stage.scene, host.serverName);
     this.own = new OwnBody(session.userId, this.stage.camera);
     this.own.body.group.visible = false;
@@ -122,38 +118,14 @@ export class Visit {
   }
 
   private async door(): Promise<{ ticket: string; url: string }> {
-    const ticket = await this.host.admit(this.world.room_id, this.session);
+    const ticket = this.ticket ?? (await this.host.admit(this.world.room_id, this.session));
+    this.ticket = null;
     this.world = ticket.world;
     this.audience.world(ticket.world);
-    this.listen();
+    this.speech.listen();
     const way = ticket.transports.find((one) => one.kind === "websocket");
     if (!way) throw new ApiError(400, "M_WAYSIDE_TRANSPORT", "no transport", null, {});
     return { ticket: ticket.ticket, url: way.url };
-  }
-
-  /** Sees to it that the person is in the room of the chat, beside everything else. */
-  listen(): void {
-    void this.joined().catch(() => {});
-  }
-
-  private joined(): Promise<void> {
-    const { room_id: id } = this.world;
-    if (this.room?.id === id) return this.room.joined;
-    const room = { id, joined: this.host.join(id, this.session) };
-    this.room = room;
-    room.joined.then(
-      () => {
-        this.audience.heard(null);
-        void this.readHistory(id);
-      },
-      (error: unknown) => {
-        // It is tried again when it is wanted again.
-        if (this.room === room) this.room = null;
-        console.warn("the room of the chat cannot be joined", error);
-        this.audience.heard({ error });
-      },
-    );
-    return room.joined;
   }
 
   private async load(): Promise<void> {
@@ -192,15 +164,6 @@ export class Visit {
     this.lastMs = performance.now();
     this.stage.renderer.setAnimationLoop((nowMs) => this.frame(nowMs));
     this.audience.ready();
-  }
-
-  private async readHistory(roomId: string): Promise<void> {
-    try {
-      this.chat.before(await history(roomId, this.session));
-      this.audience.chat(null);
-    } catch (error) {
-      console.warn("what was said before cannot be read", error);
-    }
   }
 
   private hear(frame: NodeFrame): void {
@@ -249,6 +212,9 @@ export class Visit {
       case "event":
         this.hearEvent(frame.event, nowMs);
         break;
+      case "notice":
+        audience.notice(frame.code);
+        break;
       default:
         break;
     }
@@ -265,13 +231,18 @@ export class Visit {
   private hearEvent(text: string, nowMs: number): void {
     let said: Said | null;
     try {
-      said = readEvent(JSON.parse(text));
+      const event: unknown = JSON.parse(text);
+      if (isPortal(event)) {
+        this.audience.portal();
+        return;
+      }
+      said = readEvent(event);
     } catch (error) {
       console.warn("an event of the room cannot be read", error);
       return;
     }
     // What is encrypted is heard from the device, where there is one.
-    if (said && !(said.kind === "unreadable" && this.speaker)) this.take(said, nowMs);
+    if (said && !(said.kind === "unreadable" && this.speech.speaker)) this.take(said, nowMs);
   }
 
   /** Takes in what was said here. */
@@ -281,7 +252,7 @@ export class Visit {
     this.audience.chat(line);
   }
 
-  private bubble(line: Line, nowMs: number): void {
+  bubble(line: Line, nowMs: number): void {
     const body =
       line.sender === this.session.userId ? this.own.body : this.crowd.byUser(line.sender)?.body;
     body?.say(line.body, nowMs);
@@ -318,6 +289,7 @@ export class Visit {
     const above = stage.camera.position.distanceTo(own.body.group.position);
     own.body.label("", false, above, perPixel, started);
     this.crowd.update(seconds, started, stage.camera, perPixel);
+    this.beside?.(seconds, nowMs, perPixel);
     stage.update(walker.shown, seconds, nowMs / 1000);
     this.tell(started);
     this.suggest();
@@ -408,58 +380,9 @@ export class Visit {
     this.input.askJump();
   }
 
-  /** Says something; the line shows at once, and whether it arrived. */
-  async say(body: string): Promise<void> {
-    const line = this.chat.saying(body, `w${Date.now().toString(36)}.${Math.random().toString(36).slice(2, 8)}`);
-    this.bubble(line, performance.now());
-    await this.deliver(line);
-  }
-
-  async retry(line: Line): Promise<void> {
-    line.state = "sending";
-    await this.deliver(line);
-  }
-
-  private async deliver(line: Line): Promise<void> {
-    this.audience.chat(line);
-    try {
-      this.chat.confirm(line, await this.post(line));
-    } catch (error) {
-      // The event may have come by the instance although the answer did not.
-      if (line.state === "sending") line.state = "failed";
-      line.failure = this.why(error);
-      console.warn("a message could not be sent", error);
-    }
-    this.audience.chat(null);
-  }
-
-  /** Sends a line as the chat is: in the clear only where it is known not to be encrypted. */
-  private async post(line: Line): Promise<string> {
-    const { room_id: roomId, public: open } = this.world;
-    const { body, transaction } = line;
-    await this.joined();
-    // In a private world the device decides, which remembers what was encrypted once; it is waited for.
-    if (this.speaker && (!open || this.speaker.knowsSealed(roomId))) {
-      return this.speaker.send(roomId, body, transaction ?? "");
-    }
-    // Encryption is for ever, but may have been switched on a moment ago: that is asked before each line.
-    if (!this.sealed) {
-      this.sealed = null;
-      this.sealed = await isEncrypted(roomId, this.session);
-    }
-    if (!this.sealed) return send(roomId, body, transaction ?? "", this.session);
-    if (!this.speaker) throw new SealedError();
-    return this.speaker.send(roomId, body, transaction ?? "");
-  }
-
-  private why(error: unknown): string | null {
-    // Why they are not in the room stands beside the lines.
-    if (this.room === null) return null;
-    if (error instanceof SealedError) return t(this.session.guest ? "chat.sealed" : "chat.sealed_here");
-    const byDevice = this.speaker !== null && !this.world.public;
-    if (this.sealed === null && !byDevice) return t("chat.unknown");
-    if (byDevice) return this.speaker?.words(error) ?? null;
-    return this.sealed ? (this.speaker?.words(error) ?? null) : null;
+  /** Comes in once more, unseen by the person, so that the node asks anew what it knows of them. */
+  renew(): Promise<void> {
+    return this.connection.renew();
   }
 
   private readonly resize = (): void => this.stage.resize();
@@ -475,9 +398,8 @@ export class Visit {
   }
 }
 
-/** The chat is encrypted, and there is nothing here that could encrypt. */
-class SealedError extends Error {
-  override name = "SealedError";
+function isPortal(event: unknown): boolean {
+  return typeof event === "object" && event !== null && (event as { type?: unknown }).type === PORTAL;
 }
 
 function verdict(error: unknown): { over: boolean; waitMs: number } {

@@ -34,8 +34,19 @@ export function theStage(): Stage {
   return stage;
 }
 
+/** Makes ready what can be, while somebody still types their name. */
+export function makeReady(scene: { url: string; bytes: number } | null): void {
+  try {
+    theStage();
+    if (scene) prepare(scene.url, scene.bytes);
+  } catch (error) {
+    // Somebody who walks in is told; somebody who only looks at the first page need not be.
+    console.warn("the stage cannot be made ready", error);
+  }
+}
+
 /** Fetches and puts up a scene that somebody is likely to walk into; if that fails, it is tried again then. */
-export function prepare(url: string, bytes: number): void {
+function prepare(url: string, bytes: number): void {
   if (wanted) return;
   void loadMotions();
   const entry = begin(url, bytes);

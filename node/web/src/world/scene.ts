@@ -53,6 +53,9 @@ export interface Spawn {
   yaw: number;
 }
 
+/** Places of a scene by the names of their nodes, of which the first of each name counts. */
+export type Places = ReadonlyMap<string, Spawn>;
+
 export interface LoadedScene {
   root: Group;
   solid: Solid;
@@ -60,6 +63,8 @@ export interface LoadedScene {
   lamps: Lamp[];
   /** The first place to come in at, where the file has one. */
   spawn: Spawn | null;
+  /** What its nodes are called, and where those are. */
+  places: Places;
   waters: Mesh[];
   /** The sun, where the file has one. */
   sun: Sun | null;
@@ -125,6 +130,7 @@ export async function readScene(bytes: ArrayBuffer): Promise<LoadedScene> {
     const objects = nodeObjects(gltf);
     const seats = readSeats(json, objects);
     const spawn = readSpawn(json, objects);
+    const places = readPlaces(json, objects);
     const { lamps, sun } = takeLights(root);
     const mixer = gltf.animations.length > 0 ? new AnimationMixer(root) : null;
     for (const clip of gltf.animations) mixer?.clipAction(clip).play();
@@ -137,7 +143,7 @@ export async function readScene(bytes: ArrayBuffer): Promise<LoadedScene> {
     if (!mixer) cutIntoChunks(root);
     const bounds = new Box3().setFromObject(root);
     const sky = readSky(json);
-    return { root, solid, seats, spawn, lamps, waters, sun, sky, mixer, bounds };
+    return { root, solid, seats, spawn, places, lamps, waters, sun, sky, mixer, bounds };
   } catch (error) {
     throw new SceneError("broken", error);
   }
@@ -164,9 +170,22 @@ function readSeats(json: GltfJson, objects: Map<number, Object3D>): Seat[] {
 function readSpawn(json: GltfJson, objects: Map<number, Object3D>): Spawn | null {
   const index = (json.nodes ?? []).findIndex((node) => node.extensions?.OMI_spawn_point);
   const object = objects.get(index);
-  if (!object) return null;
+  return object ? standing(object) : null;
+}
+
+function standing(object: Object3D): Spawn {
   const ahead = new Vector3(0, 0, 1).transformDirection(object.matrixWorld);
-  return { at: object.getWorldPosition(new Vector3()), yaw: Math.atan2(ahead.x, ahead.z) };
+  return { at: new Vector3().setFromMatrixPosition(object.matrixWorld), yaw: Math.atan2(ahead.x, ahead.z) };
+}
+
+/** Names as they stand in the file: those of objects are made fit for animations. */
+function readPlaces(json: GltfJson, objects: Map<number, Object3D>): Places {
+  const places = new Map<string, Spawn>();
+  (json.nodes ?? []).forEach(({ name }, index) => {
+    const object = objects.get(index);
+    if (object && name !== undefined && !places.has(name)) places.set(name, standing(object));
+  });
+  return places;
 }
 
 function placed(seat: SeatJson, place: number, matrix: Matrix4): Seat {
