@@ -22,6 +22,10 @@ WAYSIDE_BROWSER="$WAYSIDE_CACHE/browser-$(sha256sum < tests/browser/package-lock
 export WAYSIDE_BROWSER
 WAYSIDE_SDK="$WAYSIDE_CACHE/sdk-$(sha256sum < tests/clients/sdk/package-lock.json | cut -c1-16)"
 export WAYSIDE_SDK
+WAYSIDE_DIDKIT_VENV="$WAYSIDE_CACHE/didkit-$(sha256sum < tests/clients/didkit/requirements.txt | cut -c1-16)"
+export WAYSIDE_DIDKIT="$WAYSIDE_DIDKIT_VENV/bin/python"
+WAYSIDE_OPENID4VP="$WAYSIDE_CACHE/openid4vp-$(sha256sum < tests/clients/openid4vp/package-lock.json | cut -c1-16)"
+export WAYSIDE_OPENID4VP
 # Holds the page of Hydrogen too, which is built there.
 WAYSIDE_HYDROGEN="$WAYSIDE_CACHE/hydrogen-$(cat tests/clients/hydrogen/{package.json,package-lock.json,index.html,main.js,vite.config.js} | sha256sum | cut -c1-16)"
 export WAYSIDE_HYDROGEN

@@ -113,6 +113,10 @@ if [ "$purpose" != run ]; then
         "Synapse: the server of others that nodes federate with and are compared with"
     python_environment "$WAYSIDE_SYDENT_VENV" tests/sydent/requirements.txt \
         "Sydent: the identity server that nodes and clients ask whose an address is"
+    python_environment "$WAYSIDE_DIDKIT_VENV" tests/clients/didkit/requirements.txt \
+        "DIDKit: others judge credentials that are signed here, and issue some"
+    node_environment "$WAYSIDE_OPENID4VP" tests/clients/openid4vp \
+        "a verifier of OpenID for Verifiable Presentations that others wrote"
     node_environment "$WAYSIDE_BROWSER" tests/browser \
         "packages for the stories that drive a browser, and the validator of glTF"
     node_environment "$WAYSIDE_SDK" tests/clients/sdk \

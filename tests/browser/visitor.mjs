@@ -2,6 +2,7 @@
 import { atHome, ensure, story } from "./lib.mjs";
 
 let ada = null;
+let homePage = null;
 
 const who = () => ada.page.evaluate(() => JSON.parse(localStorage.getItem("wayside.session"))?.user_id ?? null);
 
@@ -9,6 +10,7 @@ const who = () => ada.page.evaluate(() => JSON.parse(localStorage.getItem("waysi
 async function home(asked) {
   const { person, did } = await atHome("Ada", asked);
   ada = person;
+  homePage = asked.url;
   return { did };
 }
 
@@ -156,4 +158,22 @@ async function stranger({ url }) {
   await ada.sees("main");
 }
 
-await story({ home, visit, again, refuse, link, unlink, stranger });
+/** Shows who she is to whoever asks with a request of their own. */
+async function shows({ url }) {
+  await ada.page.goto(url);
+  const { searchParams } = new URL(url);
+  await asked(searchParams.get("response_uri") ?? searchParams.get("redirect_uri"));
+  await nothingHinders();
+  await ada.press("Show who I am");
+}
+
+/** Does not want to. */
+async function declines({ url }) {
+  await ada.page.goto(url);
+  await ada.page.getByRole("button", { name: "Not now", disabled: false }).press("Enter");
+  await ada.page.waitForURL((now) => now.hostname === "localhost" || !now.pathname.startsWith("/present"));
+  // The page of whoever asked says nothing of itself to a story.
+  await ada.page.goto(homePage);
+}
+
+await story({ home, visit, again, refuse, link, unlink, stranger, shows, declines });

@@ -53,6 +53,7 @@ mod meeting;
 mod moderation;
 mod naming;
 mod near;
+mod oracles;
 mod outages;
 mod oversight;
 mod pair;

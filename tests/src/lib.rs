@@ -53,7 +53,7 @@ pub use peer::{
     NO_SPAM, Pdu, Peer, PeerOptions, PeerReply, PeerRequest, PeerRoom, PolicyKey, SIGN, Signing,
     XMatrix,
 };
-pub use programs::{Script, package_folder, peak_bytes, resident_bytes, skip};
+pub use programs::{Script, Speaker, package_folder, peak_bytes, resident_bytes, skip};
 pub use scene::{floor, glb};
 pub use seeded::Seeded;
 pub use signing::{SigningKey, verify};

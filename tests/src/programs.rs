@@ -8,7 +8,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use tokio::{process::Command, time::timeout};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    time::timeout,
+};
 
 /// How much of a log a failing story shows.
 const SHOWN_LOG_LINES: usize = 60;
@@ -95,21 +100,49 @@ impl Script {
                 return Ok(None);
             }
         }
+        // Packages of Python come with an interpreter of their own.
         let is_python = Path::new(name).extension().is_some_and(|ending| ending == "py");
-        let program = if is_python { env::var_os("WAYSIDE_PYTHON") } else { Some("node".into()) };
+        let python = || packages.first().and_then(env::var_os);
+        let program = if is_python { python() } else { Some("node".into()) };
         let program = program.context("no variable leads to Python")?.into();
         Ok(Some(Self { program, path: package_folder().join("clients").join(name) }))
     }
 
     /// Runs the script to its end.
     pub async fn run(&self, arguments: &[&str], limit: Duration) -> Result<()> {
-        let run = Command::new(&self.program)
-            .arg(&self.path)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
+        self.answer(arguments, Vec::new(), limit).await.map(drop)
+    }
+
+    /// Runs the script to its end on what it is given, and reads the JSON that it prints.
+    pub async fn ask(&self, arguments: &[&str], given: &Value, limit: Duration) -> Result<Value> {
+        let printed = self.answer(arguments, given.to_string().into_bytes(), limit).await?;
+        serde_json::from_slice(&printed).with_context(|| format!("{} spoke", self.path.display()))
+    }
+
+    /// Starts the script, which prints lines of JSON until its standard input ends.
+    pub fn start(&self, arguments: &[&str]) -> Result<Speaker> {
+        let mut child = self.command(arguments).stdout(Stdio::piped()).spawn()?;
+        let lines = child.stdout.take().context("the script has no standard output")?;
+        Ok(Speaker { child, lines: BufReader::new(lines).lines() })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(&self.path).args(arguments).stdin(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+
+    async fn answer(&self, arguments: &[&str], given: Vec<u8>, limit: Duration) -> Result<Vec<u8>> {
         let name = self.path.display();
+        let mut command = self.command(arguments);
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let run = async {
+            let mut child = command.spawn()?;
+            if let Some(mut input) = child.stdin.take() {
+                input.write_all(&given).await?;
+            }
+            child.wait_with_output().await
+        };
         let Ok(output) = timeout(limit, run).await else {
             bail!("{name} {arguments:?} took longer than {limit:?}");
         };
@@ -120,6 +153,31 @@ impl Script {
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
+        Ok(output.stdout)
+    }
+}
+
+/// A script that goes on, and prints lines of JSON; it ends with its story.
+#[derive(Debug)]
+pub struct Speaker {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Speaker {
+    /// The next line.
+    pub async fn next(&mut self, limit: Duration) -> Result<Value> {
+        let Ok(line) = timeout(limit, self.lines.next_line()).await else {
+            bail!("a script said nothing for {limit:?}");
+        };
+        let line = line?.context("a script ended")?;
+        serde_json::from_str(&line).with_context(|| format!("a script said {line:?}"))
+    }
+
+    /// Ends it.
+    pub async fn end(mut self) -> Result<()> {
+        drop(self.child.stdin.take());
+        ensure!(self.child.wait().await?.success(), "a script failed");
         Ok(())
     }
 }
