@@ -10,6 +10,7 @@ mod matrix;
 mod process;
 mod rows;
 mod seen;
+mod travel;
 mod world;
 
 use std::{env, path::Path};
@@ -45,6 +46,7 @@ enum Group {
     Idle,
     RealJoin,
     Proofs,
+    Travel,
 }
 
 const GROUPS: &[(Group, &[&str])] = &[
@@ -177,6 +179,16 @@ const GROUPS: &[(Group, &[&str])] = &[
             "identity.rdfc_credentials_per_s",
         ],
     ),
+    (
+        Group::Travel,
+        &[
+            "identity.visit_cold_p50_ms",
+            "identity.visit_warm_p50_ms",
+            "identity.visit_home_p50_ms",
+            "identity.portal_walks_lost",
+            "identity.portal_walk_p50_ms",
+        ],
+    ),
 ];
 
 async fn measure(group: Group) -> Result<Vec<Row>> {
@@ -198,6 +210,7 @@ async fn measure(group: Group) -> Result<Vec<Row>> {
         Group::Conflicts => federation::conflicts(),
         Group::Branches => federation::branches().await,
         Group::LargeJoin => federation::large_join().await,
+        Group::Travel => travel::rows().await,
         Group::Idle => federation::idle().await,
         Group::RealJoin => federation::real_join().await,
     }
