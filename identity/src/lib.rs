@@ -5,8 +5,9 @@
 //! [`turn`] what opens a TURN server. Anywhere: [`did`] says whose keys are whose, [`proof`] signs and
 //! verifies JSON with them (written one way by [`json`], or as what it says by [`rdf`]), [`login`] is
 //! how somebody shows a node that they are a DID, and [`credential`] what others say of them, with proofs
-//! inside or a token by [`jose`] around it. Of those, [`badge`] holds what people are given, and [`status`] tells
-//! whether who said it still stands by it.
+//! inside or a token by [`jose`] around it. Of those, [`badge`] holds what people are given, [`friend`] what friends
+//! say of each other, and [`status`] tells whether who said it still stands by it. [`blocks`] is whom somebody does
+//! not want to meet, without saying who that is.
 //!
 //! Its invariant: a secret comes in as an argument and leaves as a hash or a signature. There is no
 //! I/O, clock or randomness here (salts, random bytes and the time are parameters), no type that holds
@@ -31,8 +32,10 @@
 
 pub mod avatar;
 pub mod badge;
+pub mod blocks;
 pub mod credential;
 pub mod did;
+pub mod friend;
 pub mod jose;
 pub mod json;
 pub mod key;

@@ -3,6 +3,7 @@
 mod credentials;
 mod data_integrity;
 mod own;
+mod social;
 
 use std::{
     fs,
@@ -176,4 +177,16 @@ fn vectors_of_did_webvh() {
         }
     }
     assert!(logs >= 75 && dids >= 9, "{logs} logs and {dids} DIDs were found");
+}
+
+/// A part of a file of vectors, which holds some.
+fn section_of(file: &str, section: &str) -> Vec<Value> {
+    let mut all: Value = serde_json::from_str(file).unwrap();
+    let Value::Array(vectors) = all[section].take() else { panic!("no section {section}") };
+    assert!(!vectors.is_empty(), "{section} is empty");
+    vectors
+}
+
+fn text<'v>(vector: &'v Value, member: &str) -> &'v str {
+    vector[member].as_str().unwrap_or_else(|| panic!("{member} of {vector}"))
 }

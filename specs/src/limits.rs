@@ -172,6 +172,16 @@ pub const CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
 /// Most persons of elsewhere of whom the newest version is remembered: those that nobody asked for the
 /// longest are forgotten.
 pub const SEEN_DIDS: i64 = 200_000;
+/// Most friends of one person, those who were asked and those who ask among them.
+pub const FRIENDS: i64 = 1_000;
+/// Friends whom somebody has asked and who have not answered.
+pub const FRIENDS_ASKED: usize = 100;
+/// Most words of friendship that are looked at in the rooms of one person.
+pub const FRIEND_WORDS: i64 = 4_000;
+/// Most records of friendship of which it is remembered what came of looking into them.
+pub const FRIEND_RECORDS: i64 = 100_000;
 /// Most accounts of people of elsewhere that are remembered of those who were here: whoever was not for the
 /// longest is forgotten, but for those who are shut out of a room.
 pub const VISITORS: i64 = 200_000;
+/// Most names that one person blocks, as a node of elsewhere is told.
+pub const BLOCKS: usize = 2_000;

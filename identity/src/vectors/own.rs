@@ -4,6 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 
+use super::{section_of, text};
 use crate::{
     did::webvh::{History, write::commitment},
     json,
@@ -16,14 +17,7 @@ const VECTORS: &str = include_str!("../../../specs/vectors/identity.json");
 const NOW: Moment = Moment(1_800_000_000_000);
 
 fn vectors(section: &str) -> Vec<Value> {
-    let mut all: Value = serde_json::from_str(VECTORS).unwrap();
-    let Value::Array(vectors) = all[section].take() else { panic!("no section {section}") };
-    assert!(!vectors.is_empty(), "{section} is empty");
-    vectors
-}
-
-fn text<'v>(vector: &'v Value, member: &str) -> &'v str {
-    vector[member].as_str().unwrap_or_else(|| panic!("{member} of {vector}"))
+    section_of(VECTORS, section)
 }
 
 fn bytes(digits: &str) -> Vec<u8> {
