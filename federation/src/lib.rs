@@ -5,10 +5,10 @@
 //! hashes, signs and redacts PDUs; [`key`] is the server's key and the published keys of others;
 //! [`discovery`] says where another server is to be found, and [`request`] who asks; [`device`] reads
 //! the keys by which people encrypt; [`auth`] judges an event against a state, [`acl`] says which
-//! servers a room lets take part, and [`policy`] which of them looks over what is said; [`third_party`]
-//! reads who was invited by an address; [`state`] keeps states as a persistent tree in which a change
-//! costs a path; [`resolve`] joins forks with work in proportion to what they differ on; and
-//! [`room`] says, with all of these, what an event does to its room.
+//! servers a room lets take part, [`policy`] which of them looks over what is said, and [`bans`] whom a
+//! room of rules bans; [`third_party`] reads who was invited by an address; [`state`] keeps states as a
+//! persistent tree in which a change costs a path; [`resolve`] joins forks with work in proportion to
+//! what they differ on; and [`room`] says, with all of these, what an event does to its room.
 //! Room versions 10, 11 and 12 ([`version`]); the types, rules and signatures beneath are ruma's.
 //!
 //! Its invariant: data in, decision out. There is no I/O, no clock and no randomness here, so the
@@ -42,6 +42,7 @@
 pub mod acl;
 pub mod auth;
 pub mod backoff;
+pub mod bans;
 pub mod canonical;
 pub mod device;
 pub mod discovery;
