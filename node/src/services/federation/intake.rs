@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use ruma::{
@@ -10,6 +11,7 @@ use ruma::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
+use tokio::time::timeout;
 use wayside_federation::{
     event::Event,
     outbox::{EDUS, PDUS},
@@ -18,7 +20,7 @@ use wayside_federation::{
 use wayside_specs::limits;
 
 use super::{
-    Error, Federation,
+    ASKING, Error, Federation,
     admit::{Coming, looked_over},
     bridge::Word,
 };
@@ -49,6 +51,9 @@ const LOOK: usize = 1_000;
 
 /// When a server comes again that sends more at once than it may, in milliseconds.
 const AGAIN_MS: u64 = 1_000;
+
+/// How long what is said in a room waits for those of this node who are coming into it.
+const COMING: Duration = Duration::from_secs(10);
 
 /// What became of an event.
 pub(super) enum Taken {
@@ -133,6 +138,16 @@ impl Federation {
         remember.await
     }
 
+    /// Waits for those of this node who are just coming into a room: what is said there as soon as they are let
+    /// in would be lost if it were taken for that of a room that nobody here is in.
+    async fn let_come_in(&self, room_id: &RoomId) {
+        let Some(door) = self.doors.get(room_id) else { return };
+        if door.asking.available_permits() < ASKING {
+            let all = u32::try_from(ASKING).unwrap_or(1);
+            let _late = timeout(COMING, door.asking.acquire_many(all)).await;
+        }
+    }
+
     /// The events of one room, in their order.
     async fn receive_of(
         &self,
@@ -141,7 +156,14 @@ impl Federation {
         texts: Vec<Box<RawValue>>,
     ) -> Result<Vec<(OwnedEventId, Result<(), Error>)>, Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
-        let (room, rules) = match self.shared_by(&mut snapshot, room_id, origin).await {
+        let mut shared = self.shared_by(&mut snapshot, room_id, origin).await;
+        if let Err(Error::NotFound(_)) = &shared {
+            drop(snapshot);
+            self.let_come_in(room_id).await;
+            snapshot = self.ground.store.snapshot().await?;
+            shared = self.shared_by(&mut snapshot, room_id, origin).await;
+        }
+        let (room, rules) = match shared {
             Ok(shared) => shared,
             Err(error) => {
                 let room = stored::room(&mut snapshot, room_id).await?;
