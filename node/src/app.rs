@@ -46,6 +46,7 @@ use crate::{
         emails::Emails,
         encryption::Encryption,
         federation::Federation,
+        friends::{Beneath, Friends},
         identity_servers::IdentityServers,
         live::{Live, Moment},
         oauth::OAuth,
@@ -175,16 +176,6 @@ fn services(
     let bodies = Bodies::new(ground.clone(), content.clone(), instances.clone(), credentials);
     let bodies = Arc::new(bodies);
     let persons = Arc::new(Persons::new(ground.clone(), dids.clone(), servers.clone()));
-    let beside = Beside {
-        rooms: rooms.clone(),
-        social: social.clone(),
-        content: content.clone(),
-        bodies: bodies.clone(),
-        instances: instances.clone(),
-        persons: persons.clone(),
-        servers: servers.clone(),
-    };
-    let worlds = Worlds::new(ground.clone(), beside);
     let push = Arc::new(Push::new(ground.clone()));
     let app_services = AppServices::new(ground.clone(), rooms.clone(), live.clone())?;
     let emails = Emails::new(ground.clone(), accounts.clone()).context("preparing for mail")?;
@@ -199,6 +190,17 @@ fn services(
         live.clone(),
     );
     let federation = Arc::new(federation);
+    let beside = Beside {
+        rooms: rooms.clone(),
+        social: social.clone(),
+        content: content.clone(),
+        bodies: bodies.clone(),
+        instances: instances.clone(),
+        persons: persons.clone(),
+        servers: servers.clone(),
+        federation: federation.clone(),
+    };
+    let worlds = Worlds::new(ground.clone(), beside);
     let affairs = Affairs::new(
         ground.clone(),
         accounts.clone(),
@@ -208,6 +210,14 @@ fn services(
         social.clone(),
     );
     let affairs = Arc::new(affairs);
+    let beneath = Beneath {
+        rooms: rooms.clone(),
+        federation: federation.clone(),
+        social: social.clone(),
+        live: live.clone(),
+        persons: persons.clone(),
+    };
+    let friends = Arc::new(Friends::new(ground.clone(), beneath));
     let wallets = Wallets::new(ground.clone(), dids.clone(), persons.clone());
     Ok(Services {
         emails: Arc::new(emails),
@@ -223,6 +233,7 @@ fn services(
         reports: Reports::new(ground.clone(), rooms.clone()),
         search: Arc::new(Search::new(ground.clone())),
         federation,
+        friends,
         servers,
         rooms,
         social,
@@ -373,6 +384,9 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
         let deliver = services.app_services.clone().deliver(service);
         duty(&tasks, "delivering to an application service", deliver);
     }
+    let telling = services.friends.clone().follow(ground.store.bus().listen());
+    duty(&tasks, "telling friends where people are", telling);
+    duty(&tasks, "keeping to ban lists", services.worlds.clone().keep_to_lists());
     duty(&tasks, "keeping where people stand", services.worlds.clone().remember(stood));
     let lan = lan_address();
     let certificates = Arc::new(certificates_of(&ground, lan)?);

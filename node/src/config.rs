@@ -10,7 +10,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::Uri;
 use lettre::{Address, AsyncSmtpTransport, Tokio1Executor, message::Mailbox};
-use ruma::{OwnedServerName, OwnedUserId};
+use ruma::{OwnedRoomOrAliasId, OwnedServerName, OwnedUserId};
 use serde::Deserialize;
 use toml::{Table, Value};
 use url::Url;
@@ -197,6 +197,8 @@ settings! {
     visitors: Visitors = Visitors::Open, Text "\"open\"";
     /// The nodes whose people may visit, by their server names, where `visitors` says nodes.
     visitor_nodes: Vec<OwnedServerName> = Vec::new(), List "[]";
+    /// Ban lists to which all worlds here keep: rooms of Matrix with rules (`m.policy.rule.*`), by alias or id.
+    ban_lists: Vec<OwnedRoomOrAliasId> = Vec::new(), List "[]";
     /// `postgres://user@host/name` to keep facts in PostgreSQL; SQLite in the data folder without it.
     database: Option<String> = None, Text "\"postgres://wayside@localhost/wayside\"";
     /// Switch the limits on how often one may ask off; for tests and measurements only.

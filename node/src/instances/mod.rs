@@ -24,6 +24,7 @@ use std::{
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, RoomId, UserId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use wayside_identity::blocks::Blocks;
 use wayside_world::realtime::{Bye, FromClient, Pose};
 
 pub use self::{
@@ -122,6 +123,29 @@ pub struct Worn {
     pub unfit: Option<&'static str>,
 }
 
+/// Whom somebody meets: nobody whom they block, and nobody who blocks them.
+#[derive(Clone, Debug, Default)]
+pub struct Meeting {
+    /// All names by which they are known: of their account and of their person.
+    pub names: Vec<String>,
+    /// Whom they block.
+    pub blocks: Arc<Blocks>,
+    /// Whether their client says whom they block from now on, since this node does not know.
+    pub keeps_own: bool,
+}
+
+impl Meeting {
+    /// Whether two people are kept from each other.
+    #[must_use]
+    pub fn parts(&self, other: &Self) -> bool {
+        self.blocks_any(&other.names) || other.blocks_any(&self.names)
+    }
+
+    fn blocks_any(&self, names: &[String]) -> bool {
+        !self.blocks.is_empty() && names.iter().any(|name| self.blocks.has(name))
+    }
+}
+
 /// What changed of somebody.
 #[derive(Clone, Debug)]
 pub enum Changed {
@@ -212,9 +236,27 @@ impl Instances {
         Err(Closed::Busy)
     }
 
-    /// Shows everybody in a world an event of its room.
-    pub fn show(&self, room_id: &RoomId, event: String) {
-        self.tell(room_id, |instance| Command::Show { instance, event });
+    /// Shows an event of its room to everybody in a world who does not block who has sent it.
+    pub fn show(&self, room_id: &RoomId, sender: &UserId, event: String) {
+        let sender = sender.to_owned();
+        self.tell(room_id, |instance| Command::Show { instance, sender, event });
+    }
+
+    /// Whether somebody is in any world.
+    #[must_use]
+    pub fn is_inside(&self, user_id: &UserId) -> bool {
+        self.open().values().any(|opened| opened.crowd.people().contains_key(user_id))
+    }
+
+    /// Parts somebody from those whom they block, wherever they are; false while a shard has no room for
+    /// the word.
+    #[must_use]
+    pub fn block(&self, user_id: &UserId, blocks: &Arc<Blocks>) -> bool {
+        let told = self.rooms().into_iter().filter(|room_id| {
+            let (user_id, blocks) = (user_id.to_owned(), blocks.clone());
+            !self.tell(room_id, |instance| Command::Block { instance, user_id, blocks })
+        });
+        told.count() == 0
     }
 
     /// Ends somebody's visit in a world; false while its shard has no room for the word.

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use ruma::{OwnedDeviceId, OwnedRoomId, OwnedUserId, UserId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use wayside_identity::blocks::Blocks;
 use wayside_world::{
     instance::{Instance, Slot, To},
     realtime::{Bye, FromClient, Pose, TICK_HZ, Visitor, is_snapshot},
@@ -24,7 +25,7 @@ use wayside_world::{
 };
 
 use super::{
-    Changed, Closed, Crowd, MAILBOX, Meter, Shard, Stood, Worn,
+    Changed, Closed, Crowd, MAILBOX, Meeting, Meter, Shard, Stood, Worn,
     visit::{Batch, Ending},
 };
 use crate::clock::Clock;
@@ -39,6 +40,8 @@ const EMPTY_TICKS: u32 = 60 * TICK_HZ as u32;
 const REMEMBER_TICKS: u32 = 10 * TICK_HZ as u32;
 /// A connection that takes nothing for so many ticks is too slow: ten seconds.
 const SLOW_TICKS: u32 = 10 * TICK_HZ as u32;
+/// Ticks between two times that a client says whom its person blocks: half a second.
+const BLOCK_TICKS: u32 = TICK_HZ as u32 / 2;
 /// Most bytes of frames that wait for a connection, those included that it was handed and has not
 /// taken.
 const BACKLOG_BYTES: usize = 2 * 1024 * 1024;
@@ -62,7 +65,9 @@ pub(super) enum Command {
     /// A client said something.
     Frame { instance: usize, visit: Number, frame: FromClient },
     /// Show an event of the room.
-    Show { instance: usize, event: String },
+    Show { instance: usize, sender: OwnedUserId, event: String },
+    /// Whom somebody blocks changed.
+    Block { instance: usize, user_id: OwnedUserId, blocks: Arc<Blocks> },
     /// End somebody's visit.
     Remove { instance: usize, user_id: OwnedUserId, why: Bye },
     /// Somebody's name or body changed.
@@ -99,6 +104,8 @@ pub struct Coming {
     pub device_id: OwnedDeviceId,
     /// What the others are told of them.
     pub who: Visitor,
+    /// Whom they meet.
+    pub meeting: Meeting,
     /// As in [`Worn`].
     pub unfit: Option<&'static str>,
     /// Why their own body is not shown, if it is not.
@@ -207,6 +214,7 @@ impl Running {
             | Command::Enter { instance, .. }
             | Command::Frame { instance, .. }
             | Command::Show { instance, .. }
+            | Command::Block { instance, .. }
             | Command::Remove { instance, .. }
             | Command::Change { instance, .. }
             | Command::Dress { instance, .. }
@@ -249,6 +257,9 @@ struct Line {
     number: Number,
     user_id: OwnedUserId,
     device_id: OwnedDeviceId,
+    meeting: Meeting,
+    /// When its client said whom its person blocks, the last time.
+    blocked_at: Option<u32>,
     frames: mpsc::Sender<Batch>,
     ending: Ending,
     /// The frames of this tick, and those of earlier ones that must arrive and were not taken yet.
@@ -284,13 +295,24 @@ impl Hall {
             Command::Enter { entering, .. } => self.enter(*entering),
             Command::Frame { visit, frame, .. } => {
                 // Of a visit whose place somebody else has by now, nothing is believed.
-                if self.line(visit.slot).is_some_and(|line| line.number == visit)
-                    && let Err(why) = self.instance.take(visit.slot, &frame)
-                {
+                let Some(line) = self.line(visit.slot).filter(|line| line.number == visit) else {
+                    return;
+                };
+                if let FromClient::Blocks { salt, hashes } = &frame {
+                    if line.meeting.keeps_own {
+                        let blocks = Blocks::from_parts(*salt, hashes.iter().copied());
+                        self.block_anew(visit.slot, blocks);
+                    }
+                } else if let Err(why) = self.instance.take(visit.slot, &frame) {
                     self.leave(visit.slot, why);
                 }
             }
-            Command::Show { event, .. } => self.instance.show(event),
+            Command::Show { sender, event, .. } => self.show(&sender, event),
+            Command::Block { user_id, blocks, .. } => {
+                if let Some(slot) = self.slot_of(&user_id) {
+                    self.block(slot, blocks);
+                }
+            }
             Command::Remove { user_id, why, .. } => {
                 if let Some(slot) = self.slot_of(&user_id) {
                     self.leave(slot, why);
@@ -318,6 +340,49 @@ impl Hall {
         self.hand_out();
     }
 
+    /// Shows an event to those who do not block its sender.
+    fn show(&mut self, sender: &UserId, event: String) {
+        // Somebody who is here is known by all their names.
+        let here = self.slot_of(sender).and_then(|slot| self.line(slot));
+        let names = here.map_or_else(|| vec![sender.to_string()], |it| it.meeting.names.clone());
+        let deaf = self.with_lines().filter(|(_, line)| line.meeting.blocks_any(&names));
+        let deaf: Vec<Slot> = deaf.map(|(slot, _)| slot).collect();
+        self.instance.show_but(event, &deaf);
+    }
+
+    /// The same as a client says it, which may not have others come and go as often as it likes.
+    fn block_anew(&mut self, slot: Slot, blocks: Blocks) {
+        let now = self.instance.now();
+        let Some(Some(line)) = self.lines.get_mut(usize::from(slot)) else { return };
+        if line.blocked_at.is_some_and(|at| now.wrapping_sub(at) < BLOCK_TICKS) {
+            self.leave(slot, Bye::Flood);
+            return;
+        }
+        line.blocked_at = Some(now);
+        self.block(slot, Arc::new(blocks));
+    }
+
+    /// From now on somebody blocks these, and nobody else.
+    fn block(&mut self, slot: Slot, blocks: Arc<Blocks>) {
+        let Some(Some(line)) = self.lines.get_mut(usize::from(slot)) else { return };
+        line.meeting.blocks = blocks;
+        let meeting = line.meeting.clone();
+        let others = self.with_lines().filter(|(other, _)| *other != slot);
+        let others: Vec<_> =
+            others.map(|(other, line)| (other, meeting.parts(&line.meeting))).collect();
+        for (other, parted) in others {
+            if parted {
+                self.instance.part(slot, other);
+            } else {
+                self.instance.meet(slot, other);
+            }
+        }
+    }
+
+    fn with_lines(&self) -> impl Iterator<Item = (Slot, &Line)> {
+        (0..).zip(&self.lines).filter_map(|(slot, line)| Some((slot, line.as_ref()?)))
+    }
+
     fn change(&mut self, slot: Slot, user_id: OwnedUserId, changed: Changed) {
         match changed {
             Changed::Name(name) => {
@@ -338,7 +403,7 @@ impl Hall {
 
     fn enter(&mut self, entering: Entering) {
         let Entering { coming, spawn, frames, ending, entered } = entering;
-        let Coming { user_id, device_id, mut who, unfit, unworn, mut at } = coming;
+        let Coming { user_id, device_id, mut who, meeting, unfit, unworn, mut at } = coming;
         if entered.is_closed() {
             return;
         }
@@ -352,7 +417,9 @@ impl Hall {
         }
         let name = who.name.clone();
         self.instance.arrive_at(spawn);
-        let slot = match self.instance.enter(who, at) {
+        let parted = self.with_lines().filter(|(_, line)| meeting.parts(&line.meeting));
+        let parted: Vec<Slot> = parted.map(|(slot, _)| slot).collect();
+        let slot = match self.instance.enter(who, at, &parted) {
             Ok(slot) => slot,
             Err(_full) => {
                 let _gone = entered.send(Err(Closed::Full));
@@ -365,6 +432,8 @@ impl Hall {
             number,
             user_id: user_id.clone(),
             device_id,
+            meeting,
+            blocked_at: None,
             frames,
             ending,
             waiting: Batch::new(),
@@ -434,25 +503,24 @@ impl Hall {
         true
     }
 
-    /// Sorts what the instance wants to say by whom it is for.
+    /// Sorts what the instance wants to say by whom it is for, and leaves out what is kept from them.
     fn hand_out(&mut self) {
         for out in self.instance.drain() {
-            let mut put = |slot: Slot| {
-                if let Some(Some(line)) = self.lines.get_mut(usize::from(slot)) {
-                    line.put(&out.frame, out.reliable);
+            let put = |slot: Slot, line: &mut Option<Line>| {
+                if let Some(line) = line
+                    && let Some(frame) = out.frame_for(slot)
+                {
+                    line.put(frame, out.reliable);
                 }
             };
             match out.to {
-                To::One(slot) => put(slot),
-                To::All => {
-                    let lines = self.lines.iter_mut().flatten();
-                    lines.for_each(|line| line.put(&out.frame, out.reliable));
+                To::One(slot) => {
+                    if let Some(line) = self.lines.get_mut(usize::from(slot)) {
+                        put(slot, line);
+                    }
                 }
-                To::AllBut(but) => {
-                    let lines = (0..).zip(&mut self.lines).filter(|(slot, _)| *slot != but);
-                    lines.filter_map(|(_, line)| line.as_mut()).for_each(|line| {
-                        line.put(&out.frame, out.reliable);
-                    });
+                To::All | To::AllBut(_) => {
+                    (0..).zip(&mut self.lines).for_each(|(slot, line)| put(slot, line));
                 }
             }
         }
@@ -480,11 +548,11 @@ impl Hall {
 }
 
 impl Line {
-    fn put(&mut self, frame: &Bytes, reliable: bool) {
+    fn put(&mut self, frame: Bytes, reliable: bool) {
         // Behind frames that wait, one that may be lost would be old when it came.
         if reliable || self.stuck_ticks == 0 {
             self.waiting_bytes += frame.len() + FRAME_COST;
-            self.waiting.push(frame.clone());
+            self.waiting.push(frame);
         }
     }
 

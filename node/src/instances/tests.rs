@@ -44,7 +44,10 @@ impl Stage {
             World { room_id, scene: self.scene.clone(), capacity, spawn: None, mature: false };
         let who = Visitor { name: user_id.localpart().to_owned(), ..Visitor::default() };
         let (user_id, device_id) = (user_id.to_owned(), device_id!("PHONE").to_owned());
-        let coming = Coming { user_id, device_id, who, unfit: None, unworn: None, at: None };
+        let names = vec![user_id.to_string()];
+        let meeting = Meeting { names, ..Meeting::default() };
+        let (unfit, unworn, at) = (None, None, None);
+        let coming = Coming { user_id, device_id, who, meeting, unfit, unworn, at };
         self.instances.visit(&world, &coming).await
     }
 }
@@ -84,7 +87,7 @@ async fn people_meet_and_one_person_is_here_once() {
     drop(bob);
     again.put(FromClient::Emote { emote: 2 }).unwrap();
     until(&mut batches, |frame| matches!(frame, FromNode::Emoted { emote: 2, .. })).await;
-    stage.instances.show(room_id!("!a:a.test"), "{}".to_owned());
+    stage.instances.show(room_id!("!a:a.test"), user_id!("@bob:a.test"), "{}".to_owned());
     until(&mut batches, |frame| matches!(frame, FromNode::Event { .. })).await;
     stage.instances.change(user_id!("@bob:a.test"), &Changed::Name("Bobby".to_owned()));
     until(
@@ -159,7 +162,7 @@ async fn who_takes_nothing_is_shown_out_and_nobody_waits() {
     let mut batches = near.batches();
     let event = "x".repeat(60_000);
     for _ in 0..40 {
-        stage.instances.show(room_id!("!a:a.test"), event.clone());
+        stage.instances.show(room_id!("!a:a.test"), user_id!("@bob:a.test"), event.clone());
         until(&mut batches, |frame| matches!(frame, FromNode::Event { .. })).await;
         near.put(FromClient::Ping { nonce: 1 }).unwrap();
         until(&mut batches, |frame| matches!(frame, FromNode::Pong { .. })).await;

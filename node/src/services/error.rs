@@ -55,6 +55,9 @@ pub enum Unproven {
     /// Those who rule a world have shut them out.
     #[error("those who run this world have shut you out of it")]
     ShutOut,
+    /// A ban list to which a world keeps has them.
+    #[error("a ban list to which this world keeps shuts you out{}", because(.0.as_deref()))]
+    Listed(Option<String>),
     /// They show that a program may act for them, which does not say that they are there.
     #[error("a login token does not show that you are here: take your password or a passkey")]
     Absent,
@@ -78,9 +81,15 @@ impl Unproven {
             Self::Unnamed(account) => ("unnamed", Some(account)),
             Self::Unwelcome(server) => ("unwelcome", Some(server)),
             Self::ShutOut => ("shut_out", None),
+            Self::Listed(why) => ("listed", why.as_deref()),
             Self::Absent => ("absent", None),
         }
     }
+}
+
+/// A reason as the end of a sentence, where there is one.
+fn because(why: Option<&str>) -> String {
+    why.map(|why| format!(": {why}")).unwrap_or_default()
 }
 
 /// What a server elsewhere says to what it does not do, in words that are told on.

@@ -8,6 +8,8 @@ use std::{
 use ruma::{OwnedUserId, UserId};
 use tokio::sync::{Notify, futures::Notified, mpsc, watch};
 
+use super::place::Whereabouts;
+
 /// How somebody is present (client-server API, presence).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
@@ -46,6 +48,8 @@ pub struct FromAfar {
     pub status: Option<String>,
     /// When they last did something, in milliseconds since the epoch.
     pub active_ms: i64,
+    /// In which world they are.
+    pub whereabouts: Option<Arc<Whereabouts>>,
 }
 
 /// Somebody's presence with what belongs to it.
@@ -57,6 +61,8 @@ pub struct Present {
     pub status: Option<String>,
     /// When they last did something, in milliseconds since the epoch.
     pub active_ms: i64,
+    /// In which world they are, while they are not away.
+    pub whereabouts: Option<Arc<Whereabouts>>,
     /// When they last asked for news, in milliseconds since the epoch.
     pub asked_ms: i64,
     /// How long after that they are away, in milliseconds.
@@ -178,7 +184,7 @@ const TYPISTS: usize = 100;
 const AWAY_AFTER_MS: i64 = 60_000;
 /// Whoever is elsewhere and of whom nothing has been heard so long is away, in milliseconds: other servers
 /// say it again before.
-const AWAY_ELSEWHERE_MS: i64 = 30 * 60 * 1_000;
+pub(super) const AWAY_ELSEWHERE_MS: i64 = 30 * 60 * 1_000;
 /// How long after it was told somebody's presence is told again, in milliseconds.
 const PRESENCE_RETOLD_MS: i64 = 20 * 60 * 1_000;
 /// By how much longer somebody types than was told when it is told again, in milliseconds.
@@ -295,8 +301,29 @@ impl Live {
             Some(before) if presence != Presence::Online => before.active_ms,
             _ => now_ms,
         };
-        let told = FromAfar { presence, status, active_ms };
+        let whereabouts = before.and_then(|it| it.whereabouts.clone());
+        let told = FromAfar { presence, status, active_ms, whereabouts };
         self.note_presence(moments, user_id, told, AWAY_AFTER_MS, now_ms);
+    }
+
+    /// Notes in which world somebody of this node is, or that they are in none any more: whoever is in a
+    /// world is there.
+    pub fn set_whereabouts(&self, user_id: &UserId, now: Option<Whereabouts>, now_ms: i64) {
+        let moments = self.moments();
+        let before = moments.present.get(user_id);
+        if now.is_none() && before.is_none_or(|it| it.whereabouts.is_none()) {
+            return;
+        }
+        let status = before.and_then(|it| it.status.clone());
+        let presence = match (before, &now) {
+            (_, Some(_)) => Presence::Online,
+            (before, None) => before.map_or(Presence::Offline, |it| it.presence),
+        };
+        let active_ms = before.filter(|_| now.is_none()).map_or(now_ms, |it| it.active_ms);
+        // Whoever is in a world may have no program that asks for news.
+        let lasts_ms = now.as_ref().map_or(0, |it| it.until_ms - now_ms);
+        let told = FromAfar { presence, status, active_ms, whereabouts: now.map(Arc::new) };
+        self.note_presence(moments, user_id, told, AWAY_AFTER_MS.max(lasts_ms), now_ms);
     }
 
     /// Notes how somebody elsewhere is present.
@@ -308,7 +335,7 @@ impl Live {
         &self,
         mut moments: MutexGuard<'_, Moments>,
         user_id: &UserId,
-        FromAfar { presence, status, active_ms }: FromAfar,
+        FromAfar { presence, status, active_ms, whereabouts }: FromAfar,
         away_after_ms: i64,
         now_ms: i64,
     ) {
@@ -317,12 +344,27 @@ impl Live {
             presence == Presence::Offline || now_ms - it.told_ms < PRESENCE_RETOLD_MS
         };
         let before = moments.present.get(user_id);
+        let whereabouts = whereabouts.filter(|it| it.until_ms > now_ms);
+        let whereabouts = whereabouts.filter(|_| presence != Presence::Offline);
+        let as_told = |before: &Option<Arc<Whereabouts>>| match (before, &whereabouts) {
+            (Some(before), Some(now)) => before.is_told_as(now),
+            (before, now) => before.is_none() && now.is_none(),
+        };
         let same = before.filter(|it| it.presence == presence && it.status == status);
+        let same = same.filter(|it| as_told(&it.whereabouts));
         let same = same.filter(retold).map(|it| it.told_ms);
         let told_ms = same.unwrap_or(now_ms);
         let asked_ms = now_ms;
-        let present =
-            Present { presence, status, active_ms, asked_ms, away_after_ms, told_ms, serial: 0 };
+        let present = Present {
+            presence,
+            status,
+            active_ms,
+            whereabouts,
+            asked_ms,
+            away_after_ms,
+            told_ms,
+            serial: 0,
+        };
         moments.put_present(user_id, present, same.is_none());
         drop(moments);
         if same.is_none() {
@@ -396,11 +438,17 @@ impl Live {
         drop(waiting);
         for user in gone {
             if let Some(present) = moments.present.get(&user).cloned() {
-                moments.put_present(
-                    &user,
-                    Present { presence: Presence::Offline, ..present },
-                    true,
-                );
+                let away = Present { presence: Presence::Offline, whereabouts: None, ..present };
+                moments.put_present(&user, away, true);
+                told.push(Moment::Presence(user));
+            }
+        }
+        let past = |it: &&Present| it.whereabouts.as_ref().is_some_and(|it| it.until_ms <= now_ms);
+        let nowhere: Vec<OwnedUserId> =
+            moments.present.iter().filter(|(_, it)| past(it)).map(|it| it.0.clone()).collect();
+        for user in nowhere {
+            if let Some(present) = moments.present.get(&user).cloned() {
+                moments.put_present(&user, Present { whereabouts: None, ..present }, true);
                 told.push(Moment::Presence(user));
             }
         }

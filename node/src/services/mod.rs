@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod affairs;
 pub mod app_services;
+pub mod bans;
 pub mod bodies;
 pub mod content;
 pub mod credentials;
@@ -15,6 +16,7 @@ pub mod encryption;
 mod error;
 pub mod federation;
 pub mod filter;
+pub mod friends;
 mod ground;
 pub mod identity_servers;
 mod language;
@@ -22,6 +24,7 @@ pub mod live;
 pub mod oauth;
 pub mod oversight;
 pub mod persons;
+pub mod place;
 pub mod previews;
 pub mod providers;
 pub mod push;
@@ -38,9 +41,10 @@ use std::sync::Arc;
 use self::{
     accounts::Accounts, affairs::Affairs, app_services::AppServices, bodies::Bodies,
     content::Content, dids::Dids, emails::Emails, encryption::Encryption, federation::Federation,
-    identity_servers::IdentityServers, live::Live, oauth::OAuth, oversight::Oversight,
-    persons::Persons, previews::Previews, providers::Providers, push::Push, reports::Reports,
-    rooms::Rooms, search::Search, servers::Servers, social::Social, sync::Sync, worlds::Worlds,
+    friends::Friends, identity_servers::IdentityServers, live::Live, oauth::OAuth,
+    oversight::Oversight, persons::Persons, previews::Previews, providers::Providers, push::Push,
+    reports::Reports, rooms::Rooms, search::Search, servers::Servers, social::Social, sync::Sync,
+    worlds::Worlds,
 };
 pub use self::{
     error::{Error, RefusedElsewhere, Unproven},
@@ -71,6 +75,8 @@ pub struct Services {
     pub servers: Arc<Servers>,
     /// People.
     pub social: Arc<Social>,
+    /// Whom they know.
+    pub friends: Arc<Friends>,
     /// What concerns a person everywhere.
     pub affairs: Arc<Affairs>,
     /// What those who run the node do with accounts and rooms.

@@ -12,6 +12,7 @@ use super::{
     content::body_uri,
     live::{Live, Presence, Present},
     push::{PUSH_RULES, common_account_data},
+    rooms::Ignored,
 };
 use crate::store::{
     Reads, Snapshot, Tx, accounts, assets, events,
@@ -220,6 +221,78 @@ impl Social {
                 })
             })
             .await
+    }
+
+    /// Lets somebody ignore somebody, or hear them again (client-server API, ignoring users).
+    pub async fn ignore(
+        &self,
+        user_id: &UserId,
+        other: &UserId,
+        ignored: bool,
+    ) -> Result<(), Error> {
+        let other = other.to_string();
+        let change = move |content: &mut Map<String, Value>| {
+            let list = content.entry("ignored_users").or_insert_with(|| json!({}));
+            if !list.is_object() {
+                *list = json!({});
+            }
+            let Some(list) = list.as_object_mut() else { return Ok(()) };
+            if !ignored {
+                list.remove(&other);
+            } else if list.len() >= limits::BLOCKS && !list.contains_key(&other) {
+                let why = format!("at most {} people are blocked", limits::BLOCKS);
+                return Err(Error::TooLarge(why));
+            } else {
+                list.entry(other).or_insert_with(|| json!({}));
+            }
+            Ok(())
+        };
+        self.change_item(user_id, Ignored::KIND, change).await
+    }
+
+    /// Notes that a room is a conversation with somebody (client-server API, direct messaging).
+    pub async fn note_direct(
+        &self,
+        user_id: &UserId,
+        other: &UserId,
+        room_id: &RoomId,
+    ) -> Result<(), Error> {
+        let (other, room_id) = (other.to_string(), room_id.to_string());
+        let change = move |content: &mut Map<String, Value>| {
+            let rooms = content.entry(other).or_insert_with(|| json!([]));
+            if let Some(rooms) = rooms.as_array_mut()
+                && !rooms.contains(&room_id.as_str().into())
+            {
+                rooms.push(room_id.into());
+            }
+            Ok(())
+        };
+        self.change_item(user_id, "m.direct", change).await
+    }
+
+    /// Changes an item of somebody's account data, which whoever changes it at the same time leaves in it.
+    async fn change_item(
+        &self,
+        user_id: &UserId,
+        kind: &'static str,
+        change: impl FnOnce(&mut Map<String, Value>) -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let user_id = user_id.to_owned();
+        let write = self.ground.store.write(move |tx| {
+            Box::pin(async move {
+                let before = people::data_item(tx, &user_id, 0, kind).await?;
+                let read = before.as_deref().and_then(|text| serde_json::from_str(text).ok());
+                let mut content: Map<String, Value> = read.unwrap_or_default();
+                change(&mut content)?;
+                let content = Value::Object(content).to_string();
+                if before.as_deref() == Some(&*content) {
+                    return Ok(());
+                }
+                let (room_no, kind) = (0, kind.to_owned());
+                put_item(tx, &user_id, &DataItem { room_no, kind, content }).await
+            })
+        });
+        write.await
     }
 
     async fn put(

@@ -35,6 +35,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (29, "persons", include_str!("migrations/0029_persons.sql")),
     (30, "visitors", include_str!("migrations/0030_visitors.sql")),
     (31, "travelling", include_str!("migrations/0031_travelling.sql")),
+    (32, "friends", include_str!("migrations/0032_friends.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

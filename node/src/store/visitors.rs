@@ -5,7 +5,7 @@
 use ruma::{OwnedUserId, UserId};
 use wayside_specs::limits;
 
-use super::{Reads, StoreError, Tx, rooms::Membership};
+use super::{Reads, StoreError, Tx, db::LIST_MOST, rooms::Membership};
 
 /// Most accounts of one person that are looked through.
 const ACCOUNTS: i64 = 100;
@@ -37,6 +37,47 @@ pub async fn subjects_of(
     query.all().await?.iter().map(|row| row.get(0)).collect()
 }
 
+/// By what the DIDs of these people are compared, and their other accounts, as far as both are known here.
+pub async fn persons_of(
+    from: &mut impl Reads,
+    people: &[&UserId],
+) -> Result<(Vec<String>, Vec<OwnedUserId>), StoreError> {
+    let sql = "SELECT subject FROM visitors WHERE user_id IN (LIST) LIMIT $1";
+    let of_here = "SELECT $1 || scid FROM persons WHERE user_id IN (LIST)";
+    let linked = "SELECT subject FROM provider_links WHERE issuer = 'did' AND user_id IN (LIST)";
+    let mut subjects = Vec::new();
+    for chunk in people.chunks(LIST_MOST) {
+        let names: Vec<&str> = chunk.iter().map(|one| one.as_str()).collect();
+        let queries = [
+            from.conn().0.query(sql).bind(limits::VISITORS).list(&names).all().await?,
+            from.conn().0.query(of_here).bind(WEBVH).list(&names).all().await?,
+            from.conn().0.query(linked).list(&names).all().await?,
+        ];
+        for row in queries.iter().flatten() {
+            subjects.push(row.get(0)?);
+        }
+    }
+    subjects.sort();
+    subjects.dedup();
+    let mut accounts = Vec::new();
+    let sql = "SELECT user_id FROM visitors WHERE subject IN (LIST) LIMIT $1";
+    let of_here = "SELECT user_id FROM persons WHERE scid IN (LIST)";
+    let linked = "SELECT user_id FROM provider_links WHERE issuer = 'did' AND subject IN (LIST)";
+    for chunk in subjects.chunks(LIST_MOST) {
+        let names: Vec<&str> = chunk.iter().map(String::as_str).collect();
+        let scids: Vec<&str> = names.iter().filter_map(|it| it.strip_prefix(WEBVH)).collect();
+        let queries = [
+            from.conn().0.query(sql).bind(limits::VISITORS).list(&names).all().await?,
+            from.conn().0.query(of_here).list(&scids).all().await?,
+            from.conn().0.query(linked).list(&names).all().await?,
+        ];
+        for row in queries.iter().flatten() {
+            accounts.push(row.parse(0)?);
+        }
+    }
+    Ok((subjects, accounts))
+}
+
 impl Tx {
     /// Notes that somebody is here by an account.
     pub async fn see_visitor(
@@ -56,7 +97,7 @@ impl Tx {
     pub async fn forget_visitors(&mut self) -> Result<u64, StoreError> {
         let sql = "DELETE FROM visitors WHERE seen_ms < \
                    (SELECT seen_ms FROM visitors ORDER BY seen_ms DESC LIMIT 1 OFFSET $1) \
-                   AND NOT EXISTS (SELECT 1 FROM memberships \
+                   AND kept = 0 AND NOT EXISTS (SELECT 1 FROM memberships \
                    WHERE memberships.user_id = visitors.user_id AND memberships.membership = $2)";
         let query = self.query(sql).bind(limits::VISITORS).bind(Membership::Ban.as_str());
         query.run().await

@@ -4,6 +4,7 @@ mod bodies;
 mod client;
 mod confirm;
 mod dids;
+mod friends;
 mod nodes;
 mod paper;
 mod persons;
@@ -59,6 +60,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(dids::routes());
     all.extend(persons::routes());
     all.extend(nodes::routes());
+    all.extend(friends::routes());
     all
 }
 

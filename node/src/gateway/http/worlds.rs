@@ -5,6 +5,7 @@ use http::{Method, StatusCode};
 use ruma::{OwnedMxcUri, OwnedRoomOrAliasId, RoomOrAliasId};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use wayside_identity::blocks::Blocks;
 use wayside_specs::Role;
 
 use super::{nodes, read, unkept};
@@ -202,15 +203,22 @@ async fn challenge(call: Call<Bytes>) -> Result<Reply, Fault> {
 struct VisitorBody {
     challenge: String,
     presentation: Value,
+    /// Whom they block (specs/social.md).
+    blocks: Option<Value>,
 }
 
 /// Lets somebody of another node in.
 async fn visitor(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let VisitorBody { challenge, presentation } = read(call.request.body())?;
+    let VisitorBody { challenge, presentation, blocks } = read(call.request.body())?;
+    let blocks = blocks.as_ref().map(Blocks::read).transpose();
+    let blocks = blocks.map_err(|error| Fault::bad_json(&error.to_string()))?.unwrap_or_default();
     let worlds = &call.app.services.worlds;
     let name = named(&call)?;
-    let granted = Box::pin(worlds.grant_visitor(&presentation, &challenge, &name)).await?;
-    Ok(unkept(reply(&told(&granted, visitors(&call)))))
+    let granted = worlds.grant_visitor(&presentation, &challenge, blocks, &name);
+    let mut told = told(&Box::pin(granted).await?, visitors(&call));
+    // Their client may say anew whom they block.
+    told["blocks"] = true.into();
+    Ok(unkept(reply(&told)))
 }
 
 /// A file was looked into and is not taken.

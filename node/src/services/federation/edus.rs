@@ -11,7 +11,8 @@ use wayside_specs::limits;
 use super::{
     super::{
         encryption::abroad,
-        live::{FromAfar, Presence},
+        live::{AWAY_ELSEWHERE_MS, FromAfar, Presence},
+        place::Whereabouts,
         social,
     },
     Error, Federation, Ground, admits,
@@ -111,6 +112,8 @@ struct Push {
     status_msg: Option<String>,
     #[serde(default)]
     last_active_ago: i64,
+    #[serde(rename = "org.wayside.place")]
+    place: Option<serde_json::Value>,
 }
 
 impl Said {
@@ -307,13 +310,23 @@ impl Federation {
 
     async fn hear_presence(&self, pushes: Vec<Push>) -> Result<(), Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
-        for Push { user_id, presence, status_msg, last_active_ago } in pushes {
+        let own = &self.ground.server_name;
+        for Push { user_id, presence, status_msg, last_active_ago, place } in pushes {
             let Some(presence) = Presence::parse(&presence) else { continue };
             let status = status_msg.filter(|it| it.len() <= limits::STATUS_BYTES);
-            if remote::is_near(&mut snapshot, &user_id, &self.ground.server_name).await? {
+            if remote::is_near(&mut snapshot, &user_id, own).await? {
                 let now_ms = self.ground.clock.now_ms();
                 let active_ms = now_ms.saturating_sub(last_active_ago.max(0));
-                let told = FromAfar { presence, status, active_ms };
+                let heard = |told| Whereabouts::heard(told, own, now_ms, AWAY_ELSEWHERE_MS);
+                let mut whereabouts = place.as_ref().and_then(heard);
+                if let Some(to) = whereabouts.as_mut().and_then(|it| it.to.as_mut()) {
+                    // Nobody is kept whom it does not concern.
+                    let named: Vec<&UserId> = to.iter().map(AsRef::as_ref).collect();
+                    let near = rooms::who_share_a_room(&mut snapshot, &user_id, &named).await?;
+                    to.retain(|one| near.contains(one));
+                }
+                let whereabouts = whereabouts.map(Arc::new);
+                let told = FromAfar { presence, status, active_ms, whereabouts };
                 self.live.hear_presence(&user_id, told, now_ms);
             }
         }

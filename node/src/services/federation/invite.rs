@@ -10,6 +10,8 @@ use ruma::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, value::RawValue};
 use wayside_federation::{event::Event, version::RoomVersion};
+use wayside_identity::friend;
+use wayside_specs::Did;
 
 use super::{
     super::{
@@ -141,6 +143,10 @@ impl Federation {
         let (own, key) = (&self.ground.server_name, &self.ground.server_key);
         let event = event.cosign(version, own, key)?;
         let shown = stripped(version, room_id, &invitation.invite_room_state);
+        if self.is_of_blocked(&target, event.sender(), &shown).await? {
+            // Nobody is told whom somebody blocks: it is signed, and goes no further.
+            return Ok(event);
+        }
         self.stand_outside(version, event.clone(), Some((origin, shown))).await?;
         Ok(event)
     }
@@ -206,6 +212,28 @@ impl Federation {
             }
         }
         Ok(())
+    }
+
+    /// Whether whoever asks says to be a person whom somebody blocks, under another account than then.
+    async fn is_of_blocked(
+        &self,
+        target: &UserId,
+        sender: &UserId,
+        shown: &[Value],
+    ) -> Result<bool, Error> {
+        let theirs =
+            |event: &&Value| event["type"] == friend::EVENT && event["sender"] == sender.as_str();
+        let issuers = shown.iter().filter(theirs).filter_map(|event| {
+            let issuer = &event["content"]["record"]["issuer"];
+            issuer.as_str().or_else(|| issuer["id"].as_str())?.parse::<Did>().ok()
+        });
+        let issuers: Vec<Did> = issuers.collect();
+        if issuers.is_empty() {
+            return Ok(false);
+        }
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let ignored = rooms::Ignored::of(&mut snapshot, target).await?;
+        Ok(issuers.iter().any(|did| ignored.has_person(did.subject())))
     }
 
     /// Takes back an invitation or refuses a knock in a room that nobody of this node is in: its rules
@@ -280,7 +308,8 @@ pub(super) fn stripped(
         let word = |name: &str| event.get(name).and_then(Value::as_str);
         let (kind, key, sender) = (word("type")?, word("state_key")?, word("sender")?);
         let is_shown = rooms::DOOR.contains(&StateEventType::from(kind)) && key.is_empty()
-            || kind == "m.room.member";
+            || kind == "m.room.member"
+            || kind == friend::EVENT && key == sender;
         let content = event.get("content").filter(|content| content.is_object())?;
         UserId::parse(sender).ok().filter(|_| is_shown)?;
         if kind == "m.room.create" && version.create_is_room_id() && !begins_it(text) {

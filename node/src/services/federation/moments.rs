@@ -13,7 +13,10 @@ use tokio::sync::broadcast;
 use wayside_federation::moments::{Moments, Reader};
 
 use super::{
-    super::live::{Presence, Present},
+    super::{
+        live::{Presence, Present},
+        place,
+    },
     Error, Federation,
 };
 use crate::store::{
@@ -186,7 +189,24 @@ impl Federation {
         if let Some(status) = &present.status {
             entry["status_msg"] = status.as_str().into();
         }
-        self.gather(servers, |moments| moments.is_present(user_id.to_owned(), entry.clone()));
+        let Some(whereabouts) = &present.whereabouts else {
+            let told = |moments: &mut Moments| {
+                moments.is_present(user_id.to_owned(), entry.clone());
+            };
+            self.gather(servers, told);
+            return;
+        };
+        for server in servers {
+            let mut entry = entry.clone();
+            // In which world they are, for those alone who may know.
+            if let Some(told) = whereabouts.for_server(&server) {
+                entry[place::FIELD] = told;
+            }
+            let told = |moments: &mut Moments| {
+                moments.is_present(user_id.to_owned(), entry.clone());
+            };
+            self.gather([server], told);
+        }
     }
 
     /// A room, if other servers are in it.

@@ -226,9 +226,7 @@ impl Persons {
             return Ok(Some(self.held(&did, &user_id)));
         };
         // The log was proven when it was taken in: whoever asks costs no proof again.
-        let last = row.log.strip_suffix(b"\n").unwrap_or(&row.log);
-        let last = last.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-        let entry = json::read(last).map_err(Error::internal)?;
+        let entry = json::read(last_version(&row.log)).map_err(Error::internal)?;
         let is_here = own_log(self.site.get(), &user_id).is_some_and(|own| is_at(&row.did, &own));
         if !is_here || entry["parameters"]["deactivated"] == true {
             // Whoever is elsewhere, or nobody any more, is not vouched for here.
@@ -340,6 +338,12 @@ fn own_log(site: Option<&Site>, user_id: &UserId) -> Option<Url> {
 /// Whether a DID names that address as its place.
 fn is_at(did: &Did, log: &Url) -> bool {
     Place::of(did).is_ok_and(|place| place.log() == log)
+}
+
+/// The last line of a log.
+fn last_version(log: &[u8]) -> &[u8] {
+    let lines = log.strip_suffix(b"\n").unwrap_or(log);
+    lines.rsplit(|byte| *byte == b'\n').next().unwrap_or_default()
 }
 
 fn lines_of(log: &[u8]) -> usize {

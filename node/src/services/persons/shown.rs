@@ -149,6 +149,37 @@ impl Persons {
         Ok(Shown { did, account, name, wears })
     }
 
+    /// Whether a DID stands by what an account has given, and each of the two names the other.
+    pub async fn stands_by(
+        &self,
+        account: &UserId,
+        did: &Did,
+        credential: &Credential,
+    ) -> Result<(), Error> {
+        let found = self.found(did, HOME_FRESH_MS).await?;
+        if found.webvh.as_ref().is_some_and(|webvh| webvh.deactivated) {
+            return Err(unshown(&"the DID has come to its end"));
+        }
+        let uri = account.matrix_uri(false).to_string();
+        if !found.document.also_known_as().contains(&uri) {
+            return Err(unshown(&"the DID does not name the account"));
+        }
+        let now = Moment(self.ground.clock.now_ms());
+        credential.verify(&found.document, now).map_err(|it| unshown(&it))?;
+        self.must_name(account, did).await.map(drop)
+    }
+
+    /// The DID that an account of elsewhere names as its own, where that names the account too.
+    pub async fn named_by(&self, account: &UserId) -> Result<Option<Did>, Error> {
+        let profile = self.servers.profile_now(account).await?;
+        let named =
+            profile.get(PROFILE_FIELD).and_then(|named| named.as_str()?.parse::<Did>().ok());
+        let Some(did) = named else { return Ok(None) };
+        let found = self.found(&did, HOME_FRESH_MS).await?;
+        let uri = account.matrix_uri(false).to_string();
+        Ok(found.document.also_known_as().contains(&uri).then_some(did))
+    }
+
     /// Whether an account names a DID as its own: it is asked at the server that its name names, so that a
     /// home can vouch for nobody who lives elsewhere. Gives what it says of the body that they wear.
     async fn must_name(&self, account: &UserId, did: &Did) -> Result<Option<Value>, Error> {

@@ -2,10 +2,17 @@
 
 use ruma::UserId;
 use serde_json::{Value, json};
-use wayside_identity::{credential::Draft, did::document::CONTEXT, time::Moment};
+use wayside_identity::{
+    credential::Draft,
+    did::{Document, document::CONTEXT},
+    friend::{Friendship, With},
+    json,
+    proof::Purpose,
+    time::Moment,
+};
 use wayside_specs::Did;
 
-use super::{Persons, is_at, own_log};
+use super::{Persons, is_at, last_version, own_log};
 use crate::{
     services::Error,
     store::{accounts, people, persons},
@@ -69,5 +76,31 @@ impl Persons {
         };
         let method = format!("{node}#{}", self.key.public().to_multikey());
         Ok(draft.signed(&method, &self.key))
+    }
+
+    /// What somebody says who is somebody's friend, signed by the key with which this node may assert things
+    /// for them; nothing where they have written no DID, or do not let it.
+    pub async fn befriend(
+        &self,
+        user_id: &UserId,
+        other: &UserId,
+        other_did: Option<Did>,
+    ) -> Result<Option<Value>, Error> {
+        let row = persons::of_account(&mut self.ground.store.snapshot().await?, user_id).await?;
+        let Some(row) = row else { return Ok(None) };
+        let entry = json::read(last_version(&row.log)).map_err(Error::internal)?;
+        let document = Document::from_value(entry["state"].clone()).map_err(Error::internal)?;
+        let node = self.key.public();
+        let mut methods = document.keys(Purpose::AssertionMethod);
+        let Some(method) = methods.find(|method| method.key.as_ref() == Some(&node)) else {
+            return Ok(None);
+        };
+        let with = match other_did {
+            Some(did) => With::Person(did),
+            None => With::Account(other.to_string()),
+        };
+        let said = Friendship { from: row.did, account: user_id.to_string(), with };
+        let now = Moment(self.ground.clock.now_ms());
+        Ok(Some(said.signed(now, &method.id, &self.key)))
     }
 }

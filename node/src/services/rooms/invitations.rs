@@ -8,6 +8,7 @@ use serde_json::{Map, Value, value::RawValue};
 use wayside_federation::{
     auth, event::Event, state::StateKey, third_party::Pledge, version::RoomVersion,
 };
+use wayside_identity::friend;
 
 use super::{
     super::{Error, Ground, servers::Urgency},
@@ -107,6 +108,8 @@ impl Rooms {
                 let mut keys: Vec<_> =
                     DOOR.iter().map(|kind| StateKey::new(kind.clone(), "")).collect();
                 keys.push(StateKey::new(StateEventType::RoomMember, sender.as_str()));
+                // Whether they ask to be friends (specs/social.md).
+                keys.push(StateKey::new(friend::EVENT.into(), sender.as_str()));
                 let shown = needed(tx, &room, keys).await?.into_values().map(|it| it.event);
                 let (version, shown) = (room.version, shown.collect());
                 Ok(Proposal::New(Box::new(Proposed { version, event, shown })))

@@ -10,6 +10,7 @@ use super::{
         Error,
         filter::EventFilter,
         live::{Presence, Present},
+        place,
         push::{PUSH_RULES, common_account_data},
     },
     Events,
@@ -175,7 +176,7 @@ impl Building<'_> {
         let own = &self.asker.user_id;
         let near = rooms::who_share_a_room(&mut self.snapshot, own, &others).await?;
         told.retain(|user_id, _| user_id == own || near.contains(user_id));
-        let list = told.iter().map(|(user_id, present)| presence_event(user_id, present, now_ms));
+        let list = told.iter().map(|(of, present)| presence_event(own, of, present, now_ms));
         raw_events(&list.collect::<Vec<_>>())
     }
 }
@@ -190,7 +191,12 @@ pub(super) fn shown_data(items: &[DataItem], filter: &EventFilter) -> Result<Eve
 }
 
 /// A presence as `/sync` and `/presence` show it.
-fn presence_event(user_id: &UserId, present: &Present, now_ms: i64) -> serde_json::Value {
+fn presence_event(
+    asker: &UserId,
+    user_id: &UserId,
+    present: &Present,
+    now_ms: i64,
+) -> serde_json::Value {
     let mut content = json!({
         "presence": present.presence.as_str(),
         "last_active_ago": (now_ms - present.active_ms).max(0),
@@ -198,6 +204,10 @@ fn presence_event(user_id: &UserId, present: &Present, now_ms: i64) -> serde_jso
     });
     if let Some(status) = &present.status {
         content["status_msg"] = status.as_str().into();
+    }
+    let whereabouts = present.whereabouts.as_ref();
+    if let Some(place) = whereabouts.and_then(|it| it.for_one(asker)) {
+        content[place::FIELD] = place.told();
     }
     json!({ "type": "m.presence", "sender": user_id, "content": content })
 }

@@ -12,6 +12,7 @@ use ruma::{
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 use wayside_federation::state::{EventNo, NodeId, StateKey};
+use wayside_identity::friend;
 use wayside_specs::limits;
 
 use super::{
@@ -662,8 +663,11 @@ impl Building<'_> {
         let keys: Vec<StateKey> = DOOR.iter().map(|kind| StateKey::new(kind.clone(), "")).collect();
         let numbers = state::lookup(&mut self.snapshot, roots.state_before, &keys).await?;
         let mut numbers: Vec<EventNo> = numbers.into_iter().flatten().collect();
-        let inviter = StateKey::new(StateEventType::RoomMember, own.event.sender().as_str());
-        numbers.extend(state::lookup(&mut self.snapshot, roots.state_before, &[inviter]).await?[0]);
+        let inviter = own.event.sender().as_str();
+        let of_inviter = [StateEventType::RoomMember, friend::EVENT.into()];
+        let of_inviter = of_inviter.map(|kind| StateKey::new(kind, inviter));
+        let of_inviter = state::lookup(&mut self.snapshot, roots.state_before, &of_inviter).await?;
+        numbers.extend(of_inviter.into_iter().flatten());
         let shown = events::by_numbers(&mut self.snapshot, &numbers).await?;
         let mut list: Vec<Box<RawValue>> =
             shown.values().map(|it| format::stripped(&it.event)).collect();

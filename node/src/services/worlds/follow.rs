@@ -14,6 +14,7 @@ use wayside_world::realtime::Bye;
 use super::{
     super::{
         Error,
+        bans::LIST,
         rooms::{
             format::{self, Form, Unsigned},
             view::text_in,
@@ -111,6 +112,7 @@ impl Worlds {
         for change in &commit.changes {
             match change {
                 Change::Event { room_no, room_id, position, members, .. } => {
+                    self.check_lists(room_id, members).await?;
                     if self.instances.crowd(room_id).is_none() {
                         continue;
                     }
@@ -121,8 +123,9 @@ impl Worlds {
                     }
                 }
                 Change::Account { user_id, .. } => self.check_account(user_id).await?,
+                // Perhaps whom they block: it is looked up for those who are in a world alone.
+                Change::Person { user_id, .. } => self.check_blocks(user_id).await?,
                 Change::Receipt { .. }
-                | Change::Person { .. }
                 | Change::Keys { .. }
                 | Change::Letter { .. }
                 | Change::Outgoing { .. }
@@ -142,6 +145,9 @@ impl Worlds {
             for user_id in people {
                 self.check(room.room_no, &room_id, &user_id).await?;
                 self.check_account(&user_id).await?;
+                if self.ground.is_local(&user_id) {
+                    self.check_blocks(&user_id).await?;
+                }
             }
         }
         Ok(())
@@ -166,9 +172,13 @@ impl Worlds {
                     | TimelineEventType::Reaction
                     | TimelineEventType::Sticker
             );
+            if is_list(&stored.event) {
+                self.watch.look();
+            }
             if is_said || is_portal(&stored.event) {
                 let event = format::client_event(&stored, Form::default(), Unsigned::default());
-                self.instances.show(room_id, event.get().to_owned());
+                let sender = stored.event.sender();
+                self.instances.show(room_id, sender, event.get().to_owned());
             }
             doors |=
                 matches!(kind, TimelineEventType::RoomJoinRules | TimelineEventType::RoomServerAcl);
@@ -207,6 +217,16 @@ impl Worlds {
         Ok(())
     }
 
+    /// Those whom somebody blocks by now are parted from them, the others not any more.
+    pub(super) async fn check_blocks(&self, user_id: &UserId) -> Result<(), Error> {
+        if !self.instances.is_inside(user_id) {
+            return Ok(());
+        }
+        let blocks = self.blocks_of(user_id).await?;
+        surely(|| self.instances.block(user_id, &blocks)).await;
+        Ok(())
+    }
+
     /// Whoever may not be in a world any more leaves it, and a new name is shown.
     async fn check(&self, room_no: i64, room_id: &RoomId, user_id: &UserId) -> Result<(), Error> {
         let mut snapshot = self.ground.store.snapshot().await?;
@@ -236,6 +256,10 @@ impl Worlds {
         self.instances.change(user_id, &Changed::Name(name));
         Ok(())
     }
+}
+
+fn is_list(event: &Event) -> bool {
+    event.state_key().is_some() && event.kind().to_string() == LIST
 }
 
 fn is_portal(event: &Event) -> bool {

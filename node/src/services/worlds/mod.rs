@@ -7,6 +7,7 @@
 mod beyond;
 mod follow;
 mod found;
+mod lists;
 mod portals;
 mod spawn;
 mod visitors;
@@ -27,7 +28,7 @@ use wayside_world::{
     scene::{Place, Scene},
 };
 
-use self::{beyond::Beyond, visits::Tickets};
+use self::{beyond::Beyond, lists::Watch, visits::Tickets};
 pub use self::{
     beyond::{Target, Trouble},
     found::{Made, NewWorld, RATINGS},
@@ -36,8 +37,10 @@ pub use self::{
 };
 use super::{
     Error, Ground,
+    bans::Bans,
     bodies::Bodies,
     content::Content,
+    federation::Federation,
     persons::Persons,
     rooms::{DirectoryPlace, DirectoryQuery, Listed, Membership, Rooms, WORLD},
     servers::Servers,
@@ -64,6 +67,9 @@ pub struct Worlds {
     instances: Arc<Instances>,
     persons: Arc<Persons>,
     servers: Arc<Servers>,
+    federation: Arc<Federation>,
+    bans: Bans,
+    watch: Watch,
     beyond: Beyond,
     scenes: Cache<[u8; 32], Weak<Scene>>,
     recent: Cache<[u8; 32], Arc<Scene>>,
@@ -86,6 +92,8 @@ pub struct Beside {
     pub persons: Arc<Persons>,
     /// The nodes to which portals lead.
     pub servers: Arc<Servers>,
+    /// The way into rooms of other servers that say who is shut out.
+    pub federation: Arc<Federation>,
 }
 
 /// A world as it is shown to those who are not in it.
@@ -127,7 +135,8 @@ impl Worlds {
     /// The service on its ground, with what stands beside it.
     #[must_use]
     pub fn new(ground: Arc<Ground>, beside: Beside) -> Self {
-        let Beside { rooms, social, content, bodies, instances, persons, servers } = beside;
+        let Beside { rooms, social, content, bodies, instances, persons, servers, federation } =
+            beside;
         let (scenes, recent) = (Cache::new(SCENES * 8), Cache::new(SCENES));
         let (tickets, beyond) = (Tickets::default(), Beyond::new(ground.clock));
         Self {
@@ -139,6 +148,9 @@ impl Worlds {
             instances,
             persons,
             servers,
+            federation,
+            bans: Bans::default(),
+            watch: Watch::default(),
             beyond,
             scenes,
             recent,

@@ -4,8 +4,11 @@
 //! one is"), and what they may is the word of this node, of the world, and of those who rule it. A ban is on
 //! the person: who is shut out under one account stays so under every other by which they were seen here.
 
+use std::sync::Arc;
+
 use ruma::{OwnedUserId, RoomId, RoomOrAliasId, UserId};
 use serde_json::Value;
+use wayside_identity::blocks::Blocks;
 use wayside_world::realtime::Visitor;
 
 use super::{
@@ -19,17 +22,18 @@ use super::{
 };
 use crate::{
     config::Visitors,
-    instances::Coming,
+    instances::{Coming, Meeting},
     store::{rooms, visitors},
 };
 
 impl Worlds {
     /// Lets somebody in who lives elsewhere, and shows it by a presentation that answers a challenge of
-    /// [`super::super::persons::Persons::challenge`].
+    /// [`super::super::persons::Persons::challenge`]. They meet nobody whom they block.
     pub async fn grant_visitor(
         &self,
         presentation: &Value,
         challenge: &str,
+        blocks: Blocks,
         name: &RoomOrAliasId,
     ) -> Result<Granted, Error> {
         let shown = self.persons.answered(presentation, challenge).await?;
@@ -49,6 +53,8 @@ impl Worlds {
             avatar: wearing.avatar,
             guest: false,
         };
+        let names = vec![did.subject().to_owned(), account.to_string()];
+        let meeting = Meeting { names, blocks: Arc::new(blocks), keeps_own: true };
         // It comes while their client gets the scene.
         let bringing = own.map(|body| {
             let (bodies, account) = (self.bodies.clone(), account.clone());
@@ -60,6 +66,7 @@ impl Worlds {
             user_id: account,
             device_id: "VISITOR".into(),
             who,
+            meeting,
             unfit: None,
             unworn: None,
             at: None,
@@ -81,7 +88,21 @@ impl Worlds {
         if !welcome && !invited {
             return Err(Unproven::Unwelcome(server.to_string()).into());
         }
-        if self.is_shut_out(&shown.account, &world.room_id).await? {
+        self.must_not_be_shut_out(&shown.account, &world.room_id).await
+    }
+
+    /// Refuses whoever is shut out of a world, and says by whom.
+    pub(super) async fn must_not_be_shut_out(
+        &self,
+        account: &UserId,
+        room_id: &RoomId,
+    ) -> Result<(), Error> {
+        if let Some(room) = rooms::room(&mut self.ground.store.snapshot().await?, room_id).await?
+            && let Some(rule) = self.listed_at_door(room.room_no, account).await?
+        {
+            return Err(Unproven::Listed(rule.reason).into());
+        }
+        if self.is_shut_out(account, room_id).await? {
             return Err(Unproven::ShutOut.into());
         }
         Ok(())
@@ -102,6 +123,9 @@ impl Worlds {
             if row.is_some_and(|row| row.membership == Membership::Ban) {
                 return Ok(true);
             }
+        }
+        if self.listed(room.room_no, account).await?.is_some() {
+            return Ok(true);
         }
         let is_local = self.ground.is_local(account);
         Ok(!is_local && !admits(&mut snapshot, &room, account.server_name()).await?)

@@ -2,28 +2,31 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use ruma::{OwnedRoomId, RoomOrAliasId, UserId};
 use tokio::task::JoinHandle;
-use wayside_identity::token::{Kind, Secret};
+use wayside_identity::{
+    blocks::Blocks,
+    token::{Kind, Secret},
+};
 use wayside_specs::Role;
 use wayside_world::realtime::{Bye, Pose, Visitor};
 
 use super::{
     super::{
-        Error, Unproven,
+        Error,
         accounts::Session,
-        rooms::{Membership, Step},
+        rooms::{Ignored, Membership, Step},
     },
     World, Worlds,
     follow::surely,
     found::RATINGS,
 };
 use crate::{
-    instances::{self, Changed, Closed, Coming, Mirror, Over, Visit, Worn},
-    store::{accounts, places, rooms},
+    instances::{self, Changed, Closed, Coming, Meeting, Mirror, Over, Visit, Worn},
+    store::{accounts, places, rooms, visitors},
 };
 
 /// How long a ticket is good, in milliseconds.
@@ -75,9 +78,7 @@ impl Worlds {
         let user_id = &session.user_id;
         let world = self.get(name, Some(user_id)).await?;
         self.is_not_full(&world)?;
-        if self.is_shut_out(user_id, &world.room_id).await? {
-            return Err(Unproven::ShutOut.into());
-        }
+        self.must_not_be_shut_out(user_id, &world.room_id).await?;
         let mut step = Step::to(Membership::Join);
         step.guest = session.role == Role::Guest;
         self.rooms.step(&world.room_id, user_id, user_id, step).await?;
@@ -91,8 +92,28 @@ impl Worlds {
         };
         let (user_id, device_id) = (user_id.clone(), session.device_id.clone());
         let unfit = wearing.unfit;
-        let coming = Coming { user_id, device_id, who, unfit, unworn: None, at: None };
+        let meeting = self.meeting(&user_id).await?;
+        let coming = Coming { user_id, device_id, who, meeting, unfit, unworn: None, at: None };
         self.hand_out(world, coming, None).await
+    }
+
+    /// By what names somebody of this node is known, and whom they do not want to meet.
+    async fn meeting(&self, user_id: &UserId) -> Result<Meeting, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let mut names = visitors::subjects_of(&mut snapshot, user_id).await?;
+        names.push(user_id.to_string());
+        drop(snapshot);
+        let blocks = self.blocks_of(user_id).await?;
+        Ok(Meeting { names, blocks, keeps_own: false })
+    }
+
+    /// Whom somebody of this node does not want to meet.
+    pub(super) async fn blocks_of(&self, user_id: &UserId) -> Result<Arc<Blocks>, Error> {
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let ignored = Ignored::of(&mut snapshot, user_id).await?;
+        let mut blocks = Blocks::new(self.ground.clock.random());
+        ignored.names().for_each(|name| blocks.add(name));
+        Ok(Arc::new(blocks))
     }
 
     pub(super) fn is_not_full(&self, world: &World) -> Result<(), Error> {
@@ -162,6 +183,9 @@ impl Worlds {
         })?;
         // From here on it is heard of inside; what came in between is looked for once more.
         self.check_coming(&world, &coming).await.map_err(failed)??;
+        if self.ground.is_local(&coming.user_id) {
+            self.check_blocks(&coming.user_id).await.map_err(failed)?;
+        }
         if let Some(bringing) = bringing {
             self.dress(visit.mirror(), bringing);
         }

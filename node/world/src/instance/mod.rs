@@ -3,19 +3,23 @@
 //! An instance is driven from outside: frames of clients go in ([`Instance::take`]), time passes by
 //! [`Instance::tick`], and frames to clients come out ([`Instance::drain`]). It knows neither
 //! connections nor the clock, so that a run can be repeated from what went in.
+//!
+//! Two of its people may be parted ([`Instance::part`]): neither is told anything of the other, as if they were
+//! not there. Frames are made once for everybody; [`Out::frame_for`] gives what one slot gets of a frame.
 
 mod body;
 mod movement;
+mod partings;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::body::Body;
+use self::{body::Body, partings::Partings};
 use crate::{
     realtime::{
         Bye, DATAGRAM_BYTES, FromClient, FromNode, NO_SEAT, Pose, Refused, TICK_HZ, VERSION,
-        Visitor, end_snapshot, snapshot,
+        Visitor, end_snapshot, snapshot, snapshot_without,
     },
     scene::{Place, Scene},
 };
@@ -50,15 +54,54 @@ pub enum To {
     One(Slot),
 }
 
+/// Of whom a frame tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Of one.
+    About(Slot),
+    /// Of where several are: a snapshot.
+    Poses,
+    /// Of nobody else than who gets it, or of what all may know.
+    Other,
+}
+
 /// A frame to be sent.
 #[derive(Clone, Debug)]
 pub struct Out {
     /// To whom.
     pub to: To,
-    /// The frame.
+    /// The frame, as those get it who are parted from nobody: see [`Self::frame_for`].
     pub frame: Bytes,
     /// Whether it must arrive; what need not may be dropped for those who are slow.
     pub reliable: bool,
+    /// Of whom it tells.
+    pub content: Content,
+    /// Who was parted from whom when it was made, if anybody was.
+    partings: Option<Arc<Partings>>,
+}
+
+impl Out {
+    /// What a slot gets of the frame: the very same bytes, unless they hold poses of somebody from whom it is
+    /// parted, and nothing where they tell of nobody else, or go to others.
+    #[must_use]
+    pub fn frame_for(&self, slot: Slot) -> Option<Bytes> {
+        let is_theirs = match self.to {
+            To::All => true,
+            To::AllBut(other) => other != slot,
+            To::One(one) => one == slot,
+        };
+        if !is_theirs {
+            return None;
+        }
+        let unseen = self.partings.as_ref().and_then(|partings| partings.of(slot));
+        match (unseen, self.content) {
+            (Some(unseen), Content::About(other)) if unseen.contains(&other) => None,
+            (Some(unseen), Content::Poses) => {
+                snapshot_without(&self.frame, |other| unseen.contains(&other))
+            }
+            _ => Some(self.frame.clone()),
+        }
+    }
 }
 
 /// One running copy of a world.
@@ -74,6 +117,8 @@ pub struct Instance {
     visits: u32,
     bodies: Vec<Option<Body>>,
     seats: Vec<Option<Slot>>,
+    /// Who is told nothing of whom. What is to be sent keeps those of its moment.
+    partings: Arc<Partings>,
     out: Vec<Out>,
 }
 
@@ -88,8 +133,8 @@ impl Instance {
     pub fn new(scene: Arc<Scene>, capacity: u16) -> Self {
         let seats = vec![None; scene.seats.len()];
         let (bodies, home) = (Vec::new(), scene.arrival(0));
-        let (spawn, out) = (None, Vec::new());
-        Self { scene, spawn, home, capacity, tick: 0, visits: 0, bodies, seats, out }
+        let (spawn, partings, out) = (None, Arc::default(), Vec::new());
+        Self { scene, spawn, home, capacity, tick: 0, visits: 0, bodies, seats, partings, out }
     }
 
     /// Lets those who come arrive at a place, and around it. Where nobody can stand there, and where
@@ -116,8 +161,9 @@ impl Instance {
         self.tick
     }
 
-    /// Lets somebody in, where they were before if a body still fits there.
-    pub fn enter(&mut self, who: Visitor, at: Option<Pose>) -> Result<Slot, Full> {
+    /// Lets somebody in, where they were before if a body still fits there. Those in `parted` are told nothing of
+    /// them from the first moment on, nor they of those.
+    pub fn enter(&mut self, who: Visitor, at: Option<Pose>, parted: &[Slot]) -> Result<Slot, Full> {
         let free = self.bodies.iter().position(Option::is_none);
         let slot = free.unwrap_or(self.bodies.len());
         let slot = Slot::try_from(slot).ok().filter(|slot| *slot < self.capacity).ok_or(Full)?;
@@ -130,24 +176,34 @@ impl Instance {
             Pose::standing(place.at, place.yaw)
         });
         self.visits = self.visits.wrapping_add(1);
+        for other in parted {
+            if *other != slot && self.is_here(*other) {
+                Arc::make_mut(&mut self.partings).part(slot, *other);
+            }
+        }
+        self.welcome(slot, Body::new(who, pose, self.tick));
+        Ok(slot)
+    }
+
+    /// Tells somebody who comes of those who are here, and those of who comes.
+    fn welcome(&mut self, slot: Slot, body: Body) {
         let welcome = FromNode::Welcome {
             version: VERSION,
             slot,
             tick_hz: TICK_HZ,
             tick: self.tick,
             capacity: self.capacity,
-            pose,
+            pose: body.pose,
         };
         self.send(To::One(slot), &welcome);
-        for (other, body) in (0..).zip(&self.bodies) {
-            if let Some(body) = body {
-                let told = body.entered(other, false).bytes();
-                self.out.push(Out { to: To::One(slot), frame: told, reliable: true });
+        for other in 0..self.bodies.len() {
+            let other = Slot::try_from(other).expect("there are no more slots than a u16 counts");
+            if !self.partings.are(slot, other) {
+                self.tell_of(other, slot);
             }
         }
-        let body = Body::new(who, pose, self.tick);
         self.send(To::One(slot), &body.entered(slot, true));
-        self.send(To::AllBut(slot), &body.entered(slot, false));
+        self.tell(To::AllBut(slot), slot, &body.entered(slot, false));
         let index = usize::from(slot);
         if index == self.bodies.len() {
             self.bodies.push(Some(body));
@@ -155,7 +211,35 @@ impl Instance {
             self.bodies[index] = Some(body);
         }
         self.tell_where_all_are(To::One(slot));
-        Ok(slot)
+    }
+
+    /// From now on neither of two is told anything of the other, after that nobody has that slot any more.
+    pub fn part(&mut self, a: Slot, b: Slot) {
+        if a == b || !self.is_here(a) || !self.is_here(b) || self.partings.are(a, b) {
+            return;
+        }
+        // Made before they are parted, or they would not get these.
+        self.tell_one(a, b, &FromNode::Left { slot: b });
+        self.tell_one(b, a, &FromNode::Left { slot: a });
+        Arc::make_mut(&mut self.partings).part(a, b);
+    }
+
+    /// Lets two who were parted meet again: each is told that the other is here, and where.
+    pub fn meet(&mut self, a: Slot, b: Slot) {
+        if !self.partings.are(a, b) {
+            return;
+        }
+        Arc::make_mut(&mut self.partings).meet(a, b);
+        for (slot, other) in [(a, b), (b, a)] {
+            self.tell_of(other, slot);
+            let Some(Some(body)) = self.bodies.get(usize::from(other)) else { continue };
+            let mut frame = snapshot(self.tick);
+            frame.extend(other.to_le_bytes());
+            frame.extend(&body.encoded);
+            end_snapshot(&mut frame, 1);
+            let (to, frame, content) = (To::One(slot), frame.into(), Content::Poses);
+            self.out.push(Out { to, frame, reliable: false, content, partings: None });
+        }
     }
 
     /// Changes what the others are told of somebody: their name, their body.
@@ -168,7 +252,7 @@ impl Instance {
         }
         let (own, others) = (body.entered(slot, true), body.entered(slot, false));
         self.send(To::One(slot), &own);
-        self.send(To::AllBut(slot), &others);
+        self.tell(To::AllBut(slot), slot, &others);
     }
 
     /// Lets somebody out, and says where they were.
@@ -177,7 +261,10 @@ impl Instance {
         if let Some(seat) = self.seats.get_mut(usize::from(body.seat)) {
             *seat = None;
         }
-        self.send(To::AllBut(slot), &FromNode::Left { slot });
+        self.tell(To::AllBut(slot), slot, &FromNode::Left { slot });
+        if !self.partings.is_empty() {
+            Arc::make_mut(&mut self.partings).forget(slot);
+        }
         Some(body.standing())
     }
 
@@ -190,6 +277,25 @@ impl Instance {
     /// Tells everybody of an event of the room, as JSON.
     pub fn show(&mut self, event: String) {
         self.send(To::All, &FromNode::Event { event });
+    }
+
+    /// Tells everybody but some of an event of the room.
+    pub fn show_but(&mut self, event: String, deaf: &[Slot]) {
+        if deaf.is_empty() {
+            return self.show(event);
+        }
+        let frame = FromNode::Event { event }.bytes();
+        for (slot, body) in (0..).zip(&self.bodies) {
+            if body.is_some() && !deaf.contains(&slot) {
+                self.out.push(Out {
+                    to: To::One(slot),
+                    frame: frame.clone(),
+                    reliable: true,
+                    content: Content::Other,
+                    partings: None,
+                });
+            }
+        }
     }
 
     /// Lets somebody know something, by its short name.
@@ -222,6 +328,8 @@ impl Instance {
             FromClient::Ping { nonce } => {
                 self.send(To::One(slot), &FromNode::Pong { nonce, tick: self.tick });
             }
+            // Whose names these are hashes of is known outside, and dealt with before.
+            FromClient::Blocks { .. } => {}
         }
         Ok(())
     }
@@ -267,7 +375,7 @@ impl Instance {
         }
         body.sit(seat, place, tick);
         self.seats[index] = Some(slot);
-        self.send(To::All, &FromNode::Seated { slot, seat });
+        self.tell(To::All, slot, &FromNode::Seated { slot, seat });
         Ok(())
     }
 
@@ -281,7 +389,7 @@ impl Instance {
         if let Some(seat) = self.seats.get_mut(seat) {
             *seat = None;
         }
-        self.send(To::All, &FromNode::Seated { slot, seat: NO_SEAT });
+        self.tell(To::All, slot, &FromNode::Seated { slot, seat: NO_SEAT });
         let (sequence, reason) = (0, crate::realtime::Reason::Seated);
         self.send(To::One(slot), &FromNode::Correction { sequence, reason, pose });
         Ok(())
@@ -297,14 +405,21 @@ impl Instance {
             return Err(Refused::Often);
         }
         body.emoted_at = Some(tick);
-        self.send(To::All, &FromNode::Emoted { slot, emote, tick });
+        self.tell(To::All, slot, &FromNode::Emoted { slot, emote, tick });
         Ok(())
     }
 
     /// Snapshots of the poses that are due, each frame as full as a datagram allows. They are the
     /// same for everybody, and so made once.
     fn tell_where_all_are(&mut self, to: To) {
-        let everybody = to != To::All;
+        let (everybody, partings) = (to != To::All, self.partings_now());
+        let out = |frame: Vec<u8>| Out {
+            to,
+            frame: frame.into(),
+            reliable: false,
+            content: Content::Poses,
+            partings: partings.clone(),
+        };
         let (mut frame, mut count) = (snapshot(self.tick), 0);
         for (slot, body) in (0u16..).zip(&self.bodies) {
             let Some(body) = body else { continue };
@@ -315,7 +430,7 @@ impl Instance {
             }
             if frame.len() + 2 + body.encoded.len() > DATAGRAM_BYTES {
                 end_snapshot(&mut frame, count);
-                self.out.push(Out { to, frame: frame.into(), reliable: false });
+                self.out.push(out(frame));
                 (frame, count) = (snapshot(self.tick), 0);
             }
             frame.extend(slot.to_le_bytes());
@@ -324,16 +439,50 @@ impl Instance {
         }
         if count > 0 {
             end_snapshot(&mut frame, count);
-            self.out.push(Out { to, frame: frame.into(), reliable: false });
+            self.out.push(out(frame));
         }
+    }
+
+    /// Who is parted from whom, if anybody is.
+    fn partings_now(&self) -> Option<Arc<Partings>> {
+        (!self.partings.is_empty()).then(|| self.partings.clone())
     }
 
     fn body_mut(&mut self, slot: Slot) -> Option<&mut Body> {
         self.bodies.get_mut(usize::from(slot))?.as_mut()
     }
 
+    fn is_here(&self, slot: Slot) -> bool {
+        self.bodies.get(usize::from(slot)).is_some_and(Option::is_some)
+    }
+
+    /// Tells somebody who has a slot.
+    fn tell_of(&mut self, other: Slot, to: Slot) {
+        let Some(Some(body)) = self.bodies.get(usize::from(other)) else { return };
+        let entered = body.entered(other, false);
+        self.tell_one(to, other, &entered);
+    }
+
+    /// Sends what tells of somebody.
+    fn tell(&mut self, to: To, about: Slot, frame: &FromNode) {
+        self.push(to, frame.bytes(), true, Content::About(about));
+    }
+
+    /// Sends one what tells of somebody from whom they are not parted now: it keeps nobody else's partings, of
+    /// which there would be another copy for each that is parted behind it.
+    fn tell_one(&mut self, to: Slot, about: Slot, frame: &FromNode) {
+        let (to, frame, content) = (To::One(to), frame.bytes(), Content::About(about));
+        self.out.push(Out { to, frame, reliable: true, content, partings: None });
+    }
+
+    /// Sends what tells of nobody else.
     fn send(&mut self, to: To, frame: &FromNode) {
-        self.out.push(Out { to, frame: frame.bytes(), reliable: true });
+        self.push(to, frame.bytes(), true, Content::Other);
+    }
+
+    fn push(&mut self, to: To, frame: Bytes, reliable: bool, content: Content) {
+        let partings = self.partings_now();
+        self.out.push(Out { to, frame, reliable, content, partings });
     }
 }
 

@@ -1,9 +1,10 @@
 //! Frames of both directions.
 
 use bytes::Bytes;
+use wayside_specs::limits;
 
 use super::{
-    DATAGRAM_BYTES,
+    BLOCK_BYTES, DATAGRAM_BYTES,
     pose::Pose,
     reader::{Broken, Reader, put_text},
 };
@@ -47,6 +48,13 @@ pub enum FromClient {
     },
     /// It leaves.
     Go,
+    /// Whom its person blocks from now on (specs/social.md).
+    Blocks {
+        /// What the hashes were made with.
+        salt: [u8; BLOCK_BYTES],
+        /// A hash of each name.
+        hashes: Vec<[u8; BLOCK_BYTES]>,
+    },
 }
 
 impl FromClient {
@@ -62,6 +70,7 @@ impl FromClient {
             0x05 => Self::Emote { emote: reader.u8()? },
             0x06 => Self::Ping { nonce: reader.u32()? },
             0x07 => Self::Go,
+            0x08 => Self::Blocks { salt: reader.array()?, hashes: read_hashes(&mut reader)? },
             other => return Err(Broken::Kind(*other)),
         };
         reader.end()?;
@@ -79,10 +88,14 @@ impl FromClient {
             Self::Emote { .. } => 0x05,
             Self::Ping { .. } => 0x06,
             Self::Go => 0x07,
+            Self::Blocks { .. } => 0x08,
         }
     }
 
     /// The bytes of the frame.
+    ///
+    /// # Panics
+    /// When it blocks more than 65,535 names.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
         let mut out = vec![self.kind()];
@@ -99,6 +112,12 @@ impl FromClient {
             Self::Stand | Self::Go => {}
             Self::Emote { emote } => out.push(*emote),
             Self::Ping { nonce } => out.extend(nonce.to_le_bytes()),
+            Self::Blocks { salt, hashes } => {
+                out.extend(salt);
+                let count = u16::try_from(hashes.len()).expect("nobody tells of so many");
+                out.extend(count.to_le_bytes());
+                out.extend(hashes.as_flattened());
+            }
         }
         out.into()
     }
@@ -441,12 +460,49 @@ pub fn snapshot(tick: u32) -> Vec<u8> {
     out
 }
 
+/// A snapshot without some of its bodies: the very same bytes where it has none of them, and none where it
+/// has no others.
+#[must_use]
+pub fn snapshot_without(frame: &Bytes, hides: impl Fn(u16) -> bool) -> Option<Bytes> {
+    if !records(frame).any(|(slot, _)| hides(slot)) {
+        return Some(frame.clone());
+    }
+    let (mut out, mut count) = (frame.get(..=SNAPSHOT_COUNT)?.to_vec(), 0);
+    for (_, record) in records(frame).filter(|(slot, _)| !hides(*slot)) {
+        out.extend(record);
+        count += 1;
+    }
+    end_snapshot(&mut out, count);
+    (count > 0).then(|| out.into())
+}
+
+/// The bodies of a snapshot: whose, and all bytes of each.
+fn records(frame: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let count = frame.get(SNAPSHOT_COUNT).copied().unwrap_or(0);
+    let mut rest = frame.get(SNAPSHOT_COUNT + 1..).unwrap_or_default();
+    let next = move || {
+        let [low, high, state, ..] = *rest else { return None };
+        let (record, others) = rest.split_at_checked(2 + Pose::bytes_by(state))?;
+        rest = others;
+        Some((u16::from_le_bytes([low, high]), record))
+    };
+    std::iter::from_fn(next).take(count.into())
+}
+
 /// Says in a snapshot how many bodies were appended to it.
 ///
 /// # Panics
 /// When there are more than 255, which do not fit into a datagram.
 pub fn end_snapshot(out: &mut [u8], bodies: usize) {
     out[SNAPSHOT_COUNT] = u8::try_from(bodies).expect("no more fit into a datagram");
+}
+
+fn read_hashes(reader: &mut Reader<'_>) -> Result<Vec<[u8; BLOCK_BYTES]>, Broken> {
+    let count = reader.u16()?;
+    if usize::from(count) > limits::BLOCKS {
+        return Err(Broken::Value);
+    }
+    (0..count).map(|_| reader.array()).collect()
 }
 
 fn read_bodies(reader: &mut Reader<'_>) -> Result<Vec<(u16, Pose)>, Broken> {

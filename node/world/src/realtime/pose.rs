@@ -12,6 +12,10 @@ pub const LEFT_HAND: usize = 1;
 /// The place of the right hand.
 pub const RIGHT_HAND: usize = 2;
 
+/// Bytes of a pose on the wire.
+const BYTES: usize = 14;
+/// Bytes of head and hands behind it.
+const TRACKED_BYTES: usize = 31;
 const MOTION_BITS: u8 = 0b1111;
 const TRACKED_BIT: u8 = 1 << 4;
 const JUMPED_BIT: u8 = 1 << 5;
@@ -114,6 +118,11 @@ impl Pose {
         let mut out = Vec::new();
         self.put(&mut out);
         out
+    }
+
+    /// How many bytes a pose has that begins with this one.
+    pub(super) fn bytes_by(state: u8) -> usize {
+        if state & TRACKED_BIT == 0 { BYTES } else { BYTES + TRACKED_BYTES }
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Broken> {

@@ -34,6 +34,10 @@ fn pose_fields(pose: &Pose) -> Value {
     fields
 }
 
+fn digits(bytes: &[u8; BLOCK_BYTES]) -> String {
+    format!("{:032x}", u128::from_be_bytes(*bytes))
+}
+
 fn client_fields(frame: &FromClient) -> (&'static str, Value) {
     match frame {
         FromClient::Hello { version, ticket } => {
@@ -47,6 +51,10 @@ fn client_fields(frame: &FromClient) -> (&'static str, Value) {
         FromClient::Emote { emote } => ("emote", json!({ "emote": emote })),
         FromClient::Ping { nonce } => ("ping", json!({ "nonce": nonce })),
         FromClient::Go => ("go", json!({})),
+        FromClient::Blocks { salt, hashes } => {
+            let hashes: Vec<String> = hashes.iter().map(digits).collect();
+            ("blocks", json!({ "salt": digits(salt), "hashes": hashes }))
+        }
     }
 }
 
@@ -110,7 +118,7 @@ fn every_frame_reads_back_and_a_broken_one_is_refused() {
         assert_eq!(written, bytes, "{vector}");
         kinds.insert(bytes[0]);
     }
-    assert_eq!(kinds.len(), 19, "a vector for every kind of frame");
+    assert_eq!(kinds.len(), 20, "a vector for every kind of frame");
     for vector in vectors("broken") {
         let bytes = bytes_of(&vector);
         let refused = match vector["from"].as_str().unwrap() {
@@ -119,6 +127,47 @@ fn every_frame_reads_back_and_a_broken_one_is_refused() {
         };
         assert!(refused.is_some(), "{vector}");
     }
+}
+
+#[test]
+fn somebody_blocks_so_many_and_no_more() {
+    let frame = |count: usize| FromClient::Blocks {
+        salt: [7; BLOCK_BYTES],
+        hashes: vec![[8; BLOCK_BYTES]; count],
+    };
+    let most = wayside_specs::limits::BLOCKS;
+    let bytes = frame(most).bytes();
+    assert_eq!(bytes.len(), CLIENT_FRAME_BYTES);
+    assert_eq!(FromClient::read(&bytes), Ok(frame(most)));
+    assert_eq!(FromClient::read(&frame(most + 1).bytes()), Err(Broken::Value));
+    assert_eq!(FromClient::read(&bytes[..bytes.len() - 1]), Err(Broken::Short));
+}
+
+#[test]
+fn a_snapshot_is_told_without_some_of_its_bodies() {
+    check!().with_type::<(Vec<(u8, bool)>, u8)>().for_each(|(bodies, hidden)| {
+        let pose =
+            |tracked: bool| Pose { tracked: tracked.then(Tracked::default), ..Pose::default() };
+        let bodies =
+            bodies.iter().take(255).map(|(slot, tracked)| (u16::from(*slot % 4), pose(*tracked)));
+        let bodies: Vec<_> = bodies.collect();
+        let hides = |slot: u16| *hidden >> slot & 1 == 1;
+        let frame = FromNode::Snapshot { tick: 9, bodies: bodies.clone() }.bytes();
+        let told = snapshot_without(&frame, hides);
+        let mut left = bodies.clone();
+        left.retain(|(slot, _)| !hides(*slot));
+        if left.len() == bodies.len() {
+            assert_eq!(told.unwrap().as_ptr(), frame.as_ptr(), "nothing is copied");
+        } else if left.is_empty() {
+            assert_eq!(told, None);
+        } else {
+            let left = FromNode::Snapshot { tick: 9, bodies: left };
+            assert_eq!(FromNode::read(&told.unwrap()), Ok(left));
+        }
+    });
+    check!().for_each(|bytes: &[u8]| {
+        let _told = snapshot_without(&bytes::Bytes::copy_from_slice(bytes), |slot| slot > 7);
+    });
 }
 
 #[test]

@@ -52,6 +52,22 @@ fn own() -> Vec<Row> {
         Row { status: Some(404), ..post("/_wayside/v1/identity/saved", "", "{}") },
         Row { status: Some(404), ..post("/_wayside/v1/identity/membership", "", "{}") },
         Row { page: false, ..page("/.well-known/did.json", "") },
+        get("/_wayside/v1/friends", ""),
+        // Nobody is called so, or is known.
+        Row {
+            status: Some(404),
+            ..put("/_wayside/v1/friends/{user_id}", "@nobody:a.test", r#"{"message":"Hello"}"#)
+        },
+        Row { status: Some(404), ..delete("/_wayside/v1/friends/{user_id}", "@nobody:a.test", "") },
+        get("/_wayside/v1/blocks", ""),
+        put("/_wayside/v1/blocks/{user_id}", "@nobody:a.test", "{}").anyones(),
+        delete("/_wayside/v1/blocks/{user_id}", "@nobody:a.test", "").anyones(),
+        put(
+            "/_wayside/v1/place",
+            "",
+            r##"{"world":"#plaza:a.test","server":"a.test","name":"The Plaza","public":true}"##,
+        ),
+        delete("/_wayside/v1/place", "", ""),
         get("/_wayside/v1/nodes/{server}", "a.test").anyones(),
         // Its DID says nothing of a home.
         Row {
@@ -110,7 +126,7 @@ fn worlds() -> Vec<Row> {
             ..post(
                 "/_wayside/v1/worlds/{world}/visitors",
                 "<world>",
-                r#"{"challenge":"a.1.b","presentation":{}}"#,
+                r#"{"challenge":"a.1.b","presentation":{},"blocks":{"salt":"AAAAAAAAAAAAAAAAAAAAAA","hashes":[]}}"#,
             )
             .nobody()
         },

@@ -383,7 +383,8 @@ async fn change<T>(
     Ok(done())
 }
 
-/// To its end, also when the client hangs up: another server may have let them in already.
+/// To its end, also when the client hangs up: another server may have let them in already. Whoever comes
+/// into a room in which they were asked to be friends says so by that, whatever program they use.
 async fn go<T>(
     asked: &Asked<T>,
     room_id: &RoomId,
@@ -392,10 +393,21 @@ async fn go<T>(
     via: Vec<OwnedServerName>,
 ) -> Result<(), Fault> {
     let services = &asked.app.services;
-    let federation = services.federation.clone();
+    let (federation, friends) = (services.federation.clone(), services.friends.clone());
     let (room_id, sender) = (room_id.to_owned(), asked.session()?.user_id.clone());
     let target = target.to_owned();
-    let work = async move { federation.step(&room_id, &sender, &target, step, &via).await };
+    let work = async move {
+        let comes = step.to == Membership::Join && sender == target;
+        let asking = if comes { friends.asked_in(&target, &room_id).await? } else { None };
+        federation.step(&room_id, &sender, &target, step, &via).await?;
+        if let Some(asking) = asking
+            && let Err(error) = friends.came(&target, &asking, &room_id).await
+        {
+            // They are in, and may answer by hand.
+            tracing::warn!(%error, "whoever came in does not say that they are a friend");
+        }
+        Ok(())
+    };
     Ok(services.ground.to_its_end(work).await?)
 }
 
