@@ -229,6 +229,11 @@ export class Person {
     return this.until(`the line ${text}`, (now) => now.chat.some((line) => line.body === text));
   }
 
+  async nothingHinders() {
+    const found = await this.hindrances();
+    ensure(found.length === 0, found.join("\n"));
+  }
+
   /** Everything on the page that keeps somebody from using it, as far as a machine can tell. */
   async hindrances() {
     await this.#settled();

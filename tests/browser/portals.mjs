@@ -8,11 +8,6 @@ const BEFORE_M = 1.6;
 
 const list = () => ada.page.locator("dialog .portals");
 
-async function nothingHinders() {
-  const found = await ada.hindrances();
-  ensure(found.length === 0, found.join("\n"));
-}
-
 /** Signs in at her home. */
 async function home(asked) {
   const { person, did } = await atHome("Ada", asked);
@@ -77,11 +72,11 @@ async function add({ to, name = null, arch = null, place = "arch" }) {
   await list().getByRole("radio", { name: choices[place], exact: true }).check();
   if (arch !== null) await list().getByLabel("Which arch").selectOption(arch);
   await ada.picture("portals-add");
-  await nothingHinders();
+  await ada.nothingHinders();
   await ada.press("Set it up", list());
   await list().locator(".portal-list").waitFor();
   await ada.picture("portals-list");
-  await nothingHinders();
+  await ada.nothingHinders();
   const portals = await listed();
   await close();
   return { check, portals };
@@ -122,7 +117,7 @@ async function agrees(asks) {
   const lead = await ada.sees("dialog .away");
   const told = await lead.innerText();
   await ada.picture("portals-asked");
-  await nothingHinders();
+  await ada.nothingHinders();
   await ada.press("Walk in", ada.page.locator("dialog"));
   return told;
 }

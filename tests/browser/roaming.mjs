@@ -1,14 +1,9 @@
 // Ada lives on one node and walks into worlds of another: from her home's page, and from a link of theirs.
-import { atHome, ensure, story } from "./lib.mjs";
+import { atHome, story } from "./lib.mjs";
 
 let ada = null;
 
 const walkIn = () => ada.page.getByRole("button", { name: "Walk in", exact: true });
-
-async function nothingHinders() {
-  const found = await ada.hindrances();
-  ensure(found.length === 0, found.join("\n"));
-}
 
 /** Signs in at her home. */
 async function home(asked) {
@@ -32,7 +27,7 @@ async function enter({ url }) {
   await walkIn().waitFor();
   const told = await (await ada.sees(".welcome-card .away")).innerText();
   await ada.picture("roaming-before");
-  await nothingHinders();
+  await ada.nothingHinders();
   await walkIn().press("Enter");
   return { told, ...(await isThere("roaming-there")) };
 }
@@ -54,7 +49,7 @@ async function from({ url, home: place }) {
     await ada.sees(".by-home .wrong");
     await field.fill(place);
     await ada.picture("roaming-asked");
-    await nothingHinders();
+    await ada.nothingHinders();
     await ada.press("Go there");
   }
   // It is the page of her home on which she says that she goes.
@@ -104,7 +99,7 @@ async function refused({ url }) {
   if (await walkIn().isVisible()) await walkIn().press("Enter");
   await card.locator(".primary").waitFor();
   await ada.picture("roaming-refused");
-  await nothingHinders();
+  await ada.nothingHinders();
   const text = await card.innerText();
   await ada.press("Try the door again");
   await ada.finds("that it is closed", () => (document.querySelector(".closed-card [role=status]")?.textContent ?? "") !== "");

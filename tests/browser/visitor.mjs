@@ -43,11 +43,6 @@ async function asked(url) {
   ensure(host === new URL(url).host, host);
 }
 
-async function nothingHinders() {
-  const found = await ada.hindrances();
-  ensure(found.length === 0, found.join("\n"));
-}
-
 /** Comes to a node for the first time, says where her home is, and shows who she is; a newcomer gives a name. */
 async function visit({ url, home: place, name = null }) {
   await open(url);
@@ -60,11 +55,11 @@ async function visit({ url, home: place, name = null }) {
   await ada.picture("sign-in-by-identity-astray");
   await field.fill(place);
   await ada.picture("sign-in-by-identity");
-  await nothingHinders();
+  await ada.nothingHinders();
   await ada.press("Go there");
   await asked(url);
   await ada.picture("present");
-  await nothingHinders();
+  await ada.nothingHinders();
   await ada.press("Show who I am");
   const chosen = ada.page.getByLabel("Name of your account");
   await chosen.or(ada.page.locator(".worlds-head, .account-head")).first().waitFor();
@@ -163,7 +158,7 @@ async function shows({ url }) {
   await ada.page.goto(url);
   const { searchParams } = new URL(url);
   await asked(searchParams.get("response_uri") ?? searchParams.get("redirect_uri"));
-  await nothingHinders();
+  await ada.nothingHinders();
   await ada.press("Show who I am");
 }
 

@@ -15,6 +15,7 @@ use wayside_tests::{
 use crate::{
     homes::{Homes, named},
     meeting::corpora,
+    stage::Deeds,
     travelling::{seen, wear},
     worlds::{Visit, floor, world_of},
 };
@@ -274,6 +275,33 @@ async fn client_visits_a_world_of_another_node() -> Result<()> {
     bob.post(&format!("/_matrix/client/v3/rooms/{room}/ban"), &ban).await?;
     let told = pages_of.step("refused", json!({ "url": url })).await?;
     ensure!(told["text"].as_str().is_some_and(|text| text.contains("shut you out")), "{told}");
+    pages_of.close().await?;
+    crate::abroad::end(&mut commons).await?;
+    homes.end().await
+}
+
+#[tokio::test]
+async fn client_people_become_friends() -> Result<()> {
+    let Some(mut pages_of) = Browser::open("friends.mjs")? else { return Ok(()) };
+    let Some(homes) = Homes::begin().await? else { return Ok(()) };
+    let mut commons = named(&homes.abroad, "commons", "commons.test").await?;
+    let bob = Client::register(commons.http(), "bob").await?;
+    let garden = world_of(&bob, "The Garden", floor(), 20).await?;
+    let (home, other) = (pages(&homes.home).await?, pages(&commons).await?);
+    let hosts = hosts(&[(&home, &homes.home), (&other, &commons)])?;
+    let of = |url: &reqwest::Url, user: &str| json!({ "url": url.as_str(), "user": user, "password": PASSWORD, "hosts": hosts });
+    let both = json!({ "ada": of(&home, "ada"), "bob": of(&other, "bob") });
+    pages_of.step("homes", both).await?;
+    let words = "We met at the Plaza";
+    pages_of.step("ask", json!({ "address": bob.id(), "words": words })).await?;
+    let ada = homes.ada.id();
+    pages_of.step("accept", json!({ "from": ada, "words": words })).await?;
+    let url = other.join(&format!("w/{}", garden.trim_start_matches('#')))?;
+    let asked = json!({ "url": url.as_str(), "user": bob.id(), "world": "The Garden" });
+    let there = pages_of.step("follow", asked).await?;
+    ensure!(there["world"] == "The Garden", "{there}");
+    let told = pages_of.step("block", json!({ "whom": ada })).await?;
+    ensure!(told["blocked"].to_string().contains(ada), "{told}");
     pages_of.close().await?;
     crate::abroad::end(&mut commons).await?;
     homes.end().await

@@ -4,9 +4,9 @@ import { leave } from "./api/inviting";
 import { invitationInfo, nodeInfo, type NodeInfo, type Visit as Ticket, type World, worlds } from "./api/node";
 import { confirmed, forget, remembered, renamed, type Session, signOut } from "./api/session";
 import { goalHere, goalOfLink, OTHER } from "./goals";
-import { report } from "./hook";
+import { report, reportFriends } from "./hook";
 import { t } from "./i18n";
-import { endMembership, identityParts, letGo, membershipOf, onMembershipEnd } from "./membership";
+import { endMembership, identityParts, letGo, onMembershipEnd } from "./membership";
 import { Nodes } from "./nodes";
 import { goOn as goTo, isSettled, onStep, settle, stay } from "./past";
 import { type Address, addressOf, pathTo } from "./travel/address";
@@ -236,11 +236,25 @@ function showWorlds(info: NodeInfo, who: Session, all: World[]): void {
     },
   };
   worldsScreen(info, who, all, doors);
-  requestIdleCallbackOrSoon(() => {
+  if (!who.guest) requestIdleCallbackOrSoon(() => void offer(info, who, doors));
+}
+
+/** Shows what a member has beside the worlds. */
+async function offer(info: NodeInfo, who: Session, doors: WorldsDoors): Promise<void> {
+  try {
+    const { offerAll } = await import("./offers");
     if (session !== who) return;
-    void offerMessages(info, who, doors);
-    void offerIdentity(who);
-  });
+    await offerAll(info, who, {
+      enterRoom: (roomId) => void enterRoom(roomId),
+      worldsChanged: () => void lookAgain(who, doors),
+      host: hostOf,
+      through: (host, way) => void visitWorld(host, way.world, false, way),
+      signedOut: lostSession,
+    });
+  } catch (error) {
+    // Worlds can be entered without.
+    console.warn("what members have cannot be fetched", error);
+  }
 }
 
 /** Shows the worlds of now in place of those that are listed. */
@@ -290,37 +304,6 @@ async function account(): Promise<void> {
     });
   } catch (error) {
     failure(error, () => void account());
-  }
-}
-
-/** Shows what waits for a member, as soon as it is there. */
-async function offerMessages(info: NodeInfo, who: Session, doors: WorldsDoors): Promise<void> {
-  const opened = membershipOf(who);
-  if (!opened) return;
-  try {
-    const { messages, parts } = await opened;
-    const place = document.querySelector<HTMLElement>(".worlds");
-    if (!place) return;
-    parts.besideWorlds(messages, place, {
-      serverName: info.server_name,
-      enter: (roomId) => void enterRoom(roomId),
-      worldsChanged: () => void lookAgain(who, doors),
-    });
-  } catch (error) {
-    // Worlds can be entered without.
-    console.warn("messages cannot be opened", error);
-  }
-}
-
-/** Sees to it that a member has an identity, and asks them to keep it safe. */
-async function offerIdentity(who: Session): Promise<void> {
-  try {
-    const parts = await identityParts(who);
-    const place = document.querySelector<HTMLElement>(".worlds");
-    if (place) await parts?.identityCard(who, place);
-  } catch (error) {
-    // Worlds can be entered without.
-    console.warn("the identity cannot be opened", error);
   }
 }
 
@@ -442,6 +425,7 @@ function lostSession(): void {
 function forgetHere(): void {
   forget();
   forgetKnown();
+  reportFriends(null);
 }
 
 /** Says that a link of another program leads to no world. */

@@ -9,6 +9,7 @@ interface Reported {
 const errors: string[] = [];
 let phase = "starting";
 let visit: Visit | null = null;
+let friends: (() => object) | null = null;
 
 export function report(news: Reported): void {
   phase = news.phase;
@@ -17,6 +18,11 @@ export function report(news: Reported): void {
 
 export function reportVisit(now: Visit | null): void {
   visit = now;
+}
+
+/** Says from where it is known how it is with friends; null where it is with nobody's. */
+export function reportFriends(now: typeof friends): void {
+  friends = now;
 }
 
 function me(): object | null {
@@ -56,7 +62,8 @@ function state(): object {
     .filter(([name]) => name.startsWith("portal_"))
     .map(([name, { at, yaw }]) => ({ name, x: at.x, y: at.y, z: at.z, yaw }));
   const node = visit?.host.serverName ?? null;
-  return { phase, node, me: me(), bodies: bodies(), chat, world, seats, arches, frame, errors: [...errors] };
+  const befriended = friends?.() ?? null;
+  return { phase, node, me: me(), friends: befriended, bodies: bodies(), chat, world, seats, arches, frame, errors: [...errors] };
 }
 
 declare global {

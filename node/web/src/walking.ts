@@ -3,9 +3,9 @@ import { ApiError } from "./api/http";
 import type { NodeInfo, Visit as Ticket, World } from "./api/node";
 import type { Portal } from "./api/portals";
 import type { Session } from "./api/session";
+import { Company } from "./company";
 import { report, reportVisit } from "./hook";
 import { isKey, loadMore, t } from "./i18n";
-import { type Membership, membershipOf } from "./membership";
 import type { State } from "./net/connection";
 import { type Goal, Passage } from "./passage";
 import { WorldPortals } from "./portals";
@@ -13,7 +13,6 @@ import { onChange, settings, textScale } from "./settings";
 import { byeWords, words } from "./ui/errors";
 import { Hud } from "./ui/hud";
 import { Loading } from "./ui/loading";
-import type { MessagesPanel } from "./ui/messages/panel";
 import { linkDialog } from "./ui/link";
 import { overCard } from "./ui/over";
 import { keepDialog, settingsDialog } from "./ui/settings";
@@ -77,11 +76,8 @@ class Walk implements Audience, Walking {
   private hud: Hud | null = null;
   /** Puts a headset on, where there is one. */
   private headset: (() => void) | null = null;
-  private membership: Membership | null = null;
-  private panel: MessagesPanel | null = null;
-  /** Ends what the conversations of a member tell this visit. */
-  private unhear: (() => void)[] = [];
-  private uncount: () => void = () => {};
+  /** What only members have while they are here. */
+  private readonly company: Company | null;
   private entered = false;
   private over = false;
   private newest: State = { kind: "connecting" };
@@ -113,6 +109,7 @@ class Walk implements Audience, Walking {
     });
     this.visit = this.open(ticket);
     this.portals = this.visit && this.portalsOf(this.visit);
+    this.company = this.visit && this.companyOf(this.visit);
     reportVisit(this.visit);
   }
 
@@ -135,6 +132,16 @@ class Walk implements Audience, Walking {
       go: (portal) => this.passage.open(goalOf(portal)),
       pause: (yes) => this.pause(yes),
       host: this.doors.host,
+    });
+  }
+
+  private companyOf(visit: Visit): Company {
+    return new Company(visit, () => this.who, this.node, {
+      enter: (roomId) => {
+        this.stop();
+        this.doors.enter(roomId);
+      },
+      go: (goal) => void this.passage.open(goal),
     });
   }
 
@@ -169,7 +176,7 @@ class Walk implements Audience, Walking {
     this.hud?.focusWorld();
     this.portals?.begin();
     void this.offerHeadset();
-    void this.join();
+    void this.company?.join();
   }
 
   /** Draws what lies over the world, in the language of now. */
@@ -190,118 +197,12 @@ class Walk implements Audience, Walking {
     });
     this.place.insertBefore(this.hud.element, this.loading.element.parentNode ? this.loading.element : null);
     if (this.headset) this.hud.offerHeadset(this.headset);
-    if (this.membership) this.offerMessages(this.hud, this.membership);
+    this.company?.offer(this.hud);
     this.hud.chat.heard(this.unheard);
     this.hud.chat.toEnd();
     this.hud.state(this.newest);
     this.portals?.redraw();
   };
-
-  /** Fetches what only members have, once the world is there. */
-  private async join(): Promise<void> {
-    const { visit } = this;
-    const opened = membershipOf(this.who);
-    if (!opened || !visit || this.membership) return;
-    const speaks = opened.then(({ messages }) => messages);
-    visit.speech.speaker = {
-      knowsSealed: (roomId) => {
-        const { shield } = this.membership?.messages.conversation(roomId) ?? {};
-        return shield !== undefined && shield !== "open" && shield !== "plain";
-      },
-      send: async (roomId, body, transaction) => (await speaks).call("send", roomId, body, transaction),
-      words: (error) => this.membership?.parts.words(error) ?? words(error),
-    };
-    try {
-      const membership = await opened;
-      if (this.over) return;
-      this.membership = membership;
-      this.hearSealed(visit, membership);
-      if (this.hud) this.offerMessages(this.hud, membership);
-    } catch (error) {
-      // The world and its chat go on without.
-      console.warn("messages cannot be opened", error);
-    }
-  }
-
-  /** What is encrypted in this world's chat is read by the device. */
-  private hearSealed(visit: Visit, { messages }: Membership): void {
-    const roomId = this.target.room_id;
-    this.unhear.push(messages.hearIn(roomId, (said) => visit.take(said)));
-    let read = false;
-    const look = (): void => {
-      const { shield } = messages.conversation(roomId) ?? {};
-      if (read || shield === undefined || shield === "open" || shield === "plain") return;
-      read = true;
-      messages.call("open", roomId).then(
-        ({ said }) => {
-          visit.chat.before(said);
-          this.hud?.chat.update(null, this.who.userId);
-        },
-        (error: unknown) => console.warn("what was said before cannot be read", error),
-      );
-    };
-    this.unhear.push(messages.watch(look));
-    look();
-  }
-
-  private offerMessages(hud: Hud, { messages, parts }: Membership): void {
-    const roomId = this.target.room_id;
-    this.panel?.dispose();
-    const doors = {
-      opens: () => this.rest(true),
-      closed: () => this.rest(false),
-      leave: () => hud.focusWorld(),
-      serverName: this.node.server_name,
-      worldId: roomId,
-      enter: (other: string) => {
-        this.stop();
-        this.doors.enter(other);
-      },
-    };
-    const panel = new parts.MessagesPanel(messages, doors);
-    this.panel = panel;
-    hud.chat.offer({
-      element: panel.element,
-      title: t("messages.title"),
-      both: t("messages.tabs"),
-      show: (yes) => panel.show(yes),
-      focus: () => panel.focus(),
-    });
-    hud.offerWriting(
-      (userId) => {
-        hud.chat.turn(true);
-        hud.chat.open(true);
-        void panel.write(userId);
-      },
-      (name) => t("messages.write_to", { name }),
-    );
-    const about = (): void => {
-      doors.opens();
-      parts.detailsDialog(messages, roomId, doors.closed);
-    };
-    let kept: string | undefined;
-    const count = (): void => {
-      const { newest } = messages;
-      hud.chat.wait(messages.waiting(roomId), newest === "" ? "" : t("messages.came", { name: newest }));
-      const world = messages.conversation(roomId);
-      if (world?.shield === kept) return;
-      kept = world?.shield;
-      const isPrivate = world !== null && kept !== "open";
-      hud.chat.keptAs(isPrivate ? parts.shieldButton(messages, world, doors) : null);
-      hud.offerAbout(isPrivate ? about : null);
-    };
-    this.uncount();
-    this.uncount = messages.watch(count);
-    count();
-  }
-
-  /** While a dialog of the messages is open, keys do not walk; the focus stays where the dialog left it. */
-  private rest(yes: boolean): void {
-    // One dialog may take the place of another.
-    setTimeout(() => {
-      if (this.visit) this.visit.input.paused = yes || dialogIsOpen();
-    });
-  }
 
   private async offerHeadset(): Promise<void> {
     const { visit } = this;
@@ -340,7 +241,7 @@ class Walk implements Audience, Walking {
       this.who = member;
       this.doors.session(member);
       this.redraw();
-      void this.join();
+      void this.company?.join();
     };
     // The dialog may take the place of another one, which lets the keys go.
     keepDialog(this.node, this.who, kept, () => this.pause(false));
@@ -377,6 +278,7 @@ class Walk implements Audience, Walking {
       this.loading.say(state.error ? this.doorWords(state.error) : byeWords(state.reason));
     }
     if (state.kind !== "over") return;
+    this.company?.left();
     const { error, reason } = state;
     if (error) this.failed(error);
     else if (reason === SIGNED_OUT && this.host.isHome) this.signedOut();
@@ -475,9 +377,7 @@ class Walk implements Audience, Walking {
   private stop(): void {
     this.over = true;
     this.unlisten();
-    for (const end of this.unhear) end();
-    this.uncount();
-    this.panel?.dispose();
+    this.company?.dispose();
     this.passage.cancel();
     this.portals?.dispose();
     this.hud?.dispose();

@@ -71,6 +71,10 @@ function clientFrame({ frame, fields }: Vector): ClientFrame {
       return { kind: "emote", emote: number("emote") };
     case "ping":
       return { kind: "ping", nonce: number("nonce") };
+    case "blocks": {
+      const { salt, hashes } = fields as { salt: string; hashes: string[] };
+      return { kind: "blocks", salt: bytesOf(salt), hashes: hashes.map(bytesOf) };
+    }
     default:
       return { kind: frame } as ClientFrame;
   }

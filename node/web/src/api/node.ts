@@ -54,6 +54,8 @@ export interface Visit {
   expires_ms: number;
   transports: { kind: string; url: string }[];
   world: World;
+  /** Whether the node takes whom the person blocks, and hears in the visit where that changes. */
+  blocks?: boolean;
 }
 
 export interface Issue {

@@ -5,6 +5,7 @@ import { ApiError, ask } from "../api/http";
 import type { Proof } from "../api/proof";
 import { localpart } from "../api/session";
 import { DeviceError } from "./errors";
+import { friendsIn } from "./friends";
 import { CLIENT, Machine } from "./machine";
 import { People, shieldOf } from "./people";
 import type { Calls, Conversation, Identity, News, OwnDevice, Overview, Page, Person } from "./protocol";
@@ -127,6 +128,8 @@ export class Device {
       if (sender) this.present.set(sender, content.presence === "online");
     }
     const fresh = await this.takeRooms(answer.rooms ?? {});
+    const of = friendsIn(answer);
+    if (of === null || of.length > 0) this.tell({ kind: "friends", of });
     const isFirst = !this.heard;
     if (isFirst) {
       this.heard = true;
@@ -313,6 +316,7 @@ export class Device {
       shield: shieldOf(room, people, room.others(this.own).length),
       people: room.isEncrypted ? people : [],
       mayEncrypt,
+      asksFriend: isInvite && room.asksFriend,
     };
   }
 

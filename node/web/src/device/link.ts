@@ -17,6 +17,8 @@ interface Waiting {
 export interface Listener {
   overview(overview: Overview): void;
   said(roomId: string, said: Said[], reset: boolean): void;
+  /** Something about friends is new. */
+  friends(of: readonly string[] | null): void;
   /** The account is signed out. */
   gone(): void;
   /** Another page holds the device and does not answer, or does again. */
@@ -88,6 +90,7 @@ export class DeviceLink {
   private news(news: News): void {
     if (news.kind === "overview") this.listener.overview(news.overview);
     else if (news.kind === "said") this.listener.said(news.roomId, news.said, news.reset);
+    else if (news.kind === "friends") this.listener.friends(news.of);
     else this.listener.gone();
   }
 

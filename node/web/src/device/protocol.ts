@@ -47,6 +47,8 @@ export interface Conversation {
   people: Person[];
   /** Whether the person may switch encryption on. */
   mayEncrypt: boolean;
+  /** Whether it is an invitation by which somebody asks to be friends. */
+  asksFriend: boolean;
 }
 
 export interface OwnDevice {
@@ -166,6 +168,8 @@ export type News =
   | { kind: "overview"; overview: Overview }
   /** Words that came, or that can be read now; `reset` where those before them are to be asked for anew. */
   | { kind: "said"; roomId: string; said: Said[]; reset: boolean }
+  /** Something about friends is new: of those people, or of anybody where that is not said. */
+  | { kind: "friends"; of: string[] | null }
   /** The account is signed out here, and everything of the device is gone. */
   | { kind: "gone" };
 

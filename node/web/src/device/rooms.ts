@@ -1,5 +1,6 @@
 // What the device knows of rooms: who is in them, what they are called, what was said last.
 import { localpart } from "../api/session";
+import { FRIEND } from "./friends";
 import type { JoinedRoom, RawEvent } from "./sync";
 
 export interface Member {
@@ -39,6 +40,8 @@ export class Room {
   private readonly state = new Map<string, RawEvent>();
   private heroes: string[] = [];
   private invitation: RawEvent | null = null;
+  /** Who says in their invitation that they ask to be friends. */
+  private asker: string | null = null;
 
   constructor(readonly roomId: string) {}
 
@@ -72,6 +75,7 @@ export class Room {
     for (const event of state) {
       this.apply(event);
       if (event.type === "m.room.member" && event.state_key === own) this.invitation = event;
+      if (event.type === FRIEND && event.sender === event.state_key) this.asker = event.sender ?? null;
     }
   }
 
@@ -169,6 +173,11 @@ export class Room {
 
   get inviter(): string | null {
     return this.invitation?.sender ?? null;
+  }
+
+  /** Whether whoever invites asks to be friends. */
+  get asksFriend(): boolean {
+    return this.inviter !== null && this.asker === this.inviter;
   }
 
   /** Whether the invitation is to a direct conversation. */

@@ -3,6 +3,7 @@ import { settings } from "../settings";
 import type account from "./account.en.json";
 import type bodies from "./bodies.en.json";
 import en from "./en.json";
+import type friends from "./friends.en.json";
 import type identity from "./identity.en.json";
 import type members from "./members.en.json";
 import type passkeys from "./passkeys.en.json";
@@ -11,7 +12,7 @@ import type present from "./present.en.json";
 import type signIn from "./sign-in.en.json";
 import type travel from "./travel.en.json";
 
-export type Key = (keyof typeof en | keyof typeof account | keyof typeof bodies | keyof typeof identity | keyof typeof members | keyof typeof passkeys | keyof typeof portals | keyof typeof present | keyof typeof signIn | keyof typeof travel) & string;
+export type Key = (keyof typeof en | keyof typeof account | keyof typeof bodies | keyof typeof friends | keyof typeof identity | keyof typeof members | keyof typeof passkeys | keyof typeof portals | keyof typeof present | keyof typeof signIn | keyof typeof travel) & string;
 type Texts = Partial<Record<Key, string>>;
 
 /** Each by its own name; all but English are fetched when they are wanted. */
@@ -20,7 +21,7 @@ const FILES: Record<string, () => Promise<{ default: Texts }>> = {
   de: () => import("./de.json"),
 };
 
-/** What not everybody reads, and nobody else fetches: of accounts, what bodies may be seen, who one is, conversations and keys, passkeys, portals, showing who one is, letting programs in, and going to other nodes. */
+/** What not everybody reads, and nobody else fetches: of accounts, what bodies may be seen, friends, who one is, conversations and keys, passkeys, portals, showing who one is, letting programs in, and going to other nodes. */
 const MORE = {
   account: {
     en: () => import("./account.en.json"),
@@ -29,6 +30,10 @@ const MORE = {
   bodies: {
     en: () => import("./bodies.en.json"),
     de: () => import("./bodies.de.json"),
+  },
+  friends: {
+    en: () => import("./friends.en.json"),
+    de: () => import("./friends.de.json"),
   },
   identity: {
     en: () => import("./identity.en.json"),

@@ -124,8 +124,14 @@ export class Writer {
 
   text(value: string): this {
     const bytes = encoder.encode(value);
-    this.u16(bytes.length);
-    this.bytes.set(bytes, this.give(bytes.length));
+    return this.u16(bytes.length).raw(bytes);
+  }
+
+  /** So many bytes as they are. */
+  raw(bytes: Uint8Array): this {
+    // The buffer is another one where it had to grow.
+    const start = this.give(bytes.length);
+    this.bytes.set(bytes, start);
     return this;
   }
 

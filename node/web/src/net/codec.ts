@@ -15,6 +15,7 @@ const Kind = {
   Emote: 0x05,
   Ping: 0x06,
   Go: 0x07,
+  Blocks: 0x08,
   Welcome: 0x41,
   Snapshot: 0x42,
   Entered: 0x43,
@@ -41,7 +42,9 @@ export type ClientFrame =
   | { kind: "stand" }
   | { kind: "emote"; emote: number }
   | { kind: "ping"; nonce: number }
-  | { kind: "go" };
+  | { kind: "go" }
+  /** Whom the person blocks, each hashed with the salt of now to 16 bytes. */
+  | { kind: "blocks"; salt: Uint8Array; hashes: readonly Uint8Array[] };
 
 export interface Welcome {
   kind: "welcome";
@@ -105,6 +108,10 @@ export function encode(frame: ClientFrame): Uint8Array<ArrayBuffer> {
       return writer.u8(Kind.Ping).u32(frame.nonce).done();
     case "go":
       return writer.u8(Kind.Go).done();
+    case "blocks":
+      writer.u8(Kind.Blocks).raw(frame.salt).u16(frame.hashes.length);
+      for (const hash of frame.hashes) writer.raw(hash);
+      return writer.done();
   }
 }
 

@@ -1,4 +1,5 @@
 // Another node, where somebody has no account: who they are is shown there by the keys of this browser.
+import { blocks as blocksOf } from "../api/friends";
 import { ApiError, ask } from "../api/http";
 import { farNode, type Visit, type World, world } from "../api/node";
 import { portalsOf } from "../api/portals";
@@ -57,11 +58,12 @@ export function hostAt(base: string, serverName: string): Host {
 async function admitted(base: string, name: string, session: Session): Promise<Visit> {
   const holder = await holderFor(session);
   const { challenge } = await there(ask<Challenge>("POST", `${base}/_wayside/v1/visitors/challenge`, { body: {} }));
-  const credential = await membership(session);
+  // Whom somebody blocks is hidden from the first moment on; who that is, that node cannot read from it.
+  const [credential, blocks] = await Promise.all([membership(session), blocksOf(session)]);
   if (!isAbout(credential, holder)) throw new UntoldError("unvouched");
   const presentation = await present(holder, { domain: domainOf(base), challenge }, credential, Date.now());
   const path = `/_wayside/v1/worlds/${encodeURIComponent(name)}/visitors`;
-  return there(ask("POST", base + path, { body: { challenge, presentation } }));
+  return there(ask("POST", base + path, { body: { challenge, presentation, ...(blocks && { blocks }) } }));
 }
 
 /** Whom an answer is for: the address of the web at which that node is asked. */

@@ -4,8 +4,8 @@ import type { Address } from "./address";
 /** What a URI names that is no room: a person, say, or something that was said. */
 export const OTHER = "other";
 
-const SCHEME = /^(?:web\+)?matrix:(?:\/\/[^/?#]*\/)?/i;
-const PAGE = /^https?:\/\/(?:www\.)?matrix\.to\/?#\//i;
+export const SCHEME = /^(?:web\+)?matrix:(?:\/\/[^/?#]*\/)?/i;
+export const PAGE = /^https?:\/\/(?:www\.)?matrix\.to\/?#\//i;
 const LETTERS = 2_048;
 /** A server name: a name or an address, with a port or without one. */
 const SERVER = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;

@@ -16,12 +16,19 @@ export interface ChatDoors {
 
 /** What stands beside the chat in its panel, where the person has more than that. */
 export interface Beside {
+  name: "messages" | "friends";
   readonly element: HTMLElement;
   title: string;
-  /** What the two are called together. */
-  both: string;
   show(yes: boolean): void;
   focus(): void;
+}
+
+/** It, as it stands there. */
+interface Part extends Beside {
+  tab: HTMLButtonElement;
+  badge: HTMLElement;
+  /** How much waits there. */
+  waiting: number;
 }
 
 const MOST_LETTERS = 2000;
@@ -38,11 +45,11 @@ export class ChatPanel {
   /** Why the person cannot speak, where they cannot. */
   private readonly trouble: HTMLElement;
   private readonly close: HTMLElement;
-  private beside: Beside | null = null;
-  private besideBadge: HTMLElement | null = null;
-  private tabs: HTMLButtonElement[] = [];
-  private turned = false;
-  private waiting = 0;
+  private readonly parts: Part[] = [];
+  private tabs: HTMLElement | null = null;
+  private chatTab: HTMLButtonElement | null = null;
+  /** What is shown in place of the chat. */
+  private turned: Beside["name"] | null = null;
   private unread = 0;
   private opened: boolean;
 
@@ -117,46 +124,65 @@ export class ChatPanel {
 
   focus(): void {
     this.open(true);
-    if (this.turned) this.beside?.focus();
+    const part = this.parts.find(({ name }) => name === this.turned);
+    if (part) part.focus();
     else this.input.focus();
   }
 
-  /** Puts something beside the chat, with a way from one to the other. */
-  offer(beside: Beside): void {
-    this.beside = beside;
-    this.besideBadge = h("span", { class: "badge", attrs: { hidden: true } });
-    const tab = (text: string, turned: boolean, badge: HTMLElement | null): HTMLButtonElement => {
-      const button = h("button", { class: "chat-tab", attrs: { type: "button" } }, text, badge);
-      button.addEventListener("click", () => {
-        this.turn(turned);
-        this.focus();
-      });
-      return button;
-    };
-    this.tabs = [tab(t("chat.title"), false, null), tab(beside.title, true, this.besideBadge)];
-    const group = h("div", { class: "chat-tabs", attrs: { role: "group", "aria-label": beside.both } }, ...this.tabs);
-    this.head.querySelector("h2")?.replaceWith(group);
+  /** Puts something beside the chat, with a way from one to the other, the newest first; `all` is what they are called together. */
+  offer(beside: Beside, all: string): void {
+    const badge = h("span", { class: "badge", attrs: { hidden: true } });
+    const tab = this.tab(beside.title, beside.name, badge);
+    this.parts.push({ ...beside, tab, badge, waiting: 0 });
+    if (!this.tabs) {
+      this.chatTab = this.tab(t("chat.title"), null, null);
+      this.tabs = h("div", { class: "chat-tabs", attrs: { role: "group" } }, this.chatTab);
+      this.head.querySelector("h2")?.replaceWith(this.tabs);
+    }
+    this.tabs.setAttribute("aria-label", all);
+    this.chatTab?.after(tab);
     this.element.append(beside.element);
     this.turn(this.turned);
   }
 
+  private tab(text: string, to: Beside["name"] | null, badge: HTMLElement | null): HTMLButtonElement {
+    const button = h("button", { class: "chat-tab", attrs: { type: "button" } }, text, badge);
+    button.addEventListener("click", () => {
+      this.turn(to);
+      this.focus();
+    });
+    return button;
+  }
+
   /** Shows what is beside the chat, or the chat again. */
-  turn(turned: boolean): void {
-    this.turned = turned;
-    for (const [index, tab] of this.tabs.entries()) tab.setAttribute("aria-pressed", String(turned === (index === 1)));
+  turn(to: Beside["name"] | null): void {
+    this.turned = to;
+    this.chatTab?.setAttribute("aria-pressed", String(to === null));
+    for (const { name, tab, element } of this.parts) {
+      tab.setAttribute("aria-pressed", String(to === name));
+      element.hidden = to !== name;
+    }
+    const turned = to !== null;
     this.element.classList.toggle("turned", turned);
     this.lines.element.hidden = turned;
     this.trouble.hidden = turned || this.trouble.childElementCount === 0;
     this.form.hidden = turned;
-    if (this.beside) this.beside.element.hidden = !turned;
     this.show();
     if (!turned) this.toEnd();
   }
 
+  /** Lets names be pressed of those who said something. */
+  offerMeeting(deed: (userId: string, name: string) => void, label: (name: string) => string, own: string): void {
+    this.lines.meeting = { deed, label };
+    this.update(null, own);
+  }
+
   /** Says how much waits beside the chat, and what has just come where nobody sees it. */
-  wait(count: number, news: string): void {
-    if (count > this.waiting && !this.opened) this.ticker.textContent = news;
-    this.waiting = count;
+  wait(where: Beside["name"], count: number, news: string): void {
+    const part = this.parts.find(({ name }) => name === where);
+    if (!part) return;
+    if (count > part.waiting && !this.opened) this.ticker.textContent = news;
+    part.waiting = count;
     this.show();
   }
 
@@ -174,7 +200,7 @@ export class ChatPanel {
       this.doors.listen();
     });
     this.trouble.replaceChildren(...(why === null ? [] : [`${why} `, again]));
-    this.trouble.hidden = why === null || this.turned;
+    this.trouble.hidden = why === null || this.turned !== null;
   }
 
   open(yes: boolean): void {
@@ -197,14 +223,14 @@ export class ChatPanel {
       this.unread = 0;
       this.ticker.textContent = "";
     }
-    const news = this.unread + this.waiting;
+    const news = this.parts.reduce((sum, { waiting }) => sum + waiting, this.unread);
     this.badge.hidden = news === 0;
     this.badge.textContent = t("chat.unread", { count: news });
-    if (this.besideBadge) {
-      this.besideBadge.hidden = this.waiting === 0;
-      this.besideBadge.textContent = `${this.waiting}`;
+    for (const { name, badge, waiting, show } of this.parts) {
+      badge.hidden = waiting === 0;
+      badge.textContent = `${waiting}`;
+      show(this.opened && this.turned === name);
     }
-    this.beside?.show(this.opened && this.turned);
   }
 
   private submit(): void {

@@ -22,6 +22,9 @@ export interface HudDoors {
 /** Begins to write to somebody who is here. */
 export type Write = (userId: string) => void;
 
+/** Shows what can be done about somebody who is here. */
+export type Meet = (person: { userId: string; name: string; guest: boolean }) => void;
+
 const HELP_MS = 14_000;
 
 export class Hud {
@@ -37,6 +40,7 @@ export class Hud {
   private readonly menu: HTMLElement;
   private about: (() => void) | null = null;
   private write: { deed: Write; label: (name: string) => string } | null = null;
+  private meet: { deed: Meet; label: (name: string) => string } | null = null;
   private bannerTimer: ReturnType<typeof setInterval> | null = null;
 
   constructor(
@@ -105,6 +109,13 @@ export class Hud {
   offerWriting(deed: Write, label: (name: string) => string): void {
     this.write = { deed, label };
     this.people();
+  }
+
+  /** Lets the person press everybody else's name, here and in the chat. */
+  offerMeeting(deed: Meet, label: (name: string) => string): void {
+    this.meet = { deed, label };
+    this.people();
+    this.chat.offerMeeting((userId, name) => deed(this.visit.crowd.byUser(userId)?.entered ?? { userId, name, guest: false }), label, this.session.userId);
   }
 
   /** Lets the person see how this world is kept, where there is something to say of that. */
@@ -213,7 +224,7 @@ export class Hud {
       this.person(this.session.userId, this.session.name, t("hud.you")),
       ...everybody
         .sort((a, b) => a.name.localeCompare(b.name))
-        .map((one) => this.person(one.userId, one.name, one.guest ? t("hud.guest") : "", !one.guest)),
+        .map((one) => this.person(one.userId, one.name, one.guest ? t("hud.guest") : "", one)),
     ];
     const keep = h("button", { class: "secondary", attrs: { type: "button" } }, icon("check"), t("hud.keep"));
     keep.addEventListener("click", this.doors.keep);
@@ -225,30 +236,32 @@ export class Hud {
     this.list.replaceChildren(
       h("h2", { text: t("hud.here") }),
       h("ul", {}, ...rows),
-      ...(this.session.guest ? [h("div", { class: "row" }, keep)] : []),
+      ...(this.session.guest ? [h("p", { class: "hint", text: t("hud.friends_guest") }), h("div", { class: "row" }, keep)] : []),
       ...(this.about ? [h("div", { class: "row" }, about)] : []),
     );
   }
 
-  private person(userId: string, name: string, note: string, answers = false): HTMLElement {
+  private person(userId: string, name: string, note: string, other: Parameters<Meet>[0] | null = null): HTMLElement {
     const mark = h("span", { class: "mark", text: [...name][0]?.toUpperCase() ?? "?" });
     mark.style.setProperty("--hue", `${Math.round(hue(userId) * 360)}`);
+    const { write, meet } = this;
     return h(
       "li",
       { attrs: { title: userId } },
       mark,
       h("span", { class: "person-who" }, h("span", { class: "person-name", text: name }), homeMark(userId, this.visit.host.serverName)),
       note !== "" && h("span", { class: "note", text: note }),
-      answers && this.write && this.writeButton(userId, this.write.label(name), this.write.deed),
+      other && write && !other.guest && this.personButton("pen", write.label(name), () => write.deed(userId)),
+      other && meet && this.personButton("dots", meet.label(name), () => meet.deed(other)),
     );
   }
 
-  private writeButton(userId: string, label: string, deed: Write): HTMLElement {
+  private personButton(name: Icon, label: string, deed: () => void): HTMLButtonElement {
     const attrs = { type: "button", "aria-label": label, title: label };
-    const button = h("button", { class: "round small", attrs }, icon("pen"));
+    const button = h("button", { class: "round small", attrs }, icon(name));
     button.addEventListener("click", () => {
       this.closeList();
-      deed(userId);
+      deed();
     });
     return button;
   }

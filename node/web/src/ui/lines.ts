@@ -12,6 +12,8 @@ const FOLLOWS_MS = 180_000;
 
 export class Lines {
   readonly element: HTMLElement;
+  /** Shows what can be done about whoever said something, where there is anything. */
+  meeting: { deed: (userId: string, name: string) => void; label: (name: string) => string } | null = null;
   private readonly rows = new Map<string, HTMLElement>();
 
   constructor(
@@ -64,11 +66,11 @@ export class Lines {
     const { state, body, edited, redacted, unreadable, doubt, failure } = line;
     // Why is said once for all lines that it is true of.
     const again = unreadable !== null && before?.unreadable === unreadable;
-    const print = [state, body, edited, redacted, follows, name, unreadable, again, doubt, failure].join("|");
+    const print = [state, body, edited, redacted, follows, name, unreadable, again, doubt, failure, this.meeting !== null].join("|");
     if (row.dataset.print === print) return row;
     row.dataset.print = print;
     row.className = `line ${line.state}${line.sender === own ? " own" : ""}${follows ? " follows" : ""}`;
-    const author = h("span", { class: "author", text: name });
+    const author = this.author(line.sender, name, own);
     author.style.setProperty("--hue", `${Math.round(hue(line.sender) * 360)}`);
     const time = new Intl.DateTimeFormat(locale(), { timeStyle: "short" });
     const home = this.serverName === null ? null : elsewhere(line.sender, this.serverName);
@@ -78,6 +80,15 @@ export class Lines {
     if (line.state === "failed") row.append(this.failure(line));
     this.rows.set(line.key, row);
     return row;
+  }
+
+  private author(sender: string, name: string, own: string): HTMLElement {
+    const { meeting } = this;
+    if (!meeting || sender === own) return h("span", { class: "author", text: name });
+    const title = meeting.label(name);
+    const button = h("button", { class: "author", text: name, attrs: { type: "button", title } });
+    button.addEventListener("click", () => meeting.deed(sender, name));
+    return button;
   }
 
   private failure(line: Line): HTMLElement {

@@ -32,6 +32,8 @@ const MOST_LINES = 300;
 export class ChatLog {
   readonly lines: Line[] = [];
   private readonly names = new Map<string, string>();
+  /** Whose words are not shown. */
+  private hidden: ReadonlySet<string> = new Set();
   private counter = 0;
 
   constructor(private readonly own: string) {}
@@ -42,6 +44,12 @@ export class ChatLog {
 
   name(userId: string, name: string): void {
     this.names.set(userId, name);
+  }
+
+  /** Hides what those people say and have said, and nobody else's words. */
+  hide(people: ReadonlySet<string>): void {
+    this.hidden = people;
+    this.lines.splice(0, this.lines.length, ...this.lines.filter(({ sender }) => !people.has(sender)));
   }
 
   /** Older lines, before everything that is there. */
@@ -87,7 +95,7 @@ export class ChatLog {
         if (known?.unreadable && why !== "no_device") known.unreadable = why;
         if (known) return null;
         const fields = { eventId, transaction: null, sender, body: "", emote: false, timeMs };
-        return this.push({ ...fields, state: "sent", sealed: true, unreadable: why });
+        return this.heard({ ...fields, state: "sent", sealed: true, unreadable: why });
       }
     }
   }
@@ -114,7 +122,7 @@ export class ChatLog {
       return null;
     }
     const { eventId, sender, body, emote, timeMs } = said;
-    return this.push({ eventId, transaction: null, sender, body, emote, timeMs, state: "sent", sealed, doubt });
+    return this.heard({ eventId, transaction: null, sender, body, emote, timeMs, state: "sent", sealed, doubt });
   }
 
   /** Events come in the order of the room: each behind all that have come, and before what has not yet. */
@@ -140,6 +148,11 @@ export class ChatLog {
   private change(eventId: string, how: (line: Line) => void): void {
     const line = this.lines.find((one) => one.eventId === eventId);
     if (line) how(line);
+  }
+
+  /** The line of what somebody else said; null where nobody is to see it. */
+  private heard(fields: Pick<Line, Needed> & Partial<Line>): Line | null {
+    return this.hidden.has(fields.sender) ? null : this.push(fields);
   }
 
   private push(fields: Pick<Line, Needed> & Partial<Line>): Line {

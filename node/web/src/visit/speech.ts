@@ -42,7 +42,7 @@ export class Speech {
     room.joined.then(
       () => {
         this.audience.heard(null);
-        void this.readHistory(id);
+        void this.readHistory();
       },
       (error: unknown) => {
         // It is tried again when it is wanted again.
@@ -54,9 +54,10 @@ export class Speech {
     return room.joined;
   }
 
-  private async readHistory(roomId: string): Promise<void> {
+  /** Asks for what was said before. */
+  async readHistory(): Promise<void> {
     try {
-      this.visit.chat.before(await history(roomId, this.visit.session));
+      this.visit.chat.before(await history(this.visit.world.room_id, this.visit.session));
       this.audience.chat(null);
     } catch (error) {
       console.warn("what was said before cannot be read", error);

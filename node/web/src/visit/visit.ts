@@ -18,6 +18,7 @@ import { sceneOf } from "../world/backstage";
 import { type LoadedScene, SceneError, type Seat } from "../world/scene";
 import { nearest, seatedPoint } from "../world/seats";
 import type { Stage } from "../world/stage";
+import { Blocking } from "./blocking";
 import { ChatLog, type Line } from "./chatlog";
 import { FrameTimes } from "./frames";
 import { OwnBody } from "./own";
@@ -81,6 +82,8 @@ export class Visit {
   private stepped = false;
   private hint: "sit" | "stand" | null = null;
   private standAsked = false;
+  readonly blocking = new Blocking(() => this.connection);
+  private hidden: ReadonlySet<string> = new Set();
   private ended = false;
 
   constructor(
@@ -118,8 +121,10 @@ export class Visit {
   }
 
   private async door(): Promise<{ ticket: string; url: string }> {
+    if (!this.ticket) this.blocking.asks();
     const ticket = this.ticket ?? (await this.host.admit(this.world.room_id, this.session));
     this.ticket = null;
+    this.blocking.begins(ticket.blocks === true && !this.host.isHome);
     this.world = ticket.world;
     this.audience.world(ticket.world);
     this.speech.listen();
@@ -178,6 +183,7 @@ export class Visit {
         crowd.renew(nowMs);
         this.seatOwn(null);
         this.begin();
+        this.blocking.tell();
         break;
       case "snapshot":
         this.clock.heard(frame.tick, nowMs);
@@ -380,6 +386,15 @@ export class Visit {
     this.input.askJump();
   }
 
+  /** Shows nothing any more of what those people say, and again what others said who were among them. */
+  hide(people: ReadonlySet<string>): void {
+    const isBack = [...this.hidden].some((userId) => !people.has(userId));
+    this.hidden = people;
+    this.chat.hide(people);
+    this.audience.chat(null);
+    if (isBack) void this.speech.readHistory();
+  }
+
   /** Comes in once more, unseen by the person, so that the node asks anew what it knows of them. */
   renew(): Promise<void> {
     return this.connection.renew();
@@ -389,6 +404,7 @@ export class Visit {
 
   leave(): void {
     this.ended = true;
+    this.blocking.dispose();
     this.connection.leave();
     this.input.dispose();
     this.crowd.clear();

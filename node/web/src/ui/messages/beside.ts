@@ -15,9 +15,12 @@ export interface BesideDoors {
   worldsChanged(): void;
 }
 
-/** Puts both into the screen of worlds, for as long as that is shown. */
-export function besideWorlds(messages: Messages, place: HTMLElement, doors: BesideDoors): void {
-  const { open, dispose } = messagesDialog(messages, doors);
+/** Opens the conversation with somebody: that of a room, where it is known, or else the one that there is with them. */
+export type Write = (userId: string, roomId: string) => void;
+
+/** Puts both into the screen of worlds, for as long as that is shown; what it returns opens a conversation there. */
+export function besideWorlds(messages: Messages, place: HTMLElement, doors: BesideDoors): Write {
+  const { open, write, dispose } = messagesDialog(messages, doors);
   const badge = h("span", { class: "badge", attrs: { hidden: true } });
   const attrs = { type: "button" };
   const button = h("button", { class: "ghost worlds-messages", attrs }, icon("chat"), h("span", { text: t("messages.title") }), badge);
@@ -42,10 +45,17 @@ export function besideWorlds(messages: Messages, place: HTMLElement, doors: Besi
   };
   const unwatch = messages.watch(update);
   update();
+  return write;
+}
+
+interface Opener {
+  open(): void;
+  write: Write;
+  dispose(): void;
 }
 
 /** Opens conversations in a dialog, which comes back after those that it opens itself. */
-function messagesDialog(messages: Messages, { serverName, enter }: BesideDoors): { open(): void; dispose(): void } {
+function messagesDialog(messages: Messages, { serverName, enter }: BesideDoors): Opener {
   let beneath = false;
   const doors = {
     enter,
@@ -68,5 +78,9 @@ function messagesDialog(messages: Messages, { serverName, enter }: BesideDoors):
     panel.show(true);
     panel.focus();
   };
-  return { open, dispose: () => panel.dispose() };
+  const write: Write = (userId, roomId) => {
+    open();
+    void panel.write(userId, roomId);
+  };
+  return { open, write, dispose: () => panel.dispose() };
 }

@@ -10,6 +10,14 @@ import { words } from "./words";
 
 type Watcher = () => void;
 
+/** The list of friends, which has the requests of others and hears from here when there is news of it. */
+export interface Befriended {
+  watch(watcher: Watcher): () => void;
+  heard(of: readonly string[] | null): void;
+  /** Whether an invitation that asks to be friends stands there. */
+  claims(roomId: string): boolean;
+}
+
 /** What is said in one conversation. */
 export class Thread {
   readonly log: ChatLog;
@@ -91,6 +99,8 @@ export class Messages {
   readonly ready = new Promise<void>((resolve) => {
     this.announce = resolve;
   });
+  /** Null until that is there, and false where it cannot be. */
+  private befriended: Befriended | null | false = null;
   private soon = false;
   private leaving = false;
 
@@ -105,6 +115,9 @@ export class Messages {
       {
         overview: (overview) => this.take(overview),
         said: (roomId, said, reset) => this.hear(roomId, said, reset),
+        friends: (of) => {
+          if (this.befriended) this.befriended.heard(of);
+        },
         gone: () => {
           if (!this.leaving) void this.gone();
         },
@@ -139,6 +152,14 @@ export class Messages {
     });
   }
 
+  /** Leaves it to the list of friends to show who asks; null where there is none. */
+  befriend(friends: Befriended | null): void {
+    if (this.befriended === friends) return;
+    this.befriended = friends ?? false;
+    friends?.watch(() => this.changed());
+    this.changed();
+  }
+
   private take(overview: Overview): void {
     this.overview = overview;
     if (overview.phase === "ready") this.announce();
@@ -163,7 +184,14 @@ export class Messages {
   /** Those that are listed: worlds that anybody may enter have their chat where they are. */
   get conversations(): Conversation[] {
     const all = this.overview?.conversations ?? [];
-    return all.filter(({ kind, shield, membership }) => kind !== "world" || membership === "invite" || shield !== "open");
+    const shown = all.filter(({ kind, shield, membership }) => kind !== "world" || membership === "invite" || shield !== "open");
+    return shown.filter((one) => !this.isRequest(one));
+  }
+
+  /** Whether it is in the list of friends that this is answered. */
+  private isRequest({ asksFriend, roomId }: Conversation): boolean {
+    if (!asksFriend || this.befriended === false) return false;
+    return this.befriended?.claims(roomId) ?? true;
   }
 
   /** Which worlds the person is in or invited to, and how those are kept; null until that is known. */

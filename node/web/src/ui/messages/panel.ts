@@ -186,9 +186,13 @@ export class MessagesPanel {
     this.open.focus();
   }
 
-  /** Opens the conversation with somebody, which begins with it where there is none. */
-  async write(userId: string): Promise<void> {
+  /** Opens the conversation with somebody, in that room where it is known, which begins with it where there is none. */
+  async write(userId: string, roomId = ""): Promise<void> {
     try {
+      if (this.messages.conversation(roomId)?.membership === "join") {
+        this.openRoom(roomId);
+        return;
+      }
       this.openRoom(await this.messages.call("direct", userId));
     } catch (error) {
       notice(words(error), "bad");
