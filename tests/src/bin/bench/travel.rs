@@ -46,7 +46,7 @@ impl Field {
         let mut pages =
             Browser::open("travel.mjs")?.context("there is no browser (make bench sets it up)")?;
         let hosts = hosts(&[(&places[0], &home), (&places[1], &there)])?;
-        let own = json!({ "url": places[0], "user": "ada", "password": PASSWORD, "hosts": hosts });
+        let own = json!({ "url": places[0].as_str(), "user": "ada", "password": PASSWORD, "hosts": hosts });
         pages.step("home", own).await?;
         portal(&ada, &worlds[0], &worlds[1]).await?;
         portal(&bob, &worlds[1], &worlds[0]).await?;
@@ -56,7 +56,7 @@ impl Field {
     /// How long a visit took from the click to the first snapshot, in milliseconds.
     async fn visit(&mut self, world: &str) -> Result<f64> {
         let url = self.places[0].join(&format!("w/{world}"))?;
-        let told = self.pages.step("visit", json!({ "url": url })).await?;
+        let told = self.pages.step("visit", json!({ "url": url.as_str() })).await?;
         told["ms"].as_f64().with_context(|| format!("no time: {told}"))
     }
 
