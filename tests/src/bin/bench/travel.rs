@@ -93,6 +93,8 @@ async fn portal(who: &Client, from: &str, to: &str) -> Result<()> {
     let world = who.get(&format!("/_wayside/v1/worlds/%23{from}")).await?;
     let room = RoomId::known(world["room_id"].as_str().context("a room")?);
     let content = json!({ "uri": format!("matrix:r/{to}") });
+    // Whoever makes a world rules its room, and is not in it before they come.
+    who.join(&room).await?;
     who.set_state(&room, "org.wayside.portal", "door", &content).await?;
     Ok(())
 }
