@@ -7,7 +7,7 @@
 //! how somebody shows a node that they are a DID, and [`credential`] what others say of them, with proofs
 //! inside or a token by [`jose`] around it. Of those, [`badge`] holds what people are given, [`friend`] what friends
 //! say of each other, and [`status`] tells whether who said it still stands by it. [`blocks`] is whom somebody does
-//! not want to meet, without saying who that is.
+//! not want to meet, without saying who that is, and [`luggage`] what they take along when they move.
 //!
 //! Its invariant: a secret comes in as an argument and leaves as a hash or a signature. There is no
 //! I/O, clock or randomness here (salts, random bytes and the time are parameters), no type that holds
@@ -40,6 +40,7 @@ pub mod jose;
 pub mod json;
 pub mod key;
 pub mod login;
+pub mod luggage;
 pub mod password;
 pub mod proof;
 pub mod rdf;

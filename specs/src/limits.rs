@@ -174,6 +174,10 @@ pub const CLOCK_SKEW_MS: i64 = 5 * 60 * 1_000;
 pub const SEEN_DIDS: i64 = 200_000;
 /// Most friends of one person, those who were asked and those who ask among them.
 pub const FRIENDS: i64 = 1_000;
+/// Servers of friends that keep copies of what somebody needs to come back without their home.
+pub const COPIES: usize = 8;
+/// Largest luggage that is sealed for somebody, in bytes: a thousand friends and as many who are blocked.
+pub const LUGGAGE_BYTES: usize = 512 * 1024;
 /// Friends whom somebody has asked and who have not answered.
 pub const FRIENDS_ASKED: usize = 100;
 /// Most words of friendship that are looked at in the rooms of one person.
