@@ -49,6 +49,7 @@ use crate::{
         friends::{Beneath, Friends},
         identity_servers::IdentityServers,
         live::{Live, Moment},
+        moving::{self, Moving},
         oauth::OAuth,
         oversight::Oversight,
         persons::Persons,
@@ -218,6 +219,14 @@ fn services(
         persons: persons.clone(),
     };
     let friends = Arc::new(Friends::new(ground.clone(), beneath));
+    let moving = moving::Beneath {
+        persons: persons.clone(),
+        friends: friends.clone(),
+        social: social.clone(),
+        servers: servers.clone(),
+        bodies: bodies.clone(),
+    };
+    let moving = Arc::new(Moving::new(ground.clone(), moving));
     let wallets = Wallets::new(ground.clone(), dids.clone(), persons.clone());
     Ok(Services {
         emails: Arc::new(emails),
@@ -234,6 +243,7 @@ fn services(
         search: Arc::new(Search::new(ground.clone())),
         federation,
         friends,
+        moving,
         servers,
         rooms,
         social,
@@ -386,6 +396,8 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     }
     let telling = services.friends.clone().follow(ground.store.bus().listen());
     duty(&tasks, "telling friends where people are", telling);
+    let handing = services.moving.clone().hand_out(ground.store.bus().listen());
+    duty(&tasks, "handing out copies of what people need to move", handing);
     duty(&tasks, "keeping to ban lists", services.worlds.clone().keep_to_lists());
     duty(&tasks, "keeping where people stand", services.worlds.clone().remember(stood));
     let lan = lan_address();

@@ -53,6 +53,7 @@ mod hostile_wire;
 mod making;
 mod meeting;
 mod moderation;
+mod moving_house;
 mod naming;
 mod near;
 mod oracles;

@@ -25,7 +25,7 @@ use crate::{
 const AVATARS: &str = "/_wayside/v1/avatars";
 
 /// A body whose author allows what `meta` says.
-fn body(meta: &Value) -> Result<Vec<u8>> {
+pub(crate) fn body(meta: &Value) -> Result<Vec<u8>> {
     let (mut json, bin) = sound()?;
     let told = json["extensions"]["VRMC_vrm"]["meta"].as_object_mut().context("a licence")?;
     told.extend(meta.as_object().context("an object")?.clone());

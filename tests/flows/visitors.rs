@@ -129,17 +129,28 @@ impl Journey {
     pub(crate) async fn move_to(&mut self, node: &Node) -> Result<()> {
         let ada = Client::register(node.http(), "ada").await?;
         let (from, to) = (Person::of(&self.homes.ada).await?, Person::of(&ada).await?);
-        let next = Person::gone_on(&self.log, 2, |document| {
+        let log = Self::moving(&self.log, &from, &to)?;
+        write(&self.homes.ada, &log[self.log.len()..]).await?;
+        let told = write(&ada, &log).await?;
+        self.lives(ada, &told, log).map(drop)
+    }
+
+    /// The version by which she moves from one home to another, on a log that somebody has kept.
+    pub(crate) fn moving(log: &str, from: &Person, to: &Person) -> Result<String> {
+        let number = u8::try_from(log.lines().count() + 1)?;
+        let next = Person::gone_on(log, number, |document| {
             Person::moved(document, &from.place, &to.place, &to.account);
             let text = document.to_string().replace(&from.node_key, &to.node_key);
             *document = serde_json::from_str(&text).unwrap_or_default();
-        })? + "\n";
-        write(&self.homes.ada, &next).await?;
-        self.log.push_str(&next);
-        let told = write(&ada, &self.log).await?;
+        })?;
+        Ok(format!("{log}{next}\n"))
+    }
+
+    /// She lives there from now on; gives whom she was.
+    pub(crate) fn lives(&mut self, ada: Client, told: &Value, log: String) -> Result<Client> {
         told["did"].as_str().context("a DID")?.clone_into(&mut self.did);
-        self.homes.ada = ada;
-        Ok(())
+        self.log = log;
+        Ok(std::mem::replace(&mut self.homes.ada, ada))
     }
 
     pub(crate) async fn end(mut self) -> Result<()> {

@@ -21,6 +21,7 @@ mod ground;
 pub mod identity_servers;
 mod language;
 pub mod live;
+pub mod moving;
 pub mod oauth;
 pub mod oversight;
 pub mod persons;
@@ -41,7 +42,7 @@ use std::sync::Arc;
 use self::{
     accounts::Accounts, affairs::Affairs, app_services::AppServices, bodies::Bodies,
     content::Content, dids::Dids, emails::Emails, encryption::Encryption, federation::Federation,
-    friends::Friends, identity_servers::IdentityServers, live::Live, oauth::OAuth,
+    friends::Friends, identity_servers::IdentityServers, live::Live, moving::Moving, oauth::OAuth,
     oversight::Oversight, persons::Persons, previews::Previews, providers::Providers, push::Push,
     reports::Reports, rooms::Rooms, search::Search, servers::Servers, social::Social, sync::Sync,
     worlds::Worlds,
@@ -77,6 +78,8 @@ pub struct Services {
     pub social: Arc<Social>,
     /// Whom they know.
     pub friends: Arc<Friends>,
+    /// What they need to live elsewhere as who they are.
+    pub moving: Arc<Moving>,
     /// What concerns a person everywhere.
     pub affairs: Arc<Affairs>,
     /// What those who run the node do with accounts and rooms.

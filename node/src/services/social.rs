@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ruma::{EventId, OwnedEventId, RoomId, UserId};
+use ruma::{EventId, OwnedEventId, OwnedUserId, RoomId, UserId};
 use serde_json::{Map, Value, json, value::RawValue};
 use wayside_identity::avatar::{self, Body, Uploaded};
 use wayside_specs::limits;
@@ -227,23 +227,25 @@ impl Social {
     pub async fn ignore(
         &self,
         user_id: &UserId,
-        other: &UserId,
+        others: &[OwnedUserId],
         ignored: bool,
     ) -> Result<(), Error> {
-        let other = other.to_string();
+        let others = others.to_vec();
         let change = move |content: &mut Map<String, Value>| {
             let list = content.entry("ignored_users").or_insert_with(|| json!({}));
             if !list.is_object() {
                 *list = json!({});
             }
             let Some(list) = list.as_object_mut() else { return Ok(()) };
-            if !ignored {
-                list.remove(&other);
-            } else if list.len() >= limits::BLOCKS && !list.contains_key(&other) {
-                let why = format!("at most {} people are blocked", limits::BLOCKS);
-                return Err(Error::TooLarge(why));
-            } else {
-                list.entry(other).or_insert_with(|| json!({}));
+            for other in &others {
+                if !ignored {
+                    list.remove(other.as_str());
+                } else if list.len() >= limits::BLOCKS && !list.contains_key(other.as_str()) {
+                    let why = format!("at most {} people are blocked", limits::BLOCKS);
+                    return Err(Error::TooLarge(why));
+                } else {
+                    list.entry(other.to_string()).or_insert_with(|| json!({}));
+                }
             }
             Ok(())
         };

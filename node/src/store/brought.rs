@@ -33,6 +33,12 @@ pub async fn size(from: &mut impl Reads) -> Result<(i64, i64), StoreError> {
     row.map_or(Ok((0, 0)), |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
+/// Whether somebody brought a body that is kept as this file.
+pub async fn is_brought(from: &mut impl Reads, blob: &[u8; 32]) -> Result<bool, StoreError> {
+    let sql = "SELECT source FROM brought_bodies WHERE blob = $1 LIMIT 1";
+    Ok(from.conn().0.query(sql).bind(blob.as_slice()).one().await?.is_some())
+}
+
 impl Tx {
     /// Keeps what was found of a body that a home names by that hash.
     pub async fn keep_brought(

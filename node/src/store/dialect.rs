@@ -36,6 +36,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (30, "visitors", include_str!("migrations/0030_visitors.sql")),
     (31, "travelling", include_str!("migrations/0031_travelling.sql")),
     (32, "friends", include_str!("migrations/0032_friends.sql")),
+    (33, "moving", include_str!("migrations/0033_moving.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

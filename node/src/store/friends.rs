@@ -33,6 +33,8 @@ pub struct Word {
 pub struct Checked {
     /// The DID of whoever says it, where it proves itself.
     pub did: Option<Did>,
+    /// The accounts that they say they have left.
+    pub formerly: Vec<OwnedUserId>,
     /// When it was looked into, in milliseconds since the epoch.
     pub checked_ms: i64,
 }
@@ -87,12 +89,29 @@ pub async fn at_doors(
     query.all().await?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
+/// Who speaks of friendship in a room.
+pub async fn speak_in(
+    from: &mut impl Reads,
+    room_no: i64,
+    kind: &str,
+) -> Result<Vec<OwnedUserId>, StoreError> {
+    let sql = "SELECT state_key FROM room_state WHERE room_no = $1 AND kind = $2 LIMIT $3";
+    let query = from.conn().0.query(sql).bind(room_no).bind(&*escape(kind));
+    let rows = query.bind(limits::FRIEND_WORDS).all().await?;
+    let mut found = Vec::new();
+    for row in &rows {
+        // Whoever says it without being somebody says nothing.
+        found.extend(UserId::parse(unescape(row.get(0)?)).ok());
+    }
+    Ok(found)
+}
+
 /// Those of some records that were looked into, by their hashes.
 pub async fn checked(
     from: &mut impl Reads,
     hashes: &[[u8; 32]],
 ) -> Result<HashMap<[u8; 32], Checked>, StoreError> {
-    let sql = "SELECT hash, did, checked_ms FROM friend_records WHERE hash IN (LIST)";
+    let sql = "SELECT hash, did, checked_ms, formerly FROM friend_records WHERE hash IN (LIST)";
     let mut found = HashMap::new();
     for chunk in hashes.chunks(LIST_MOST) {
         let chunk: Vec<&[u8]> = chunk.iter().map(<[u8; 32]>::as_slice).collect();
@@ -101,7 +120,10 @@ pub async fn checked(
             let hash = hash.try_into().map_err(|_| StoreError::Damaged("a hash has 32 bytes"))?;
             let did: Option<String> = row.get(1)?;
             let did = did.and_then(|did| did.parse().ok());
-            found.insert(hash, Checked { did, checked_ms: row.get(2)? });
+            let formerly = serde_json::from_str(&row.get::<String>(3)?);
+            let formerly =
+                formerly.map_err(|_| StoreError::Damaged("a list of accounts is none"))?;
+            found.insert(hash, Checked { did, formerly, checked_ms: row.get(2)? });
         }
     }
     Ok(found)
@@ -113,15 +135,18 @@ impl Tx {
         &mut self,
         hash: &[u8; 32],
         user_id: &UserId,
-        came: Result<&Did, &str>,
+        came: Result<(&Did, &[OwnedUserId]), &str>,
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO friend_records (hash, user_id, did, problem, checked_ms) \
-                   VALUES ($1, $2, $3, $4, $5) ON CONFLICT (hash) DO UPDATE \
-                   SET did = excluded.did, problem = excluded.problem, checked_ms = excluded.checked_ms";
-        let (did, problem) = (came.ok().map(Did::as_str), came.err());
+        let sql = "INSERT INTO friend_records (hash, user_id, did, problem, checked_ms, formerly) \
+                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (hash) DO UPDATE \
+                   SET did = excluded.did, problem = excluded.problem, \
+                   checked_ms = excluded.checked_ms, formerly = excluded.formerly";
+        let (did, problem) = (came.ok().map(|(did, _)| did.as_str()), came.err());
+        let formerly = serde_json::json!(came.map(|(_, formerly)| formerly).unwrap_or_default());
         let query = self.query(sql).bind(&hash[..]).bind(user_id.as_str());
-        query.bind(did).bind(problem).bind(now_ms).run().await?;
+        let query = query.bind(did).bind(problem).bind(now_ms);
+        query.bind(formerly.to_string()).run().await?;
         let sql = "DELETE FROM friend_records WHERE checked_ms < \
                    (SELECT checked_ms FROM friend_records ORDER BY checked_ms DESC LIMIT 1 OFFSET $1)";
         self.query(sql).bind(limits::FRIEND_RECORDS).run().await.map(drop)

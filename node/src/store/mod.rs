@@ -34,6 +34,7 @@ pub mod letters;
 pub mod list_bans;
 pub mod loose;
 pub mod media;
+pub mod moving;
 pub mod names;
 pub mod oauth;
 pub mod openid;

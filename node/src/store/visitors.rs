@@ -37,6 +37,27 @@ pub async fn subjects_of(
     query.all().await?.iter().map(|row| row.get(0)).collect()
 }
 
+/// The one person whose an account is known here to be, by what their did:webvh is compared by; nobody where it was
+/// that of several, since whoever comes to hold the name of its server can make it anybody's.
+pub async fn only_person_of(
+    from: &mut impl Reads,
+    user_id: &UserId,
+) -> Result<Option<String>, StoreError> {
+    let mut subjects = subjects_of(from, user_id).await?;
+    subjects.retain(|subject| subject.starts_with(WEBVH));
+    Ok(if subjects.len() == 1 { subjects.pop() } else { None })
+}
+
+/// Whether an account is known here as that of another person than this one, by a did:webvh.
+pub async fn is_of_another(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    subject: &str,
+) -> Result<bool, StoreError> {
+    let subjects = subjects_of(from, user_id).await?;
+    Ok(subjects.iter().any(|known| known.starts_with(WEBVH) && known != subject))
+}
+
 /// By what the DIDs of these people are compared, and their other accounts, as far as both are known here.
 pub async fn persons_of(
     from: &mut impl Reads,

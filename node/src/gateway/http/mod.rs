@@ -5,6 +5,7 @@ mod client;
 mod confirm;
 mod dids;
 mod friends;
+mod moving;
 mod nodes;
 mod paper;
 mod persons;
@@ -61,6 +62,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(persons::routes());
     all.extend(nodes::routes());
     all.extend(friends::routes());
+    all.extend(moving::routes());
     all
 }
 

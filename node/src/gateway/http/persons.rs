@@ -1,7 +1,9 @@
 //! The DIDs of people of this node: what the whole world reads, and what they write themselves.
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
+use ruma::OwnedServerName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wayside_specs::{Role, limits};
@@ -68,7 +70,8 @@ fn file(bytes: Vec<u8>, kind: &'static str) -> Reply {
 
 async fn look(call: Call<Bytes>) -> Result<Reply, Fault> {
     let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
-    Ok(reply(&told(call.app.services.persons.identity(&session.user_id).await?)))
+    let (identity, copies) = call.app.services.moving.identity(&session.user_id).await?;
+    Ok(reply(&told(identity, &copies)))
 }
 
 #[derive(Deserialize)]
@@ -80,17 +83,21 @@ struct LogBody {
 async fn write(call: Call<Bytes>) -> Result<Reply, Fault> {
     let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
     let body: LogBody = read(call.request.body())?;
-    Ok(reply(&told(call.app.services.persons.take(&session.user_id, &body.log).await?)))
+    call.app.services.moving.write(&session.user_id, &body.log).await?;
+    look(call).await
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SavedBody {}
+struct SavedBody {
+    seal_key: Option<String>,
+}
 
 async fn note_saved(call: Call<Bytes>) -> Result<Reply, Fault> {
     let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
-    let SavedBody {} = read(call.request.body())?;
-    call.app.services.persons.note_saved(&session.user_id).await?;
+    let body: SavedBody = read(call.request.body())?;
+    let moving = &call.app.services.moving;
+    moving.note_saved(&session.user_id, body.seal_key.as_deref()).await?;
     Ok(done())
 }
 
@@ -106,7 +113,8 @@ async fn home_says(call: Call<Bytes>) -> Result<Reply, Fault> {
     Ok(unkept(reply(&json!({ "credential": credential }))))
 }
 
-fn told(identity: Identity) -> Value {
+/// What a client is told of a DID, and of the servers that keep copies of it.
+pub(super) fn told(identity: Identity, copies: &[OwnedServerName]) -> Value {
     let (host, path) = identity.place.unzip();
     json!({
         "did": identity.did.as_ref().map(wayside_specs::Did::as_str),
@@ -117,5 +125,7 @@ fn told(identity: Identity) -> Value {
         "service": identity.service,
         "linked": identity.linked,
         "node_key": identity.node_key.to_multikey(),
+        "seal_key": identity.seal_key.map(|key| URL_SAFE_NO_PAD.encode(key)),
+        "copies": copies,
     })
 }

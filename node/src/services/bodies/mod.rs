@@ -4,6 +4,7 @@
 //! against its licence as in [`brought`], and until then they are seen in the body that everybody has.
 
 mod brought;
+mod moved;
 
 use std::{
     collections::HashMap,

@@ -11,7 +11,7 @@ use crate::store::{
     Tx,
     assets::{self, AssetRow},
     blob::Received,
-    media,
+    brought, media,
 };
 
 /// What a body is, as a file.
@@ -53,7 +53,11 @@ impl Content {
         if is_body.is_none_or(|text| hex::decode_to_slice(text, &mut hash).is_err()) {
             return self.download(&self.ground.server_name, media_id, wait).await;
         }
-        let is_here = assets::is_avatar(&mut self.ground.store.snapshot().await?, &hash).await?;
+        let mut snapshot = self.ground.store.snapshot().await?;
+        let is_here = assets::is_avatar(&mut snapshot, &hash).await?
+            // Whoever wears it may have to find it without their home.
+            || brought::is_brought(&mut snapshot, &hash).await?;
+        drop(snapshot);
         if !is_here {
             return Err(unknown());
         }

@@ -12,6 +12,8 @@ use wayside_identity::{
 
 use crate::{outbound::CallError, services::Error, store::StoreError};
 
+/// Most accounts that somebody has left of which is said so.
+const FORMER_ACCOUNTS: usize = 16;
 /// Documents beyond so many bytes are fetched again for whoever asks next.
 const LARGE_BYTES: usize = 16 * 1024;
 
@@ -44,6 +46,9 @@ pub struct Webvh {
     pub portable: bool,
     /// Whether the DID has come to its end: nobody is it any more.
     pub deactivated: bool,
+    /// The `matrix:` URIs that earlier versions named and the last does not, the latest first: accounts that
+    /// the person says they have left, and nothing that was proven.
+    pub formerly: Vec<String>,
 }
 
 impl Resolved {
@@ -66,6 +71,7 @@ impl Resolved {
             updated: latest.time,
             portable: version.parameters.portable,
             deactivated: latest.parameters.deactivated,
+            formerly: formerly(history),
         };
         Self { webvh: Some(webvh), ..Self::web(version.document.clone(), lasts_ms) }
     }
@@ -98,6 +104,22 @@ impl Resolved {
             "didResolutionMetadata": {"contentType": "application/did"},
         })
     }
+}
+
+/// The accounts that earlier versions of a history named and the last does not, the latest first.
+fn formerly(history: &History) -> Vec<String> {
+    let now = history.latest().document.also_known_as();
+    let mut found: Vec<String> = Vec::new();
+    for version in history.versions().iter().rev() {
+        for name in version.document.also_known_as() {
+            let is_new =
+                name.starts_with("matrix:u/") && !now.contains(name) && !found.contains(name);
+            if is_new && found.len() < FORMER_ACCOUNTS {
+                found.push(name.clone());
+            }
+        }
+    }
+    found
 }
 
 /// Why there is no document.

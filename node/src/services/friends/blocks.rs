@@ -30,7 +30,7 @@ impl Friends {
         if user_id == other {
             return Err(Error::Invalid("nobody can block themselves".to_owned()));
         }
-        self.beneath.social.ignore(user_id, other, blocked).await?;
+        self.beneath.social.ignore(user_id, &[other.to_owned()], blocked).await?;
         if !blocked {
             return Ok(());
         }

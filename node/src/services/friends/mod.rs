@@ -6,6 +6,7 @@
 //! here, so that a friend is known as the same person wherever they move.
 
 mod blocks;
+mod following;
 mod places;
 mod records;
 mod words;
@@ -20,7 +21,7 @@ use wayside_federation::version::RoomVersion;
 use wayside_identity::friend;
 use wayside_specs::{Did, limits};
 
-use self::words::{MESSAGE_BYTES, all_between, bonds, refusal, spoken_in, wish, wished_in};
+use self::words::{MESSAGE_BYTES, Wish, all_between, bonds, refusal, spoken_in, wished_in};
 pub use self::{
     places::{NewPlace, PLACE_MS},
     words::{Bond, Standing},
@@ -63,8 +64,10 @@ pub struct Friends {
     beneath: Beneath,
     /// Turns to look into records and people of elsewhere.
     checking: Arc<Semaphore>,
-    /// When somebody of elsewhere was looked into last, in milliseconds since the epoch.
-    looked_into: Cache<OwnedUserId, i64>,
+    /// When somebody was looked into last, for whom, in milliseconds since the epoch.
+    looked_into: Cache<String, i64>,
+    /// Invitations that may be those of friends who have moved are looked into one after the other.
+    following: Semaphore,
     /// Whoever asks does so once at a time: nobody begins two conversations with one.
     asking: Cache<OwnedUserId, Arc<tokio::sync::Mutex<()>>>,
 }
@@ -103,7 +106,7 @@ impl Friends {
     pub fn new(ground: Arc<Ground>, beneath: Beneath) -> Self {
         let checking = Arc::new(Semaphore::new(CHECKED_AT_ONCE));
         let (looked_into, asking) = (Cache::new(LOOKED_INTO), Cache::new(LOOKED_INTO));
-        Self { ground, beneath, checking, looked_into, asking }
+        Self { ground, beneath, checking, looked_into, following: Semaphore::new(1), asking }
     }
 
     /// Everybody whom somebody knows: friends, those who ask, those who were asked, those who are blocked.
@@ -119,10 +122,17 @@ impl Friends {
         let mut friends = Vec::with_capacity(bonds.len());
         for (bond, known) in bonds.into_iter().zip(dids) {
             let is_friend = bond.standing == Standing::Friend;
-            let did = if self.ground.is_local(&bond.user_id) {
+            let is_local = self.ground.is_local(&bond.user_id);
+            // Whoever has moved to this node, too, is who they were.
+            if !is_local || !bond.formerly.is_empty() {
+                self.look_into(user_id, &bond, known.as_ref());
+            }
+            if let Some(known) = &known {
+                self.follow_up(user_id, &bond, known);
+            }
+            let did = if is_local {
                 self.beneath.persons.identity(&bond.user_id).await?.did
             } else {
-                self.look_into(&bond, known.as_ref());
                 known.and_then(|known| known.did)
             };
             let present = is_friend.then(|| self.beneath.live.presence(&bond.user_id)).flatten();
@@ -152,7 +162,9 @@ impl Friends {
         let (friends, user_id, other) = (self.clone(), user_id.to_owned(), other.to_owned());
         // A room that has begun is not left half made.
         self.ground
-            .to_its_end(async move { friends.wish(&user_id, &other, message.as_deref()).await })
+            .to_its_end(
+                async move { friends.wish(&user_id, &other, message.as_deref(), &[]).await },
+            )
             .await
     }
 
@@ -161,6 +173,7 @@ impl Friends {
         user_id: &UserId,
         other: &UserId,
         message: Option<&str>,
+        formerly: &[OwnedUserId],
     ) -> Result<(Standing, OwnedRoomId), Error> {
         let new = || Ok::<_, std::convert::Infallible>(Arc::default());
         let Ok(turn) = self.asking.get_or_insert_with(user_id, new);
@@ -182,7 +195,8 @@ impl Friends {
             return Ok((bond.standing, bond.room_id.clone()));
         }
         let open = bonds.iter().filter(|bond| bond.standing == Standing::Asked).count();
-        if open >= limits::FRIENDS_ASKED
+        // Whoever has moved asks all of their friends at once.
+        if formerly.is_empty() && open >= limits::FRIENDS_ASKED
             || bonds.len() >= usize::try_from(limits::FRIENDS).unwrap_or(0)
         {
             let why = "you have asked as many people as one may: take a question back first";
@@ -193,12 +207,13 @@ impl Friends {
         }
         let record = self.record(user_id, other).await?;
         if let Some((room_id, refused)) = before {
-            let said =
-                wish(other, record, message, refused.as_deref(), self.ground.clock.now_ms())?;
+            let wish = Wish { with: other, record, message, refused: refused.as_deref(), formerly };
+            let said = wish.said(self.ground.clock.now_ms())?;
             self.say(&room_id, user_id, said).await?;
             return Ok((Standing::Asked, room_id));
         }
-        let said = wish(other, record, message, None, self.ground.clock.now_ms())?;
+        let wish = Wish { with: other, record, message, refused: None, formerly };
+        let said = wish.said(self.ground.clock.now_ms())?;
         let room_id = self.begin(user_id, other, said).await?;
         self.note_direct(user_id, other, &room_id).await;
         Ok((Standing::Asked, room_id))
@@ -263,7 +278,8 @@ impl Friends {
         room_id: &RoomId,
     ) -> Result<(), Error> {
         let record = self.record(user_id, other).await?;
-        let said = wish(other, record, None, None, self.ground.clock.now_ms())?;
+        let wish = Wish { with: other, record, message: None, refused: None, formerly: &[] };
+        let said = wish.said(self.ground.clock.now_ms())?;
         self.say(room_id, user_id, said).await?;
         self.note_direct(user_id, other, room_id).await;
         self.retell(user_id).await
@@ -372,9 +388,16 @@ impl Friends {
                     Err(broadcast::error::RecvError::Closed) => return,
                 };
                 for change in &commit.changes {
-                    let Change::Person { user_id, .. } = change else { continue };
-                    if let Err(error) = self.retell(user_id).await {
-                        tracing::warn!(%error, "whom somebody lets see where they are changes late");
+                    match change {
+                        Change::Person { user_id, .. } => {
+                            if let Err(error) = self.retell(user_id).await {
+                                tracing::warn!(%error, "whom somebody lets see where they are changes late");
+                            }
+                        }
+                        Change::Event { room_no, members, .. } => {
+                            self.look_at_doors(*room_no, members);
+                        }
+                        _ => {}
                     }
                 }
             }

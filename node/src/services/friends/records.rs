@@ -35,6 +35,14 @@ fn hash_of(user_id: &UserId, record: &Value) -> [u8; 32] {
     Sha256::digest(format!("{user_id}\0{record}")).into()
 }
 
+/// Whose a record is.
+pub(super) struct Owned {
+    /// The DID of whoever has signed it.
+    pub did: Did,
+    /// The accounts that they say they have left.
+    pub formerly: Vec<OwnedUserId>,
+}
+
 impl Friends {
     /// What somebody of this node signs for a friend; nothing where they have no DID.
     pub(super) async fn record(
@@ -53,25 +61,36 @@ impl Friends {
         self.beneath.persons.befriend(user_id, other, did).await
     }
 
-    /// Finds out in the background whose a record of elsewhere is, where that is not known.
-    pub(super) fn look_into(self: &Arc<Self>, bond: &Bond, known: Option<&Checked>) {
+    /// Finds out in the background whose a record of elsewhere is, where that is not known; whoever asks and is a
+    /// friend who has moved is one again.
+    pub(super) fn look_into(
+        self: &Arc<Self>,
+        owner: &UserId,
+        bond: &Bond,
+        known: Option<&Checked>,
+    ) {
         let now_ms = self.ground.clock.now_ms();
         let fresh = |it: &Checked| it.did.is_some() || now_ms - it.checked_ms < AGAIN_MS;
         let Some(record) = &bond.record else { return };
-        if known.is_some_and(fresh) || !self.may_look(&bond.user_id) {
+        if known.is_some_and(fresh) || !self.may_look(&format!("{owner} {}", bond.user_id)) {
             return;
         }
-        let (friends, user_id, record) = (self.clone(), bond.user_id.clone(), record.clone());
+        let (friends, owner, record) = (self.clone(), owner.to_owned(), record.clone());
+        let bond = bond.clone();
         self.ground.tasks.spawn(async move {
-            if let Err(error) = friends.prove(&user_id, &record).await {
-                tracing::debug!(%error, %user_id, "a record of friendship was not looked into");
+            let seen = async {
+                let Some(owned) = friends.prove(&bond.user_id, &record).await? else { return Ok(()) };
+                friends.meet_mover(&owner, &bond, &owned.did, &owned.formerly).await
+            };
+            if let Err(error) = seen.await {
+                tracing::debug!(%error, user_id = %bond.user_id, "a record of friendship was not looked into");
             }
         });
     }
 
-    /// Looks into a record, and remembers what came of it.
-    async fn prove(&self, user_id: &UserId, record: &Value) -> Result<(), Error> {
-        let Ok(_turn) = self.checking.acquire().await else { return Ok(()) };
+    /// Looks into a record, and remembers what came of it; whose it is, where it proves itself.
+    async fn prove(&self, user_id: &UserId, record: &Value) -> Result<Option<Owned>, Error> {
+        let Ok(_turn) = self.checking.acquire().await else { return Ok(None) };
         let proven = self.owner(user_id, record).await;
         let proven = match proven {
             // Whoever does not answer now may later.
@@ -84,33 +103,35 @@ impl Friends {
         let now_ms = self.ground.clock.now_ms();
         let write = self.ground.store.write::<_, Error>(move |tx| {
             Box::pin(async move {
-                let came = proven.as_ref().map_err(String::as_str);
+                let came = proven.as_ref().map(|it| (&it.did, &it.formerly[..]));
+                let came = came.map_err(String::as_str);
                 tx.note_checked(&hash, &user_id, came, now_ms).await?;
-                if let Ok(did) = &proven {
-                    tx.keep_subject(did.subject(), &user_id, now_ms).await?;
+                if let Ok(owned) = &proven {
+                    tx.keep_subject(owned.did.subject(), &user_id, now_ms).await?;
                 }
-                Ok(())
+                Ok(proven.ok())
             })
         });
         write.await
     }
 
     /// Whose a record is that an account has given.
-    async fn owner(&self, user_id: &UserId, record: &Value) -> Result<Did, Error> {
+    async fn owner(&self, user_id: &UserId, record: &Value) -> Result<Owned, Error> {
         let wrong = |why: &str| Error::Invalid(why.to_owned());
         let credential = Credential::read(record).map_err(|it| wrong(&it.to_string()))?;
         let said = Friendship::read(&credential).ok_or_else(|| wrong("it is no friendship"))?;
         if said.account != user_id.as_str() {
             return Err(wrong("it is of another account"));
         }
-        self.beneath.persons.stands_by(user_id, &said.from, &credential).await?;
-        Ok(said.from)
+        let persons = &self.beneath.persons;
+        let formerly = persons.stands_by(user_id, &said.from, &credential).await?;
+        Ok(Owned { did: said.from, formerly })
     }
 
     /// Finds out in the background by what DID somebody of elsewhere is known, so that they are the same
     /// person under another account.
     pub(super) fn learn_of(self: &Arc<Self>, user_id: &UserId) {
-        if self.ground.is_local(user_id) || !self.may_look(user_id) {
+        if self.ground.is_local(user_id) || !self.may_look(user_id.as_str()) {
             return;
         }
         let (friends, user_id): (_, OwnedUserId) = (self.clone(), user_id.to_owned());
@@ -133,13 +154,13 @@ impl Friends {
         });
     }
 
-    /// Whether somebody of elsewhere was not looked into just now.
-    fn may_look(&self, user_id: &UserId) -> bool {
+    /// Whether somebody was not looked into just now.
+    fn may_look(&self, whom: &str) -> bool {
         let now_ms = self.ground.clock.now_ms();
-        if self.looked_into.get(user_id).is_some_and(|at_ms| now_ms - at_ms < AGAIN_MS) {
+        if self.looked_into.get(whom).is_some_and(|at_ms| now_ms - at_ms < AGAIN_MS) {
             return false;
         }
-        self.looked_into.insert(user_id.to_owned(), now_ms);
+        self.looked_into.insert(whom.to_owned(), now_ms);
         true
     }
 }

@@ -19,6 +19,8 @@ use crate::store::{
 pub(super) const MESSAGE_BYTES: usize = 500;
 /// Largest record that is looked at, in bytes.
 const RECORD_BYTES: usize = 16 * 1024;
+/// Most accounts that somebody says they have left of which is taken notice.
+const FORMERLY: usize = 16;
 
 /// How two people stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +68,8 @@ pub struct Bond {
     pub(super) at_door: bool,
     /// The event by which the other one says it, where it is known here.
     pub(super) theirs: Option<OwnedEventId>,
+    /// The accounts that the other one says they have left.
+    pub(super) formerly: Vec<OwnedUserId>,
 }
 
 /// What one says in one room.
@@ -75,6 +79,7 @@ pub(super) struct Said {
     refuses: Option<OwnedEventId>,
     message: Option<String>,
     record: Option<Value>,
+    formerly: Vec<OwnedUserId>,
 }
 
 impl Said {
@@ -84,11 +89,14 @@ impl Said {
         let text = |name: &str| content.get(name).and_then(Value::as_str);
         let message = text("message").map(str::trim).filter(|it| !it.is_empty());
         let record = content.get("record").filter(|it| it.is_object());
+        let formerly = content.get("formerly").and_then(Value::as_array).into_iter().flatten();
+        let formerly = formerly.filter_map(|it| UserId::parse(it.as_str()?).ok()).take(FORMERLY);
         Self {
             with: text("with").and_then(|it| UserId::parse(it).ok()),
             refuses: text("refuses").and_then(|it| EventId::parse(it).ok()),
             message: message.filter(|it| it.len() <= MESSAGE_BYTES).map(str::to_owned),
             record: record.filter(|it| it.to_string().len() <= RECORD_BYTES).cloned(),
+            formerly: formerly.collect(),
         }
     }
 }
@@ -269,6 +277,7 @@ async fn bond(
         record: told.said.record.clone(),
         at_door: false,
         theirs: Some(told.event_id.clone()),
+        formerly: told.said.formerly.clone(),
     })
 }
 
@@ -302,6 +311,7 @@ async fn at_doors(from: &mut impl Reads, user_id: &UserId) -> Result<Vec<Bond>, 
             record: said.record,
             at_door: true,
             theirs: None,
+            formerly: said.formerly,
         });
     }
     Ok(found)
@@ -335,26 +345,39 @@ fn asked_by(shown: &[Value], user_id: &UserId) -> Option<Asking> {
     Some(Asking { by, said, name, avatar_url })
 }
 
-/// What somebody says who is somebody's friend, or asks for it. Whatever they have refused before stays
-/// refused, so that nobody becomes a friend again who did not say so anew.
-pub(super) fn wish(
-    with: &UserId,
-    record: Option<Value>,
-    message: Option<&str>,
-    refused: Option<&EventId>,
-    at_ms: i64,
-) -> Result<Box<RawValue>, Error> {
-    let mut content = serde_json::json!({ "with": with, "asked_ms": at_ms });
-    if let Some(record) = record {
-        content["record"] = record;
+/// What somebody says who is somebody's friend, or asks for it.
+pub(super) struct Wish<'w> {
+    /// Whose.
+    pub with: &'w UserId,
+    /// What they sign.
+    pub record: Option<Value>,
+    /// With what words.
+    pub message: Option<&'w str>,
+    /// What they have refused before stays refused, so that nobody becomes a friend again who did not say so
+    /// anew.
+    pub refused: Option<&'w EventId>,
+    /// Under which accounts the other one may know them.
+    pub formerly: &'w [OwnedUserId],
+}
+
+impl Wish<'_> {
+    /// The content of the event.
+    pub(super) fn said(self, at_ms: i64) -> Result<Box<RawValue>, Error> {
+        let mut content = serde_json::json!({ "with": self.with, "asked_ms": at_ms });
+        if let Some(record) = self.record {
+            content["record"] = record;
+        }
+        if let Some(message) = self.message {
+            content["message"] = message.into();
+        }
+        if let Some(refused) = self.refused {
+            content["refuses"] = refused.as_str().into();
+        }
+        if !self.formerly.is_empty() {
+            content["formerly"] = serde_json::json!(self.formerly);
+        }
+        serde_json::value::to_raw_value(&content).map_err(Error::internal)
     }
-    if let Some(message) = message {
-        content["message"] = message.into();
-    }
-    if let Some(refused) = refused {
-        content["refuses"] = refused.as_str().into();
-    }
-    serde_json::value::to_raw_value(&content).map_err(Error::internal)
 }
 
 /// What somebody says who is not, or no more: what the other one has said is answered by it.

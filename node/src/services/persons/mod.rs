@@ -11,6 +11,7 @@
 //! Whoever comes from elsewhere shows who they are by their own key and by the word of their home
 //! ([`Persons::shown`]); DID and account have to name each other.
 
+mod moved;
 mod shown;
 mod word;
 
@@ -36,7 +37,10 @@ use wayside_identity::{
 };
 use wayside_specs::{Did, limits};
 
-pub use self::shown::{CHALLENGE_MS, Challenge, MEMBERSHIP, Shown};
+pub use self::{
+    moved::Carried,
+    shown::{CHALLENGE_MS, Challenge, MEMBERSHIP, Shown},
+};
 use super::{
     Error, Ground,
     dids::{self, Dids},
@@ -83,6 +87,8 @@ pub struct Identity {
     pub did: Option<Did>,
     /// Whether they have said that they saved what recovers it.
     pub saved: bool,
+    /// The key to which their luggage is sealed, if their client has given one.
+    pub seal_key: Option<Vec<u8>>,
     /// The host of their DID with its port, and the path below it; none where this node has no DIDs.
     pub place: Option<(String, [String; 2])>,
     /// The address of this node.
@@ -147,7 +153,8 @@ impl Persons {
         Ok(Identity {
             log: row.as_ref().map(text),
             did,
-            saved: row.is_some_and(|row| row.saved_ms.is_some()),
+            saved: row.as_ref().is_some_and(|row| row.saved_ms.is_some()),
+            seal_key: row.and_then(|row| row.seal_key),
             place: site.map(|site| (site.host.replace("%3A", ":"), path(user_id))),
             service: site.map(|site| site.base.to_string()),
             node_key: self.key.public(),
@@ -164,6 +171,18 @@ impl Persons {
         let history = Arc::new(self.dids.proven(log.clone()).await?);
         let known = before.as_ref().map_or(0, |row| lines_of(&row.log));
         let is_here = self.judge(user_id, &history, known)?;
+        self.keep(user_id, before, (history, log), is_here).await?;
+        self.identity(user_id).await
+    }
+
+    /// Keeps a log that was judged for an account, in place of what was there before.
+    async fn keep(
+        &self,
+        user_id: &UserId,
+        before: Option<PersonRow>,
+        (history, log): (Arc<History>, Vec<u8>),
+        is_here: bool,
+    ) -> Result<(), Error> {
         let written = history.clone();
         let (owner, now_ms) = (user_id.to_owned(), self.ground.clock.now_ms());
         let kept = self.ground.store.write(move |tx| {
@@ -173,6 +192,12 @@ impl Persons {
                     return Err(Error::AccountEnded);
                 }
                 let now = persons::of_account(tx, &owner).await?;
+                let of_another = now.as_ref().filter(|row| row.scid != history.scid());
+                if of_another.is_some_and(|row| row.saved_ms.is_some()) {
+                    let why = "this account has an identity of its own that was saved: make another account, \
+                               and move in there";
+                    return Err(Error::Forbidden(why.to_owned()));
+                }
                 if now.map(|row| row.log) != before.map(|row| row.log) {
                     let why = "the log has gone on meanwhile: read it again";
                     return Err(Error::Invalid(why.to_owned()));
@@ -194,14 +219,21 @@ impl Persons {
         });
         kept.await?;
         self.dids.forget(&written);
-        self.identity(user_id).await
+        Ok(())
     }
 
-    /// Notes that somebody has saved what recovers their DID.
-    pub async fn note_saved(&self, user_id: &UserId) -> Result<(), Error> {
+    /// Notes that somebody has saved what recovers their DID, with the key to which their luggage is sealed.
+    pub async fn note_saved(
+        &self,
+        user_id: &UserId,
+        seal_key: Option<[u8; 32]>,
+    ) -> Result<(), Error> {
         let (user_id, now_ms) = (user_id.to_owned(), self.ground.clock.now_ms());
         let write = self.ground.store.write::<_, Error>(move |tx| {
-            Box::pin(async move { Ok(tx.note_saved(&user_id, now_ms).await?) })
+            Box::pin(async move {
+                let key = seal_key.map(|key| key.to_vec());
+                Ok(tx.note_saved(&user_id, key, now_ms).await?)
+            })
         });
         if write.await? { Ok(()) } else { Err(Error::NotFound("you have no DID yet".to_owned())) }
     }

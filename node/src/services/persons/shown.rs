@@ -59,6 +59,9 @@ pub struct Shown {
     pub name: Option<String>,
     /// What their profile says of the body that they wear.
     pub wears: Option<Value>,
+    /// The accounts that their DID named before and names no more, the latest first: whoever did not see for
+    /// themselves that one of them was theirs has only their word for it.
+    pub formerly: Vec<OwnedUserId>,
 }
 
 impl Persons {
@@ -146,16 +149,18 @@ impl Persons {
         word.verify(&home?.document, now).map_err(|it| unshown(&it))?;
         let (account, name) = said_of(&did, &found.document, &word)?;
         let wears = self.must_name(&account, &did).await?;
-        Ok(Shown { did, account, name, wears })
+        let formerly = formerly(&found);
+        Ok(Shown { did, account, name, wears, formerly })
     }
 
-    /// Whether a DID stands by what an account has given, and each of the two names the other.
+    /// Whether a DID stands by what an account has given, and each of the two names the other. Gives the accounts
+    /// that it named before, as [`Shown::formerly`].
     pub async fn stands_by(
         &self,
         account: &UserId,
         did: &Did,
         credential: &Credential,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<OwnedUserId>, Error> {
         let found = self.found(did, HOME_FRESH_MS).await?;
         if found.webvh.as_ref().is_some_and(|webvh| webvh.deactivated) {
             return Err(unshown(&"the DID has come to its end"));
@@ -166,7 +171,8 @@ impl Persons {
         }
         let now = Moment(self.ground.clock.now_ms());
         credential.verify(&found.document, now).map_err(|it| unshown(&it))?;
-        self.must_name(account, did).await.map(drop)
+        self.must_name(account, did).await?;
+        Ok(formerly(&found))
     }
 
     /// The DID that an account of elsewhere names as its own, where that names the account too.
@@ -234,8 +240,14 @@ fn said_of(
     Ok((account, name.map(str::to_owned)))
 }
 
+/// The accounts that the versions before the last one of a DID named.
+fn formerly(found: &Resolved) -> Vec<OwnedUserId> {
+    let names = found.webvh.iter().flat_map(|webvh| &webvh.formerly);
+    names.filter_map(|uri| account_of(uri)).collect()
+}
+
 /// The account that a `matrix:` URI names, where it names one.
-fn account_of(uri: &str) -> Option<OwnedUserId> {
+pub(super) fn account_of(uri: &str) -> Option<OwnedUserId> {
     match ruma::MatrixUri::parse(uri).ok()?.id() {
         MatrixId::User(user_id) => Some(user_id.clone()),
         _ => None,

@@ -8,6 +8,7 @@ mod beyond;
 mod follow;
 mod found;
 mod lists;
+mod movers;
 mod portals;
 mod spawn;
 mod visitors;

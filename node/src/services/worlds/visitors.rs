@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use ruma::{OwnedUserId, RoomId, RoomOrAliasId, UserId};
+use ruma::{OwnedUserId, RoomId, RoomOrAliasId, ServerName, UserId};
 use serde_json::Value;
 use wayside_identity::blocks::Blocks;
 use wayside_world::realtime::Visitor;
@@ -19,6 +19,7 @@ use super::{
         rooms::{Membership, admits},
     },
     Granted, World, Worlds,
+    movers::Mover,
 };
 use crate::{
     config::Visitors,
@@ -41,10 +42,11 @@ impl Worlds {
             let why = "you live here: sign in, and come in as whom you are";
             return Err(Error::Forbidden(why.to_owned()));
         }
+        self.let_mover_follow(&shown, name).await;
         let world = self.get(name, Some(&shown.account)).await?;
         self.may_visit(&shown, &world).await?;
         self.is_not_full(&world)?;
-        let Shown { did, account, name, wears } = shown;
+        let Shown { did, account, name, wears, .. } = shown;
         let (wearing, own) = self.bodies.of_visitor(&account, wears.as_ref());
         let who = Visitor {
             user_id: account.to_string(),
@@ -74,21 +76,46 @@ impl Worlds {
         self.hand_out(world, coming, bringing).await
     }
 
+    /// Gives somebody who comes and has moved what they had here. Where that fails they come as anybody does.
+    async fn let_mover_follow(&self, shown: &Shown, name: &RoomOrAliasId) {
+        let subject = shown.did.subject();
+        let mover = Mover { account: &shown.account, subject, formerly: &shown.formerly };
+        let followed = async {
+            let room_id = self.rooms.resolve(name).await?;
+            // Whom the node does not let in is not invited by what they had elsewhere.
+            if !self.welcomes_people_of(shown.account.server_name()) {
+                return Ok(());
+            }
+            self.must_not_be_shut_out(&shown.account, &room_id).await?;
+            self.follow_mover(mover, &room_id).await
+        };
+        if let Err(error) = followed.await {
+            tracing::warn!(%error, account = %shown.account, "somebody who has moved has less than before");
+        }
+    }
+
     /// Whether somebody of elsewhere may come into a world.
     async fn may_visit(&self, shown: &Shown, world: &World) -> Result<(), Error> {
         let standing = self.rooms.standing(&world.room_id, &shown.account).await?;
         let invited = matches!(standing, Some(Membership::Join | Membership::Invite));
         let server = shown.account.server_name();
-        let config = &self.ground.config;
-        let welcome = match config.visitors {
-            Visitors::Open => true,
-            Visitors::Nodes => config.visitor_nodes.iter().any(|known| known == server),
+        let welcome = match self.ground.config.visitors {
             Visitors::Invited => false,
+            Visitors::Open | Visitors::Nodes => self.welcomes_people_of(server),
         };
         if !welcome && !invited {
             return Err(Unproven::Unwelcome(server.to_string()).into());
         }
         self.must_not_be_shut_out(&shown.account, &world.room_id).await
+    }
+
+    fn welcomes_people_of(&self, server: &ServerName) -> bool {
+        let config = &self.ground.config;
+        match config.visitors {
+            // Whoever was invited under another account was invited.
+            Visitors::Open | Visitors::Invited => true,
+            Visitors::Nodes => config.visitor_nodes.iter().any(|known| known == server),
+        }
     }
 
     /// Refuses whoever is shut out of a world, and says by whom.

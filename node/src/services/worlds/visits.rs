@@ -23,6 +23,7 @@ use super::{
     World, Worlds,
     follow::surely,
     found::RATINGS,
+    movers::Mover,
 };
 use crate::{
     instances::{self, Changed, Closed, Coming, Meeting, Mirror, Over, Visit, Worn},
@@ -76,6 +77,7 @@ impl Worlds {
     /// Lets somebody into a world: into its room at once, into its instance with the ticket.
     pub async fn grant(&self, session: &Session, name: &RoomOrAliasId) -> Result<Granted, Error> {
         let user_id = &session.user_id;
+        self.let_neighbour_follow(user_id, name).await?;
         let world = self.get(name, Some(user_id)).await?;
         self.is_not_full(&world)?;
         self.must_not_be_shut_out(user_id, &world.room_id).await?;
@@ -95,6 +97,31 @@ impl Worlds {
         let meeting = self.meeting(&user_id).await?;
         let coming = Coming { user_id, device_id, who, meeting, unfit, unworn: None, at: None };
         self.hand_out(world, coming, None).await
+    }
+
+    /// Gives somebody who has moved to this node what they had in a world of it.
+    async fn let_neighbour_follow(
+        &self,
+        user_id: &UserId,
+        name: &RoomOrAliasId,
+    ) -> Result<(), Error> {
+        // Most people have one account, and nobody looks at their logs.
+        if self.companions(user_id).await?.is_empty() {
+            return Ok(());
+        }
+        let Some(carried) = self.persons.carried(user_id).await? else { return Ok(()) };
+        let subject = format!("did:webvh:{}", carried.scid);
+        let mover = Mover { account: user_id, subject: &subject, formerly: &carried.formerly };
+        let room_id = match self.rooms.resolve(name).await {
+            Ok(room_id) => room_id,
+            Err(Error::NotFound(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        self.must_not_be_shut_out(user_id, &room_id).await?;
+        if let Err(error) = self.follow_mover(mover, &room_id).await {
+            tracing::warn!(%error, %user_id, "somebody who has moved has less than before");
+        }
+        Ok(())
     }
 
     /// By what names somebody of this node is known, and whom they do not want to meet.

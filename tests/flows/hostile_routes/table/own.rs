@@ -4,7 +4,42 @@ use super::{Row, delete, get, page, post, put};
 
 /// All of them.
 pub(super) fn rows() -> Vec<Row> {
-    [own(), worlds()].concat()
+    [own(), identity(), worlds()].concat()
+}
+
+fn identity() -> Vec<Row> {
+    vec![
+        get("/_wayside/v1/identity", ""),
+        Row { status: Some(400), ..post("/_wayside/v1/identity", "", r#"{"log":"{}"}"#) },
+        Row {
+            status: Some(404),
+            ..post(
+                "/_wayside/v1/identity/saved",
+                "",
+                r#"{"seal_key":"hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo"}"#,
+            )
+        },
+        // Nobody knows them, nothing leads here, and nothing of it is theirs.
+        Row {
+            status: Some(404),
+            ..post(
+                "/_wayside/v1/identity/search",
+                "",
+                r#"{"account":"@ada:a.test","seal_key":"x","at":[]}"#,
+            )
+        },
+        Row { status: Some(400), ..put("/_wayside/v1/identity/moved", "", r#"{"log":"{}"}"#) },
+        Row {
+            status: Some(403),
+            ..post(
+                "/_wayside/v1/identity/luggage",
+                "",
+                r#"{"version":1,"scid":"Qm","account":"@ada:a.test","packed_ms":1,
+                    "friends":[{"account":"@bob:b.test"}],"blocked":[]}"#,
+            )
+        },
+        Row { status: Some(404), ..post("/_wayside/v1/identity/membership", "", "{}") },
+    ]
 }
 
 fn own() -> Vec<Row> {
@@ -47,10 +82,6 @@ fn own() -> Vec<Row> {
         Row { status: Some(404), ..post("/_wayside/v1/servers/{server}/try", "b.test", "").root() },
         get("/_wayside/v1/dids/{did}", "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp")
             .anyones(),
-        get("/_wayside/v1/identity", ""),
-        Row { status: Some(400), ..post("/_wayside/v1/identity", "", r#"{"log":"{}"}"#) },
-        Row { status: Some(404), ..post("/_wayside/v1/identity/saved", "", "{}") },
-        Row { status: Some(404), ..post("/_wayside/v1/identity/membership", "", "{}") },
         Row { page: false, ..page("/.well-known/did.json", "") },
         get("/_wayside/v1/friends", ""),
         // Nobody is called so, or is known.

@@ -1,5 +1,6 @@
 //! The door for other servers (server-server API).
 
+mod copies;
 mod devices;
 mod keys;
 mod media;
@@ -24,6 +25,7 @@ pub(in crate::gateway) fn routes() -> Vec<Route> {
         version,
     );
     let mut all = vec![version];
+    all.extend(copies::routes());
     all.extend(devices::routes());
     all.extend(keys::routes());
     all.extend(media::routes());
