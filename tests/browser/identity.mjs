@@ -1,6 +1,5 @@
 // Somebody's identity in the browser: saved by words or a file, used on another device, and brought back.
-import { readFile } from "node:fs/promises";
-import { addAuthenticator, ensure, Person, story } from "./lib.mjs";
+import { addAuthenticator, ensure, identityPage, Person, register, saveAsFile, story } from "./lib.mjs";
 
 const DESK = { viewport: { width: 1100, height: 860 } };
 const PHONE = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
@@ -22,11 +21,7 @@ async function look(name) {
   ensure(found.length === 0, `${name}: ${found.join("\n")}`);
 }
 
-/** The page on which the identity is looked after. */
-async function account() {
-  await who.page.goto(new URL("/account", home).href);
-  await who.sees(".account-inside[data-identity]");
-}
+const account = () => identityPage(who, home);
 
 async function worlds() {
   await who.page.goto(home);
@@ -51,11 +46,7 @@ async function open({ url, name = "Ada", phone = false, german = false }) {
 /** Makes an account, and goes to the list of worlds. */
 async function signUp(given) {
   ({ user, password } = given);
-  const answer = await fetch(new URL("/_matrix/client/v3/register", given.api ?? home), {
-    method: "POST",
-    body: JSON.stringify({ auth: { type: "m.login.dummy" }, username: user, password }),
-  });
-  ensure(answer.ok, await answer.text());
+  await register({ ...given, url: home });
   await signIn(given);
 }
 
@@ -115,16 +106,7 @@ async function save({ from = "card", shots = true }) {
 /** Saves by the recovery file, and gives what is in it. */
 async function file({ from = "card" }) {
   if (from === "account") await account();
-  await who.press(from === "account" ? "Save my words" : "Save now");
-  await shownWords();
-  const coming = who.page.waitForEvent("download");
-  await who.press("Download as a file");
-  const text = await readFile(await (await coming).path(), "utf8");
-  await who.press("I have saved the file");
-  await dialog().getByText("Your identity is saved.").waitFor();
-  await who.press("Not now");
-  await isClosed();
-  return text;
+  return saveAsFile(who, from === "account" ? "Save my words" : "Save now");
 }
 
 /** Sets a passphrase for other devices, from the account. */

@@ -372,8 +372,52 @@ export async function atHome(name, { url, user, password, hosts = "MAP *.test 12
   return { person, did };
 }
 
+/** Makes an account; a node may be asked elsewhere than where its pages are. */
+export async function register({ url, api = url, user, password }) {
+  const answer = await fetch(new URL("/_matrix/client/v3/register", api), {
+    method: "POST",
+    body: JSON.stringify({ auth: { type: "m.login.dummy" }, username: user, password }),
+  });
+  ensure(answer.ok, await answer.text());
+}
+
+/** Saves somebody's identity as a file, by the button of that name, and gives what is in it. */
+export async function saveAsFile(person, button) {
+  await person.press(button);
+  await person.sees("dialog .word-list li");
+  const text = await downloaded(person, "Download as a file");
+  await person.press("I have saved the file");
+  await person.page.locator("dialog").getByText("Your identity is saved.").waitFor();
+  await person.press("Not now");
+  await person.sees("dialog", "detached");
+  return text;
+}
+
+/** What is in the file that a button has the browser keep. */
+export async function downloaded(person, button) {
+  const coming = person.page.waitForEvent("download");
+  await person.press(button);
+  return readFile(await (await coming).path(), "utf8");
+}
+
+/** The page on which somebody looks after their identity. */
+export async function identityPage(person, url) {
+  await person.page.goto(new URL("/account", url).href);
+  return person.sees(".account-inside[data-identity]");
+}
+
 export function ensure(holds, what) {
   if (!holds) throw new Error(typeof what === "string" ? what : JSON.stringify(what));
+}
+
+/** What every open page shows, for whoever reads of a step that failed. */
+async function shown() {
+  const pages = everybody.flatMap(({ page }) => page.context().pages());
+  const all = [...new Set(pages)].map(async (page) => {
+    const text = await page.locator("body").innerText({ timeout: 1_000 }).catch(String);
+    return `---- ${page.url()}\n${text.slice(0, 1_000)}`;
+  });
+  return (await Promise.all(all)).join("\n");
 }
 
 /** Does the steps that come as lines of JSON, each answered by a line, until there are no more. */
@@ -384,7 +428,7 @@ export async function story(steps) {
     try {
       answer = { done: (await steps[step](asked)) ?? null };
     } catch (error) {
-      answer = { failed: error.stack ?? String(error) };
+      answer = { failed: `${error.stack ?? error}\n${await shown()}` };
     }
     process.stdout.write(`${JSON.stringify(answer)}\n`);
   }

@@ -13,9 +13,10 @@ use wayside_tests::{
 };
 
 use crate::{
-    homes::{Homes, named},
+    friends::{befriend, stands},
+    homes::{Homes, IDENTITY, named},
     meeting::corpora,
-    stage::Deeds,
+    stage::{Deeds, comes_true},
     travelling::{seen, wear},
     worlds::{Visit, floor, world_of},
 };
@@ -304,5 +305,67 @@ async fn client_people_become_friends() -> Result<()> {
     ensure!(told["blocked"].to_string().contains(ada), "{told}");
     pages_of.close().await?;
     crate::abroad::end(&mut commons).await?;
+    homes.end().await
+}
+
+/// Ada's home dies; she moves to another node from her recovery file, and is who she was: to her friend, whose node
+/// follows by itself, and in his world, where she may do what she might.
+#[tokio::test]
+async fn client_moves_house() -> Result<()> {
+    let Some(mut pages_of) = Browser::open("moving.mjs")? else { return Ok(()) };
+    let Some(mut homes) = Homes::begin().await? else { return Ok(()) };
+    let mut commons = named(&homes.abroad, "commons", "commons.test").await?;
+    let mut harbour = named(&homes.abroad, "harbour", "harbour.test").await?;
+    let bob = Client::register(commons.http(), "bob").await?;
+    let garden = world_of(&bob, "The Garden", floor(), 20).await?;
+    Client::register(harbour.http(), "ada").await?;
+    let (home, new) = (pages(&homes.home).await?, pages(&harbour).await?);
+    let there = pages(&commons).await?;
+    let all = [(&home, &homes.home), (&new, &harbour), (&there, &commons)];
+    let hosts = hosts(&all)?;
+    let of = |url: &reqwest::Url| json!({ "url": url, "user": "ada", "password": PASSWORD, "hosts": hosts });
+    // She has a name, a friend, and somebody whom she does not want to meet.
+    let name = format!("/_matrix/client/v3/profile/{}/displayname", homes.ada.id());
+    homes.ada.put(&name, &json!({ "displayname": "Ada of Home" })).await?;
+    let settled = pages_of.step("settle", json!({ "home": of(&home) })).await?;
+    befriend(&homes.ada, &bob).await?;
+    homes.ada.put("/_wayside/v1/blocks/@eve:elsewhere.test", &json!({})).await?;
+    comes_true("a copy is kept by the node of her friend", async || {
+        let told = homes.ada.get(IDENTITY).await?;
+        Ok(told["copies"].to_string().contains(commons.server_name())
+            && told["seal_key"].is_string())
+    })
+    .await?;
+    pages_of.step("leave", json!({ "who": "old" })).await?;
+    homes.home.stop().await?;
+
+    // The friends stand in no file: it was saved before they were friends.
+    let asked = json!({ "home": of(&new), "file": settled["file"], "friends": [bob.id()] });
+    let moved = pages_of.step("moveIn", asked).await?;
+    let scid = |did: &Value| did.as_str().and_then(|did| did.split(':').nth(2)).map(str::to_owned);
+    ensure!(
+        scid(&moved["did"]) == scid(&settled["did"]) && moved["did"] != settled["did"],
+        "{moved}"
+    );
+    ensure!(moved["saved"] == true && moved["sealKey"].is_string(), "{moved}");
+    let now = moved["account"].as_str().context("an account")?;
+    stands(&bob, now, Some("friend")).await?;
+    stands(&bob, homes.ada.id(), None).await?;
+    let known = pages_of.step("friends", json!({ "count": 1 })).await?;
+    ensure!(
+        known["list"][0]["userId"] == bob.id() && known.to_string().contains("@eve:elsewhere.test"),
+        "{known}"
+    );
+    let url = new.join(&format!("w/{}", garden.trim_start_matches('#')))?;
+    let mut seen = Visit::begin(&commons, &bob, &garden).await?;
+    pages_of.step("enter", json!({ "url": url })).await?;
+    while !String::from_utf8_lossy(&seen.next(0x43).await?).contains(now) {}
+
+    pages_of.step("leave", json!({ "who": "new" })).await?;
+    pages_of.close().await?;
+    for node in [&mut commons, &mut harbour] {
+        crate::abroad::end(node).await?;
+    }
+    homes.home.restart().await?;
     homes.end().await
 }

@@ -13,6 +13,9 @@ const LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?";
 const HOST = new RegExp(`^(?:(?:${LABEL}\\.)+(?=[a-z])${LABEL}|localhost)(?::[1-9]\\d{0,4})?$`);
 const MXID = /^@([\x21-\x39\x3b-\x7e]+):([A-Za-z0-9.:[\]-]+)$/;
 const MXID_LETTERS = 255;
+/** A server of Matrix: a name or an address, with a port or without one. */
+const SERVER = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
+const SERVER_LETTERS = 230;
 
 /** The DID of a log that lies under a path of a host. */
 export function didOf(scid: string, host: string, path: readonly string[]): string {
@@ -33,6 +36,15 @@ export function scidOf(did: string): string {
   return scid;
 }
 
+/** Whether a text is the DID of a person. */
+export function isDid(text: string): boolean {
+  try {
+    return scidOf(text) !== "";
+  } catch {
+    return false;
+  }
+}
+
 /** The URI of a Matrix user id (Matrix specification, appendices, "Matrix URI scheme"). */
 export function matrixUri(mxid: string): string {
   const [, localpart, server] = (mxid.length <= MXID_LETTERS && MXID.exec(mxid)) || [];
@@ -43,6 +55,18 @@ export function matrixUri(mxid: string): string {
   const written = encodeURIComponent(localpart).replaceAll("%3D", "=").replaceAll("%2B", "+");
   return `matrix:u/${written}:${server}`;
 }
+
+/** Whether a text is a Matrix user id. */
+export function isMxid(text: string): boolean {
+  try {
+    return matrixUri(text) !== "";
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a text names a server of Matrix. */
+export const isServer = (text: string): boolean => text.length <= SERVER_LETTERS && SERVER.test(text);
 
 /** The user id of such a URI, or null where it names none. */
 export function mxidOf(uri: string): string | null {

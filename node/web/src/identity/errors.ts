@@ -19,6 +19,12 @@ export type Why =
   | "wrong_key"
   /** It is about somebody else. */
   | "wrong_person"
+  /** Nobody who was asked knows the person. */
+  | "not_found"
+  /** Two histories of one person contradict each other. */
+  | "forked"
+  /** They live on this node already; `about` is their account. */
+  | "here"
   /** The DID has come to its end. */
   | "ended"
   /** The clock here or where the history was written is wrong. */

@@ -1,7 +1,7 @@
 // The recovery file: everything with which somebody comes back without their devices and without their home.
 import { utf8 } from "./bytes";
 import { isObject, isTexts, type Json, readJson } from "./canonical";
-import { scidOf } from "./did";
+import { isDid, isServer } from "./did";
 import { isAddress } from "./document";
 import { MOST_KEYS, recoveryKey } from "./derived";
 import { IdentityError } from "./errors";
@@ -19,15 +19,18 @@ export interface RecoveryFile {
   /** The log as it was; the one in force may be longer. */
   log: Log;
   savedMs: number;
+  /** Servers that held copies when it was saved: they are asked where the home is gone. */
+  copies: readonly string[];
 }
 
 const TYPE = "wayside-recovery";
 const VERSION = 1;
 const FILE_BYTES = 4 * 1024 * 1024;
 const NAME_LETTERS = 255;
+const MOST_COPIES = 16;
 
 export async function writeRecoveryFile(file: RecoveryFile): Promise<string> {
-  const { name, home, recovery, log, savedMs } = file;
+  const { name, home, recovery, log, savedMs, copies } = file;
   if (!isName(name)) throw new IdentityError("malformed", "making a recovery file: the name is empty or too long");
   if (!isAddress(home)) throw new IdentityError("malformed", "making a recovery file: the home is no address");
   await mustOpen(log, recovery);
@@ -41,6 +44,7 @@ export async function writeRecoveryFile(file: RecoveryFile): Promise<string> {
     recoveryKey: recovery.number,
     log: log.text,
     saved: writeTime(savedMs),
+    copies: servers(copies),
   };
   return `${JSON.stringify(members, null, 1)}\n`;
 }
@@ -53,7 +57,7 @@ export async function readRecoveryFile(text: string): Promise<RecoveryFile> {
   if (typeof file.version === "number" && file.version > VERSION) {
     throw new IdentityError("newer", "the recovery file was written by a later release of Wayside");
   }
-  const { version, did, name, home, words, recoveryKey: number, log: lines, saved } = file;
+  const { version, did, name, home, words, recoveryKey: number, log: lines, saved, copies = [] } = file;
   if (version !== VERSION) throw wrong("it says no version");
   if (typeof did !== "string" || !isDid(did)) throw wrong("its did is none");
   if (typeof name !== "string" || !isName(name)) throw wrong("its name is missing or too long");
@@ -65,11 +69,15 @@ export async function readRecoveryFile(text: string): Promise<RecoveryFile> {
   const savedMs = typeof saved === "string" ? readTime(saved) : null;
   if (savedMs === null) throw wrong("it does not say when it was saved");
   if (typeof lines !== "string") throw wrong("its log is missing");
+  // Files of before name none.
+  if (!isTexts(copies, NAME_LETTERS)) throw wrong("its copies are no list of servers");
   const recovery = { entropy: readWords(words.join(" ")), number };
   const log = await Log.read(lines, did);
   await mustOpen(log, recovery);
-  return { name, home, recovery, log, savedMs };
+  return { name, home, recovery, log, savedMs, copies: servers(copies) };
 }
+
+const servers = (names: readonly string[]): string[] => [...new Set(names.filter(isServer))].slice(0, MOST_COPIES);
 
 /** Twelve words that were changed pass their own checksum once in sixteen times; what the log commits to tells. */
 async function mustOpen(log: Log, { entropy, number }: Recovery): Promise<void> {
@@ -83,14 +91,6 @@ function parsed(text: string): Json {
     return readJson(text);
   } catch (cause) {
     throw new IdentityError("malformed", "the recovery file is damaged, or is none", null, cause);
-  }
-}
-
-function isDid(text: string): boolean {
-  try {
-    return scidOf(text) !== "";
-  } catch {
-    return false;
   }
 }
 

@@ -4,7 +4,10 @@ import { nodeOf } from "./node";
 import { OwnIdentity } from "./own";
 import { personStore } from "./store";
 
-export type { Device, OwnIdentity, Overview, ToSave } from "./own";
+export type { Answer, Asking, Found } from "./finding";
+export type { Came } from "./moving";
+export type { OwnIdentity, ToSave } from "./own";
+export type { Device, Elsewhere, Overview } from "./overview";
 
 let current: { token: string; own: OwnIdentity } | null = null;
 

@@ -4,17 +4,10 @@
 // closes; what is published and not yet noted here is found in the log the next time (`inForce`).
 import type { Bytes } from "../identity/bytes";
 import { freshEntropy, freshUpdateSecret } from "../identity/derived";
-import {
-  type DeviceKey,
-  deviceKeyOf,
-  forgetDeviceKey,
-  freshDeviceKey,
-  keepDeviceKey,
-  type KeyStore,
-} from "../identity/device";
+import { freshDeviceKey, type KeyStore } from "../identity/device";
 import { scidOf } from "../identity/did";
 import { personOf } from "../identity/document";
-import { IdentityError, type Why } from "../identity/errors";
+import { IdentityError } from "../identity/errors";
 import type { Log } from "../identity/log";
 import { isMultikey } from "../identity/multikey";
 import {
@@ -31,40 +24,22 @@ import {
   type UpdateKeys,
 } from "../identity/person";
 import type { Key, Lock } from "../identity/vault";
+import { type Answer, type Asking, type Found, seek } from "./finding";
+import { Keeping } from "./keeping";
+import { arrived, type Bringing, type Came, isComing, isRefusal, mustLiveElsewhere, setOut, turnedBack, type Unpacked } from "./moving";
 import type { PersonNode, Said } from "./node";
+import { NOTHING, type Overview, overviewOf } from "./overview";
 import { devicesOf, homeOf, inForce, isHere, type Now, readLog, wasRemoved } from "./reading";
-import { type PersonStore, sealed, type Secrets, unsealed } from "./store";
+import { NO_SECRETS, type PersonStore, type Secrets, type Seen } from "./store";
+import { noteSaved, tellSealKey } from "./telling";
 import { freshen, locksOf, unlocked, withLock, withoutLock } from "./vault";
-
-export interface Device {
-  key: string;
-  sinceMs: number;
-  isThis: boolean;
-}
-
-/** How it stands with an identity, seen from this browser. */
-export interface Overview {
-  /**
-   * `none`: there is none here, and `why` says what keeps it from being. `mine`: this browser is one of its devices.
-   * `elsewhere`: it is not. `ended`: it has come to its end, or lives on another node. `broken`: what the node says
-   * of it cannot be true.
-   */
-  state: "none" | "mine" | "elsewhere" | "ended" | "broken";
-  why: Why | "browser" | "node" | "linked" | "moved" | null;
-  did: string | null;
-  /** Whether the person has saved what brings it back. */
-  portable: boolean;
-  devices: readonly Device[];
-  /** Whether this browser holds what changes it. */
-  canChange: boolean;
-  /** Whether the words that bring it back are in this browser still. */
-  hasWords: boolean;
-}
 
 /** What brings an identity back, for the person to save; the log is for the recovery file. */
 export interface ToSave {
   recovery: Recovery;
   log: Log;
+  /** The servers that hold copies, for the recovery file. */
+  copies: readonly string[];
   /** The person has it: it is forgotten here. New words come into force by this, and not before. */
   saved(): Promise<void>;
 }
@@ -84,20 +59,21 @@ export interface Doors {
 const TRIES = 3;
 /** Whoever signs out waits no longer for the node. */
 const LEAVE_MS = 5_000;
-const NOTHING = { did: null, portable: false, devices: [], canChange: false, hasWords: false } as const;
-const FRESH = { keys: null, next: null, entropy: null, confirmed: false, vaultKey: null, vaultDue: false };
 
 /** The log was changed elsewhere between reading and writing. */
 class GoneOn extends Error {}
 
 export class OwnIdentity {
   #log: Log | null = null;
-  #left = false;
+  #unpacked: Unpacked | null = null;
+  readonly #keeping: Keeping;
 
   constructor(
     readonly userId: string,
     private readonly doors: Doors,
-  ) {}
+  ) {
+    this.#keeping = new Keeping(userId, doors.store, doors.devices);
+  }
 
   /** Sees to it that there is one where there can be, and says how it stands. */
   ensure(): Promise<Overview> {
@@ -118,18 +94,18 @@ export class OwnIdentity {
   /** Words to save: those of now where they are in this browser still, new ones otherwise. */
   toSave(): Promise<ToSave> {
     return this.#alone(async () => {
-      const { log, secrets } = await this.#now();
-      if (!secrets?.entropy) return this.#newWords(log, keysOf(secrets));
+      const { said, log, secrets } = await this.#now();
+      if (!secrets?.entropy) return this.#newWords(said, log, keysOf(secrets));
       const recovery = await recoveryFor(log, secrets.entropy);
-      return { recovery, log, saved: () => this.#alone(() => this.#noteSaved()) };
+      return { recovery, log, copies: said.copies ?? [], saved: () => this.#alone(() => this.#noteSaved()) };
     });
   }
 
   /** Words that take the place of those of now as soon as the person has them. */
   newWords(): Promise<ToSave> {
     return this.#alone(async () => {
-      const { log, secrets } = await this.#now();
-      return this.#newWords(log, keysOf(secrets));
+      const { said, log, secrets } = await this.#now();
+      return this.#newWords(said, log, keysOf(secrets));
     });
   }
 
@@ -154,7 +130,7 @@ export class OwnIdentity {
       const { node } = this.doors;
       const vault = await withLock(node, log.did, keysOf(secrets), secrets?.vaultKey ?? null, key);
       // One that this browser could not open again could never be kept up to date.
-      if (secrets) await this.#keep({ ...secrets, vaultKey: vault.dataKey });
+      if (secrets) await this.#keeping.keep({ ...secrets, vaultKey: vault.dataKey });
       await node.keepVault(await vault.write());
     });
   }
@@ -176,10 +152,10 @@ export class OwnIdentity {
     return this.#alone(async () => {
       const { log, secrets } = await this.#now();
       const { keys, vaultKey } = await unlocked(this.doors.node, log.did, key);
-      const mine = (await inForce(log, { ...FRESH, did: log.did, keys })).keys;
+      const mine = (await inForce(log, { ...NO_SECRETS, did: log.did, keys })).keys;
       if (!mine) throw new IdentityError("wrong_key", "the vault is behind the log: the DID was recovered since");
-      const device = await this.#deviceOf(log);
-      await this.#keep({ ...FRESH, ...secrets, did: log.did, keys: mine, vaultKey });
+      const device = await this.#keeping.deviceFor(log.did);
+      await this.#keeping.keep({ ...NO_SECRETS, ...secrets, did: log.did, keys: mine, vaultKey });
       if (personOf(log.last.state).devices.includes(device.multikey)) return;
       await this.#change((now, then) => addDevice(now, then, device.multikey, this.doors.nowMs()));
     });
@@ -187,7 +163,36 @@ export class OwnIdentity {
 
   /** Whether some words are those of this identity; refuses others. */
   mustOpen(entropy: Bytes): Promise<void> {
-    return this.#alone(async () => void (await recoveryFor((await this.#now()).log, entropy)));
+    return this.#alone(async () => {
+      const { said, log } = await this.#now();
+      await recoveryFor(log, entropy);
+      // Who types their words has them: what they saved before there was luggage is mended by the way.
+      if (said.saved) await tellSealKey(this.doors.node, said, entropy).catch(late);
+    });
+  }
+
+  /** Looks for somebody who lived elsewhere, whose words these are; refuses whoever lives here. */
+  async seek(asking: Asking, heard: (answers: readonly Answer[]) => void): Promise<Found> {
+    const found = await seek(this.doors.node, asking, heard);
+    mustLiveElsewhere(found.log, this.#homeOf(await this.doors.node.look()));
+    return found;
+  }
+
+  /** Has somebody of elsewhere live here, by their words: the identity that was made here gives way to theirs. */
+  moveIn(bringing: Bringing): Promise<Came> {
+    return this.#alone(async () => {
+      const { said, log: before } = await this.#look();
+      const home = this.#homeOf(said);
+      const held = before && (await this.#held(said, before));
+      // An answer to the first attempt may have been lost.
+      const isIn = held && held.log.scid === bringing.log.scid && isHere(held.log, home);
+      this.#unpacked = null;
+      const coming = { home, before, nowMs: this.doors.nowMs() };
+      const now = await this.#settled(isIn ? held : await this.#movedIn(await setOut(this.#keeping, bringing, coming)));
+      const recovery = await recoveryFor(now.log, bringing.entropy);
+      const [unpacked, isLate] = [this.#unpacked, !!now.secrets?.due];
+      return { account: this.userId, recovery, log: now.log, copies: now.said.copies ?? [], unpacked, isLate };
+    });
   }
 
   /**
@@ -198,33 +203,32 @@ export class OwnIdentity {
   recover(entropy: Bytes, others: readonly string[]): Promise<void> {
     return this.#alone(async () => {
       const { log, secrets, said } = await this.#now();
-      const home = homeOf(said, this.userId);
-      if (!home) throw new IdentityError("malformed", "this node gives no place for an identity");
+      const home = this.#homeOf(said);
       const recovery = await recoveryFor(log, entropy);
-      const device = await this.#deviceOf(log);
+      const device = await this.#keeping.deviceFor(log.did);
       const next: UpdateKeys = { secret: freshUpdateSecret(), number: 0 };
-      await this.#keep({ ...FRESH, ...secrets, did: log.did, next, vaultKey: null, vaultDue: true });
+      await this.#keeping.keep({ ...NO_SECRETS, ...secrets, did: log.did, next, vaultKey: null, vaultDue: true });
       const devices = [device.multikey, ...others.filter((key) => key !== device.multikey)];
       const changed = await recover(log, recovery, { keys: next, home, devices }, this.doors.nowMs());
       await this.#settled(await this.#published(log, changed));
-      await this.#noteSaved();
+      await this.#noteSaved(entropy);
     });
   }
 
   /** Believes what the node says now, and forgets what this browser has seen before. */
   startOver(): Promise<void> {
     return this.#alone(async () => {
-      const secrets = await this.#secrets();
+      const secrets = await this.#keeping.secrets();
       await this.doors.store.unsee(this.userId);
       // Keys are looked for from the first on: those of a log that is shorter were used already.
-      if (secrets?.keys) await this.#keep({ ...secrets, keys: { ...secrets.keys, number: 0 } });
+      if (secrets?.keys) await this.#keeping.keep({ ...secrets, keys: { ...secrets.keys, number: 0 } });
       this.#log = null;
     });
   }
 
   /** Whether the identity would be lost if this browser forgot it now. */
   async wouldBeLost(): Promise<boolean> {
-    const secrets = await this.#secrets();
+    const secrets = await this.#keeping.secrets();
     if (!secrets) return false;
     const asked = this.#alone(async () => {
       const { log, said, device, secrets: now } = await this.#now();
@@ -239,14 +243,13 @@ export class OwnIdentity {
 
   /** Takes this browser out of the devices where another remains, and leaves nothing of the identity in it. */
   async leave(): Promise<void> {
-    if (await this.#secrets()) await within(this.#alone(() => this.#revokeOwn()), () => undefined);
+    if (await this.#keeping.secrets()) await within(this.#alone(() => this.#revokeOwn()), () => undefined);
     await this.forget();
   }
 
   /** Leaves nothing of it in this browser. */
   async forget(): Promise<void> {
-    this.#left = true;
-    await this.#drop(this.#log?.did);
+    await this.#keeping.leave(this.#log?.did);
   }
 
   async #begun(): Promise<Overview> {
@@ -256,20 +259,20 @@ export class OwnIdentity {
     // Whoever comes by an identity that they have elsewhere is that person here too, and no second one.
     if (!log && said.linked !== null) return { ...NOTHING, state: "none", why: "linked", did: said.linked };
     const now = log ? await this.#held(said, log) : await this.#begin(home);
-    return this.#overview(await this.#settled(now));
+    return overviewOf(await this.#settled(now), this.userId);
   }
 
   /** Makes an identity, or takes what another page or browser was first to make. */
   async #begin(home: Home): Promise<Now> {
     // Of an attempt that never came to the node.
-    await this.#drop();
+    await this.#keeping.drop();
     const device = await freshDeviceKey();
     const [keys, entropy] = [{ secret: freshUpdateSecret(), number: 0 }, freshEntropy()];
     const recovery = { entropy, number: 1 };
     const nowMs = this.doors.nowMs();
     const made = await newPerson({ home, device: device.multikey, keys, recovery, nowMs });
-    await this.#keep({ ...FRESH, did: made.log.did, keys: made.keys, entropy });
-    await keepDeviceKey(made.log.did, device, this.doors.devices);
+    await this.#keeping.keep({ ...NO_SECRETS, did: made.log.did, keys: made.keys, entropy });
+    await this.#keeping.deviceFor(made.log.did, device);
     let refusal: unknown = null;
     const answer = await this.doors.node.write(made.log.text).catch((error: unknown) => {
       refusal = error;
@@ -278,13 +281,6 @@ export class OwnIdentity {
     const { said, log } = await this.#look(answer);
     if (!log) throw refusal;
     return this.#held(said, log);
-  }
-
-  /** Forgets the secrets, and the key of this browser that belongs to them. */
-  async #drop(known?: string): Promise<void> {
-    const did = (await this.#secrets())?.did ?? known;
-    if (did !== undefined) await forgetDeviceKey(did, this.doors.devices);
-    await this.doors.store.forget(this.userId);
   }
 
   /** The last device is not taken out: a person without one could not act. */
@@ -305,7 +301,7 @@ export class OwnIdentity {
 
   async #look(given?: Said): Promise<{ said: Said; log: Log | null }> {
     const said = given ?? (await this.doors.node.look());
-    const log = await readLog(said, this.#log, await this.doors.store.seen(this.userId));
+    const log = await readLog(said, this.#log, await this.#seen(said));
     this.#log = log;
     if (log) {
       const { number, versionId } = log.last;
@@ -314,28 +310,70 @@ export class OwnIdentity {
     return { said, log };
   }
 
+  /** What this browser has seen: of whoever is on the way here, the log from which they come. */
+  async #seen({ did }: Said): Promise<Seen | undefined> {
+    const seen = await this.doors.store.seen(this.userId);
+    const moving = (await this.#keeping.secrets())?.moving;
+    if (!isComing(moving, did) || seen?.scid === scidOf(moving.did)) return seen;
+    return { userId: this.userId, scid: scidOf(moving.did), ...moving.from };
+  }
+
   async #held(said: Said, log: Log): Promise<Now> {
-    const kept = await this.#secrets();
+    const kept = await this.#keeping.secrets();
+    const secrets = kept && (arrived(kept, log) ?? kept);
+    if (kept && secrets && secrets !== kept) await this.#giveWay(kept, secrets);
     // What was made here for a first version that another page or browser was before with.
-    const isStale = kept !== null && scidOf(kept.did) !== log.scid;
-    if (isStale) await this.#drop();
-    const device = await deviceKeyOf(log.did, this.doors.devices);
-    return { said, log, device, secrets: isStale ? null : kept };
+    const isStale = secrets !== null && scidOf(secrets.did) !== log.scid;
+    if (isStale) await this.#keeping.drop();
+    return { said, log, device: await this.#keeping.device(log.did), secrets: isStale ? null : secrets };
+  }
+
+  /** What was made here is forgotten for what came into force in its place, and not before. */
+  async #giveWay(made: Secrets, came: Secrets): Promise<void> {
+    await this.#keeping.keep(came);
+    if (scidOf(made.did) !== scidOf(came.did)) await this.#keeping.forgetDevice(made.did);
+  }
+
+  /** Publishes the version by which somebody lives here. An answer that was lost is not taken for a refusal. */
+  async #movedIn(coming: Log): Promise<Now> {
+    let said: Said;
+    try {
+      said = await this.doors.node.moveIn(coming.text);
+    } catch (error) {
+      said = await this.doors.node.look().catch(() => {
+        throw error;
+      });
+      const { log } = await this.#look(said);
+      if (!log?.has(coming.last.versionId)) {
+        if (isRefusal(error)) await turnedBack(this.#keeping);
+        throw error;
+      }
+    }
+    const { log } = await this.#look(said);
+    if (!log?.has(coming.last.versionId)) throw new IdentityError("rewound", "the node has not kept what it took");
+    return this.#held(said, log);
+  }
+
+  #homeOf(said: Said): Home {
+    const home = homeOf(said, this.userId);
+    if (home) return home;
+    throw new IdentityError("malformed", "this node gives no place for an identity");
   }
 
   /** Finds what came into force since, and does what was left undone when a page closed. */
   async #settled(now: Now): Promise<Now> {
     const { log, device } = now;
     if (device && wasRemoved(log, device)) {
-      await this.#drop(log.did);
+      await this.#keeping.drop(log.did);
       return { ...now, device: null, secrets: null };
     }
     if (!now.secrets) return now;
     const secrets = await inForce(log, now.secrets);
-    if (differ(secrets, now.secrets)) await this.#keep(secrets);
+    if (differ(secrets, now.secrets)) await this.#keeping.keep(secrets);
     if (secrets.vaultDue && !secrets.next) await this.#withoutVault(secrets).catch(late);
-    if (secrets.confirmed && secrets.entropy) await this.#noteSaved().catch(late);
-    return this.#withNodeKey({ ...now, secrets: await this.#secrets() });
+    if (secrets.confirmed && (secrets.entropy || secrets.due)) await this.#noteSaved().catch(late);
+    else if (now.said.saved && secrets.entropy) await tellSealKey(this.doors.node, now.said, secrets.entropy).catch(late);
+    return this.#withNodeKey({ ...now, secrets: await this.#keeping.secrets() });
   }
 
   /** Puts the node's key of now into the document, where the node says that it has another. */
@@ -349,9 +387,9 @@ export class OwnIdentity {
     const changed = await changeNodeKey(log, secrets.keys, key, this.doors.nowMs());
     try {
       const then = await this.#published(log, changed);
-      await this.#keep({ ...secrets, keys: changed.keys });
+      await this.#keeping.keep({ ...secrets, keys: changed.keys });
       await this.#freshen(then.log, changed.keys, secrets.vaultKey);
-      return { ...then, secrets: await this.#secrets() };
+      return { ...then, secrets: await this.#keeping.secrets() };
     } catch (error) {
       late(error);
       return now;
@@ -393,23 +431,21 @@ export class OwnIdentity {
     return this.#held(said, log);
   }
 
-  async #newWords(log: Log, keys: UpdateKeys): Promise<ToSave> {
+  async #newWords(said: Said, log: Log, keys: UpdateKeys): Promise<ToSave> {
     const recovery: Recovery = { entropy: freshEntropy(), number: 1 };
     const draft = await rotate(log, keys, this.doors.nowMs(), recovery);
     const saved = (): Promise<void> =>
       this.#alone(async () => {
         await this.#change((now, then) => rotate(now, then, this.doors.nowMs(), recovery));
-        await this.#noteSaved();
+        await this.#noteSaved(recovery.entropy);
       });
-    return { recovery, log: draft.log, saved };
+    return { recovery, log: draft.log, copies: said.copies ?? [], saved };
   }
 
-  /** Tells the node, and then forgets the words: not before it is known that nobody needs them here. */
-  async #noteSaved(): Promise<void> {
-    const secrets = await this.#secrets();
-    if (secrets) await this.#keep({ ...secrets, confirmed: true });
-    await this.doors.node.noteSaved();
-    if (secrets) await this.#keep({ ...secrets, confirmed: true, entropy: null });
+  /** What came of the luggage that was unpacked by it, if there was some. */
+  async #noteSaved(words: Bytes | null = null): Promise<void> {
+    const unpacked = await noteSaved(this.doors.node, this.#keeping, words);
+    this.#unpacked = unpacked ?? this.#unpacked;
   }
 
   async #freshen(log: Log, keys: UpdateKeys, vaultKey: Bytes | null): Promise<void> {
@@ -419,39 +455,11 @@ export class OwnIdentity {
   /** Takes a vault away whose secret was replaced. */
   async #withoutVault(secrets: Secrets): Promise<void> {
     await this.doors.node.keepVault(null);
-    await this.#keep({ ...secrets, vaultDue: false });
-  }
-
-  /** The key of this browser, which is kept before anybody hears of it. */
-  async #deviceOf(log: Log): Promise<DeviceKey> {
-    const known = await deviceKeyOf(log.did, this.doors.devices);
-    return known ?? keepDeviceKey(log.did, await freshDeviceKey(), this.doors.devices);
-  }
-
-  async #secrets(): Promise<Secrets | null> {
-    const kept = await this.doors.store.secrets(this.userId);
-    return kept ? unsealed(kept) : null;
-  }
-
-  async #keep(secrets: Secrets): Promise<void> {
-    // What was still under way when somebody signed out keeps nothing.
-    if (this.#left) return;
-    await this.doors.store.keep(await sealed(this.userId, secrets));
+    await this.#keeping.keep({ ...secrets, vaultDue: false });
   }
 
   #alone<T>(deed: () => Promise<T>): Promise<T> {
     return this.doors.alone(`wayside identity of ${this.userId}`, deed);
-  }
-
-  #overview({ said, log, secrets, device }: Now): Overview {
-    const isSaved = said.saved || secrets?.confirmed === true;
-    const known = { did: log.did, portable: isSaved && !secrets?.entropy };
-    if (log.last.deactivated) return { ...NOTHING, ...known, state: "ended", why: "ended" };
-    if (!isHere(log, homeOf(said, this.userId))) return { ...NOTHING, ...known, state: "ended", why: "moved" };
-    const devices = devicesOf(log).map((one) => ({ ...one, isThis: one.key === device?.multikey }));
-    const state = devices.some(({ isThis }) => isThis) ? "mine" : "elsewhere";
-    const canChange = state === "mine" && !!secrets?.keys;
-    return { ...known, state, why: null, devices, canChange, hasWords: !!secrets?.entropy };
   }
 }
 

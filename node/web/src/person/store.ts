@@ -19,7 +19,43 @@ export interface Secrets {
   vaultKey: Bytes | null;
   /** Whether the vault is behind what this browser knows. */
   vaultDue: boolean;
+  /** What the node is to be told once words are noted as saved. */
+  due: Due | null;
+  /** An identity of elsewhere that is on its way here, to take the place of this one. */
+  moving: Moving | null;
 }
+
+export interface Due {
+  /** By what a home seals luggage; null where this browser cannot say. */
+  sealKey: string | null;
+  /** What the person brought along, as JSON, to be unpacked. */
+  luggage: string | null;
+}
+
+/** What somebody needs who moves in, kept before anybody hears of it. */
+export interface Moving {
+  /** What the DID is called as soon as they live here. */
+  did: string;
+  /** The version by which they do, as a line of the log. */
+  line: string;
+  versionId: string;
+  /** The version on which it follows. */
+  from: { number: number; versionId: string };
+  /** From which update keys grow from then on. */
+  keys: UpdateKeys;
+  due: Due;
+}
+
+export const NO_SECRETS = {
+  keys: null,
+  next: null,
+  entropy: null,
+  confirmed: false,
+  vaultKey: null,
+  vaultDue: false,
+  due: null,
+  moving: null,
+} satisfies Omit<Secrets, "did">;
 
 /** Secrets as they lie there: nobody can take their key out of the browser, not even this page. */
 export interface KeptSecrets {
@@ -65,7 +101,8 @@ export async function unsealed({ userId, key, iv, ciphertext }: KeptSecrets): Pr
   try {
     const how = { name: "AES-GCM", iv, additionalData: utf8(userId) };
     const plain = await crypto.subtle.decrypt(how, key, ciphertext);
-    return JSON.parse(new TextDecoder().decode(plain), read) as Secrets;
+    // Those that were kept by a page of before lack what is newer.
+    return { ...NO_SECRETS, ...(JSON.parse(new TextDecoder().decode(plain), read) as Secrets) };
   } catch (error) {
     console.warn("what this browser keeps of an identity cannot be opened", error);
     return null;

@@ -55,7 +55,7 @@ describe("a recovery file", () => {
   const NOW = START + MINUTE;
   const saved = async (): Promise<Record<string, unknown>> => {
     const { log } = await ada();
-    const file = { name: "Ada", home: "https://a.example", recovery: RECOVERY, log, savedMs: NOW };
+    const file = { name: "Ada", home: "https://a.example", recovery: RECOVERY, log, savedMs: NOW, copies: ["b.example"] };
     return JSON.parse(await writeRecoveryFile(file)) as Record<string, unknown>;
   };
 
@@ -72,15 +72,16 @@ describe("a recovery file", () => {
       recoveryKey: 1,
       log: log.text,
       saved: "2026-05-01T00:01:00Z",
+      copies: ["b.example"],
     });
     const read = await readRecoveryFile(JSON.stringify(file));
-    expect(read).toMatchObject({ name: "Ada", home: "https://a.example", recovery: RECOVERY, savedMs: NOW });
+    expect(read).toMatchObject({ name: "Ada", home: "https://a.example", recovery: RECOVERY, savedMs: NOW, copies: ["b.example"] });
     expect(read.log.text).toBe(log.text);
   });
 
   it("is not made with words that open nothing", async () => {
     const { log } = await ada();
-    const file = { name: "Ada", home: "https://a.example", recovery: RECOVERY, log, savedMs: NOW };
+    const file = { name: "Ada", home: "https://a.example", recovery: RECOVERY, log, savedMs: NOW, copies: ["b.example"] };
     expect(await why(() => writeRecoveryFile({ ...file, recovery: { ...RECOVERY, number: 2 } }))).toBe("wrong_words");
     expect(await why(() => writeRecoveryFile({ ...file, name: " " }))).toBe("malformed");
     expect(await why(() => writeRecoveryFile({ ...file, home: "a.example" }))).toBe("malformed");
@@ -113,6 +114,9 @@ describe("a recovery file", () => {
       ["log", other.text, "wrong_person"],
       ["log", 7, "malformed"],
       ["saved", "today", "malformed"],
+      ["copies", "b.example", "malformed"],
+      ["copies", [7], "malformed"],
+      ["copies", null, "malformed"],
     ];
     for (const [member, value, expected] of wrong) {
       const text = JSON.stringify({ ...file, [member]: value });
@@ -122,6 +126,15 @@ describe("a recovery file", () => {
       expect(await why(() => readRecoveryFile(text)), text).toBe("malformed");
     }
     expect(await why(() => readRecoveryFile(JSON.stringify({ ...file, more: "a".repeat(4 << 20) })))).toBe("malformed");
+  });
+
+  it("names servers that hold copies, if it names some", async () => {
+    const { copies: _, ...before } = await saved();
+    expect((await readRecoveryFile(JSON.stringify(before))).copies).toEqual([]);
+    const many = Array.from({ length: 20 }, (_, at) => `s${at}.example`);
+    const copies = ["b.example:8448", "b.example:8448", "https://b.example", "", "@bob:b.example", "[::1]:80", ...many];
+    const read = await readRecoveryFile(JSON.stringify({ ...before, copies }));
+    expect(read.copies).toEqual(["b.example:8448", "[::1]:80", ...many.slice(0, 14)]);
   });
 
   it("that is older than the log is good for what it says", async () => {

@@ -2,7 +2,7 @@
 import { ApiError } from "../../src/api/http";
 import type { KeptKey, KeyStore } from "../../src/identity/device";
 import { Log } from "../../src/identity/log";
-import type { PersonNode, Said } from "../../src/person/node";
+import type { PersonNode, Said, Sought, UnpackedSaid, Wanted } from "../../src/person/node";
 import { type Doors, OwnIdentity } from "../../src/person/own";
 import type { KeptSecrets, PersonStore, Seen } from "../../src/person/store";
 import { MINUTE, multikey, START } from "../identity/ada";
@@ -10,22 +10,31 @@ import { MINUTE, multikey, START } from "../identity/ada";
 export const ADA = "@ada:a.example";
 
 const refusal = (why: string): ApiError => new ApiError(400, "M_INVALID_PARAM", why, null, {});
+const missing = (): ApiError => new ApiError(404, "M_NOT_FOUND", "nobody has it", null, {});
 
 /** A node that has one account. */
 export class FakeNode implements PersonNode {
   text: string | null = null;
   saved = false;
+  sealKey: string | null = null;
+  /** What others keep of somebody who comes from elsewhere, and whom it was asked for. */
+  found: Sought | null = null;
+  wanted: Wanted | null = null;
+  /** What was unpacked here. */
+  readonly unpacked: string[] = [];
   kept: string | null = null;
   host: string | null = "a.example";
   linked: string | null = null;
   nodeKey = "";
+  service = "https://a.example/";
   /** What happens to whatever is asked next: it is refused, or done without an answer. */
   trouble: { ask: string; done: boolean } | null = null;
   readonly asked: string[] = [];
 
-  static async begin(): Promise<FakeNode> {
+  static async begin(host = "a.example"): Promise<FakeNode> {
     const node = new FakeNode();
     node.nodeKey = await multikey(100);
+    [node.host, node.service] = [host, `https://${host}/`];
     return node;
   }
 
@@ -46,8 +55,36 @@ export class FakeNode implements PersonNode {
     });
   }
 
-  async noteSaved(): Promise<void> {
-    await this.#meets("saved", async () => void (this.saved = true));
+  async noteSaved(sealKey: string | null): Promise<void> {
+    await this.#meets("saved", async () => {
+      this.saved = true;
+      this.sealKey = sealKey ?? this.sealKey;
+    });
+  }
+
+  async search(wanted: Wanted): Promise<Sought> {
+    this.wanted = wanted;
+    return this.#meets("search", async () => {
+      if (!this.found) throw missing();
+      return this.found;
+    });
+  }
+
+  async moveIn(text: string): Promise<Said> {
+    return this.#meets("moveIn", async () => {
+      if (this.saved) throw new ApiError(403, "M_FORBIDDEN", "it has one of its own", null, {});
+      const log = await Log.read(text);
+      if (!log.did.includes(`:${this.host}:`)) throw refusal("the log does not lead to this node");
+      this.text = text;
+      return this.#said();
+    });
+  }
+
+  async unpack(luggage: string): Promise<UnpackedSaid> {
+    return this.#meets("unpack", async () => {
+      this.unpacked.push(luggage);
+      return { friends: 1, blocked: 2, failed: ["nobody"] };
+    });
   }
 
   async vault(): Promise<string | null> {
@@ -68,8 +105,8 @@ export class FakeNode implements PersonNode {
 
   async #said(): Promise<Said> {
     const did = this.text === null ? "did:web:a.example:people:ada" : (await this.log()).did;
-    const [path, service] = [["people", "ada"], "https://a.example/"];
-    return { did, log: this.text, saved: this.saved, host: this.host, path, service, linked: this.linked, node_key: this.nodeKey };
+    const { text: log, saved, host, service, linked, nodeKey: node_key, sealKey: seal_key } = this;
+    return { did, log, saved, host, path: ["people", "ada"], service, linked, node_key, seal_key, copies: ["b.example"] };
   }
 
   async #meets<T>(ask: string, deed: () => Promise<T>): Promise<T> {
@@ -91,7 +128,7 @@ export class Browser {
   #last: Promise<unknown> = Promise.resolve();
 
   /** Another page of this browser. */
-  page(node: PersonNode, after = 0): OwnIdentity {
+  page(node: PersonNode, after = 0, userId = ADA): OwnIdentity {
     const doors: Doors = {
       node,
       devices: this.#devices(),
@@ -103,7 +140,7 @@ export class Browser {
         return done;
       },
     };
-    return new OwnIdentity(ADA, doors);
+    return new OwnIdentity(userId, doors);
   }
 
   #devices(): KeyStore {

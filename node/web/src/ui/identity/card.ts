@@ -21,6 +21,9 @@ export async function identityCard(session: Session, place: HTMLElement): Promis
   const save = quiet(t("identity.save_now"), () => {
     void import("./save").then(({ saveDialog }) => saveDialog(own, session, false, () => void again()));
   }, "secondary");
+  const come = quiet(t("identity.moving.open"), () => {
+    void import("./moving").then(({ movingDialog }) => movingDialog(own, session, true, () => void again()));
+  });
   const later = quiet(t("identity.later"), () => {
     sessionStorage.setItem(LATER, session.userId);
     card.remove();
@@ -30,7 +33,7 @@ export async function identityCard(session: Session, place: HTMLElement): Promis
     { class: "note-card identity", attrs: { "aria-label": t("identity.card") } },
     icon("key"),
     h("div", {}, h("b", { text: t("identity.card") }), h("p", { text: t("identity.card_about") })),
-    h("div", { class: "row" }, save, later),
+    h("div", { class: "row" }, save, later, come),
   );
   const again = async (): Promise<void> => {
     if ((await own.ensure()).portable) card.remove();

@@ -12,6 +12,7 @@ import { identityWords } from "./errors";
 import { guardiansDialog } from "./guardians";
 import { joinDialog, takeBackDialog } from "./join";
 import { lockDialog } from "./lock";
+import { movingDialog } from "./moving";
 import { saveDialog } from "./save";
 import { confirming, copying, hint } from "./steps";
 import { dayOf, endOf, didWithPlace } from "./written";
@@ -44,12 +45,12 @@ async function inside(session: Session, place: Place): Promise<Node[]> {
   place.inside.dataset.portable = String(overview.portable);
   switch (state) {
     case "none":
-      if (why === "linked") return said(place, state, t("identity.state_linked"), address(overview));
+      if (why === "linked") return said(place, state, t("identity.state_linked"), address(overview), moveIn(around));
       return said(place, state, t(why === "node" ? "identity.state_none_node" : "identity.state_none_browser"));
     case "broken":
       return said(place, state, ...broken(around));
     case "ended":
-      if (why === "moved") return said(place, state, t("identity.state_moved"), address(overview));
+      if (why === "moved") return said(place, state, ...moved(overview));
       return said(place, state, t("identity.state_ended"));
     case "elsewhere":
       return said(place, state, t("identity.state_elsewhere"), ...(await closed(around)));
@@ -89,17 +90,34 @@ const WORDS = {
 } as const;
 
 /** What is shown in a browser that can change nothing. */
-async function closed({ own, session, overview, again }: Around): Promise<Node[]> {
+async function closed(around: Around): Promise<Node[]> {
+  const { own, session, overview, again } = around;
   const label = t(overview.state === "mine" ? "identity.unlock" : "identity.join");
   const join = button("primary", label, () => joinDialog(own, session, overview.devices, again));
   const mark = overview.portable ? portable(true, t("identity.portable")) : portable(false, t("identity.not_portable_elsewhere"));
-  return [address(overview), mark, join];
+  return [address(overview), mark, join, ...(overview.portable ? [] : [moveIn(around)])];
+}
+
+/** The way in for whoever has an identity elsewhere, which takes the place of one that was never saved. */
+function moveIn({ own, session, overview, again }: Around): HTMLElement {
+  const about = t(overview.why === "linked" ? "identity.moving.linked_lead" : "identity.moving.open_lead");
+  const open = button("secondary", t("identity.moving.open"), () => movingDialog(own, session, overview.why !== "linked", again));
+  return h("div", { class: "identity-rare" }, hint(about), open);
+}
+
+/** Where somebody lives who has moved away, who said so themselves. */
+function moved(overview: Overview): (Node | string)[] {
+  const { lives } = overview;
+  if (!lives) return [t("identity.state_moved"), address(overview)];
+  const place = new URL(lives.address).host;
+  const link = h("a", { class: "secondary", text: t("identity.moved_link", { place }), attrs: { href: lives.address, rel: "noopener noreferrer" } });
+  return [t("identity.moved_to", { place, account: lives.account }), address(overview), link];
 }
 
 async function open(around: Around): Promise<Node[]> {
   const { own, session, overview, again } = around;
   const save = button("primary", t("identity.save_words"), () => saveDialog(own, session, false, again));
-  const mark = overview.portable ? [portable(true, t("identity.portable"))] : [portable(false, t("identity.not_portable")), save];
+  const mark = overview.portable ? [portable(true, t("identity.portable"))] : [portable(false, t("identity.not_portable")), save, moveIn(around)];
   return [
     address(overview),
     ...mark,

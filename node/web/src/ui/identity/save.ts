@@ -45,10 +45,10 @@ function wordsStep(
   const fileSaved = quiet(t("identity.file_saved"), () => attempt(fileSaved, wrong, saved), "secondary");
   fileSaved.hidden = true;
   const keepFile = async (): Promise<void> => {
-    const { recovery, log } = save;
+    const { recovery, log, copies } = save;
     const { service: home } = personOf(log.last.state);
     const name = session.name.trim() || session.userId;
-    const text = await writeRecoveryFile({ name, home, recovery, log, savedMs: Date.now() });
+    const text = await writeRecoveryFile({ name, home, recovery, log, copies, savedMs: Date.now() });
     download(text, `wayside-identity-${localpart(session.userId)}.json`, "application/json");
     fileSaved.hidden = false;
   };

@@ -14,3 +14,6 @@ export function didWithPlace(did: string): string {
   const short = scid.length > HEAD + TAIL ? `${scid.slice(0, HEAD)}…${scid.slice(-TAIL)}` : scid;
   return [scheme, method, short, ...place].join(":");
 }
+
+/** The machine on which a DID is. */
+export const hostOf = (did: string): string => (did.split(":")[3] ?? "").replace("%3A", ":");
