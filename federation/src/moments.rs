@@ -1,7 +1,8 @@
 //! What is true only now and is told to another server: who types, how far somebody read, who is there.
 //!
-//! Of each the newest counts, and all of it is bounded. While the other server is away nothing is kept
-//! for it but how far people have read (server-server API, typing, receipts and presence).
+//! Of each the newest counts, and all of it is bounded. A server that was away is not told who typed meanwhile, but
+//! how far people have read and who is there: it would believe for long what it heard last (server-server API,
+//! typing, receipts and presence).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,10 +71,9 @@ impl Moments {
         }
     }
 
-    /// The server is away: only how far people have read is told when it is back.
-    pub fn keep_receipts(&mut self) {
+    /// The server is away: who types now does so no more when it is back.
+    pub fn forget_typing(&mut self) {
         self.typing.clear();
-        self.presence.clear();
     }
 
     /// Lets what was not told wait again, where nothing newer does.
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_away_is_told_only_how_far_people_read() {
+    fn who_is_away_is_not_told_who_typed() {
         let mut untold = Moments::default();
         untold.types(room_id!("!r:a.test").to_owned(), user_id!("@ann:a.test").to_owned(), true);
         untold.reads(reader(None), event_id!("$a").to_owned(), 1);
@@ -183,11 +183,13 @@ mod tests {
         let mut moments = Moments::default();
         moments.reads(reader(None), event_id!("$b").to_owned(), 2);
         moments.put_back(untold);
-        moments.is_present(user_id!("@ann:a.test").to_owned(), json!({}));
-        moments.keep_receipts();
+        moments.is_present(user_id!("@ann:a.test").to_owned(), json!({ "presence": "online" }));
+        moments.is_present(user_id!("@ann:a.test").to_owned(), json!({ "presence": "offline" }));
+        moments.forget_typing();
         let found = contents(&moments);
-        assert_eq!(found.len(), 2);
-        assert!(found.iter().all(|edu| edu["edu_type"] == "m.receipt"), "{found:?}");
+        let kinds: Vec<_> = found.iter().map(|edu| edu["edu_type"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["m.receipt", "m.receipt", "m.presence"]);
+        assert_eq!(found[2]["content"]["push"], json!([{ "presence": "offline" }]));
         let whole = &found[0]["content"]["!r:a.test"]["m.read"]["@ann:a.test"]["event_ids"];
         assert_eq!(*whole, json!(["$b"]));
     }

@@ -1,6 +1,6 @@
 //! What is of the moment, for other servers: who types, who is there, how far people have read.
 //!
-//! It waits in memory, the newest of each, and is not told to a server that is away.
+//! It waits in memory, the newest of each; who types is not told to a server that is away.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -255,11 +255,11 @@ impl Federation {
         }
     }
 
-    /// A server is away: what is of the moment now is over when it is back.
-    pub(super) fn drop_moments(&self, server: &ServerName) {
+    /// A server is away: whoever types now does not when it is back.
+    pub(super) fn forget_typing(&self, server: &ServerName) {
         let mut all = self.moments();
         if let Some(moments) = all.get_mut(server) {
-            moments.keep_receipts();
+            moments.forget_typing();
             if moments.is_empty() {
                 all.remove(server);
             }

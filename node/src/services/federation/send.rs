@@ -167,7 +167,7 @@ impl Federation {
                 }
                 Err(error @ (AskError::Paused { .. } | AskError::Unreached { .. })) => {
                     tracing::debug!(%error, "another server did not take what waits for it");
-                    self.drop_moments(server);
+                    self.forget_typing(server);
                     self.servers.wait_for(server).await;
                 }
                 // It answers, so nobody leaves it alone for that.
