@@ -2,7 +2,7 @@
 //!
 //! Each is a credential of a type of `specs/credentials.json`, made by `draft` and read back by `of`. What is read
 //! is worth as much as its issuer is to the reader, and nothing before [`Credential::verify`]. A role alone has its
-//! issuer fixed: on a node, nobody but the node gives roles.
+//! issuer fixed: on a node, nobody but the node gives roles. [`Asks`] is what a door asks of whoever comes.
 //!
 //! ```
 //! use wayside_identity::{badge::Badge, credential::Credential, key::SigningKey, time::Moment};
@@ -16,9 +16,12 @@
 //! # Ok(()) }
 //! ```
 
+mod asks;
+
 use serde_json::{Map, Value, json};
 use wayside_specs::{Did, Role};
 
+pub use self::asks::{Ask, Asks, BadAsk, Wanted};
 use crate::{
     credential::{Credential, Draft},
     time::Moment,
@@ -91,6 +94,12 @@ impl Age {
             Self::Adult => "18plus",
         }
     }
+
+    /// The group of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == name)
+    }
 }
 
 /// How an issuer came to know an age; the last three as ISO/IEC 27566-1 tells them apart.
@@ -121,6 +130,12 @@ impl AgeSource {
             Self::Verified => "verified",
         }
     }
+
+    /// The source of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.as_str() == name)
+    }
 }
 
 /// The age group of somebody. They grow out of it: whoever says it lets it end.
@@ -146,9 +161,7 @@ impl AgeGroup {
         let said = said(credential, AGE_GROUP, whom)?;
         credential.valid_until()?;
         let (age, source) = (text(said, "ageGroup")?, text(said, "ageSource")?);
-        let age = Age::ALL.into_iter().find(|it| it.as_str() == age)?;
-        let source = AgeSource::ALL.into_iter().find(|it| it.as_str() == source)?;
-        Some(Self { age, source })
+        Some(Self { age: Age::named(age)?, source: AgeSource::named(source)? })
     }
 }
 
@@ -172,10 +185,7 @@ impl Badge {
         description: Option<&str>,
         image: Option<[u8; 32]>,
     ) -> Option<Self> {
-        let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-        let fits = |text: &str, most: usize| !text.trim().is_empty() && text.len() <= most;
-        let is_one = fits(id, ID_BYTES)
-            && id.bytes().all(is_sign)
+        let is_one = is_id(id)
             && fits(name, NAME_BYTES)
             && description.is_none_or(|text| fits(text, DESCRIPTION_BYTES));
         is_one.then(|| Self {
@@ -257,10 +267,22 @@ fn draft(
     Draft { issuer: json!(issuer.as_str()), types, subject: said, from, until, status: None }
 }
 
-/// What a credential of a type says of somebody, in members that mean the same for everybody.
+/// What a credential of a type says of somebody, in members that mean the same for everybody. Whoever has moved
+/// keeps what they were given.
 fn said<'c>(credential: &'c Credential, kind: &str, of: &Did) -> Option<&'c Map<String, Value>> {
     let is_such = credential.is(kind) && credential.is_plain();
-    credential.says_of(of).filter(|_| is_such)
+    credential.says_of_person(of).filter(|_| is_such)
+}
+
+/// Whether a badge may be told from others by it.
+fn is_id(id: &str) -> bool {
+    let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    fits(id, ID_BYTES) && id.bytes().all(is_sign)
+}
+
+/// Whether a text says something, and not too much.
+fn fits(text: &str, most: usize) -> bool {
+    !text.trim().is_empty() && text.len() <= most
 }
 
 fn text<'m>(members: &'m Map<String, Value>, name: &str) -> Option<&'m str> {

@@ -159,6 +159,16 @@ impl Credential {
         of.next()
     }
 
+    /// What it says of a person, wherever they have moved since: a did:webvh is compared by its SCID.
+    #[must_use]
+    pub fn says_of_person(&self, did: &Did) -> Option<&Map<String, Value>> {
+        let is_them = |it: &&Map<String, Value>| {
+            let id = it.get("id").and_then(Value::as_str).and_then(|id| id.parse::<Did>().ok());
+            id.is_some_and(|id| id.subject() == did.subject())
+        };
+        items(self.value.get("credentialSubject")).iter().filter_map(Value::as_object).find(is_them)
+    }
+
     /// Whether its members have the names that nodes of ours give them, and mean the same for everybody.
     #[must_use]
     pub fn is_plain(&self) -> bool {

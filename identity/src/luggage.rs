@@ -17,6 +17,7 @@
 //!     avatar: None,
 //!     friends: vec![bob],
 //!     blocked: Vec::new(),
+//!     credentials: Vec::new(),
 //! };
 //! assert_eq!(Luggage::read(&packed.told())?, packed);
 //! # Ok(()) }
@@ -33,6 +34,8 @@ pub const INFO: &[u8] = b"wayside luggage";
 const VERSION: u64 = 1;
 /// Longest name and account in bytes (Matrix: user ids).
 const NAME_BYTES: usize = 255;
+/// What is wrong with credentials that are none.
+const CREDENTIALS: &str = "credentials is no list of credentials, or too long";
 /// Largest description of a body in bytes.
 const AVATAR_BYTES: usize = 64 * 1024;
 
@@ -53,6 +56,8 @@ pub struct Luggage {
     pub friends: Vec<Known>,
     /// Whom they block.
     pub blocked: Vec<Known>,
+    /// What they were given.
+    pub credentials: Vec<Given>,
 }
 
 /// Somebody of whom luggage speaks.
@@ -64,6 +69,15 @@ pub struct Known {
     pub did: Option<String>,
     /// What they are called, where it is known.
     pub name: Option<String>,
+}
+
+/// Something that somebody was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The credential.
+    pub credential: Value,
+    /// Whether everybody is shown it.
+    pub shown: bool,
 }
 
 /// Why something is no luggage.
@@ -101,6 +115,7 @@ impl Luggage {
             avatar,
             friends: known(object, "friends", usize::try_from(limits::FRIENDS).unwrap_or(0))?,
             blocked: known(object, "blocked", limits::BLOCKS)?,
+            credentials: credentials(object)?,
         })
     }
 
@@ -115,7 +130,8 @@ impl Luggage {
         if named.to_string().len() <= limits::LUGGAGE_BYTES {
             return named;
         }
-        self.written(|it| json!({ "account": it.account }))
+        let bare = Self { credentials: Vec::new(), ..self.clone() };
+        bare.written(|it| json!({ "account": it.account }))
     }
 
     fn written(&self, one: impl Fn(&Known) -> Value) -> Value {
@@ -127,6 +143,10 @@ impl Luggage {
             "friends": self.friends.iter().map(&one).collect::<Vec<_>>(),
             "blocked": self.blocked.iter().map(&one).collect::<Vec<_>>(),
         });
+        if !self.credentials.is_empty() {
+            let tell = |it: &Given| json!({ "credential": it.credential, "shown": it.shown });
+            told["credentials"] = self.credentials.iter().map(tell).collect();
+        }
         if let Some(name) = &self.name {
             told["name"] = name.as_str().into();
         }
@@ -156,6 +176,27 @@ fn text(object: &Map<String, Value>, name: &str) -> Result<Option<String>, BadLu
         Some(Value::String(text)) if text.len() <= NAME_BYTES => Ok(Some(text.clone())),
         Some(_) => Err(BadLuggage("a name in it is no text, or too long")),
     }
+}
+
+/// The credentials in it, where there are some.
+fn credentials(object: &Map<String, Value>) -> Result<Vec<Given>, BadLuggage> {
+    let wrong = BadLuggage(CREDENTIALS);
+    let list = match object.get("credentials") {
+        None => return Ok(Vec::new()),
+        Some(Value::Array(list)) => list,
+        Some(_) => return Err(wrong),
+    };
+    let most = usize::try_from(limits::HELD).unwrap_or(0);
+    if list.len() > most {
+        return Err(wrong);
+    }
+    let read = |it: &Value| {
+        let credential = it.get("credential").filter(|it| it.is_object())?;
+        let shown = it.get("shown").and_then(Value::as_bool)?;
+        let fits = credential.to_string().len() <= limits::HELD_BYTES;
+        fits.then(|| Given { credential: credential.clone(), shown })
+    };
+    list.iter().map(|it| read(it).ok_or(wrong)).collect()
 }
 
 fn known(object: &Map<String, Value>, name: &str, most: usize) -> Result<Vec<Known>, BadLuggage> {
@@ -196,6 +237,7 @@ mod tests {
             avatar: Some(json!({ "variant": 3 })),
             friends: (0..1_000).map(one).collect(),
             blocked: (0..3).map(one).collect(),
+            credentials: vec![Given { credential: json!({ "type": ["Badge"] }), shown: true }],
         }
     }
 
@@ -242,6 +284,21 @@ mod tests {
             (with("friends", json!([7])), "one of those it knows is no object"),
             (with("friends", json!([{}])), "one of those it knows has no account"),
             (with("friends", json!([{ "account": "@a:b", "did": "x" }])), "a did in it is none"),
+            (with("credentials", json!({})), CREDENTIALS),
+            (with("credentials", json!([{ "shown": true }])), CREDENTIALS),
+            (with("credentials", json!([{ "credential": {} }])), CREDENTIALS),
+            (with("credentials", json!([{ "credential": "x", "shown": true }])), CREDENTIALS),
+            (
+                with("credentials", json!(vec![json!({ "credential": {}, "shown": true }); 65])),
+                CREDENTIALS,
+            ),
+            (
+                with(
+                    "credentials",
+                    json!([{ "credential": { "x": "y".repeat(20_000) }, "shown": true }]),
+                ),
+                CREDENTIALS,
+            ),
             (with("more", json!("x".repeat(600_000))), "it is too large"),
         ] {
             assert_eq!(Luggage::read(&bad), Err(BadLuggage(why)));

@@ -209,6 +209,12 @@ impl Entry {
     pub fn purpose(&self) -> StatusPurpose {
         self.purpose
     }
+
+    /// Its place in the list.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
 }
 
 /// The bits of a list, one for each credential; the first is the highest of the first byte.

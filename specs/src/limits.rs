@@ -187,5 +187,15 @@ pub const FRIEND_RECORDS: i64 = 100_000;
 /// Most accounts of people of elsewhere that are remembered of those who were here: whoever was not for the
 /// longest is forgotten, but for those who are shut out of a room.
 pub const VISITORS: i64 = 200_000;
+/// Most credentials that one person holds with their home, beside its word that they live there.
+pub const HELD: i64 = 64;
+/// Largest of them in bytes, as JSON.
+pub const HELD_BYTES: usize = 16 * 1024;
+/// Most badges of one person that others are shown.
+pub const SHOWN_BADGES: usize = 4;
+/// Most badges that a node gives.
+pub const BADGES: usize = 500;
+/// Most credentials by one issuer that one person holds, but for those of their home.
+pub const HELD_OF_ISSUER: usize = 16;
 /// Most names that one person blocks, as a node of elsewhere is told.
 pub const BLOCKS: usize = 2_000;

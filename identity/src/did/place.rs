@@ -66,6 +66,15 @@ pub fn of_host(host: &str) -> String {
     host.replace(':', "%3A")
 }
 
+/// The host that such a part of a DID names, as people write it.
+#[must_use]
+pub fn to_host(part: &str) -> String {
+    host_and_port(part).map_or_else(
+        |_| part.to_owned(),
+        |(host, port)| port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")),
+    )
+}
+
 fn host_and_port(text: &str) -> Result<(String, Option<u16>), DidError> {
     let text = decoded(text)?;
     let (host, port) = match text.split_once(':') {
