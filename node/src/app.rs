@@ -35,10 +35,11 @@ use crate::{
     },
     outbound::{self, Chosen, Guarded, Names},
     services::{
-        Ground, OldKey, Services,
+        Ground, OldKey, Services, TRY_OUT,
         accounts::Accounts,
         affairs::Affairs,
         app_services::{AppServices, Registered},
+        badges::Badges,
         bodies::Bodies,
         content::Content,
         credentials::Credentials,
@@ -82,9 +83,6 @@ const FORGETTING: Duration = Duration::from_mins(5);
 
 /// Places where people stand that wait to be written down.
 const STOOD: usize = 4_096;
-
-/// How the names begin of nodes that have been given none.
-const TRY_OUT: &str = "localhost:";
 
 /// A node that answers.
 pub struct Running {
@@ -159,6 +157,18 @@ pub async fn open(config: Config, purpose: Purpose) -> anyhow::Result<Inside> {
     Ok(Inside { services, moments, stood })
 }
 
+/// The services of who is who and of what they were given, each on those below it.
+fn identity(
+    ground: &Arc<Ground>,
+    servers: &Arc<Servers>,
+) -> (Arc<Dids>, Arc<Credentials>, Arc<Persons>, Arc<Badges>) {
+    let dids = Arc::new(Dids::new(ground.clone()));
+    let credentials = Arc::new(Credentials::new(ground.clone(), dids.clone()));
+    let persons = Arc::new(Persons::new(ground.clone(), dids.clone(), servers.clone()));
+    let badges = Badges::new(ground.clone(), persons.clone(), credentials.clone());
+    (dids, credentials, persons, Arc::new(badges))
+}
+
 /// The services of a node, each on those below it.
 fn services(
     ground: Arc<Ground>,
@@ -172,11 +182,9 @@ fn services(
     let rooms = Arc::new(Rooms::new(ground.clone(), servers.clone()));
     let social = Arc::new(Social::new(ground.clone(), live.clone()));
     let content = Arc::new(Content::new(ground.clone(), servers.clone(), blob));
-    let dids = Arc::new(Dids::new(ground.clone()));
-    let credentials = Arc::new(Credentials::new(ground.clone(), dids.clone()));
+    let (dids, credentials, persons, badges) = identity(&ground, &servers);
     let bodies = Bodies::new(ground.clone(), content.clone(), instances.clone(), credentials);
     let bodies = Arc::new(bodies);
-    let persons = Arc::new(Persons::new(ground.clone(), dids.clone(), servers.clone()));
     let push = Arc::new(Push::new(ground.clone()));
     let app_services = AppServices::new(ground.clone(), rooms.clone(), live.clone())?;
     let emails = Emails::new(ground.clone(), accounts.clone()).context("preparing for mail")?;
@@ -198,6 +206,7 @@ fn services(
         bodies: bodies.clone(),
         instances: instances.clone(),
         persons: persons.clone(),
+        badges: badges.clone(),
         servers: servers.clone(),
         federation: federation.clone(),
     };
@@ -225,6 +234,7 @@ fn services(
         social: social.clone(),
         servers: servers.clone(),
         bodies: bodies.clone(),
+        badges: badges.clone(),
     };
     let moving = Arc::new(Moving::new(ground.clone(), moving));
     let wallets = Wallets::new(ground.clone(), dids.clone(), persons.clone());
@@ -253,6 +263,7 @@ fn services(
         previews: Arc::new(Previews::new(ground.clone(), content.clone())),
         content,
         bodies,
+        badges,
         worlds: Arc::new(worlds),
         instances,
         ground,
@@ -399,6 +410,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
     let handing = services.moving.clone().hand_out(ground.store.bus().listen());
     duty(&tasks, "handing out copies of what people need to move", handing);
     duty(&tasks, "keeping to ban lists", services.worlds.clone().keep_to_lists());
+    duty(&tasks, "looking after doors", services.worlds.clone().look_after_doors());
     duty(&tasks, "keeping where people stand", services.worlds.clone().remember(stood));
     let lan = lan_address();
     let certificates = Arc::new(certificates_of(&ground, lan)?);

@@ -22,10 +22,12 @@ use wayside::{
         Services,
         accounts::{DeviceWish, Hold, Invited, Registering, Traces},
         app_services::Registered,
+        badges::{Gift, What},
         worlds::{Made, NewWorld},
     },
     store::Purpose,
 };
+use wayside_identity::badge::{Age, AgeGroup, AgeSource, Ask, Asks, Badge};
 use wayside_specs::{Did, Role};
 
 use crate::text;
@@ -311,6 +313,73 @@ fn print_link(public: Option<&str>, page: &str, link: &str) {
     }
 }
 
+/// Gives people badges, and takes them back.
+pub(crate) async fn badge(config: Config, arguments: &ArgMatches) -> anyhow::Result<()> {
+    let public = public_url(&config);
+    let inside = app::open(config, Purpose::Command).await?;
+    let services = &inside.services;
+    // What is said in the node's name is said under its address.
+    services.persons.settle(public.as_deref().unwrap_or_default());
+    let done = match arguments.subcommand() {
+        Some((word @ ("give" | "age"), given)) => give(services, word, given).await,
+        Some(("take-back", given)) => {
+            let number = given.get_one::<i64>("number").copied().unwrap_or_default();
+            services.badges.take_back(number).await?;
+            println!("It is taken back: others know within five minutes.");
+            Ok(())
+        }
+        _ => list_given(services).await,
+    };
+    services.ground.store.close().await;
+    done
+}
+
+async fn give(services: &Services, word: &str, given: &ArgMatches) -> anyhow::Result<()> {
+    let to = named(services, text(given, "name"))?;
+    let gift =
+        if word == "age" {
+            let (age, source) = (text(given, "group"), text(given, "source"));
+            let age = Age::named(age).with_context(|| format!("{age:?} is no age group"))?;
+            let source =
+                AgeSource::named(source).with_context(|| format!("{source:?} is no source"))?;
+            Gift::Age(AgeGroup { age, source })
+        } else {
+            let description = given.get_one::<String>("description").map(String::as_str);
+            let badge = Badge::new(text(given, "id"), text(given, "title"), description, None);
+            Gift::Badge(badge.context(
+                "the id, the title or the description is empty, too long or of wrong signs",
+            )?)
+        };
+    let days = given.get_one::<i64>("days").copied();
+    let until_ms = days.map(|days| services.ground.clock.now_ms().saturating_add(days * DAY_MS));
+    let (number, _) = services.badges.give("the operator", &to, &gift, until_ms).await?;
+    println!(
+        "{to} has it, under the number {number}. `wayside badge take-back {number}` takes it back."
+    );
+    Ok(())
+}
+
+async fn list_given(services: &Services) -> anyhow::Result<()> {
+    let mut after = 0;
+    loop {
+        let page = services.badges.given(None, after).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.number;
+        for given in &page {
+            let what = match &given.what {
+                Some(What::Badge(badge)) => format!("badge {} ({})", badge.id(), badge.name()),
+                Some(What::Age(age)) => {
+                    format!("age {} ({})", age.age.as_str(), age.source.as_str())
+                }
+                Some(What::Role(role)) => format!("role {}", role.role),
+                None => "something that this release does not know".to_owned(),
+            };
+            let back = if given.taken_back_ms.is_some() { ", taken back" } else { "" };
+            println!("{} {} {what}, by {}{back}", given.number, given.user_id, given.giver);
+        }
+    }
+}
+
 /// Looks at the rooms.
 pub(crate) async fn room(config: Config, arguments: &ArgMatches) -> anyhow::Result<()> {
     let inside = app::open(config, Purpose::Command).await?;
@@ -421,6 +490,12 @@ async fn add_world(services: &Services, given: &ArgMatches) -> anyhow::Result<()
         Some(path) => Some(brought(services, &keeper, path).await?),
         None => None,
     };
+    let asks: Vec<Ask> = given
+        .get_many::<String>("asks")
+        .into_iter()
+        .flatten()
+        .map(|text| text.parse().with_context(|| format!("{text:?} asks for nothing")))
+        .collect::<Result<_, _>>()?;
     let new = NewWorld {
         owner,
         name: text(given, "name").to_owned(),
@@ -432,6 +507,7 @@ async fn add_world(services: &Services, given: &ArgMatches) -> anyhow::Result<()
         alias: given.get_one::<String>("alias").cloned(),
         public: !given.get_flag("private"),
         encrypted: given.get_flag("encrypted"),
+        asks: Asks::of(&asks),
     };
     match services.worlds.make(new).await? {
         Made::World { room_id, alias, report } => {

@@ -14,6 +14,7 @@ use ruma::{OwnedRoomOrAliasId, OwnedServerName, OwnedUserId};
 use serde::Deserialize;
 use toml::{Table, Value};
 use url::Url;
+use wayside_identity::badge::Ask;
 
 /// Most names of one certificate that is asked for by ACME.
 const CERTIFICATE_NAMES: usize = 25;
@@ -44,6 +45,8 @@ pub enum Visitors {
     Open,
     /// Those who live on the nodes that are listed.
     Nodes,
+    /// Those who show something of what is asked for.
+    Credentials,
     /// Those alone who are invited to a world.
     Invited,
 }
@@ -55,6 +58,7 @@ impl Visitors {
         match self {
             Self::Open => "open",
             Self::Nodes => "nodes",
+            Self::Credentials => "credentials",
             Self::Invited => "invited",
         }
     }
@@ -62,7 +66,8 @@ impl Visitors {
     /// The one that is written so.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Open, Self::Nodes, Self::Invited].into_iter().find(|it| it.name() == name)
+        let all = [Self::Open, Self::Nodes, Self::Credentials, Self::Invited];
+        all.into_iter().find(|it| it.name() == name)
     }
 }
 
@@ -193,10 +198,14 @@ settings! {
     /// Who may make an account: open, token or closed.
     registration: Registration = Registration::Token, Text "\"token\"";
     /// Which people of other nodes may visit the worlds here that are for everybody: open (whoever shows who
-    /// they are), nodes (those of `visitor_nodes`) or invited (those alone who are invited to a world).
+    /// they are), nodes (those of `visitor_nodes`), credentials (whoever shows one of `visitors_ask`) or invited
+    /// (those alone who are invited to a world).
     visitors: Visitors = Visitors::Open, Text "\"open\"";
     /// The nodes whose people may visit, by their server names, where `visitors` says nodes.
     visitor_nodes: Vec<OwnedServerName> = Vec::new(), List "[]";
+    /// What visitors show one of, where `visitors` says credentials: "badge ID", "age GROUP", "role ROLE" or "home",
+    /// and behind it the DID of whose word it has to be (this node's without one); of an age also how it is known.
+    visitors_ask: Vec<Ask> = Vec::new(), List "[\"badge friend-of-the-house\"]";
     /// Ban lists to which all worlds here keep: rooms of Matrix with rules (`m.policy.rule.*`), by alias or id.
     ban_lists: Vec<OwnedRoomOrAliasId> = Vec::new(), List "[]";
     /// `postgres://user@host/name` to keep facts in PostgreSQL; SQLite in the data folder without it.

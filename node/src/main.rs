@@ -11,6 +11,7 @@ use wayside::{
     config::{self, Config, KEYS, Kind},
     services::worlds::RATINGS,
 };
+use wayside_identity::badge::{Age, AgeSource};
 use wayside_specs::Role;
 
 /// Gives memory back to the system. The C library keeps what was freed for each of its threads: as
@@ -58,6 +59,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
             "serve" => commands::serve(config).await,
             "config" => commands::check(&config),
             "did" => commands::did(config, text(arguments, "did")).await,
+            "badge" => Box::pin(commands::badge(config, arguments)).await,
             "user" => Box::pin(commands::user(config, arguments)).await,
             "invite" => commands::invite(config, arguments).await,
             "room" => commands::room(config, arguments).await,
@@ -90,6 +92,7 @@ fn command() -> Command {
                 .subcommand(Command::new("example").about("Print an example of wayside.toml")),
         ))
         .subcommand(with_settings(user_command()))
+        .subcommand(with_settings(badge_command()))
         .subcommand(with_settings(
             Command::new("invite")
                 .about("Make a link with which somebody can make an account")
@@ -208,12 +211,69 @@ fn world_command() -> Command {
                 .action(ArgAction::SetTrue)
                 .requires("private")
                 .help("What is said there is encrypted, for ever"),
+        )
+        .arg(
+            option("asks", "Who shows one of these may come: \"badge ID\", \"age GROUP\", \"role ROLE\" or \"home\", \
+                            and the DID of whose word it has to be (may be given more than once)")
+                .requires("private")
+                .action(ArgAction::Append),
         );
     Command::new("world")
         .about("Look after worlds")
         .subcommand_required(true)
         .subcommand(add)
         .subcommand(Command::new("list").about("List the worlds of the directory"))
+}
+
+fn badge_command() -> Command {
+    let name = || {
+        Arg::new("name")
+            .required(true)
+            .help("Who: a name here, or the whole one of somebody elsewhere")
+    };
+    let days = |needed: bool| {
+        option("days", "For how many days it is good")
+            .value_parser(clap::value_parser!(i64).range(1..=36_500))
+            .required(needed)
+    };
+    Command::new("badge")
+        .about("Give people badges in the node's name, and take them back")
+        .subcommand_required(true)
+        .subcommand(Command::new("list").about("List all that was given"))
+        .subcommand(
+            Command::new("give")
+                .about("Give somebody a badge")
+                .arg(name())
+                .arg(Arg::new("id").required(true).help("What tells the badge from others"))
+                .arg(Arg::new("title").required(true).help("What people call it"))
+                .arg(option("description", "What it is given for"))
+                .arg(days(false)),
+        )
+        .subcommand(
+            Command::new("age")
+                .about("Say how old somebody is, as closely as worlds have to know")
+                .arg(name())
+                .arg(
+                    Arg::new("group")
+                        .required(true)
+                        .value_parser(Age::ALL.map(Age::as_str).to_vec())
+                        .help("Their age group"),
+                )
+                .arg(
+                    option("source", "How that is known")
+                        .value_parser(AgeSource::ALL.map(AgeSource::as_str).to_vec())
+                        .required(true),
+                )
+                .arg(days(true)),
+        )
+        .subcommand(
+            Command::new("take-back").about("Take back what was given").arg(
+                Arg::new("number")
+                    .required(true)
+                    .value_parser(clap::value_parser!(i64))
+                    .help("Its number, as `wayside badge list` tells it"),
+            ),
+        )
 }
 
 fn user_command() -> Command {

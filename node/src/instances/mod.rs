@@ -157,6 +157,8 @@ pub enum Changed {
     Unworn(&'static str),
     /// They are no guest any more.
     Kept,
+    /// The badges that they show, by whom they were given and what they are called.
+    Badges(Vec<(String, String)>),
 }
 
 /// Where somebody stands, to be remembered for when they come back.

@@ -398,6 +398,7 @@ impl Hall {
             },
             Changed::Unworn(why) => self.instance.notice(slot, why),
             Changed::Kept => self.instance.change(slot, |who| who.guest = false),
+            Changed::Badges(badges) => self.instance.change(slot, |who| who.badges = badges),
         }
     }
 

@@ -58,6 +58,9 @@ pub enum Unproven {
     /// A ban list to which a world keeps has them.
     #[error("a ban list to which this world keeps shuts you out{}", because(.0.as_deref()))]
     Listed(Option<String>),
+    /// They hold nothing of what a door asks for.
+    #[error("you show nothing of what is asked of whoever comes in here")]
+    Lacking,
     /// They show that a program may act for them, which does not say that they are there.
     #[error("a login token does not show that you are here: take your password or a passkey")]
     Absent,
@@ -82,6 +85,7 @@ impl Unproven {
             Self::Unwelcome(server) => ("unwelcome", Some(server)),
             Self::ShutOut => ("shut_out", None),
             Self::Listed(why) => ("listed", why.as_deref()),
+            Self::Lacking => ("lacking", None),
             Self::Absent => ("absent", None),
         }
     }

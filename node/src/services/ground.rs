@@ -15,6 +15,9 @@ use crate::{
 /// How long another server may believe our keys without asking again, in milliseconds.
 const KEYS_LAST_MS: i64 = 24 * 60 * 60 * 1000;
 
+/// How the names begin of nodes that have been given none.
+pub const TRY_OUT: &str = "localhost:";
+
 /// A key with which this node signed: its id, the public half, and when it ceased to be used.
 pub type OldKey = (String, String, MilliSecondsSinceUnixEpoch);
 
@@ -64,6 +67,12 @@ impl Ground {
         let published =
             ServerKeys::publish(&self.server_name, &self.server_key, &self.old_keys, until);
         published.map_err(super::Error::internal)
+    }
+
+    /// Whether the node has a name of its own. A command beside it may not be told the name, which is settled.
+    #[must_use]
+    pub fn has_name(&self) -> bool {
+        self.config.server_name.is_some() || !self.server_name.as_str().starts_with(TRY_OUT)
     }
 
     /// Whether that person lives on this node.

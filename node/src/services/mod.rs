@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod affairs;
 pub mod app_services;
+pub mod badges;
 pub mod bans;
 pub mod bodies;
 pub mod content;
@@ -40,16 +41,16 @@ pub mod worlds;
 use std::sync::Arc;
 
 use self::{
-    accounts::Accounts, affairs::Affairs, app_services::AppServices, bodies::Bodies,
-    content::Content, dids::Dids, emails::Emails, encryption::Encryption, federation::Federation,
-    friends::Friends, identity_servers::IdentityServers, live::Live, moving::Moving, oauth::OAuth,
-    oversight::Oversight, persons::Persons, previews::Previews, providers::Providers, push::Push,
-    reports::Reports, rooms::Rooms, search::Search, servers::Servers, social::Social, sync::Sync,
-    worlds::Worlds,
+    accounts::Accounts, affairs::Affairs, app_services::AppServices, badges::Badges,
+    bodies::Bodies, content::Content, dids::Dids, emails::Emails, encryption::Encryption,
+    federation::Federation, friends::Friends, identity_servers::IdentityServers, live::Live,
+    moving::Moving, oauth::OAuth, oversight::Oversight, persons::Persons, previews::Previews,
+    providers::Providers, push::Push, reports::Reports, rooms::Rooms, search::Search,
+    servers::Servers, social::Social, sync::Sync, worlds::Worlds,
 };
 pub use self::{
     error::{Error, RefusedElsewhere, Unproven},
-    ground::{Ground, OldKey},
+    ground::{Ground, OldKey, TRY_OUT},
     language::Language,
 };
 use crate::instances::Instances;
@@ -106,6 +107,8 @@ pub struct Services {
     pub content: Arc<Content>,
     /// What people look like.
     pub bodies: Arc<Bodies>,
+    /// What they were given.
+    pub badges: Arc<Badges>,
     /// Where they meet.
     pub worlds: Arc<Worlds>,
     /// Where worlds run.

@@ -82,6 +82,7 @@ const OF_A_ROOM: &[&str] = &[
     "DELETE FROM unread WHERE room_no = $1",
     "DELETE FROM places WHERE room_no = $1",
     "DELETE FROM list_bans WHERE room_no = $1",
+    "DELETE FROM admitted WHERE room_no = $1",
     "DELETE FROM room_servers WHERE room_no = $1",
     "DELETE FROM auth_edges WHERE room_no = $1",
     "DELETE FROM doors WHERE room_no = $1",

@@ -37,6 +37,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (31, "travelling", include_str!("migrations/0031_travelling.sql")),
     (32, "friends", include_str!("migrations/0032_friends.sql")),
     (33, "moving", include_str!("migrations/0033_moving.sql")),
+    (34, "badges", include_str!("migrations/0034_badges.sql")),
 ];
 
 /// PostgreSQL's advisory lock that orders the writers of one node, until their group ends.

@@ -10,6 +10,7 @@ pub mod ahead;
 pub mod app_services;
 pub mod assets;
 pub mod backups;
+pub mod badges;
 pub mod behind;
 pub mod bindings;
 pub mod blob;

@@ -1,5 +1,6 @@
 //! The doors of our own: the client for people, health for machines, worlds, bodies, invitations.
 
+mod badges;
 mod bodies;
 mod client;
 mod confirm;
@@ -23,16 +24,19 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::json;
+use serde_json::{Value, json};
 use wayside_specs::Role;
 
 use super::{
-    Arrival,
+    App, Arrival,
     fault::Fault,
     providers,
     table::{Access, Call, Rate, Reply, Route, done, json as reply},
 };
-use crate::{config::Registration, services::Error};
+use crate::{
+    config::{Registration, Visitors},
+    services::Error,
+};
 
 /// What a node says of itself.
 const NODE: &str = "/_wayside/v1/node";
@@ -57,6 +61,7 @@ pub fn routes() -> Vec<Route> {
     all.extend(confirm::routes());
     all.extend(worlds::routes());
     all.extend(servers::routes());
+    all.extend(badges::routes());
     all.extend(bodies::routes());
     all.extend(dids::routes());
     all.extend(persons::routes());
@@ -84,9 +89,19 @@ async fn about(call: Call<Bytes>) -> Result<Reply, Fault> {
         "emails": call.app.services.emails.are_sent(),
         "providers": providers::offered(&call.app),
         "dids": call.app.services.persons.are_here(),
+        "visitors_ask": visitors_ask(&call.app),
         "public_url": call.app.places.public,
         "default_world": call.app.services.worlds.first().await?,
     })))
+}
+
+/// What this node asks of people of other nodes who visit, where it asks for something.
+fn visitors_ask(app: &App) -> Vec<Value> {
+    let badges = &app.services.badges;
+    match app.services.ground.config.visitors {
+        Visitors::Credentials => badges.told(&badges.asked_of_visitors()),
+        Visitors::Open | Visitors::Nodes | Visitors::Invited => Vec::new(),
+    }
 }
 
 /// What an invitation gives; the same answer for one that is used up and one that never was.

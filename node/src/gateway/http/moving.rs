@@ -96,6 +96,7 @@ async fn unpack(call: Call<Bytes>) -> Result<Reply, Fault> {
     Ok(reply(&json!({
         "friends": unpacked.friends,
         "blocked": unpacked.blocked,
+        "credentials": unpacked.credentials,
         "avatar": unpacked.avatar,
         "failed": unpacked.failed,
     })))

@@ -8,13 +8,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wayside_specs::{Role, limits};
 
-use super::{read, unkept};
+use super::{badges::asked, read, unkept};
 use crate::{
     gateway::{
         fault::Fault,
         table::{Access, Call, Rate, Reply, Route, done, json as reply},
     },
-    services::{Error, persons::Identity},
+    services::{Error, badges::ToShow, persons::Identity},
 };
 
 pub(super) fn routes() -> Vec<Route> {
@@ -103,14 +103,21 @@ async fn note_saved(call: Call<Bytes>) -> Result<Reply, Fault> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MembershipBody {}
+struct MembershipBody {
+    /// What is asked of whoever comes in where they show it.
+    asks: Option<Value>,
+}
 
-/// The node's word that somebody lives here, for whom they show it to.
+/// The node's word that somebody lives here, for whom they show it to, and what else they can show there.
 async fn home_says(call: Call<Bytes>) -> Result<Reply, Fault> {
     let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
-    let MembershipBody {} = read(call.request.body())?;
-    let credential = call.app.services.persons.membership(&session.user_id).await?;
-    Ok(unkept(reply(&json!({ "credential": credential }))))
+    let MembershipBody { asks } = read(call.request.body())?;
+    let asks = asked(asks.as_ref())?;
+    let services = &call.app.services;
+    let credential = services.persons.membership(&session.user_id).await?;
+    let ToShow { others, asked } = services.badges.to_show(&session.user_id, &asks).await?;
+    let told = json!({ "credential": credential, "others": others, "asked": asked });
+    Ok(unkept(reply(&told)))
 }
 
 /// What a client is told of a DID, and of the servers that keep copies of it.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use wayside_identity::blocks::Blocks;
 use wayside_specs::Role;
 
-use super::{nodes, read, unkept};
+use super::{badges::asked, nodes, read, unkept, visitors_ask};
 use crate::{
     config::Visitors,
     gateway::{
@@ -21,6 +21,7 @@ use crate::{
         Error,
         content::asset_path,
         persons::{CHALLENGE_MS, Challenge},
+        rooms::Membership,
         worlds::{Granted, Made, NewWorld, Portal, RATINGS, Stands, Target, World},
     },
 };
@@ -64,7 +65,7 @@ async fn list(call: Call<Bytes>) -> Result<Reply, Fault> {
     let asker = asker.as_ref().map(|session| &*session.user_id);
     let worlds = call.app.services.worlds.list(asker).await?;
     let visitors = visitors(&call);
-    let shown = |world| shown(world, visitors, asker.is_some());
+    let shown = |world| shown(&call, world, visitors, asker.is_some());
     let worlds: Vec<Value> = worlds.iter().map(shown).collect();
     Ok(reply(&json!({ "worlds": worlds })))
 }
@@ -73,7 +74,7 @@ async fn get(call: Call<Bytes>) -> Result<Reply, Fault> {
     let asker = asker(&call).await?;
     let asker = asker.as_ref().map(|session| &*session.user_id);
     let world = call.app.services.worlds.get(&named(&call)?, asker).await?;
-    Ok(reply(&shown(&world, visitors(&call), asker.is_some())))
+    Ok(reply(&shown(&call, &world, visitors(&call), asker.is_some())))
 }
 
 /// The doors of a world to others, with what their nodes show of those.
@@ -139,6 +140,7 @@ struct MakeBody {
     rating: Option<String>,
     public: Option<bool>,
     encrypted: Option<bool>,
+    asks: Option<Value>,
 }
 
 async fn make(call: Call<Bytes>) -> Result<Reply, Fault> {
@@ -155,6 +157,7 @@ async fn make(call: Call<Bytes>) -> Result<Reply, Fault> {
         alias: None,
         public: body.public.unwrap_or(true),
         encrypted: body.encrypted.unwrap_or(false),
+        asks: asked(body.asks.as_ref())?,
     };
     Ok(match call.app.services.worlds.make(new).await? {
         Made::World { room_id, alias, report } => {
@@ -174,15 +177,15 @@ async fn visit(call: Call<Bytes>) -> Result<Reply, Fault> {
     let session = call.session.as_ref().ok_or(Fault::MissingToken)?;
     let VisitBody {} = read(call.request.body())?;
     let granted = call.app.services.worlds.grant(session, &named(&call)?).await?;
-    Ok(reply(&told(&granted, visitors(&call))))
+    Ok(reply(&told(&call, &granted)))
 }
 
-fn told(granted: &Granted, visitors: Option<Visitors>) -> Value {
+fn told(call: &Call<Bytes>, granted: &Granted) -> Value {
     json!({
         "ticket": granted.ticket,
         "expires_ms": granted.lasts_ms,
         "transports": [{ "kind": "websocket", "url": "/_wayside/v1/realtime" }],
-        "world": shown(&granted.world, visitors, true),
+        "world": shown(call, &granted.world, visitors(call), true),
     })
 }
 
@@ -215,7 +218,9 @@ async fn visitor(call: Call<Bytes>) -> Result<Reply, Fault> {
     let worlds = &call.app.services.worlds;
     let name = named(&call)?;
     let granted = worlds.grant_visitor(&presentation, &challenge, blocks, &name);
-    let mut told = told(&Box::pin(granted).await?, visitors(&call));
+    let (granted, given) = Box::pin(granted).await?;
+    let mut told = told(&call, &granted);
+    told["given"] = given.into();
     // Their client may say anew whom they block.
     told["blocks"] = true.into();
     Ok(unkept(reply(&told)))
@@ -235,7 +240,7 @@ fn visitors(call: &Call<Bytes>) -> Option<Visitors> {
     services.persons.are_here().then_some(services.ground.config.visitors)
 }
 
-fn shown(world: &World, visitors: Option<Visitors>, names: bool) -> Value {
+fn shown(call: &Call<Bytes>, world: &World, visitors: Option<Visitors>, names: bool) -> Value {
     let mut value = json!({
         "room_id": world.room_id,
         "alias": world.alias,
@@ -253,10 +258,14 @@ fn shown(world: &World, visitors: Option<Visitors>, names: bool) -> Value {
         "public": world.public,
         "encrypted": world.encrypted,
         "visitors": visitors.map(Visitors::name),
+        "asks": call.app.services.badges.told(&world.asks),
+        "visitors_ask": visitors_ask(&call.app),
     });
     if names {
-        value["names"] = json!(world.names);
-        value["invited"] = json!(world.invited);
+        // Who is where not everybody may come is nobody's business outside.
+        let names = Some(&world.names).filter(|_| world.public || world.standing.is_some());
+        value["names"] = json!(names.map_or(&[][..], |names| names));
+        value["invited"] = json!(world.standing == Some(Membership::Invite));
     }
     value
 }

@@ -331,6 +331,7 @@ impl Accounts {
                     }
                     // One that has ended before keeps the time of its end.
                     let _first = tx.end_account(&user_id, now_ms).await?;
+                    tx.forget_held(&user_id).await?;
                     if traces == Traces::Erased {
                         tx.erase(&user_id).await?;
                         tx.forget_person(&user_id).await?;

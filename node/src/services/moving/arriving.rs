@@ -67,6 +67,8 @@ pub struct Unpacked {
     pub friends: usize,
     /// People who are blocked now.
     pub blocked: usize,
+    /// What they were given that they hold here now.
+    pub credentials: usize,
     /// Whether they wear what they wore, where they wore something.
     pub avatar: Option<bool>,
     /// Those of whom the luggage speaks and who are nobody's account.
@@ -190,10 +192,16 @@ impl Moving {
             read
         };
         let (friends, blocked) = (accounts(&luggage.friends), accounts(&luggage.blocked));
-        let unpacked =
-            Unpacked { friends: friends.len(), blocked: blocked.len(), avatar: None, failed };
+        let unpacked = Unpacked {
+            friends: friends.len(),
+            blocked: blocked.len(),
+            credentials: 0,
+            avatar: None,
+            failed,
+        };
         self.note_friends(user_id, friends).await?;
         self.beneath.social.ignore(user_id, &blocked, true).await?;
+        let credentials = self.beneath.badges.unpack(user_id, &luggage.credentials).await?;
         let profile = self.beneath.social.profile(user_id).await?;
         if let Some(name) = luggage.name.clone().filter(|_| !profile.contains_key("displayname")) {
             self.beneath
@@ -206,7 +214,7 @@ impl Moving {
             tracing::info!(%error, %user_id, "somebody who has moved does not wear what they wore");
             Some(false)
         });
-        Ok(Unpacked { avatar, ..unpacked })
+        Ok(Unpacked { credentials, avatar, ..unpacked })
     }
 
     /// Notes whom to tell that somebody lives here now.

@@ -20,7 +20,7 @@ use std::{
 use ruma::{OwnedServerName, OwnedUserId, UserId};
 use tokio::sync::{Notify, Semaphore};
 use wayside_identity::{
-    luggage::{Known, Luggage},
+    luggage::{Given, Known, Luggage},
     time::Moment,
 };
 use wayside_specs::limits;
@@ -31,6 +31,7 @@ pub use self::{
 };
 use super::{
     Error, Ground,
+    badges::Badges,
     bodies::Bodies,
     friends::{Friends, Standing},
     persons::{Carried, Identity, Persons},
@@ -51,6 +52,8 @@ pub struct Beneath {
     pub servers: Arc<Servers>,
     /// What they wear.
     pub bodies: Arc<Bodies>,
+    /// What they were given.
+    pub badges: Arc<Badges>,
 }
 
 /// The service of moving.
@@ -153,7 +156,22 @@ impl Moving {
             avatar: profile.get(wayside_identity::avatar::PROFILE_FIELD).cloned(),
             friends,
             blocked: blocked.collect(),
+            credentials: self.packed_credentials(user_id).await?,
         })
+    }
+
+    /// What somebody was given that they take along: the newest, as much of it as fits.
+    async fn packed_credentials(&self, user_id: &UserId) -> Result<Vec<Given>, Error> {
+        let held = self.beneath.badges.held(user_id).await?;
+        let mut room = CREDENTIALS_BYTES;
+        let mut packed = Vec::new();
+        for one in held {
+            let credential = one.credential.value().clone();
+            let Some(left) = room.checked_sub(credential.to_string().len()) else { break };
+            room = left;
+            packed.push(Given { credential, shown: one.shown });
+        }
+        Ok(packed)
     }
 
     /// Looks at the copies of somebody at that time, or before.
@@ -175,5 +193,7 @@ impl Moving {
     }
 }
 
+/// Most bytes of credentials that are packed.
+const CREDENTIALS_BYTES: usize = 128 * 1024;
 /// Longest name that is packed, in bytes.
 const NAME_BYTES: usize = 255;

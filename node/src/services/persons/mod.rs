@@ -40,6 +40,7 @@ use wayside_specs::{Did, limits};
 pub use self::{
     moved::Carried,
     shown::{CHALLENGE_MS, Challenge, MEMBERSHIP, Shown},
+    word::Voice,
 };
 use super::{
     Error, Ground,
@@ -119,7 +120,7 @@ impl Persons {
     pub fn settle(&self, public: &str) {
         let Ok(base) = Url::parse(public) else { return };
         let Some(Host::Domain(name)) = base.host() else { return };
-        if base.scheme() != "https" || self.ground.config.server_name.is_none() {
+        if base.scheme() != "https" || !self.ground.has_name() {
             tracing::info!("no DIDs here: the node has no name, or public_url is no https name");
             return;
         }

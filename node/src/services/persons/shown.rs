@@ -33,6 +33,9 @@ const HOME_FRESH_MS: i64 = 60 * 1_000;
 /// Longest name of somebody that is taken over, in bytes.
 const NAME_BYTES: usize = 255;
 
+/// Most credentials that are looked at of what somebody shows.
+const SHOWN_AT_ONCE: usize = 16;
+
 /// How long somebody may take to show who they are, in milliseconds.
 pub const CHALLENGE_MS: i64 = 5 * 60 * 1_000;
 /// Tells the seals of challenges from all others under the same key.
@@ -59,6 +62,9 @@ pub struct Shown {
     pub name: Option<String>,
     /// What their profile says of the body that they wear.
     pub wears: Option<Value>,
+    /// All credentials that they show, the word of their home among them: what each is worth says who issued it, and
+    /// whether they stand by it.
+    pub others: Vec<Credential>,
     /// The accounts that their DID named before and names no more, the latest first: whoever did not see for
     /// themselves that one of them was theirs has only their word for it.
     pub formerly: Vec<OwnedUserId>,
@@ -132,9 +138,12 @@ impl Persons {
         // What cannot be right whoever they are has nobody asked.
         let holder = login::plausible(presentation, &asked).map_err(|it| unshown(&it))?;
         let credentials = presented(presentation, &Contexts::new()).map_err(|it| unshown(&it))?;
-        let read = credentials.iter().filter_map(|it| Credential::read(it).ok());
-        let word = read.into_iter().find(|it| it.is(MEMBERSHIP) && it.is_plain());
+        let read =
+            credentials.iter().take(SHOWN_AT_ONCE).filter_map(|it| Credential::read(it).ok());
+        let others: Vec<Credential> = read.collect();
+        let word = others.iter().position(|it| it.is(MEMBERSHIP) && it.is_plain());
         let word = word.ok_or_else(|| unshown(&"no word of your home is among it"))?;
+        let word = others[word].clone();
         // A home speaks of those whose DIDs are with it: nobody vouches for themselves.
         let issuer = home_of(&holder).filter(|home| home.as_str() == word.issuer());
         let issuer = issuer.ok_or_else(|| unshown(&"the word is not that of your home"))?;
@@ -150,7 +159,7 @@ impl Persons {
         let (account, name) = said_of(&did, &found.document, &word)?;
         let wears = self.must_name(&account, &did).await?;
         let formerly = formerly(&found);
-        Ok(Shown { did, account, name, wears, formerly })
+        Ok(Shown { did, account, name, wears, others, formerly })
     }
 
     /// Whether a DID stands by what an account has given, and each of the two names the other. Gives the accounts

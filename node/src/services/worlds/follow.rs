@@ -27,7 +27,7 @@ use super::{
 use crate::{
     instances::{Changed, Stood},
     store::{
-        StoreError, accounts,
+        StoreError, accounts, badges,
         bus::{Change, Commit},
         events::{self, Stretch},
         rooms::{self, MemberRow, Membership},
@@ -247,6 +247,12 @@ impl Worlds {
             return Ok(());
         }
         let Some(row) = row.filter(is_in) else {
+            // Whoever is invited after they have left is.
+            let is_admitted = badges::admitted(&mut snapshot, room_no, user_id).await?.is_some();
+            drop(snapshot);
+            if is_admitted {
+                self.forget_admitted(room_no, user_id).await?;
+            }
             surely(|| self.instances.remove(room_id, user_id, Bye::Removed)).await;
             return Ok(());
         };

@@ -5,6 +5,7 @@ use ruma::{
 };
 use serde_json::{Value, json, value::to_raw_value};
 use tokio::task::spawn_blocking;
+use wayside_identity::badge::Asks;
 use wayside_specs::limits;
 use wayside_world::{
     inspect::{self, Issue, Limits, Report, Severity},
@@ -54,6 +55,15 @@ pub struct NewWorld {
     pub public: bool,
     /// Whether what is said there is encrypted; never where everybody may come.
     pub encrypted: bool,
+    /// What whoever is not invited shows one of to come in; never where everybody may.
+    pub asks: Asks,
+}
+
+impl NewWorld {
+    /// Whether it is found by everybody: also by those who have to show something.
+    fn is_listed(&self) -> bool {
+        self.public || !self.asks.is_empty()
+    }
 }
 
 /// A new world was looked into.
@@ -86,7 +96,7 @@ impl Worlds {
             self.keep_preview(preview).await?;
         }
         let (room_id, alias) = self.room(&new, arrival).await?;
-        if new.public {
+        if new.is_listed() {
             self.list_in_space(&room_id).await?;
         }
         Ok(Made::World { room_id, alias, report: Box::new(report) })
@@ -117,6 +127,7 @@ impl Worlds {
                 alias: Some("plaza".to_owned()),
                 public: true,
                 encrypted: false,
+                asks: Asks::default(),
             })
             .await?;
         let Made::World { room_id, .. } = made else {
@@ -169,6 +180,9 @@ impl Worlds {
         if let Some(spawn) = arrival.and_then(spawn::written) {
             state["spawn"] = spawn;
         }
+        if !new.asks.is_empty() {
+            state["asks"] = new.asks.all().iter().map(|ask| ask.told(None)).collect();
+        }
         let raw = |value: &Value| to_raw_value(value).map_err(Error::internal);
         let mut initial_state = vec![(WORLD.to_owned(), String::new(), raw(&state)?)];
         // Guests have no device that could read what is encrypted.
@@ -190,6 +204,10 @@ impl Worlds {
         }
         let mut power_levels = serde_json::Map::new();
         power_levels.insert("users".to_owned(), users.into());
+        if !new.asks.is_empty() {
+            // Whoever came in by what they hold lets in nobody who holds nothing.
+            power_levels.insert("invite".to_owned(), 50.into());
+        }
         let preset = if new.public { Preset::Public } else { Preset::Private };
         let invite = new.owner.iter().filter(|_| !new.public).cloned().collect();
         let mut creation_content = serde_json::Map::new();
@@ -208,7 +226,7 @@ impl Worlds {
                 topic: Some(new.description.clone()).filter(|it| !it.is_empty()),
                 alias: Some(alias.clone()),
                 invite: Vec::clone(&invite),
-                published: new.public,
+                published: new.is_listed(),
                 ..NewRoom::default()
             });
             match made.await {
@@ -343,6 +361,10 @@ fn check(new: &NewWorld) -> Result<(), Error> {
     }
     if new.public && new.encrypted {
         let why = "a world that anybody may enter is not encrypted: make it private";
+        return Err(Error::Invalid(why.to_owned()));
+    }
+    if new.public && !new.asks.is_empty() {
+        let why = "a world that anybody may enter asks for nothing: make it private";
         return Err(Error::Invalid(why.to_owned()));
     }
     if !(1..=limits::INSTANCE_PEOPLE).contains(&new.capacity) {

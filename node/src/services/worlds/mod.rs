@@ -4,6 +4,7 @@
 //! scene it shows, and its members are those who may come. Here worlds are made and listed, visits
 //! are granted and begun, and what is committed in a world's room is shown to those inside.
 
+mod admission;
 mod beyond;
 mod follow;
 mod found;
@@ -23,6 +24,7 @@ use quick_cache::sync::Cache;
 use ruma::{MxcUri, OwnedRoomId, OwnedUserId, RoomId, RoomOrAliasId, ServerName, UserId};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
+use wayside_identity::badge::Asks;
 use wayside_specs::limits;
 use wayside_world::{
     picture::Thumbnail,
@@ -38,6 +40,7 @@ pub use self::{
 };
 use super::{
     Error, Ground,
+    badges::Badges,
     bans::Bans,
     bodies::Bodies,
     content::Content,
@@ -67,6 +70,7 @@ pub struct Worlds {
     bodies: Arc<Bodies>,
     instances: Arc<Instances>,
     persons: Arc<Persons>,
+    badges: Arc<Badges>,
     servers: Arc<Servers>,
     federation: Arc<Federation>,
     bans: Bans,
@@ -91,6 +95,8 @@ pub struct Beside {
     pub instances: Arc<Instances>,
     /// Who comes from elsewhere.
     pub persons: Arc<Persons>,
+    /// What those hold who come.
+    pub badges: Arc<Badges>,
     /// The nodes to which portals lead.
     pub servers: Arc<Servers>,
     /// The way into rooms of other servers that say who is shut out.
@@ -126,18 +132,29 @@ pub struct World {
     pub names: Vec<String>,
     /// Whether anybody may come.
     pub public: bool,
+    /// What whoever comes shows one of, where it is neither for everybody nor for those alone who are invited.
+    pub asks: Asks,
     /// Whether what is said there is encrypted.
     pub encrypted: bool,
-    /// Whether whoever asks has been invited and has not come yet.
-    pub invited: bool,
+    /// How whoever asks stands to its room, where they are in it or invited to it.
+    pub standing: Option<Membership>,
 }
 
 impl Worlds {
     /// The service on its ground, with what stands beside it.
     #[must_use]
     pub fn new(ground: Arc<Ground>, beside: Beside) -> Self {
-        let Beside { rooms, social, content, bodies, instances, persons, servers, federation } =
-            beside;
+        let Beside {
+            rooms,
+            social,
+            content,
+            bodies,
+            instances,
+            persons,
+            badges,
+            servers,
+            federation,
+        } = beside;
         let (scenes, recent) = (Cache::new(SCENES * 8), Cache::new(SCENES));
         let (tickets, beyond) = (Tickets::default(), Beyond::new(ground.clock));
         Self {
@@ -148,6 +165,7 @@ impl Worlds {
             bodies,
             instances,
             persons,
+            badges,
             servers,
             federation,
             bans: Bans::default(),
@@ -207,9 +225,8 @@ impl Worlds {
                 if worlds.len() == LISTED {
                     return Ok(worlds);
                 }
-                let invited = membership == Membership::Invite;
                 let shown = self.shown(listed).await?;
-                worlds.extend(shown.map(|world| World { invited, ..world }));
+                worlds.extend(shown.map(|world| World { standing: Some(membership), ..world }));
             }
         }
         Ok(worlds)
@@ -230,13 +247,17 @@ impl Worlds {
             Some(asker) => self.rooms.standing(&room_id, asker).await?,
             None => None,
         };
-        let is_open = published || listed.join_rule.as_deref() == Some("public");
+        // Whoever holds what is asked for may come, and has to find it first.
+        let is_open = published
+            || listed.join_rule.as_deref() == Some("public")
+            || !admission::asks_of(&listed).is_empty();
         if !is_open && !matches!(standing, Some(Membership::Join | Membership::Invite)) {
             return Err(unknown());
         }
         let gone = format!("the scene of the world {name} is gone: tell its makers");
         let world = self.shown(listed).await?.ok_or(Error::NotFound(gone))?;
-        Ok(World { invited: standing == Some(Membership::Invite), ..world })
+        let near = |it: &Membership| matches!(it, Membership::Join | Membership::Invite);
+        Ok(World { standing: standing.filter(near), ..world })
     }
 
     /// Where somebody goes who has no wish: the alias of the node's own first world, as long as it
@@ -278,8 +299,9 @@ impl Worlds {
             rating: said["rating"].as_str().unwrap_or(RATINGS[0]).to_owned(),
             names: crowd.map(|crowd| crowd.names(NAMES)).unwrap_or_default(),
             public: listed.join_rule.as_deref() == Some("public"),
+            asks: admission::asks_of(&listed),
             encrypted: listed.encryption.is_some(),
-            invited: false,
+            standing: None,
             alias: listed.alias,
             room_id: listed.room_id,
         }))

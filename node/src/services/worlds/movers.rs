@@ -16,7 +16,7 @@ use super::{
     },
     Worlds,
 };
-use crate::store::{rooms, visitors};
+use crate::store::{badges, rooms, visitors};
 
 /// Somebody who has moved.
 pub(super) struct Mover<'m> {
@@ -73,6 +73,15 @@ impl Worlds {
             self.federation.step(room_id, &by, mover.account, invite, &[]).await?;
         }
         self.give_powers(room_id, &by, mover.account, &left).await?;
+        let mut snapshot = self.ground.store.snapshot().await?;
+        for one in &left {
+            // What they came in by is looked at as before.
+            if let Some(row) = badges::admitted(&mut snapshot, room.room_no, one).await? {
+                let what = (row.credential, row.until_ms);
+                self.keep_admitted(room.room_no, mover.account, what).await?;
+            }
+        }
+        drop(snapshot);
         for one in left.iter().filter(|it| is_near(it)) {
             let why = format!("{one} has moved: they are {} now", mover.account);
             let leave = Step::to(Membership::Leave).because(Some(why));

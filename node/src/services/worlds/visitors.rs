@@ -19,7 +19,9 @@ use super::{
         rooms::{Membership, admits},
     },
     Granted, World, Worlds,
+    admission::AtDoor,
     movers::Mover,
+    visits::Brings,
 };
 use crate::{
     config::Visitors,
@@ -29,14 +31,15 @@ use crate::{
 
 impl Worlds {
     /// Lets somebody in who lives elsewhere, and shows it by a presentation that answers a challenge of
-    /// [`super::super::persons::Persons::challenge`]. They meet nobody whom they block.
+    /// [`super::super::persons::Persons::challenge`]. They meet nobody whom they block. Beside the ticket: what this
+    /// node has given them, which they may not know yet.
     pub async fn grant_visitor(
         &self,
         presentation: &Value,
         challenge: &str,
         blocks: Blocks,
         name: &RoomOrAliasId,
-    ) -> Result<Granted, Error> {
+    ) -> Result<(Granted, Vec<Value>), Error> {
         let shown = self.persons.answered(presentation, challenge).await?;
         if self.ground.is_local(&shown.account) {
             let why = "you live here: sign in, and come in as whom you are";
@@ -46,7 +49,8 @@ impl Worlds {
         let world = self.get(name, Some(&shown.account)).await?;
         self.may_visit(&shown, &world).await?;
         self.is_not_full(&world)?;
-        let Shown { did, account, name, wears, .. } = shown;
+        let given = self.badges.still_given(&shown.did, &shown.others).await?;
+        let Shown { did, account, name, wears, others, .. } = shown;
         let (wearing, own) = self.bodies.of_visitor(&account, wears.as_ref());
         let who = Visitor {
             user_id: account.to_string(),
@@ -54,11 +58,14 @@ impl Worlds {
             fallback: wearing.fallback(),
             avatar: wearing.avatar,
             guest: false,
+            badges: Vec::new(),
         };
         let names = vec![did.subject().to_owned(), account.to_string()];
         let meeting = Meeting { names, blocks: Arc::new(blocks), keeps_own: true };
         // It comes while their client gets the scene.
-        let bringing = own.map(|body| {
+        let (badges, whom) = (self.badges.clone(), did.clone());
+        let badges = self.ground.tasks.spawn(async move { badges.worn(&others, &whom).await });
+        let body = own.map(|body| {
             let (bodies, account) = (self.bodies.clone(), account.clone());
             let bring = async move { bodies.bring(&Brought { account, did, body }).await };
             self.ground.tasks.spawn(bring)
@@ -73,7 +80,9 @@ impl Worlds {
             unworn: None,
             at: None,
         };
-        self.hand_out(world, coming, bringing).await
+        let brings = Brings { body, badges: Some(badges) };
+        let granted = self.hand_out(world, coming, brings).await?;
+        Ok((granted, given))
     }
 
     /// Gives somebody who comes and has moved what they had here. Where that fails they come as anybody does.
@@ -98,22 +107,43 @@ impl Worlds {
     async fn may_visit(&self, shown: &Shown, world: &World) -> Result<(), Error> {
         let standing = self.rooms.standing(&world.room_id, &shown.account).await?;
         let invited = matches!(standing, Some(Membership::Join | Membership::Invite));
+        let (account, did) = (&shown.account, Some(&shown.did));
+        if !invited {
+            self.welcomes(shown).await?;
+            if !world.public && world.asks.is_empty() {
+                let why = format!("there is no world {}, or it is not for you", world.room_id);
+                return Err(Error::NotFound(why));
+            }
+        }
+        self.must_not_be_shut_out(account, &world.room_id).await?;
+        if world.asks.is_empty() {
+            return Ok(());
+        }
+        self.admit(world, AtDoor { account, did, shown: &shown.others }).await
+    }
+
+    /// Whether this node lets somebody into the worlds that are for everybody.
+    async fn welcomes(&self, shown: &Shown) -> Result<(), Error> {
         let server = shown.account.server_name();
         let welcome = match self.ground.config.visitors {
             Visitors::Invited => false,
             Visitors::Open | Visitors::Nodes => self.welcomes_people_of(server),
+            Visitors::Credentials => {
+                let asks = self.badges.asked_of_visitors();
+                if self.badges.fitting(&asks, &shown.others, &shown.did).await?.is_none() {
+                    return Err(Unproven::Lacking.into());
+                }
+                true
+            }
         };
-        if !welcome && !invited {
-            return Err(Unproven::Unwelcome(server.to_string()).into());
-        }
-        self.must_not_be_shut_out(&shown.account, &world.room_id).await
+        if welcome { Ok(()) } else { Err(Unproven::Unwelcome(server.to_string()).into()) }
     }
 
     fn welcomes_people_of(&self, server: &ServerName) -> bool {
         let config = &self.ground.config;
         match config.visitors {
-            // Whoever was invited under another account was invited.
-            Visitors::Open | Visitors::Invited => true,
+            // Whoever was invited, or showed what they hold, under another account did so.
+            Visitors::Open | Visitors::Credentials | Visitors::Invited => true,
             Visitors::Nodes => config.visitor_nodes.iter().any(|known| known == server),
         }
     }
@@ -165,6 +195,8 @@ impl Worlds {
         room_id: &RoomId,
     ) -> Result<bool, Error> {
         match self.get(room_id.into(), Some(account)).await {
+            // Of one that is not for everybody they may have been let out again.
+            Ok(world) if !world.public && world.standing.is_none() => Ok(false),
             Ok(_) => Ok(!self.is_shut_out(account, room_id).await?),
             Err(Error::NotFound(_)) => Ok(false),
             Err(error) => Err(error),

@@ -50,12 +50,21 @@ pub(super) struct Tickets(Mutex<HashMap<[u8; 32], Ticket>>);
 struct Ticket {
     world: instances::World,
     coming: Coming,
-    bringing: Option<Bringing>,
+    brings: Brings,
     ends_ms: i64,
 }
 
 /// A body of elsewhere that comes: how it is shown, or why it is not.
 pub(super) type Bringing = JoinHandle<Result<Worn, &'static str>>;
+
+/// What somebody brings along, and what is looked into while their client gets the scene.
+#[derive(Default)]
+pub(super) struct Brings {
+    /// Their body.
+    pub body: Option<Bringing>,
+    /// Their badges, by whom they were given and what they are called.
+    pub badges: Option<JoinHandle<Vec<(String, String)>>>,
+}
 
 /// A visit that may begin.
 pub struct Granted {
@@ -81,6 +90,7 @@ impl Worlds {
         let world = self.get(name, Some(user_id)).await?;
         self.is_not_full(&world)?;
         self.must_not_be_shut_out(user_id, &world.room_id).await?;
+        Box::pin(self.admit_neighbour(&world, user_id)).await?;
         let mut step = Step::to(Membership::Join);
         step.guest = session.role == Role::Guest;
         self.rooms.step(&world.room_id, user_id, user_id, step).await?;
@@ -91,12 +101,26 @@ impl Worlds {
             fallback: wearing.fallback(),
             avatar: wearing.avatar,
             guest: session.role == Role::Guest,
+            badges: Vec::new(),
         };
         let (user_id, device_id) = (user_id.clone(), session.device_id.clone());
         let unfit = wearing.unfit;
         let meeting = self.meeting(&user_id).await?;
         let coming = Coming { user_id, device_id, who, meeting, unfit, unworn: None, at: None };
-        self.hand_out(world, coming, None).await
+        let brings = Brings { body: None, badges: Some(self.badges_of(&coming.user_id)) };
+        self.hand_out(world, coming, brings).await
+    }
+
+    /// The badges that somebody of this node shows to everybody.
+    fn badges_of(&self, user_id: &UserId) -> JoinHandle<Vec<(String, String)>> {
+        let (badges, user_id) = (self.badges.clone(), user_id.to_owned());
+        let worn = async move {
+            badges.worn_by(&user_id).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, %user_id, "somebody is seen without their badges");
+                Vec::new()
+            })
+        };
+        self.ground.tasks.spawn(worn)
     }
 
     /// Gives somebody who has moved to this node what they had in a world of it.
@@ -156,7 +180,7 @@ impl Worlds {
         &self,
         world: World,
         coming: Coming,
-        bringing: Option<Bringing>,
+        brings: Brings,
     ) -> Result<Granted, Error> {
         let secret = Secret::mint(Kind::Visit, self.ground.clock.random());
         let now_ms = self.ground.clock.now_ms();
@@ -169,7 +193,7 @@ impl Worlds {
                 mature: world.rating == MATURE,
             },
             coming,
-            bringing,
+            brings,
             ends_ms: now_ms + TICKET_MS,
         };
         let mut tickets = self.tickets.all();
@@ -194,8 +218,10 @@ impl Worlds {
             tracing::warn!(%error, "a visit could not begin");
             Over::of(Bye::Broken)
         };
-        let Ticket { world, mut coming, bringing, .. } = ticket;
-        let bringing = dressed(&mut coming, bringing).await.map_err(failed)?;
+        let Ticket { world, mut coming, brings, .. } = ticket;
+        let Brings { body, badges } = brings;
+        let bringing = dressed(&mut coming, body).await.map_err(failed)?;
+        let badges = adorned(&mut coming, badges).await;
         // They may have been turned out or signed out since they were let in.
         self.check_coming(&world, &coming).await.map_err(failed)??;
         coming.at = self.stood(&world.room_id, &coming.user_id, now_ms).await.map_err(failed)?;
@@ -216,6 +242,9 @@ impl Worlds {
         if let Some(bringing) = bringing {
             self.dress(visit.mirror(), bringing);
         }
+        if let Some(badges) = badges {
+            self.adorn(visit.mirror(), badges);
+        }
         Ok(visit)
     }
 
@@ -226,6 +255,17 @@ impl Worlds {
             let Ok(brought) = bringing.await else { return };
             let changed = brought.map_or_else(Changed::Unworn, Changed::Avatar);
             surely(|| mirror.change(changed.clone())).await;
+        });
+    }
+
+    /// Shows the badges of somebody as soon as their issuers have stood by them.
+    fn adorn(&self, mirror: Mirror, badges: JoinHandle<Vec<(String, String)>>) {
+        self.ground.tasks.spawn(async move {
+            // What broke off shows them as they are.
+            let Ok(badges) = badges.await else { return };
+            if !badges.is_empty() {
+                surely(|| mirror.change(Changed::Badges(badges.clone()))).await;
+            }
         });
     }
 
@@ -285,6 +325,21 @@ async fn dressed(
         Err(why) => coming.unworn = Some(why),
     }
     Ok(None)
+}
+
+/// Shows somebody with their badges from the beginning, where they were looked into; gives them back where they are
+/// not yet.
+async fn adorned(
+    coming: &mut Coming,
+    badges: Option<JoinHandle<Vec<(String, String)>>>,
+) -> Option<JoinHandle<Vec<(String, String)>>> {
+    let badges = badges?;
+    if !badges.is_finished() {
+        return Some(badges);
+    }
+    // What broke off shows them as they are.
+    coming.who.badges = badges.await.unwrap_or_default();
+    None
 }
 
 fn crowded(why: &str) -> Error {

@@ -136,6 +136,8 @@ pub struct Visitor {
     pub fallback: String,
     /// Whether they are a guest.
     pub guest: bool,
+    /// The badges that they show, by whom they were given and what they are called.
+    pub badges: Vec<(String, String)>,
 }
 
 /// A frame that the node sends.
@@ -523,8 +525,17 @@ fn read_entered(reader: &mut Reader<'_>) -> Result<FromNode, Broken> {
         avatar: reader.text()?,
         fallback: reader.text()?,
         guest: flags & GUEST_BIT != 0,
+        badges: read_badges(reader)?,
     };
     Ok(FromNode::Entered { slot, own: flags & OWN_BIT != 0, seat, who })
+}
+
+fn read_badges(reader: &mut Reader<'_>) -> Result<Vec<(String, String)>, Broken> {
+    let count = reader.u8()?;
+    if usize::from(count) > limits::SHOWN_BADGES {
+        return Err(Broken::Value);
+    }
+    (0..count).map(|_| Ok((reader.text()?, reader.text()?))).collect()
 }
 
 fn put_entered(out: &mut Vec<u8>, slot: u16, own: bool, seat: u16, who: &Visitor) {
@@ -533,5 +544,11 @@ fn put_entered(out: &mut Vec<u8>, slot: u16, own: bool, seat: u16, who: &Visitor
     out.extend(seat.to_le_bytes());
     for text in [&who.user_id, &who.name, &who.avatar, &who.fallback] {
         put_text(out, text);
+    }
+    let count = who.badges.len().min(limits::SHOWN_BADGES);
+    out.push(u8::try_from(count).expect("so few are shown"));
+    for (issuer, name) in &who.badges[..count] {
+        put_text(out, issuer);
+        put_text(out, name);
     }
 }

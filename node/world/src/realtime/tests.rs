@@ -76,7 +76,7 @@ fn node_fields(frame: &FromNode) -> (&'static str, Value) {
             "entered",
             json!({
                 "slot": slot, "own": own, "guest": who.guest, "seat": seat, "user_id": who.user_id,
-                "name": who.name, "avatar": who.avatar, "fallback": who.fallback,
+                "name": who.name, "avatar": who.avatar, "fallback": who.fallback, "badges": who.badges,
             }),
         ),
         FromNode::Left { slot } => ("left", json!({ "slot": slot })),
