@@ -10,6 +10,7 @@ mod api;
 mod asking;
 mod authenticator;
 mod backups;
+mod badges;
 mod ban_lists;
 mod beyond;
 mod bounds;

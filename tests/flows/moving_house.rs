@@ -12,12 +12,13 @@ use wayside_identity::luggage::INFO;
 use wayside_tests::{Client, RoomId};
 
 use crate::{
+    badges,
     dids::multikey,
     friends::{befriend, between, stands},
     homes::{IDENTITY, Person, named, write},
     stage::{Deeds, comes_true, escaped, refused},
     travelling::{body, seen, wear},
-    visitors::{Journey, answered, visitors_of},
+    visitors::{Journey, answered, answered_with, visitors_of},
     worlds::{Visit, connect, floor, world_of},
 };
 
@@ -62,6 +63,7 @@ async fn powers(who: &Client, room: &str) -> Result<Value> {
 
 /// A world of a friend, in which Ada was in her own body and may do something.
 struct Settled {
+    alias: String,
     path: String,
     room: String,
     body: String,
@@ -85,7 +87,34 @@ async fn settle(journey: &Journey, bob: &Client) -> Result<Settled> {
     let mut levels = powers(bob, &room).await?;
     levels["users"][was] = 50.into();
     bob.put(&format!("/_matrix/client/v3/rooms/{room}/state/{POWERS}"), &levels).await?;
-    Ok(Settled { path, room, body })
+    Ok(Settled { alias, path, room, body })
+}
+
+/// Somebody gives her a badge, which she shows to everybody.
+async fn adorn(journey: &Journey) -> Result<()> {
+    let ada = &journey.homes.ada;
+    let keeper = badges::root(&journey.commons).await?;
+    let (_, badge) = badges::give(&keeper, &badges::first_light(ada.id())).await?;
+    let badge = ada.post(&badges::held(), &json!({ "credential": badge })).await?;
+    let one = format!("{}/{}", badges::held(), badge["id"].as_str().context("an id")?);
+    ada.put(&one, &json!({ "shown": true })).await?;
+    Ok(())
+}
+
+/// She is called what she was called, and wears what she wore.
+async fn is_as_before(ada: &Client, body: &str) -> Result<()> {
+    let worn = ada.get("/_wayside/v1/avatar").await?;
+    ensure!(worn["worn"]["sha256"] == body, "{worn}");
+    let name = ada.get(&format!("/_matrix/client/v3/profile/{}", ada.id())).await?;
+    ensure!(name["displayname"] == "Ada of Home", "{name}");
+    Ok(())
+}
+
+/// A friend is her friend under the account of now, and under no other.
+async fn is_followed(friend: &Client, ada: &Client, was: &str) -> Result<()> {
+    stands(friend, ada.id(), Some("friend")).await?;
+    stands(ada, friend.id(), Some("friend")).await?;
+    stands(friend, was, None).await.map(drop)
 }
 
 /// Her old home comes back, and is nobody: neither by what it signs nor by what it says of her.
@@ -147,8 +176,9 @@ async fn whoever_moves_is_who_they_were_though_their_home_is_dead() -> Result<()
     journey.homes.ada.post(&identity("saved"), &json!({ "seal_key": seal_key })).await?;
 
     // She comes into his world, and may do something there.
-    let Settled { path, room, body } = settle(&journey, &bob).await?;
+    let Settled { alias, path, room, body } = settle(&journey, &bob).await?;
     is_kept(&journey.homes.ada, &commons).await?;
+    adorn(&journey).await?;
     // What changes is handed out again: she has blocked somebody else.
     journey.homes.ada.put("/_wayside/v1/blocks/@mallory:evil.test", &json!({})).await?;
 
@@ -191,18 +221,14 @@ async fn whoever_moves_is_who_they_were_though_their_home_is_dead() -> Result<()
     let told = ada.put(&identity("moved"), &json!({ "log": moved })).await?;
     ensure!(told["did"].as_str().is_some_and(|it| it.contains("harbour.test")), "{told}");
     let unpacked = ada.post(&identity("luggage"), &luggage).await?;
-    let done = json!({ "friends": 2, "blocked": 2, "avatar": true, "failed": [] });
+    let done =
+        json!({ "friends": 2, "blocked": 2, "credentials": 1, "avatar": true, "failed": [] });
     ensure!(unpacked == done, "{unpacked}");
-    let worn = ada.get("/_wayside/v1/avatar").await?;
-    ensure!(worn["worn"]["sha256"] == body, "{worn}");
-    let name = ada.get(&format!("/_matrix/client/v3/profile/{}", ada.id())).await?;
-    ensure!(name["displayname"] == "Ada of Home", "{name}");
+    is_as_before(&ada, &body).await?;
 
     // His node follows by itself: he is her friend, and a friend of nobody else.
     for friend in [&bob, &carol] {
-        stands(friend, ada.id(), Some("friend")).await?;
-        stands(&ada, friend.id(), Some("friend")).await?;
-        stands(friend, &was, None).await?;
+        is_followed(friend, &ada, &was).await?;
     }
     comes_true("bob knows the DID of ada", async || {
         Ok(between(&bob, ada.id()).await?["did"] == told["did"])
@@ -216,9 +242,12 @@ async fn whoever_moves_is_who_they_were_though_their_home_is_dead() -> Result<()
     // In his world she is let in as who she is, with what she may do, and the account that she left may nothing.
     let now = ada.id().to_owned();
     let old = journey.lives(ada, &told, moved)?;
-    let granted = journey.nobody.post(&path, &answered(&journey, |_| {}).await?).await?;
+    let shown = answered_with(&journey, &json!([]), &[]).await?;
+    let granted = journey.nobody.post(&path, &shown).await?;
+    let mut inside = Visit::begin(&journey.commons, &bob, &alias).await?;
     let ticket = granted["ticket"].as_str().context("a ticket")?;
     drop(Visit::on(connect(&journey.commons).await?, ticket).await?);
+    ensure!(badges::adorned(&mut inside, &now).await?[0].1 == "First light", "another badge");
     let levels = powers(&bob, &room).await?;
     ensure!(levels["users"][&now] == 50 && levels["users"].get(&was).is_none(), "{levels}");
     let members = bob.get(&format!("/_matrix/client/v3/rooms/{room}/joined_members")).await?;

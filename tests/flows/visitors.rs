@@ -76,6 +76,11 @@ impl Journey {
         Ok(host.replace("%3A", ":"))
     }
 
+    /// The DID of her home.
+    pub(crate) fn home_did(&self) -> Result<String> {
+        Ok(format!("did:web:{}", self.did.split(':').nth(3).context("a host")?))
+    }
+
     /// The name by which she is compared.
     fn subject(&self) -> String {
         self.did.splitn(4, ':').take(3).collect::<Vec<_>>().join(":")
@@ -160,7 +165,7 @@ impl Journey {
 }
 
 /// That what somebody showed was refused for one reason, with a word on why.
-fn unproven(answer: &Result<Value, CallError>, reason: &str, names: &str) -> Result<()> {
+pub(crate) fn unproven(answer: &Result<Value, CallError>, reason: &str, names: &str) -> Result<()> {
     match answer {
         Err(CallError::Refused { status, body, .. }) => {
             let why = body["error"].as_str().unwrap_or_default();
@@ -456,13 +461,37 @@ async fn homes_that_are_none_are_told_apart() -> Result<()> {
 
 /// What somebody is asked before they visit, and what they answer.
 pub(crate) async fn answered(journey: &Journey, change: impl Fn(&mut String)) -> Result<Value> {
+    let word = journey.membership(&journey.homes.ada).await?;
+    answered_by(journey, change, &[word]).await
+}
+
+/// The same with what the home shows beside its word at a door that asks for something, and with more.
+pub(crate) async fn answered_with(
+    journey: &Journey,
+    asks: &Value,
+    more: &[Value],
+) -> Result<Value> {
+    let path = format!("{IDENTITY}/membership");
+    let told = journey.homes.ada.post(&path, &json!({ "asks": asks })).await?;
+    let mut shown = vec![told["credential"].clone()];
+    for more in ["others", "asked"] {
+        shown.extend(told[more].as_array().into_iter().flatten().cloned());
+    }
+    shown.extend_from_slice(more);
+    answered_by(journey, |_| {}, &shown).await
+}
+
+async fn answered_by(
+    journey: &Journey,
+    change: impl Fn(&mut String),
+    credentials: &[Value],
+) -> Result<Value> {
     let asked = journey.nobody.post("/_wayside/v1/visitors/challenge", &json!({})).await?;
     let challenge = asked["challenge"].as_str().context("a challenge")?.to_owned();
     let mut domain = asked["domain"].as_str().context("a domain")?.to_owned();
     ensure!(domain.starts_with("origin:https://commons.test:"), "{asked}");
     change(&mut domain);
-    let word = journey.membership(&journey.homes.ada).await?;
-    let presentation = journey.shown(&domain, &challenge, now()?, &[word])?;
+    let presentation = journey.shown(&domain, &challenge, now()?, credentials)?;
     Ok(json!({ "challenge": challenge, "presentation": presentation }))
 }
 

@@ -3,6 +3,7 @@ import { ApiError } from "./api/http";
 import { leave } from "./api/inviting";
 import { invitationInfo, nodeInfo, type NodeInfo, type Visit as Ticket, type World, worlds } from "./api/node";
 import { confirmed, forget, remembered, renamed, type Session, signOut } from "./api/session";
+import { consentBy } from "./consent";
 import { goalHere, goalOfLink, OTHER } from "./goals";
 import { report, reportFriends } from "./hook";
 import { t } from "./i18n";
@@ -10,7 +11,8 @@ import { endMembership, identityParts, letGo, onMembershipEnd } from "./membersh
 import { Nodes } from "./nodes";
 import { goOn as goTo, isSettled, onStep, settle, stay } from "./past";
 import { type Address, addressOf, pathTo } from "./travel/address";
-import { type Host, optional, placed, sought } from "./travel/host";
+import { forgetAgreed } from "./travel/agreed";
+import { type Host, isLacking, lacked, optional, placed, sought } from "./travel/host";
 import { forgetKnown, know } from "./travel/known";
 import { askingPage, closedPage, whyHere } from "./ui/closed";
 import { h } from "./ui/dom";
@@ -350,10 +352,11 @@ async function enter(goal: Address, known: World | null = null, still = false): 
   if (!session) return;
   const who = session;
   const turned = setOut();
+  const consent = consentBy({ pause: () => {}, takeOff: async () => {}, isWanted: () => !turned() });
   try {
     if (!known || !nodes?.knows(goal)) asking(goal);
     const host = await hostOf(goal);
-    const found = known ?? (await sought(host, goal.name, who));
+    const found = known ?? (await sought(host, goal.name, who, consent));
     if (turned()) return;
     if (found) await visitWorld(host, found, still);
     else await closedDoor(goal, null, still);
@@ -370,9 +373,10 @@ async function closedDoor(goal: Address, error: unknown, still = false): Promise
   const [who, info] = [session, node];
   try {
     const why = isHere(goal) ? whyHere(error) : (await travel()).whyNot(error, goal.serverName, info.server_name);
+    const asks = isLacking(error) ? await lacked(await hostOf(goal), goal.name, who) : [];
     report({ phase: "closed" });
     again = () => void closedDoor(goal, error, still);
-    closedPage(info, who, why, still, { again: () => enter(goal, null, true), list: () => void list() });
+    closedPage(info, who, { why, asks, still }, { again: () => enter(goal, null, true), list: () => void list() });
   } catch (trouble) {
     failure(trouble, () => void closedDoor(goal, error, still));
   }
@@ -421,10 +425,11 @@ function lostSession(): void {
   void start();
 }
 
-/** This browser forgets whose it was, and where they have been. */
+/** This browser forgets whose it was, where they have been, and what they have shown there. */
 function forgetHere(): void {
   forget();
   forgetKnown();
+  forgetAgreed();
   reportFriends(null);
 }
 

@@ -1,4 +1,5 @@
 // What only members have while they are in a world: conversations and friends beside the chat, and friends who learn where they are.
+import { mayGive } from "./api/badges";
 import type { NodeInfo } from "./api/node";
 import type { Session } from "./api/session";
 import { goalAt } from "./friends/goal";
@@ -11,7 +12,7 @@ import { words } from "./ui/errors";
 import type { Met } from "./ui/friends/person";
 import type { Hud } from "./ui/hud";
 import type { MessagesPanel } from "./ui/messages/panel";
-import { dialogIsOpen } from "./ui/shell";
+import { dialogIsOpen, notice } from "./ui/shell";
 import { watchPresses } from "./visit/pressing";
 import type { Visit } from "./visit/visit";
 
@@ -34,6 +35,8 @@ export class Company {
   private over = false;
   /** Whether the person is not in the world any more. */
   private gone = false;
+  /** Whether the person may give others badges here. */
+  private gives = false;
 
   constructor(
     private readonly visit: Visit,
@@ -101,6 +104,7 @@ export class Company {
     const friendship = await friendshipOf(this.who());
     if (!friendship || this.over) return;
     this.friendship = friendship;
+    void this.learnGiving();
     const { visit } = this;
     const { friends, parts } = friendship;
     if (!this.gone) friends.place.begin(parts.whereabouts(visit.world, visit.host.serverName));
@@ -185,7 +189,7 @@ export class Company {
     // Whoever goes into the room in which somebody asks has accepted: they are asked first.
     const asks = friendship?.friends.of(userId);
     if (asks?.standing === "asking") {
-      this.meet({ userId, name: asks.name, guest: false });
+      this.meet({ userId, name: asks.name, guest: false, badges: this.visit.crowd.byUser(userId)?.entered.badges ?? [] });
       return;
     }
     hud.chat.turn("messages");
@@ -235,8 +239,30 @@ export class Company {
     friendship.parts.personDialog(friendship.friends, met, {
       serverName: this.node.server_name,
       write: messages && ((userId) => this.write(userId)),
+      give: this.gives ? (whom) => void this.give(whom) : null,
       closed: () => this.rest(false),
     });
+  }
+
+  /** Learns whether the person gives badges here: those do who moderate the node, in its own worlds. */
+  private async learnGiving(): Promise<void> {
+    if (!this.visit.host.isHome) return;
+    try {
+      this.gives = await mayGive(this.who());
+    } catch (error) {
+      console.warn("it is not known whether badges can be given", error);
+    }
+  }
+
+  private async give(met: Met): Promise<void> {
+    this.rest(true);
+    try {
+      const { givingDialog } = await import("./ui/badges/giving");
+      await givingDialog(this.who(), met, () => this.rest(false));
+    } catch (error) {
+      notice(words(error), "bad");
+      this.rest(false);
+    }
   }
 
   /** While a dialog is open, keys do not walk; the focus stays where the dialog left it. */

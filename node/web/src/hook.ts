@@ -38,11 +38,11 @@ function bodies(): object[] {
   if (!visit) return [];
   return [...visit.crowd.people].map(([slot, { entered, body, motion, yaw, tracked: parts }]) => {
     const { x, y, z } = body.group.position;
-    const { userId, name, seat, guest } = entered;
+    const { userId, name, seat, guest, badges } = entered;
     const { shownUrl: avatar, isFallback, doing } = body;
     const { emote, speed } = doing;
     const tracked = parts.now;
-    return { slot, userId, name, guest, x, y, z, yaw, motion, speed, emote, seat, avatar, isFallback, tracked };
+    return { slot, userId, name, guest, badges, x, y, z, yaw, motion, speed, emote, seat, avatar, isFallback, tracked };
   });
 }
 

@@ -2,10 +2,13 @@
 import { ApiError } from "./api/http";
 import type { NodeInfo, Visit as Ticket } from "./api/node";
 import type { Session } from "./api/session";
+import { consentBy } from "./consent";
 import { loadMore, t } from "./i18n";
 import type { Address } from "./travel/address";
-import { type Host, UntoldError } from "./travel/host";
+import type { Consent } from "./travel/disclosure";
+import { type Host, isLacking, lacked, UntoldError } from "./travel/host";
 import { isKnown, know } from "./travel/known";
+import { asksWords } from "./ui/asks";
 import { whyHere } from "./ui/closed";
 import { h } from "./ui/dom";
 import { closeDialog, notice, openDialog } from "./ui/shell";
@@ -44,7 +47,7 @@ interface Errand {
 export class Passage {
   private errand: Errand | null = null;
   private banner: HTMLElement | null = null;
-  /** Whether the dialog is open in which somebody says that they go. */
+  /** Whether a dialog is open in which somebody says that they go, or what they show there. */
   private asking = false;
 
   constructor(
@@ -71,7 +74,7 @@ export class Passage {
       this.tell(goal);
       host = await this.doors.host(goal.address);
       if (!isMine()) return STAYED;
-      const ticket = await host.admit(goal.address.name, this.session());
+      const ticket = await host.admit(goal.address.name, this.session(), this.consent(isMine));
       if (isMine()) await this.doors.takeOff();
       if (!isMine()) return STAYED;
       this.clear();
@@ -133,6 +136,14 @@ export class Passage {
     });
   }
 
+  private consent(isWanted: () => boolean): Consent {
+    const pause = (yes: boolean): void => {
+      this.asking = yes;
+      this.doors.pause(yes);
+    };
+    return consentBy({ pause, isWanted, takeOff: () => this.doors.takeOff() });
+  }
+
   private tell({ name }: Goal): void {
     const cancel = h("button", { class: "inline", text: t("portals.cancel"), attrs: { type: "button" } });
     cancel.addEventListener("click", () => this.cancel());
@@ -143,14 +154,16 @@ export class Passage {
   }
 
   /** Says why; a node that was found and says that it has nothing of that kind has no such world for them. */
-  private async refused({ address: { serverName } }: Goal, error: unknown, host: Host | null): Promise<Outcome> {
+  private async refused({ address: { name, serverName } }: Goal, error: unknown, host: Host | null): Promise<Outcome> {
     const isHere = serverName === this.node.server_name;
     if (isHere && error instanceof ApiError && error.status === 401) {
       this.doors.signedOut();
       return STAYED;
     }
     const isMissing = host !== null && error instanceof ApiError && error.status === 404;
-    const why = await this.words(isMissing ? null : error, serverName, isHere);
+    const about = await this.words(isMissing ? null : error, serverName, isHere);
+    const asks = host && isLacking(error) ? await lacked(host, name, this.session()) : [];
+    const why = asks.length > 0 ? `${about} ${asksWords(asks)}` : about;
     notice(why, "bad");
     return { gone: false, why };
   }

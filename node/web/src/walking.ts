@@ -4,6 +4,7 @@ import type { NodeInfo, Visit as Ticket, World } from "./api/node";
 import type { Portal } from "./api/portals";
 import type { Session } from "./api/session";
 import { Company } from "./company";
+import { consentBy } from "./consent";
 import { report, reportVisit } from "./hook";
 import { isKey, loadMore, t } from "./i18n";
 import type { State } from "./net/connection";
@@ -18,6 +19,7 @@ import { overCard } from "./ui/over";
 import { keepDialog, settingsDialog } from "./ui/settings";
 import { dialogIsOpen, notice, screen } from "./ui/shell";
 import { type Address, shown, titleOf } from "./travel/address";
+import type { Consent } from "./travel/disclosure";
 import { type Host, UntoldError } from "./travel/host";
 import { type Audience, Visit } from "./visit/visit";
 import { theStage } from "./world/backstage";
@@ -103,7 +105,7 @@ class Walk implements Audience, Walking {
         this.stop();
         doors.through(other, way);
       },
-      takeOff: async () => this.visit?.stage.renderer.xr.getSession()?.end().catch(console.warn),
+      takeOff: () => this.takeOff(),
       pause: (yes) => this.pause(yes),
       signedOut: () => this.signedOut(),
     });
@@ -221,6 +223,17 @@ class Walk implements Audience, Walking {
     if (this.visit) this.visit.input.paused = yes;
     if (!yes) this.hud?.focusWorld();
   }
+
+  private async takeOff(): Promise<void> {
+    await this.visit?.stage.renderer.xr.getSession()?.end().catch(console.warn);
+  }
+
+  readonly consent: Consent = async (serverName, disclosures) => {
+    // Whoever is in the middle of something else is not torn out of it: this time they go without.
+    if (dialogIsOpen()) return null;
+    const asks = consentBy({ pause: (yes) => this.pause(yes), takeOff: () => this.takeOff(), isWanted: () => !this.over });
+    return asks(serverName, disclosures);
+  };
 
   private async look(): Promise<void> {
     this.pause(true);

@@ -93,6 +93,10 @@ function expected(fields: Record<string, unknown>): Record<string, unknown> {
     Object.entries(fields).map(([name, value]) => {
       if (name === "pose") return [name, poseOf(value as PoseFields)];
       if (name === "seat") return [name, seat(value)];
+      if (name === "badges") {
+        const badges = value as [string, string][];
+        return [name, badges.map(([issuer, badge]) => ({ issuer, name: badge }))];
+      }
       if (name === "bodies") {
         const bodies = value as [number, PoseFields][];
         return [name, bodies.map(([slot, pose]) => ({ slot, pose: poseOf(pose) }))];
@@ -188,6 +192,18 @@ describe("frames", () => {
         expect(error).toBeInstanceOf(BrokenFrame);
       }
     }
+  });
+
+  it("name up to four badges of who comes in, each with who gave it", () => {
+    const entered = "43040000ffff01006101004e02002f6102002f62";
+    const badge = "09" + "00" + hexOf(new TextEncoder().encode("b.example")) + "0500" + hexOf(new TextEncoder().encode("First"));
+    const read = (count: number, badges: string): unknown => (decode(bytesOf(`${entered}0${count}${badges}`)) as { badges: unknown }).badges;
+    expect(read(0, "")).toEqual([]);
+    expect(read(4, badge.repeat(4))).toEqual(Array(4).fill({ issuer: "b.example", name: "First" }));
+    for (const [count, badges] of [[5, badge.repeat(5)], [1, ""], [0, badge], [2, badge]] as const) {
+      expect(() => read(count, badges), `${count}`).toThrow(BrokenFrame);
+    }
+    expect(() => decode(bytesOf(entered))).toThrow(BrokenFrame);
   });
 
   it("tell a person something about themselves by a code", () => {

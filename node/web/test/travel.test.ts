@@ -1,22 +1,31 @@
 // Ways to worlds of other nodes: addresses, what a node gives, and for whom somebody shows who they are.
-import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { ApiError } from "../src/api/http";
 import type { NodeInfo, World } from "../src/api/node";
 import { elsewhere, type Session } from "../src/api/session";
 import { loadMore } from "../src/i18n";
 import type { JsonObject } from "../src/identity/canonical";
 import { readProof, verifyProof } from "../src/identity/proof";
+import type { Vouched } from "../src/present/holder";
 import { domainOf, hostAt, originOf, there } from "../src/travel/abroad";
+import { forgetAgreed } from "../src/travel/agreed";
 import { addressOf, pageAt, pathTo, readAddress } from "../src/travel/address";
-import { homeHost, NOWHERE, opened, placed, reach, sought, UntoldError } from "../src/travel/host";
+import { bringHome } from "../src/travel/bringing";
+import type { Consent } from "../src/travel/disclosure";
+import { asksOf, homeHost, isLacking, NOWHERE, opened, placed, reach, sought, UntoldError } from "../src/travel/host";
 import { whyNot } from "../src/travel/why";
 import { multikey, signer } from "./identity/ada";
+import { storage } from "./storage";
 
 vi.mock(import("../src/present/holder"), async (original) => ({
   ...(await original()),
   holderOf: async () => ({ did: "did:a", signer: await signer(1) }),
-  membership: async () => ({ credentialSubject: { id: "did:a" } }),
+  membership: vouching,
 }));
+
+const vouching = vi.hoisted(() =>
+  vi.fn(async (_: unknown, __?: unknown): Promise<Vouched> => ({ credential: { credentialSubject: { id: "did:a" } }, others: [], asked: [] })),
+);
 
 const session: Session = { userId: "@ada:a.example", deviceId: "A", token: "secret", name: "Ada", guest: false };
 const plaza: World = {
@@ -141,6 +150,14 @@ describe("what a node gives", () => {
     expect(await hostAt(base, "b.example").portals("!other", session)).toEqual([]);
   });
 
+  it("asks of people of other nodes what it asks of them, where the world itself asks for nothing", () => {
+    const badge = { type: "Badge", issuer_name: "b.example", badge: "x", name: "x" } as const;
+    const home = { type: "HomeMembership", issuer: "did:a", issuer_name: "a.example" } as const;
+    const world = placed(base, { ...plaza, visitors_ask: [home] });
+    expect([asksOf(world, true), asksOf(world, false), asksOf(null, true)]).toEqual([[home], [], []]);
+    expect(asksOf(placed(base, { ...plaza, asks: [badge], visitors_ask: [home] }), true)).toEqual([badge]);
+  });
+
   it("is asked for at home with a token, and elsewhere never", async () => {
     vi.stubGlobal("location", { origin: "https://a.example" });
     const asked = answering({ "GET /_wayside": plaza, "GET https://b.example/": plaza });
@@ -187,12 +204,220 @@ describe("whoever shows who they are", () => {
     expect((await hostAt("https://b.example", "b.example").admit("!room", session)).ticket).toBe("t");
     const there = asked.filter(({ url }) => url.startsWith("https://b.example/"));
     expect(there.every(({ headers }) => headers.Authorization === undefined)).toBe(true);
-    const { challenge, presentation } = there[1]!.body as { challenge: string; presentation: JsonObject };
+    const { challenge, presentation } = there.at(-1)!.body as { challenge: string; presentation: JsonObject };
     const { proof, ...bare } = presentation;
     const read = readProof(proof!);
     expect(challenge).toBe("c-1");
     expect(read.options).toMatchObject({ domain: "origin:https://b.example", challenge: "c-1", proofPurpose: "authentication" });
     expect(await verifyProof(read, bare, await multikey(1))).toBe(true);
+  });
+
+  /** What of a presentation stands in the request by which somebody came in. */
+  const shownIn = (asked: Asked[]): unknown => {
+    const coming = asked.find(({ url }) => url.endsWith("/visitors"))?.body as { presentation: JsonObject };
+    return coming.presentation.verifiableCredential;
+  };
+  const about = (id: string, name: string): JsonObject => ({ name, credentialSubject: { id } });
+  const doors = (more: Record<string, unknown> = {}): Record<string, unknown> => ({
+    "POST https://b.example/_wayside/v1/visitors/challenge": { challenge: "c-1" },
+    "POST https://b.example/_wayside/v1/worlds/!room/visitors": { ticket: "t", expires_ms: 1, transports: [], world: plaza, ...more },
+  });
+
+  it("shows what the home says of them and of nobody else, by what the world asks for", async () => {
+    const badge = { type: "Badge", issuer: "did:web:b.example", issuer_name: "b.example", badge: "first-light", name: "First light" };
+    const home = { type: "HomeMembership", issuer: "did:web:a.example", issuer_name: "a.example" };
+    const world = { ...plaza, public: false, asks: [badge], visitors_ask: [home] };
+    const asked = answering({ ...doors(), "GET https://b.example/_wayside/v1/worlds/!room": world });
+    const others = [about("did:a", "one"), about("did:b", "theirs"), "none", about("did:a", "two")];
+    vouching.mockResolvedValueOnce({ credential: about("did:a", "home"), others, asked: [] });
+    await hostAt("https://b.example", "b.example").admit("!room", session);
+    expect(shownIn(asked)).toEqual([about("did:a", "home"), about("did:a", "one"), about("did:a", "two")]);
+    expect(vouching).toHaveBeenLastCalledWith(session, [badge, home]);
+  });
+
+  it("asks once what a world asks for, and anew where they lacked it", async () => {
+    const cards = (asked: Asked[]): number => asked.filter(({ url, method }) => method === "GET" && url.endsWith("/worlds/!room")).length;
+    const host = hostAt("https://b.example", "b.example");
+    const asked = answering({ ...doors(), "GET https://b.example/_wayside/v1/worlds/!room": plaza });
+    await host.world("!room", session);
+    await host.admit("!room", session);
+    await host.admit("!room", session);
+    expect(cards(asked)).toBe(1);
+    const no = Response.json({ errcode: "M_FORBIDDEN", error: "no", "org.wayside.reason": "lacking" }, { status: 403 });
+    const later = answering({ ...doors(), "POST https://b.example/_wayside/v1/worlds/!room/visitors": no, "GET https://b.example/_wayside/v1/worlds/!room": plaza });
+    await expect(host.admit("!room", session)).rejects.toSatisfy(isLacking);
+    await expect(host.admit("!room", session)).rejects.toSatisfy(isLacking);
+    expect(cards(later)).toBe(1);
+    // Whoever is not told comes in all the same.
+    answering({ ...doors(), "GET https://b.example/_wayside/v1/worlds/!room": new Response("", { status: 500 }) });
+    expect((await hostAt("https://b.example", "b.example").admit("!room", session)).ticket).toBe("t");
+  });
+
+  it("has no word about another shown as theirs", async () => {
+    const asked = answering(doors());
+    vouching.mockResolvedValueOnce({ credential: about("did:b", "home"), others: [about("did:a", "one")], asked: [] });
+    await expect(hostAt("https://b.example", "b.example").admit("!room", session)).rejects.toMatchObject({ why: "unvouched" });
+    expect(asked.some(({ url }) => url.endsWith("/visitors"))).toBe(false);
+  });
+
+  describe("of whom something is asked that nobody there has seen", () => {
+    const subject = { id: "did:a", ageGroup: "18plus", ageSource: "verified" };
+    const age: JsonObject = { type: ["VerifiableCredential", "AgeGroup"], issuer: "did:web:a.example", credentialSubject: subject };
+    const asking = (all: JsonObject[]): void => {
+      vouching.mockResolvedValue({ credential: about("did:a", "home"), others: [about("did:a", "one")], asked: all });
+    };
+    const always = [about("did:a", "home"), about("did:a", "one")];
+    const host = (name = "b.example") => hostAt("https://b.example", name);
+    const challenges = (asked: Asked[]): number => asked.filter(({ url }) => url.endsWith("/challenge")).length;
+    const saying = (answer: boolean | null) => vi.fn<Consent>(async () => answer);
+
+    beforeEach(() => {
+      vi.stubGlobal("localStorage", storage());
+      forgetAgreed();
+      asking([age, { ...age, credentialSubject: { ...subject, id: "did:b" } }]);
+    });
+    afterEach(() => asking([]));
+
+    it("shows it by no means without a yes, and is not asked again on this page", async () => {
+      const asked = answering(doors());
+      await host().admit("!room", session);
+      expect(shownIn(asked)).toEqual(always);
+      const no = saying(false);
+      const later = answering(doors());
+      await host().admit("!room", session, no);
+      expect(shownIn(later)).toEqual(always);
+      await host().admit("!room", session, no);
+      expect(no).toHaveBeenCalledTimes(1);
+      expect(no).toHaveBeenCalledWith("b.example", [expect.objectContaining({ credential: age, issuerName: "a.example" })]);
+    });
+
+    it("shows it after a yes, with all that they say by then, and at once the next time", async () => {
+      const yes = saying(true);
+      const asked = answering(doors());
+      await host().admit("!room", session, yes);
+      expect([shownIn(asked), challenges(asked)]).toEqual([[...always, age], 2]);
+      const later = answering(doors());
+      await host().admit("!room", session, yes);
+      expect([shownIn(later), challenges(later), yes.mock.calls.length]).toEqual([[...always, age], 1, 1]);
+      // Another node has not seen it.
+      const other = answering(doors());
+      await host("c.example").admit("!room", session);
+      expect(shownIn(other)).toEqual(always);
+    });
+
+    it("shows nothing that their home says only once they have agreed to something else", async () => {
+      const asked = answering(doors());
+      const swapping: Consent = async () => {
+        asking([{ ...age, credentialSubject: { ...subject, ageGroup: "under13" } }]);
+        return true;
+      };
+      await host().admit("!room", session, swapping);
+      expect(shownIn(asked)).toEqual(always);
+    });
+
+    it("is let in without where they give no answer, and tells nothing where they turn back", async () => {
+      const none = saying(null);
+      const asked = answering(doors());
+      await host().admit("!room", session, none);
+      await host().admit("!room", session, none);
+      expect([shownIn(asked), none.mock.calls.length]).toEqual([always, 2]);
+      const quiet = answering(doors());
+      await expect(host().admit("!room", session, () => Promise.reject(new Error("turned back")))).rejects.toThrow("turned back");
+      expect(quiet.some(({ url }) => url.endsWith("/visitors"))).toBe(false);
+    });
+
+    it("is told that they went without, where they are not let in for that", async () => {
+      await loadMore("travel");
+      const no = Response.json({ errcode: "M_FORBIDDEN", error: "no", "org.wayside.reason": "lacking" }, { status: 403 });
+      answering({ ...doors(), "POST https://b.example/_wayside/v1/worlds/!room/visitors": no });
+      const refused = await host().admit("!room", session, saying(false)).catch((error: unknown) => error);
+      expect(isLacking(refused)).toBe(true);
+      expect(whyNot(refused, "b.example", "a.example").about).toContain("went without");
+      asking([]);
+      const lacking = await host().admit("!room", session).catch((error: unknown) => error);
+      expect(whyNot(lacking, "b.example", "a.example").about).toContain("hold none");
+    });
+  });
+
+  describe("and is given something there", () => {
+    const HELD = "/_wayside/v1/identity/credentials";
+    let token = 0;
+    /** Each on a page of their own. */
+    const fresh = (): Session => ({ ...session, token: `t-${++token}` });
+    const named = (...names: string[]): JsonObject[] => names.map((name) => about("did:a", name));
+
+    /** A home that holds some already, and refuses the one called "refused"; gives what is asked of it. */
+    function homeWith(held: JsonObject[]): { asked: string[]; most: () => number } {
+      const asked: string[] = [];
+      let [open, most] = [0, 0];
+      vi.stubGlobal("fetch", async (url: string, { method, body, headers }: RequestInit) => {
+        expect([url, (headers as Record<string, string>).Authorization]).toEqual([HELD, `Bearer t-${token}`]);
+        most = Math.max(most, ++open);
+        await Promise.resolve();
+        open -= 1;
+        const name = method === "POST" ? (JSON.parse(body as string) as { credential: JsonObject }).credential.name : "held";
+        asked.push(String(name));
+        if (name === "refused") return Response.json({ errcode: "M_FORBIDDEN", error: "no" }, { status: 403 });
+        return Response.json(method === "POST" ? {} : { credentials: held.map((credential) => ({ id: "ab", credential })) });
+      });
+      return { asked, most: () => most };
+    }
+
+    it("is in before that is brought home", async () => {
+      let arrive = (_: Response): void => {};
+      const kept: string[] = [];
+      answering(doors({ given: named("one") }));
+      const there = fetch;
+      vi.stubGlobal("fetch", (url: string, options: RequestInit) => {
+        if (!url.startsWith(HELD)) return there(url, options);
+        kept.push(options.method ?? "");
+        return new Promise<Response>((resolve) => (arrive = resolve));
+      });
+      expect((await hostAt("https://b.example", "b.example").admit("!room", fresh())).ticket).toBe("t");
+      expect(kept).toEqual(["GET"]);
+      arrive(Response.json({ credentials: [] }));
+      await vi.waitFor(() => expect(kept).toEqual(["GET", "POST"]));
+      arrive(Response.json({}));
+    });
+
+    it("brings it home, one after the other, whatever is refused", async () => {
+      const warned = vi.spyOn(console, "warn").mockImplementation(() => {});
+      const who = fresh();
+      const { asked, most } = homeWith([]);
+      await bringHome(named("one", "refused", "three"), who);
+      expect([asked, most(), warned.mock.calls.length]).toEqual([["held", "one", "refused", "three"], 1, 1]);
+      for (const odd of [undefined, null, {}, "x"]) await bringHome(odd, fresh());
+      expect(asked).toHaveLength(4);
+      warned.mockRestore();
+    });
+
+    it("brings nothing that is held already, of which the home is asked once", async () => {
+      const who = fresh();
+      const { asked } = homeWith([{ credentialSubject: { id: "did:a" }, name: "one" }]);
+      await bringHome(named("one", "two", "two"), who);
+      await bringHome(named("one", "two", "three"), who);
+      expect(asked).toEqual(["held", "two", "three"]);
+      await bringHome(named("one"), fresh());
+      expect(asked.slice(3)).toEqual(["held"]);
+    });
+
+    it("brings a few at a time, and none where it is not known what is held", async () => {
+      const warned = vi.spyOn(console, "warn").mockImplementation(() => {});
+      const { asked } = homeWith([]);
+      const many = named(..."abcdefghij");
+      const who = fresh();
+      await bringHome(["\ud800", ...many], who);
+      expect(asked.join("")).toBe("heldabcdefgh");
+      await bringHome(many, who);
+      expect(asked.slice(9)).toEqual(["i", "j"]);
+      const down = vi.fn(async () => Response.json({}, { status: 502 }));
+      vi.stubGlobal("fetch", down);
+      const other = fresh();
+      await bringHome(many, other);
+      await bringHome(many, other);
+      expect(down).toHaveBeenCalledTimes(2);
+      warned.mockRestore();
+    });
   });
 
   it("speaks only in a room of a world of that node", async () => {
@@ -230,6 +455,10 @@ describe("a door that does not open", () => {
     expect(why(null)).toMatchObject({ isPrivate: true, toAccount: false, about: expect.stringContaining("b.example") });
     expect(why(new UntoldError("no_key"))).toMatchObject({ isPrivate: false, toAccount: true });
     expect(why(new UntoldError("moved"))).toMatchObject({ toAccount: false, about: expect.stringContaining("a.example") });
+  });
+
+  it("says that they hold nothing of what is asked for", () => {
+    expect(why(refused(403, "no", { "org.wayside.reason": "lacking" }))).toMatchObject({ isPrivate: false, about: expect.stringContaining("hold none") });
   });
 
   it("says what was said there, or that nobody answers", () => {

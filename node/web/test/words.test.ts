@@ -5,6 +5,8 @@ import { fullAlias, shortAlias } from "../src/api/node";
 import { invitationOf, usernameOf } from "../src/api/session";
 import accountDe from "../src/i18n/account.de.json";
 import accountEn from "../src/i18n/account.en.json";
+import badgesDe from "../src/i18n/badges.de.json";
+import badgesEn from "../src/i18n/badges.en.json";
 import de from "../src/i18n/de.json";
 import en from "../src/i18n/en.json";
 import identityDe from "../src/i18n/identity.de.json";
@@ -27,6 +29,7 @@ describe("languages", () => {
   it.each<[string, Record<string, string>, Record<string, string>]>([
     ["for everybody", en, de],
     ["for accounts", accountEn, accountDe],
+    ["for who is given something", badgesEn, badgesDe],
     ["for who looks after who they are", identityEn, identityDe],
     ["for members", membersEn, membersDe],
     ["for ways in", passkeysEn, passkeysDe],

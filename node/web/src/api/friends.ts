@@ -1,6 +1,7 @@
 // Friends, blocks and where somebody is: what the node says of them, held within bounds, and what is asked of it.
 import { ApiError, ask, FAR_MS } from "./http";
 import { localpart, type Session } from "./session";
+import { clean, isFields, oneOf } from "./text";
 import { addressBy, isServerName } from "../travel/uri";
 
 const ROOT = "/_wayside/v1";
@@ -86,8 +87,6 @@ const LOCALPART = /^[!-9;-~]+$/;
 const PICTURE = /^mxc:\/\/[^/\s]{1,230}\/[\w-]{1,255}$/;
 /** Sixteen bytes in base64, without what fills it up. */
 const SIXTEEN = /^[A-Za-z0-9+/_-]{22}$/;
-/** What cannot be seen and what turns the text around it: a name could pretend by it to be another. */
-const UNSEEN = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]/gu;
 
 export async function friends({ token }: Session): Promise<Friends> {
   return readFriends(await ask<unknown>("GET", `${ROOT}/friends`, { token }));
@@ -207,15 +206,6 @@ export function readUserId(said: unknown): string | null {
   return isSound ? said : null;
 }
 
-/** A text in one line, without what cannot be seen, and of at most so many letters. */
-export function clean(said: unknown, most: number): string {
-  if (typeof said !== "string") return "";
-  // What is far too long is not looked at for longer than it takes to cut it.
-  const line = said.slice(0, most * 8).replace(/\s+/g, " ").replace(UNSEEN, "").trim();
-  const letters = [...line];
-  return letters.length > most ? `${letters.slice(0, most - 1).join("").trimEnd()}…` : line;
-}
-
 /** The name of a world as a node takes it: cut where it has too many bytes, and its address where it has none. */
 export function worldName(said: unknown, address: string): string {
   const letters = [...(clean(said, NAME_LETTERS) || address)];
@@ -226,12 +216,4 @@ export function worldName(said: unknown, address: string): string {
 
 function time(said: unknown): number | null {
   return typeof said === "number" && said >= 0 && said <= LATEST_MS ? said : null;
-}
-
-function oneOf<T extends string>(all: readonly T[], said: unknown): T | null {
-  return all.find((it) => it === said) ?? null;
-}
-
-function isFields(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
 }

@@ -1,4 +1,5 @@
 // What a node says of itself, its invitations and its worlds.
+import type { Ask, NamedAsk } from "./asks";
 import { ask, FAR_MS, upload } from "./http";
 import type { Session } from "./session";
 
@@ -47,6 +48,10 @@ export interface World {
   names?: string[];
   /** Whether the person was invited and has not come yet. */
   invited?: boolean;
+  /** Whoever holds one of these may come, though the world is not public; nodes of before ask for nothing. */
+  asks?: readonly NamedAsk[];
+  /** What people of other nodes have to show one of to come into a public world. */
+  visitors_ask?: readonly NamedAsk[];
 }
 
 export interface Visit {
@@ -56,6 +61,8 @@ export interface Visit {
   world: World;
   /** Whether the node takes whom the person blocks, and hears in the visit where that changes. */
   blocks?: boolean;
+  /** Credentials that the node gave the person and that they did not show it; what another node says, unread. */
+  given?: unknown;
 }
 
 export interface Issue {
@@ -74,6 +81,8 @@ export interface WorldWish {
   rating: Rating;
   public: boolean;
   encrypted: boolean;
+  /** What opens a world that is not public. */
+  asks?: readonly Ask[];
 }
 
 export const nodeInfo = (): Promise<NodeInfo> => ask("GET", "/_wayside/v1/node");

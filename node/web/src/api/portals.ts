@@ -2,6 +2,7 @@
 import { ApiError, ask, FAR_MS } from "./http";
 import type { Rating } from "./node";
 import type { Session } from "./session";
+import { isFields, oneOf } from "./text";
 
 export const PORTAL = "org.wayside.portal";
 
@@ -19,7 +20,7 @@ export interface Target {
   visitors: Visitors | null;
 }
 
-const VISITORS = ["open", "nodes", "invited", "home"] as const;
+const VISITORS = ["open", "nodes", "invited", "credentials", "home"] as const;
 export type Visitors = (typeof VISITORS)[number];
 
 const TROUBLES = ["silent", "unknown", "closed"] as const;
@@ -118,14 +119,6 @@ function text(said: unknown, bytes: number): string | null {
 
 function number(said: unknown): number {
   return typeof said === "number" && said >= 0 && said <= COUNT ? Math.floor(said) : 0;
-}
-
-function oneOf<T extends string>(all: readonly T[], said: unknown): T | null {
-  return all.find((one) => one === said) ?? null;
-}
-
-function isFields(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
 }
 
 const state = (roomId: string, type: string, key = ""): string =>

@@ -1,6 +1,7 @@
 // One body in the scene: what it wears, how it moves, where it looks, and what hangs over its head.
 import type { VRM } from "@pixiv/three-vrm";
 import { Group, type Object3D, Quaternion, Vector3 } from "three";
+import type { Entered } from "../net/codec";
 import { seatRoot } from "../world/seats";
 import type { Seat } from "../world/scene";
 import { Animator, type Doing } from "./animator";
@@ -25,6 +26,9 @@ const PLATE_M = 0.06;
 const PLATE_FOLLOWS = 5;
 /** Eyes over the bone of the head, where a model does not say. */
 const EYES_M = 0.06;
+
+/** What stands over a head: a name, and a sign where somebody shows badges. */
+type Plate = Pick<Entered, "name" | "badges">;
 
 const turn = new Quaternion();
 const hips = new Vector3();
@@ -210,11 +214,11 @@ export class Body {
   }
 
   /** Places what is over the head, for an eye so far behind it. */
-  label(name: string, shown: boolean, distance: number, perPixel: number, nowMs: number): void {
+  label({ name, badges }: Plate, shown: boolean, distance: number, perPixel: number, nowMs: number): void {
     const leftMs = this.bubbleUntilMs - nowMs;
     const bubble = Math.min(1, Math.max(0, leftMs / 400));
     const base = this.plate;
-    if (shown) this.name.write(name, this.home);
+    if (shown) this.name.write(name, this.home, badges.length > 0);
     this.name.place(distance, perPixel, shown ? Math.min(1, Math.max(0, (60 - distance) / 15)) : 0);
     this.name.sprite.position.y = base;
     this.bubble.place(distance, perPixel, distance < 40 ? bubble : 0);

@@ -169,7 +169,7 @@ export class Crowd {
       const named = names === "always" || (names === "near" && distance < NAMES_NEAR_M);
       if (!seen) continue;
       goal.copy(body.group.position).applyMatrix4(camera.matrixWorldInverse);
-      body.label(person.entered.name, named, -goal.z, perPixel, nowMs);
+      body.label(person.entered, named, -goal.z, perPixel, nowMs);
     }
   }
 

@@ -42,6 +42,13 @@ const BUBBLE: Look = {
 /** What stands under a name, beside its size. */
 const UNDER = 0.78;
 
+/** The sign of badges: how much room it takes beside a name, and how large it is, in the size of its letters. */
+const SIGN = 1.5;
+const SIGN_RADIUS = 0.58;
+const SIGN_PAPER = "#ffc888";
+const SIGN_INK = "#33200c";
+const STAR_POINTS = 5;
+
 const measuring = document.createElement("canvas").getContext("2d");
 
 export class Label {
@@ -49,6 +56,7 @@ export class Label {
   private readonly material: SpriteMaterial;
   private text = "";
   private under: string | null = null;
+  private badged = false;
   private scale = 0;
   private size: [number, number] = [1, 1];
 
@@ -66,14 +74,15 @@ export class Label {
     this.sprite.visible = false;
   }
 
-  /** Draws the text, with something small under it, unless it is what is there already. */
-  write(text: string, under: string | null = null): void {
+  /** Draws the text, with something small under it and a sign of badges beside it, unless that is what is there already. */
+  write(text: string, under: string | null = null, badged = false): void {
     const scale = textScale(settings().textSize);
-    if (text === this.text && under === this.under && scale === this.scale) return;
+    if (text === this.text && under === this.under && badged === this.badged && scale === this.scale) return;
     this.text = text;
     this.under = under;
+    this.badged = badged;
     this.scale = scale;
-    const canvas = draw(text, under, this.kind === "bubble" ? BUBBLE : NAME, scale);
+    const canvas = draw(text, under, badged, this.kind === "bubble" ? BUBBLE : NAME, scale);
     const ratio = density();
     this.size = [canvas.width / ratio, canvas.height / ratio];
     paint(this.material, canvas);
@@ -108,7 +117,7 @@ function density(): number {
   return Math.min(2, Math.max(1, window.devicePixelRatio)) * 1.25;
 }
 
-function draw(text: string, under: string | null, look: Look, scale: number): HTMLCanvasElement {
+function draw(text: string, under: string | null, badged: boolean, look: Look, scale: number): HTMLCanvasElement {
   const canvas = document.createElement("canvas");
   const context = canvas.getContext("2d");
   if (!context || !measuring) return canvas;
@@ -127,7 +136,8 @@ function draw(text: string, under: string | null, look: Look, scale: number): HT
   const underHeight = below === null ? 0 : underSize * 1.3;
   const [padX, padY] = [look.pad[0] * scale, look.pad[1] * scale];
   const tail = look.tail ? 8 * scale : 0;
-  const box: [number, number] = [width + padX * 2, lines.length * lineHeight + underHeight + padY * 2];
+  const sign = badged ? size * SIGN : 0;
+  const box: [number, number] = [width + sign + padX * 2, lines.length * lineHeight + underHeight + padY * 2];
   const ratio = density();
   const margin = 2;
   canvas.width = Math.ceil((box[0] + margin * 2) * ratio);
@@ -147,15 +157,34 @@ function draw(text: string, under: string | null, look: Look, scale: number): HT
   context.fillStyle = look.ink;
   context.textAlign = "center";
   context.textBaseline = "middle";
+  const middle = padX + width / 2;
   lines.forEach((line, index) => {
-    context.fillText(line, box[0] / 2, padY + lineHeight * (index + 0.52));
+    context.fillText(line, middle, padY + lineHeight * (index + 0.52));
   });
   if (below !== null) {
     context.font = underFont;
     context.globalAlpha = 0.82;
-    context.fillText(below, box[0] / 2, padY + lineHeight * lines.length + underHeight * 0.46);
+    context.fillText(below, middle, padY + lineHeight * lines.length + underHeight * 0.46);
   }
+  if (badged) drawSign(context, [box[0] - padX - size * SIGN_RADIUS, box[1] / 2], size * SIGN_RADIUS);
   return canvas;
+}
+
+/** A star on a disc, beside the text and not in it, where no letter of a name comes. */
+function drawSign(context: CanvasRenderingContext2D, [x, y]: [number, number], radius: number): void {
+  context.globalAlpha = 1;
+  context.fillStyle = SIGN_PAPER;
+  context.beginPath();
+  context.arc(x, y, radius, 0, Math.PI * 2);
+  context.fill();
+  context.fillStyle = SIGN_INK;
+  context.beginPath();
+  for (let point = 0; point < STAR_POINTS * 2; point += 1) {
+    const reach = radius * (point % 2 === 0 ? 0.72 : 0.32);
+    const angle = (point * Math.PI) / STAR_POINTS - Math.PI / 2;
+    context.lineTo(x + Math.cos(angle) * reach, y + Math.sin(angle) * reach);
+  }
+  context.fill();
 }
 
 function shorten(text: string, width: number): string {

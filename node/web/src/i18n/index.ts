@@ -1,6 +1,7 @@
 // Every text that is shown, in the person's language; a language is one file beside this one.
 import { settings } from "../settings";
 import type account from "./account.en.json";
+import type badges from "./badges.en.json";
 import type bodies from "./bodies.en.json";
 import en from "./en.json";
 import type friends from "./friends.en.json";
@@ -12,7 +13,7 @@ import type present from "./present.en.json";
 import type signIn from "./sign-in.en.json";
 import type travel from "./travel.en.json";
 
-export type Key = (keyof typeof en | keyof typeof account | keyof typeof bodies | keyof typeof friends | keyof typeof identity | keyof typeof members | keyof typeof passkeys | keyof typeof portals | keyof typeof present | keyof typeof signIn | keyof typeof travel) & string;
+export type Key = (keyof typeof en | keyof typeof account | keyof typeof badges | keyof typeof bodies | keyof typeof friends | keyof typeof identity | keyof typeof members | keyof typeof passkeys | keyof typeof portals | keyof typeof present | keyof typeof signIn | keyof typeof travel) & string;
 type Texts = Partial<Record<Key, string>>;
 
 /** Each by its own name; all but English are fetched when they are wanted. */
@@ -21,11 +22,15 @@ const FILES: Record<string, () => Promise<{ default: Texts }>> = {
   de: () => import("./de.json"),
 };
 
-/** What not everybody reads, and nobody else fetches: of accounts, what bodies may be seen, friends, who one is, conversations and keys, passkeys, portals, showing who one is, letting programs in, and going to other nodes. */
+/** What not everybody reads, and nobody else fetches: of accounts, of badges, what bodies may be seen, friends, who one is, conversations and keys, passkeys, portals, showing who one is, letting programs in, and going to other nodes. */
 const MORE = {
   account: {
     en: () => import("./account.en.json"),
     de: () => import("./account.de.json"),
+  },
+  badges: {
+    en: () => import("./badges.en.json"),
+    de: () => import("./badges.de.json"),
   },
   bodies: {
     en: () => import("./bodies.en.json"),
@@ -123,6 +128,11 @@ export function isKey(key: string): key is Key {
 export function megabytes(bytes: number): string {
   const format = new Intl.NumberFormat(locale(), { maximumFractionDigits: 1 });
   return format.format(bytes / 1e6);
+}
+
+/** Of several things one, as the language joins them. */
+export function oneOfParts(things: readonly string[]): { type: "element" | "literal"; value: string }[] {
+  return new Intl.ListFormat(language, { type: "disjunction" }).formatToParts(things);
 }
 
 /** Names one after the other, as the language joins them. */

@@ -35,8 +35,7 @@ const FORWARD = ["KeyW", "ArrowUp"];
 const BACK = ["KeyS", "ArrowDown"];
 
 export class Input {
-  /** While a dialog is open, keys belong to it. */
-  paused = false;
+  private resting = false;
   private readonly keys = new Set<string>();
   private readonly pointers = new Map<number, { x: number; y: number }>();
   private jumpAsked = false;
@@ -79,6 +78,16 @@ export class Input {
       },
       { signal, passive: false },
     );
+  }
+
+  get paused(): boolean {
+    return this.resting;
+  }
+
+  /** While a dialog is open, keys belong to it, also those that were held when it opened. */
+  set paused(yes: boolean) {
+    this.resting = yes;
+    if (yes) this.keys.clear();
   }
 
   /** Lets a pad under the thumb steer; the knob follows it. */

@@ -34,6 +34,8 @@ const Kind = {
 const CORRECTIONS = 6;
 const REFUSALS = 5;
 const BYES = 12;
+/** So many badges stand at most in an ENTERED. */
+const BADGES = 4;
 
 export type ClientFrame =
   | { kind: "hello"; ticket: string }
@@ -62,6 +64,13 @@ export interface Snapshot {
   bodies: { slot: number; pose: Pose }[];
 }
 
+/** What somebody was given and shows everybody. */
+export interface WornBadge {
+  /** The host of who gave it. */
+  issuer: string;
+  name: string;
+}
+
 export interface Entered {
   kind: "entered";
   slot: number;
@@ -72,6 +81,7 @@ export interface Entered {
   name: string;
   avatar: string;
   fallback: string;
+  badges: readonly WornBadge[];
 }
 
 export type NodeFrame =
@@ -191,7 +201,16 @@ function entered(reader: Reader): Entered {
     name: reader.text(),
     avatar: reader.text(),
     fallback: reader.text(),
+    badges: badges(reader),
   };
+}
+
+function badges(reader: Reader): WornBadge[] {
+  const count = reader.u8();
+  if (count > BADGES) throw new BrokenFrame(`nobody shows ${count} badges`);
+  const all: WornBadge[] = [];
+  for (let index = 0; index < count; index += 1) all.push({ issuer: reader.text(), name: reader.text() });
+  return all;
 }
 
 function reason(reader: Reader, last: number): number {

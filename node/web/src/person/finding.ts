@@ -1,5 +1,5 @@
 // Looking for somebody whose home may be gone: by their home here, which asks other nodes for copies of them.
-import { clean } from "../api/friends";
+import { clean } from "../api/text";
 import { ApiError } from "../api/http";
 import type { Bytes } from "../identity/bytes";
 import { isObject, type Json } from "../identity/canonical";

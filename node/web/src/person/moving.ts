@@ -48,6 +48,8 @@ export interface Came {
 export interface Unpacked {
   friends: number;
   blocked: number;
+  /** Badges and other credentials that it holds for them. */
+  credentials: number;
   /** Those whom it cannot ask: they are nobody's account. */
   failed: readonly string[];
 }
@@ -118,10 +120,10 @@ export function isRefusal(error: unknown): boolean {
   return error instanceof ApiError && [400, 403, 404, 409, 413].includes(error.status);
 }
 
-export function readUnpacked({ friends, blocked, failed }: UnpackedSaid): Unpacked {
+export function readUnpacked({ friends, blocked, credentials, failed }: UnpackedSaid): Unpacked {
   const all = Array.isArray(failed) ? failed.slice(0, MOST_FAILED) : [];
   const accounts = all.filter((one): one is string => typeof one === "string" && one.length <= NAME_LETTERS);
-  return { friends: numberOf(friends), blocked: numberOf(blocked), failed: accounts };
+  return { friends: numberOf(friends), blocked: numberOf(blocked), credentials: numberOf(credentials), failed: accounts };
 }
 
 const numberOf = (said: unknown): number => (typeof said === "number" && Number.isInteger(said) && said > 0 ? said : 0);

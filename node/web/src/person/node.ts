@@ -43,6 +43,7 @@ export interface Sought {
 export interface UnpackedSaid {
   friends?: unknown;
   blocked?: unknown;
+  credentials?: unknown;
   failed?: unknown;
 }
 

@@ -155,13 +155,13 @@ function consent(question: Question, session: Session, holder: Holder): void {
 /** Signs, and shows it to whoever asked. */
 async function answer({ request, node }: Question, session: Session, holder: Holder): Promise<void> {
   const { isAbout, membership, present } = await holders();
-  const credential = await membership(session);
+  const { credential } = await membership(session);
   if (!isAbout(credential, holder)) throw new Undone(t("present.foreign", { node: node.server_name }));
   const { way, query, clientId: domain, nonce: challenge } = request;
   const ids = answeredBy(query, credential);
   // Only now is it known whether the word of the home says all that is asked for.
   if (!ids) return refused(new Refused("access_denied", "there is no such credential here", way));
-  await tell(shown(ids, await present(holder, { domain, challenge }, credential, Date.now()), way), way);
+  await tell(shown(ids, await present(holder, { domain, challenge }, [credential], Date.now()), way), way);
 }
 
 /** Why it cannot be shown from here, and what helps. */

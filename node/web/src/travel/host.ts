@@ -1,4 +1,5 @@
 // The node on which a world is: where it answers, and how somebody is let in there.
+import { type NamedAsk, readAsks } from "../api/asks";
 import { ApiError } from "../api/http";
 import { inviteGuests, type NodeInfo, type Visit, visit, type World, world } from "../api/node";
 import { type Portal, portalsOf } from "../api/portals";
@@ -6,6 +7,7 @@ import type { Session } from "../api/session";
 import { t } from "../i18n";
 import type { Lack } from "../present/holder";
 import { addressOf, pathTo } from "./address";
+import type { Consent } from "./disclosure";
 
 /** A link that leads somebody into a world, and whom it lets in. */
 export interface Way {
@@ -21,8 +23,8 @@ export interface Host {
   at(reference: string): string;
   /** One of its worlds; null where there is none for everybody to see, nor for this person. */
   world(name: string, session: Session | null): Promise<World | null>;
-  /** Lets somebody in. */
-  admit(name: string, session: Session): Promise<Visit>;
+  /** Lets somebody in; what nobody there has seen of them is shown by their consent alone, and where there is none, not. */
+  admit(name: string, session: Session, consent?: Consent): Promise<Visit>;
   /** Brings somebody into the room of a world, where being let in has not. */
   join(roomId: string, session: Session): Promise<void>;
   /** The page of a world. */
@@ -55,6 +57,8 @@ export class UntoldError extends Error {
   }
 }
 
+const REASON = "org.wayside.reason";
+const WITHHELD = "withheld";
 /** Where nothing is. */
 export const NOWHERE = "about:invalid";
 
@@ -64,10 +68,10 @@ export function reach(base: string, reference: string): string {
   return url?.origin === new URL(base).origin ? url.href : NOWHERE;
 }
 
-/** A world with whole addresses. */
-export function placed(base: string, { preview, scene, ...rest }: World): World {
-  const url = reach(base, scene.url);
-  return { ...rest, preview: preview === null ? null : reach(base, preview), scene: { ...scene, url } };
+/** A world with whole addresses, and with what it asks for read. */
+export function placed(base: string, { preview, scene, asks, visitors_ask, ...rest }: World): World {
+  const asked = { asks: readAsks(asks), visitors_ask: readAsks(visitors_ask) };
+  return { ...rest, ...asked, preview: preview === null ? null : reach(base, preview), scene: { ...scene, url: reach(base, scene.url) } };
 }
 
 /** A visit that may begin, with whole addresses. */
@@ -95,12 +99,37 @@ export async function optional<T>(asked: Promise<T>): Promise<T | null> {
   }
 }
 
+/** Whether somebody is not let in because they hold none of what is asked for, or have shown none. */
+export const isLacking = (error: unknown): error is ApiError =>
+  error instanceof ApiError && error.status === 403 && ["lacking", WITHHELD].includes(String(error.body[REASON]));
+
+/** The same refusal of somebody who holds something that fits, and went without showing it. */
+export function withheld({ status, code, message, body }: ApiError): ApiError {
+  return new ApiError(status, code, message, null, { ...body, [REASON]: WITHHELD });
+}
+
+/** What a world asks for into which somebody is not let for the lack of it, as far as that can be learned. */
+export async function lacked(host: Host, name: string, session: Session): Promise<readonly NamedAsk[]> {
+  try {
+    return asksOf(await host.world(name, session), !host.isHome);
+  } catch (trouble) {
+    console.warn("it is not known what the world asks for", trouble);
+    return [];
+  }
+}
+
+/** What somebody has to show one of to come into a world, who lives on another node or on that of the world. */
+export function asksOf(world: World | null, isAway: boolean): readonly NamedAsk[] {
+  if (world?.asks?.length) return world.asks;
+  return (isAway && world?.visitors_ask) || [];
+}
+
 /** A world, or null where there is none. What not everybody sees is shown to whom it lets in. */
-export async function sought(host: Host, name: string, session: Session): Promise<World | null> {
+export async function sought(host: Host, name: string, session: Session, consent?: Consent): Promise<World | null> {
   const found = await host.world(name, session);
   if (found) return found;
   try {
-    return (await host.admit(name, session)).world;
+    return (await host.admit(name, session, consent)).world;
   } catch (error) {
     if (error instanceof ApiError && error.status === 404) return null;
     throw error;

@@ -1,8 +1,11 @@
 // The page before a door that does not open: there is no such world, it is not for whoever asks, or nobody answers.
+import type { NamedAsk } from "../api/asks";
 import { ApiError } from "../api/http";
 import type { NodeInfo } from "../api/node";
 import type { Session } from "../api/session";
 import { t } from "../i18n";
+import { isLacking } from "../travel/host";
+import { asksLine } from "./asks";
 import { busy, h } from "./dom";
 import { words } from "./errors";
 import { icon } from "./icons";
@@ -17,6 +20,15 @@ export interface Why {
   toAccount: boolean;
 }
 
+/** A door before which somebody stands. */
+export interface Door {
+  why: Why;
+  /** Of what they hold none, where that is why it does not open. */
+  asks: readonly NamedAsk[];
+  /** Whether they have tried it again. */
+  still: boolean;
+}
+
 export interface ClosedDoors {
   /** Looks whether it opens by now. */
   again(): Promise<void>;
@@ -26,14 +38,15 @@ export interface ClosedDoors {
 
 /** Why a door of this node does not open; null is that there is no such world for whoever asks. */
 export function whyHere(error: unknown): Why {
+  if (isLacking(error)) return { about: t("closed.lacking"), isPrivate: false, toAccount: false };
   // A node does not tell what is not there from what is not for somebody.
   const isPrivate = error === null || (error instanceof ApiError && (error.status === 404 || error.code === "M_FORBIDDEN"));
   return { about: isPrivate ? t("closed.about") : words(error), isPrivate, toAccount: false };
 }
 
-/** Shows the page; `still` where somebody has tried the door again. */
-export function closedPage(node: NodeInfo, session: Session, why: Why, still: boolean, doors: ClosedDoors): void {
+export function closedPage(node: NodeInfo, session: Session, { why, asks, still }: Door, doors: ClosedDoors): void {
   const { about, isPrivate, toAccount } = why;
+  const line = asksLine(asks);
   const state = h("p", { class: "hint", attrs: { role: "status" } });
   const account = h("a", { class: "primary", text: t("settings.account"), attrs: { href: "/account" } });
   const again = h("button", { class: toAccount ? "secondary" : "primary", text: t("closed.again"), attrs: { type: "button" } });
@@ -46,6 +59,7 @@ export function closedPage(node: NodeInfo, session: Session, why: Why, still: bo
     icon("lock"),
     h("h1", { text: t("closed.title") }),
     h("p", { class: "lead", text: about }),
+    line && h("p", { class: "lead" }, line),
     isPrivate && h("p", { class: "lead", text: t(session.guest ? "closed.guest" : "closed.who") }),
     isPrivate && h("p", { class: "address", text: session.userId }),
     toAccount && account,

@@ -47,7 +47,7 @@ class CreatePage {
     inputmode: "numeric",
   });
   private readonly rating: HTMLSelectElement;
-  private readonly access = new AccessChoice();
+  private readonly access: AccessChoice;
   private easel: Easel | null = null;
   private file: File | null = null;
   /** Whether the files that are still being read can be shown. */
@@ -59,6 +59,7 @@ class CreatePage {
     private readonly session: Session,
     private readonly doors: CreateDoors,
   ) {
+    this.access = new AccessChoice(session);
     const [aboutId, ratingId] = [freshId("about"), freshId("rating")];
     this.description = h("textarea", { attrs: { id: aboutId, maxlength: 1000, rows: 3 } });
     this.rating = h(

@@ -3,12 +3,15 @@ import type { World } from "../api/node";
 import { elsewhere, type Session } from "../api/session";
 import { type Key, t } from "../i18n";
 import { hue } from "../people";
+import type { Entered } from "../net/codec";
 import type { State } from "../net/connection";
 import type { Visit } from "../visit/visit";
+import { asksWords } from "./asks";
 import { ChatPanel } from "./chat";
 import { h } from "./dom";
 import { byeWords } from "./errors";
 import { icon, type Icon } from "./icons";
+import { pills } from "./pills";
 
 export interface HudDoors {
   look(): void;
@@ -23,7 +26,7 @@ export interface HudDoors {
 export type Write = (userId: string) => void;
 
 /** Shows what can be done about somebody who is here. */
-export type Meet = (person: { userId: string; name: string; guest: boolean }) => void;
+export type Meet = (person: Pick<Entered, "userId" | "name" | "guest" | "badges">) => void;
 
 const HELP_MS = 14_000;
 
@@ -53,7 +56,7 @@ export class Hud {
     this.pill = h(
       "button",
       { class: "panel here", attrs: { type: "button", "aria-expanded": "false", "aria-controls": "here-list" } },
-      !world.public && lockMark(),
+      !world.public && closedMark(world),
       h("span", { class: "here-place" }, h("span", { class: "here-world", text: world.name }), this.nodeMark()),
       h("span", { class: "here-people" }, icon("people"), this.count, icon("more")),
     );
@@ -115,7 +118,7 @@ export class Hud {
   offerMeeting(deed: Meet, label: (name: string) => string): void {
     this.meet = { deed, label };
     this.people();
-    this.chat.offerMeeting((userId, name) => deed(this.visit.crowd.byUser(userId)?.entered ?? { userId, name, guest: false }), label, this.session.userId);
+    this.chat.offerMeeting((userId, name) => deed(this.visit.crowd.byUser(userId)?.entered ?? { userId, name, guest: false, badges: [] }), label, this.session.userId);
   }
 
   /** Lets the person see how this world is kept, where there is something to say of that. */
@@ -221,10 +224,8 @@ export class Hud {
     this.count.textContent = t("hud.here_count", { count: everybody.length + 1 });
     if (this.list.hidden) return;
     const rows = [
-      this.person(this.session.userId, this.session.name, t("hud.you")),
-      ...everybody
-        .sort((a, b) => a.name.localeCompare(b.name))
-        .map((one) => this.person(one.userId, one.name, one.guest ? t("hud.guest") : "", one)),
+      this.person({ userId: this.session.userId, name: this.session.name, badges: this.visit.badges }, t("hud.you")),
+      ...everybody.sort((a, b) => a.name.localeCompare(b.name)).map((one) => this.person(one, one.guest ? t("hud.guest") : "", one)),
     ];
     const keep = h("button", { class: "secondary", attrs: { type: "button" } }, icon("check"), t("hud.keep"));
     keep.addEventListener("click", this.doors.keep);
@@ -241,7 +242,7 @@ export class Hud {
     );
   }
 
-  private person(userId: string, name: string, note: string, other: Parameters<Meet>[0] | null = null): HTMLElement {
+  private person({ userId, name, badges }: Pick<Entered, "userId" | "name" | "badges">, note: string, other: Entered | null = null): HTMLElement {
     const mark = h("span", { class: "mark", text: [...name][0]?.toUpperCase() ?? "?" });
     mark.style.setProperty("--hue", `${Math.round(hue(userId) * 360)}`);
     const { write, meet } = this;
@@ -249,7 +250,7 @@ export class Hud {
       "li",
       { attrs: { title: userId } },
       mark,
-      h("span", { class: "person-who" }, h("span", { class: "person-name", text: name }), homeMark(userId, this.visit.host.serverName)),
+      h("span", { class: "person-who" }, h("bdi", { class: "person-name", text: name }), homeMark(userId, this.visit.host.serverName), pills(badges)),
       note !== "" && h("span", { class: "note", text: note }),
       other && write && !other.guest && this.personButton("pen", write.label(name), () => write.deed(userId)),
       other && meet && this.personButton("dots", meet.label(name), () => meet.deed(other)),
@@ -307,8 +308,8 @@ function homeMark(userId: string, serverName: string): HTMLElement | null {
   return home === null ? null : h("span", { class: "from", text: home });
 }
 
-/** That a world is private, as a picture and in words. */
-function lockMark(): HTMLElement {
-  const text = t("worlds.private");
-  return h("span", { class: "here-private", attrs: { title: text } }, icon("lock"), h("span", { class: "unseen", text }));
+/** That a world is not for everybody, as a picture and in words. */
+function closedMark({ asks = [] }: World): HTMLElement {
+  const text = asks.length > 0 ? asksWords(asks) : t("worlds.private");
+  return h("span", { class: "here-private", attrs: { title: text } }, icon(asks.length > 0 ? "badge" : "lock"), h("span", { class: "unseen", text }));
 }

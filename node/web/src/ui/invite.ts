@@ -43,7 +43,7 @@ class InviteDialog {
       event.preventDefault();
       void busy(go, () => this.invite());
     });
-    const lead = h("p", { class: "lead", text: t("invite.lead") });
+    const lead = h("p", { class: "lead", text: t(world.asks?.length ? "invite.lead_asks" : "invite.lead") });
     const link = h("section", {}, h("p", { class: "hint", text: t("invite.link") }), linkRow(doors.link));
     openDialog(t("invite.title", { world: world.name }), [lead, form, this.waiting, link], { closed: doors.closed });
     this.address.input.focus();

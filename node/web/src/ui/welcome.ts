@@ -3,8 +3,11 @@ import { hasPasskeys, type Invitation, type NodeInfo, type Provider, type World 
 import { enterAsGuest, register, type Session, signIn, signInByToken } from "../api/session";
 import { count, t } from "../i18n";
 import { type Address, addressOf } from "../travel/address";
+import { asksOf } from "../travel/host";
+import { asksLine } from "./asks";
 import { busy, field, h, say } from "./dom";
 import { words } from "./errors";
+import { icon } from "./icons";
 import { brand, scenery, screen } from "./shell";
 import { userField } from "./user";
 
@@ -64,6 +67,12 @@ function whoIsThere(arrival: Arrival): HTMLElement | null {
   return h("p", { class: "presence", text: count("people", world.people) });
 }
 
+/** For whom the world is, where that is not everybody. */
+function whoMayCome(arrival: Arrival): HTMLElement | null {
+  const line = asksLine(asksOf(arrival.world ?? arrival.first, awayOf(arrival) !== null));
+  return line && h("p", { class: "for" }, icon("badge"), line);
+}
+
 function fill(card: HTMLElement, ...children: (Node | string | null)[]): void {
   card.replaceChildren(...children.filter((child) => child !== null));
 }
@@ -108,7 +117,7 @@ function comeBack(card: HTMLElement, arrival: Arrival, session: Session, doors: 
   const heading = t("welcome.back", { name: session.name });
   const lead = world ? h("p", { class: "lead", text: t("welcome.to", { world }) }) : whereTo(arrival);
   const told = away === null ? null : h("p", { class: "lead away", text: t("welcome.away", { node: away }) });
-  fill(card, h("h1", { text: heading }), lead, whoIsThere(arrival), told, go, other);
+  fill(card, h("h1", { text: heading }), lead, whoIsThere(arrival), whoMayCome(arrival), told, go, other);
   go.focus();
 }
 
@@ -125,6 +134,7 @@ function guest(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void {
     h("h1", { text: title(arrival) }),
     arrival.invitationOver ? h("p", { class: "lead", text: t("welcome.invitation_over_open") }) : whereTo(arrival),
     whoIsThere(arrival),
+    whoMayCome(arrival),
     form(t("welcome.enter"), deed, doors, name.row),
     fromHome(arrival),
     textButton(t("welcome.have_account"), () => account(card, arrival, doors)),
@@ -157,6 +167,7 @@ function newMember(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): vo
     card,
     h("h1", { text: title(arrival) }),
     h("p", { class: "lead", text: lead }),
+    whoMayCome(arrival),
     form(t("welcome.create"), deed, doors, name.row, password.row),
     arrival.goal && fromHome(arrival),
     textButton(t("welcome.have_account"), () => account(card, arrival, doors)),
@@ -187,6 +198,7 @@ function account(card: HTMLElement, arrival: Arrival, doors: WelcomeDoors): void
     card,
     h("h1", { text: heading }),
     lead === null ? null : h("p", { class: "lead", text: lead }),
+    whoMayCome(arrival),
     form(t("welcome.sign_in"), deed, doors, user.row, password.row),
     passkey,
     ...arrival.node.providers.map(otherDoor),

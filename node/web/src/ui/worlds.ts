@@ -2,6 +2,7 @@
 import type { NodeInfo, World } from "../api/node";
 import type { Session } from "../api/session";
 import { count, list, t } from "../i18n";
+import { asksLine } from "./asks";
 import { busy, h } from "./dom";
 import { icon, type Icon } from "./icons";
 import { brand, scenery, screen } from "./shell";
@@ -117,10 +118,12 @@ function card(world: World, doors: WorldsDoors): HTMLElement {
 
 /** Who may come, and for whom it is. */
 function chips(world: World): HTMLElement | null {
-  const { public: open, encrypted, invited, rating } = world;
+  const { public: open, encrypted, invited, rating, asks = [] } = world;
+  const line = asksLine(asks);
   const all = [
     invited && h("span", { class: "chip new", text: t("worlds.invited") }),
-    !open && h("span", { class: "chip" }, icon(encrypted ? "shield" : "lock"), t(encrypted ? "worlds.encrypted" : "worlds.private")),
+    line && h("span", { class: "chip for" }, icon("badge"), line),
+    !open && !line && h("span", { class: "chip" }, icon(encrypted ? "shield" : "lock"), t(encrypted ? "worlds.encrypted" : "worlds.private")),
     rating !== "general" && h("span", { class: "chip", text: t(`worlds.rating.${rating}`) }),
   ].filter((chip) => chip instanceof HTMLElement);
   return all.length > 0 ? h("span", { class: "chips" }, ...all) : null;

@@ -10,9 +10,10 @@ import { Input, type Intent } from "../me/input";
 import { View } from "../me/view";
 import { Walker } from "../me/walker";
 import { TickClock } from "../net/clock";
-import { type ClientFrame, type Entered, NO_SEAT, type NodeFrame, type Welcome } from "../net/codec";
+import { type ClientFrame, type Entered, NO_SEAT, type NodeFrame, type Welcome, type WornBadge } from "../net/codec";
 import { Connection, type State } from "../net/connection";
 import type { Pose } from "../net/pose";
+import type { Consent } from "../travel/disclosure";
 import type { Host } from "../travel/host";
 import { sceneOf } from "../world/backstage";
 import { type LoadedScene, SceneError, type Seat } from "../world/scene";
@@ -23,6 +24,7 @@ import { ChatLog, type Line } from "./chatlog";
 import { FrameTimes } from "./frames";
 import { OwnBody } from "./own";
 import { Speech } from "./speech";
+import { wornOf } from "./worn";
 
 /** What the page shows of a visit. */
 export interface Audience {
@@ -39,6 +41,8 @@ export interface Audience {
   refused(asked: number, reason: number): void;
   failed(error: unknown): void;
   walked(): void;
+  /** Asks the person whether the node of this world is shown what it asks to see. */
+  readonly consent: Consent;
   /** A portal of this world was set up, changed or removed. */
   portal(): void;
   /** The node says something about the person themselves. */
@@ -52,6 +56,9 @@ const STILL_MS = 1000;
 /** A frame later than this is not caught up with. */
 const LONGEST_FRAME_S = 0.25;
 const STEP_S = 1 / 30;
+
+/** Nobody reads their own name over their head. */
+const NAMELESS = { name: "", badges: [] };
 
 const feet = new Vector3();
 
@@ -69,6 +76,8 @@ export class Visit {
   view: View | null = null;
   slot = -1;
   seat: Seat | null = null;
+  /** What others here see that the person was given. */
+  badges: readonly WornBadge[] = [];
   /** Replaces what keyboard and camera do while a headset is worn. */
   immersive: ((seconds: number, intent: Intent) => void) | null = null;
   /** What else happens in every frame, once the person has moved in it. */
@@ -122,7 +131,7 @@ export class Visit {
 
   private async door(): Promise<{ ticket: string; url: string }> {
     if (!this.ticket) this.blocking.asks();
-    const ticket = this.ticket ?? (await this.host.admit(this.world.room_id, this.session));
+    const ticket = this.ticket ?? (await this.host.admit(this.world.room_id, this.session, this.audience.consent));
     this.ticket = null;
     this.blocking.begins(ticket.blocks === true && !this.host.isHome);
     this.world = ticket.world;
@@ -192,7 +201,7 @@ export class Visit {
         }
         break;
       case "entered":
-        this.entered({ ...frame, avatar: this.host.at(frame.avatar), fallback: this.host.at(frame.fallback) });
+        this.entered({ ...frame, avatar: this.host.at(frame.avatar), fallback: this.host.at(frame.fallback), badges: wornOf(frame.badges) });
         break;
       case "left":
         crowd.left(frame.slot);
@@ -227,10 +236,14 @@ export class Visit {
   }
 
   private entered(entered: Entered): void {
-    const { userId, name, avatar, fallback } = entered;
+    const { userId, name, avatar, fallback, badges } = entered;
     this.chat.name(userId, name);
-    if (entered.own || entered.slot === this.slot) void this.own.body.wear(avatar, fallback);
-    else this.crowd.entered(entered);
+    if (entered.own || entered.slot === this.slot) {
+      this.badges = badges;
+      void this.own.body.wear(avatar, fallback);
+    } else {
+      this.crowd.entered(entered);
+    }
     this.audience.people();
   }
 
@@ -293,7 +306,7 @@ export class Visit {
     stage.camera.updateMatrixWorld();
     const perPixel = this.perPixel();
     const above = stage.camera.position.distanceTo(own.body.group.position);
-    own.body.label("", false, above, perPixel, started);
+    own.body.label(NAMELESS, false, above, perPixel, started);
     this.crowd.update(seconds, started, stage.camera, perPixel);
     this.beside?.(seconds, nowMs, perPixel);
     stage.update(walker.shown, seconds, nowMs / 1000);

@@ -10,7 +10,7 @@ import { ChatLog } from "../../src/visit/chatlog";
 vi.mock(import("../../src/present/holder"), async (original) => ({
   ...(await original()),
   holderOf: async () => ({ did: "did:a", signer: {} as never }),
-  membership: async () => ({ credentialSubject: { id: "did:a" } }),
+  membership: async () => ({ credential: { credentialSubject: { id: "did:a" } }, others: [], asked: [] }),
   present: async () => ({ proof: "x" }) as never,
 }));
 

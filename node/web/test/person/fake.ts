@@ -83,7 +83,7 @@ export class FakeNode implements PersonNode {
   async unpack(luggage: string): Promise<UnpackedSaid> {
     return this.#meets("unpack", async () => {
       this.unpacked.push(luggage);
-      return { friends: 1, blocked: 2, failed: ["nobody"] };
+      return { friends: 1, blocked: 2, credentials: 3, failed: ["nobody"] };
     });
   }
 

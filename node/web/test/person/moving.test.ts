@@ -46,7 +46,7 @@ describe("moving in", () => {
     const made = (await node.log()).scid;
     await own.addLock({ kind: "passphrase", passphrase: "lanterns beside the lake" });
     const came: Came = await own.moveIn({ entropy: ENTROPY, log, luggage: await luggageOf(log) });
-    expect(came).toMatchObject({ account: THERE, copies: ["b.example"], isLate: false, unpacked: { friends: 1, blocked: 2, failed: ["nobody"] } });
+    expect(came).toMatchObject({ account: THERE, copies: ["b.example"], isLate: false, unpacked: { friends: 1, blocked: 2, credentials: 3, failed: ["nobody"] } });
     expect(came.recovery).toEqual({ entropy: ENTROPY, number: 2 });
     const now = await node.log();
     expect([now.scid, now.versions.length, now.has(log.last.versionId)]).toEqual([log.scid, 2, true]);

@@ -29,7 +29,7 @@ afterEach(() => vi.unstubAllGlobals());
 describe("a presentation", () => {
   it("stands over what it shows, by the key that it names", async () => {
     const { log } = await ada();
-    const presentation = await present({ did: log.did, signer: await signer(1) }, question, credential, START);
+    const presentation = await present({ did: log.did, signer: await signer(1) }, question, [credential], START);
     const { proof, ...bare } = presentation;
     expect(bare).toEqual({
       "@context": ["https://www.w3.org/ns/credentials/v2"],
@@ -52,6 +52,16 @@ describe("a presentation", () => {
     expect(await verifyProof(read, { ...bare, verifiableCredential: [] }, await multikey(1))).toBe(false);
     const other = readProof({ ...(proof as JsonObject), domain: "redirect_uri:https://c.example/" });
     expect(await verifyProof(other, bare, await multikey(1))).toBe(false);
+  });
+
+  it("shows all that is said of somebody, in the order in which it is given", async () => {
+    const { log } = await ada();
+    const all = [credential, { type: ["VerifiableCredential", "Badge"], credentialSubject: { id: log.did } }];
+    const { proof, ...bare } = await present({ did: log.did, signer: await signer(1) }, question, all, START);
+    expect(bare.verifiableCredential).toEqual(all);
+    const read = readProof(proof!);
+    expect(await verifyProof(read, bare, await multikey(1))).toBe(true);
+    expect(await verifyProof(read, { ...bare, verifiableCredential: [credential] }, await multikey(1))).toBe(false);
   });
 
   it("goes back behind the #, under every name that was asked for", async () => {

@@ -38,7 +38,39 @@ fn identity() -> Vec<Row> {
                     "friends":[{"account":"@bob:b.test"}],"blocked":[]}"#,
             )
         },
-        Row { status: Some(404), ..post("/_wayside/v1/identity/membership", "", "{}") },
+        Row {
+            status: Some(404),
+            ..post(
+                "/_wayside/v1/identity/membership",
+                "",
+                r#"{"asks":[{"type":"Badge","badge":"x"}]}"#,
+            )
+        },
+        get("/_wayside/v1/identity/credentials", ""),
+        Row {
+            status: Some(404),
+            ..post("/_wayside/v1/identity/credentials", "", r#"{"credential":{}}"#)
+        },
+        Row {
+            status: Some(404),
+            ..put("/_wayside/v1/identity/credentials/{id}", "00", r#"{"shown":true}"#)
+        },
+        Row { status: Some(404), ..delete("/_wayside/v1/identity/credentials/{id}", "00", "") },
+        get("/_wayside/v1/badges", ""),
+        Row { status: Some(404), ..delete("/_wayside/v1/badges/{badge}", "none", "").root() },
+        get("/_wayside/v1/given", "").root(),
+        Row {
+            status: Some(404),
+            ..post(
+                "/_wayside/v1/given",
+                "",
+                r#"{"user_id":"<alice>","badge":{"id":"x","name":"X","description":"Y"},
+                    "until_ms":9007199254740991}"#,
+            )
+            .root()
+        },
+        Row { status: Some(404), ..delete("/_wayside/v1/given/{number}", "1", "").root() },
+        get("/_wayside/v1/credentials/status/{list}", "1").anyones(),
     ]
 }
 

@@ -92,7 +92,7 @@ function partsOf(
   const end = (): HTMLElement => endPart(session, doors.ended).element;
   switch (view.part) {
     case "all":
-      return [profile(), identity(session), list(), password(), ...waysIn(node, session), keys(), running(session), end()];
+      return [profile(), identity(session), held(session), list(), password(), ...waysIn(node, session), keys(), running(session), end()];
     case "profile":
       return [profile()];
     case "devices":
@@ -114,6 +114,13 @@ function partsOf(
 function identity(session: Session): HTMLElement {
   const place = h("section", { attrs: { hidden: true } });
   void import("../identity/part").then(async ({ identityPart }) => place.replaceWith((await identityPart(session)).element)).catch(console.warn);
+  return place;
+}
+
+/** What somebody was given, and keeps with their home. */
+function held(session: Session): HTMLElement {
+  const place = h("section", { attrs: { hidden: true } });
+  void import("../identity/held").then(async ({ heldPart }) => place.replaceWith((await heldPart(session)).element)).catch(console.warn);
   return place;
 }
 

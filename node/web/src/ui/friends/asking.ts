@@ -1,6 +1,7 @@
 // The form by which somebody is asked to be friends: by an address that is typed, or as whom one has before oneself.
-import { clean, MESSAGE_BYTES } from "../../api/friends";
+import { MESSAGE_BYTES } from "../../api/friends";
 import { localpart } from "../../api/session";
+import { clean } from "../../api/text";
 import type { Friends } from "../../friends/model";
 import { readPerson } from "../../friends/typed";
 import { t } from "../../i18n";

@@ -2,8 +2,10 @@
 import { elsewhere } from "../../api/session";
 import type { Friends } from "../../friends/model";
 import { t } from "../../i18n";
+import type { WornBadge } from "../../net/codec";
 import { h } from "../dom";
 import { icon } from "../icons";
+import { badgeList } from "../pills";
 import { closeDialog, openDialog } from "../shell";
 import { askForm } from "./asking";
 import { deedButton, type Person, personButton, question } from "./deeds";
@@ -12,11 +14,14 @@ import { personMark } from "./picture";
 /** Somebody as a world shows them. */
 export interface Met extends Person {
   guest: boolean;
+  badges: readonly WornBadge[];
 }
 
 export interface PersonDoors {
   /** Writes to them; null where that cannot be done. */
   write: ((userId: string) => void) | null;
+  /** Gives them a badge; null where the person gives none. */
+  give: ((met: Met) => void) | null;
   /** The home of the person who looks. */
   serverName: string;
   closed(): void;
@@ -66,7 +71,7 @@ class PersonDialog {
     if (print === this.print || (view === "ask" && this.print !== "")) return;
     this.print = print;
     const key = this.body.querySelector<HTMLElement>(":focus")?.dataset.key;
-    this.body.replaceChildren(this.head(), ...this.parts());
+    this.body.replaceChildren(...[this.head(), badgeList(this.met.badges), ...this.parts()].filter((one) => one !== null));
     if (key !== undefined) this.body.querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"], button`)?.focus();
   }
 
@@ -116,7 +121,17 @@ class PersonDialog {
       asking: [deed("primary", "accept"), deed("quiet", "refuse")],
       none: [this.askButton(), pen],
     }[standing ?? "none"];
-    return [...first.filter((one) => one !== null), asks("block")];
+    const { give } = doors;
+    return [...[...first, give && this.giveButton(give)].filter((one) => one !== null), asks("block")];
+  }
+
+  private giveButton(give: (met: Met) => void): HTMLElement {
+    const button = h("button", { class: "secondary", attrs: { type: "button", "data-key": "give" } }, icon("badge"), t("friends.give"));
+    button.addEventListener("click", () => {
+      closeDialog();
+      give(this.met);
+    });
+    return button;
   }
 
   private askButton(): HTMLElement {

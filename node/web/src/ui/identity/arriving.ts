@@ -1,7 +1,8 @@
 // Moving in, once it is known who somebody was: they are looked for, see what comes along, and arrive.
-import { clean, NAME_LETTERS } from "../../api/friends";
+import { NAME_LETTERS } from "../../api/friends";
 import { ApiError } from "../../api/http";
 import { localpart } from "../../api/session";
+import { clean } from "../../api/text";
 import { writeRecoveryFile } from "../../identity/recovery";
 import type { Companion, Luggage } from "../../identity/luggage";
 import { list, t } from "../../i18n";
@@ -81,7 +82,7 @@ function foundStep(moving: Moving, told: Told, found: Found, rows: HTMLElement, 
     ...luggageIn(found),
     kept("identity.moving.comes", "check", [
       t("identity.moving.comes_identity"),
-      ...(luggage ? [t("identity.moving.comes_friends"), t("identity.moving.comes_blocked"), t("identity.moving.comes_name")] : []),
+      ...(luggage ? [t("identity.moving.comes_friends"), t("identity.moving.comes_blocked"), t("identity.moving.comes_name"), t("identity.moving.comes_given")] : []),
     ]),
     kept("identity.moving.back", "back", [t("identity.moving.back_rooms"), t("identity.moving.back_powers")]),
     kept("identity.moving.stays", "close", [t("identity.moving.stays_worlds"), t("identity.moving.stays_messages"), t("identity.moving.stays_keys")]),
@@ -180,7 +181,7 @@ function cameAlong({ unpacked, isLate }: Came, luggage: Luggage | null): Node[] 
   if (!luggage) return [hint(t("identity.moving.came_bare"))];
   if (isLate) return [caution(t("identity.moving.came_late"))];
   if (!unpacked) return [caution(t("identity.moving.came_refused"))];
-  const { friends, blocked, failed } = unpacked;
+  const { friends, blocked, credentials, failed } = unpacked;
   const known = new Map([...luggage.friends, ...luggage.blocked].map((one) => [one.account, nameOf(one)]));
   const names = failed.map((account) => known.get(account) ?? clean(account, NAME_LETTERS));
   const row = (sign: Icon, text: string): HTMLElement => h("li", {}, icon(sign), h("span", { text }));
@@ -190,6 +191,7 @@ function cameAlong({ unpacked, isLate }: Came, luggage: Luggage | null): Node[] 
     row("check", t("identity.moving.came_identity")),
     row("people", t("identity.moving.came_friends", { count: friends })),
     row("shield", t("identity.moving.came_blocked", { count: blocked })),
+    ...(credentials > 0 ? [row("badge", t("identity.moving.came_given", { count: credentials }))] : []),
   );
   const missing = names.length === 0 ? [] : [caution(t("identity.moving.came_failed", { names: list(names) }))];
   return [h("section", { class: "identity-kept good" }, rows), ...missing];

@@ -2,7 +2,9 @@
 import type { Session } from "../../api/session";
 import { loadMore, t } from "../../i18n";
 import { identityOf, type OwnIdentity } from "../../person";
+import { forgetHolder } from "../../present/holder";
 import { closeDialog } from "../shell";
+import { forgetAnswered } from "./answered";
 import { lead, quiet, steps } from "./steps";
 
 /** Says whether the person goes; then this browser has forgotten who they are. */
@@ -11,6 +13,7 @@ export async function leaving(session: Session): Promise<boolean> {
   if (!own) return true;
   if ((await own.wouldBeLost()) && !(await goesAnyway(own, session))) return false;
   await own.leave();
+  forgetHere();
   return true;
 }
 
@@ -39,4 +42,11 @@ async function goesAnyway(own: OwnIdentity, session: Session): Promise<boolean> 
 /** The account is no more, and nothing can be asked of the node. */
 export async function forgetIdentity(session: Session): Promise<void> {
   await identityOf(session)?.forget();
+  forgetHere();
+}
+
+/** What pages remember beside the keys. */
+function forgetHere(): void {
+  forgetHolder();
+  forgetAnswered();
 }
