@@ -262,7 +262,7 @@ async fn list_users(services: &Services) -> anyhow::Result<()> {
     }
 }
 
-fn named(services: &Services, name: &str) -> anyhow::Result<ruma::OwnedUserId> {
+pub(crate) fn named(services: &Services, name: &str) -> anyhow::Result<ruma::OwnedUserId> {
     let parsed = if name.starts_with('@') {
         ruma::UserId::parse(name)
     } else {
@@ -299,7 +299,7 @@ pub(crate) async fn invite(config: Config, arguments: &ArgMatches) -> anyhow::Re
 }
 
 /// The address of the node as far as a command beside it can know.
-fn public_url(config: &Config) -> Option<String> {
+pub(crate) fn public_url(config: &Config) -> Option<String> {
     let noted = fs::read_to_string(config.data.join(ADDRESS_FILE)).ok();
     config.public_url.clone().or(noted)
 }

@@ -1,5 +1,6 @@
 //! The command line of a node.
 
+mod carrying;
 mod commands;
 mod init;
 
@@ -59,6 +60,7 @@ fn run(matches: &ArgMatches) -> anyhow::Result<()> {
             "serve" => commands::serve(config).await,
             "config" => commands::check(&config),
             "did" => commands::did(config, text(arguments, "did")).await,
+            "account" => Box::pin(carrying::account(config, arguments)).await,
             "badge" => Box::pin(commands::badge(config, arguments)).await,
             "user" => Box::pin(commands::user(config, arguments)).await,
             "invite" => commands::invite(config, arguments).await,
@@ -92,6 +94,7 @@ fn command() -> Command {
                 .subcommand(Command::new("example").about("Print an example of wayside.toml")),
         ))
         .subcommand(with_settings(user_command()))
+        .subcommand(with_settings(account_command()))
         .subcommand(with_settings(badge_command()))
         .subcommand(with_settings(
             Command::new("invite")
@@ -223,6 +226,24 @@ fn world_command() -> Command {
         .subcommand_required(true)
         .subcommand(add)
         .subcommand(Command::new("list").about("List the worlds of the directory"))
+}
+
+fn account_command() -> Command {
+    let folder = || Arg::new("folder").required(true).help("The folder of files");
+    Command::new("account")
+        .about("Let people take along what is theirs when they move to another node")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("export")
+                .about("Write what somebody takes along into a new folder")
+                .arg(Arg::new("name").required(true).help("The name, with or without the node's"))
+                .arg(folder()),
+        )
+        .subcommand(
+            Command::new("import")
+                .about("Keep what somebody takes along from another node until they move in")
+                .arg(folder()),
+        )
 }
 
 fn badge_command() -> Command {

@@ -443,3 +443,74 @@ async fn copies_are_kept_of_friends_alone() -> Result<()> {
     peer.stop().await;
     journey.end().await
 }
+
+/// Whoever has no friends is carried over as files, by those who run the nodes.
+#[tokio::test]
+async fn operators_carry_an_account_over() -> Result<()> {
+    let Some(mut journey) = Journey::begin().await? else { return Ok(()) };
+    let ada = journey.homes.ada.clone();
+    let (did, from) = (journey.did.clone(), Person::of(&ada).await?);
+    let folder = journey.homes.abroad.town.folder().join("carried");
+    let there = folder.display().to_string();
+    let export = ["account", "export", "ada", &there];
+    // Nothing can be sealed for somebody who has saved no words.
+    let early = journey.homes.home.command(&export).await?;
+    ensure!(!early.status.success() && early.stderr.contains("not saved"), "{early:?}");
+    let (seal_key, secret) = seal()?;
+    ada.post(&identity("saved"), &json!({ "seal_key": seal_key })).await?;
+    adorn(&journey).await?;
+    let knight = body(&json!({ "avatarPermission": "everyone", "allowRedistribution": true }))?;
+    let knight = wear(&ada, &journey.homes.home, knight).await?;
+    ada.upload("text/plain", b"a note of mine".to_vec()).await?;
+    let done = journey.homes.home.command(&export).await?;
+    ensure!(done.status.success(), "{done:?}");
+    ensure!(!journey.homes.home.command(&export).await?.status.success(), "it is overwritten");
+    ensure!(folder.join("bodies").join(format!("{knight}.vrm")).is_file(), "no body");
+    let list = std::fs::read_to_string(folder.join("media.json"))?;
+    ensure!(list.contains("text/plain") && !list.contains("First light"), "{list}");
+    let whole = std::fs::read_to_string(folder.join("account.json"))?;
+    ensure!(!whole.contains("First light"), "anybody reads it: {whole}");
+    // Nobody brings in somebody who lives there, nor what does not prove itself.
+    let import = ["account", "import", &there];
+    ensure!(!journey.homes.home.command(&import).await?.status.success(), "she lives there");
+    journey.homes.home.stop().await?;
+    let harbour = named(&journey.homes.abroad, "harbour", "harbour.test").await?;
+    let sound: Value = serde_json::from_str(&whole)?;
+    for (field, bad) in [
+        ("version", json!(2)),
+        ("scid", json!("QmNobody")),
+        ("account", json!("@eve:home.test")),
+        ("log", json!("{}")),
+        ("seal_key", json!("AAAA")),
+        ("packed_ms", json!(i64::MAX)),
+        ("more", json!(true)),
+    ] {
+        let mut changed = sound.clone();
+        changed[field] = bad;
+        std::fs::write(folder.join("account.json"), changed.to_string())?;
+        let refusal = harbour.command(&import).await?;
+        ensure!(!refusal.status.success(), "{field}: {refusal:?}");
+    }
+    std::fs::write(folder.join("account.json"), &whole)?;
+    for _again in 0..2 {
+        let done = harbour.command(&import).await?;
+        ensure!(done.status.success() && done.stdout.contains("1 bodies"), "{done:?}");
+    }
+
+    // She finds it there by her words, though nobody else knows her, and is who she was.
+    let there = Client::register(harbour.http(), "ada").await?;
+    let find = json!({ "did": did, "seal_key": seal_key, "at": [] });
+    let found = there.post(&identity("search"), &find).await?;
+    let scid = did.split(':').nth(2).context("a SCID")?;
+    let luggage = opened(&found["sealed"][0], scid, &secret)?;
+    let log = found["log"].as_str().context("a log")?;
+    let moved = Journey::moving(log, &from, &Person::of(&there).await?)?;
+    there.put(&identity("moved"), &json!({ "log": moved })).await?;
+    let unpacked = there.post(&identity("luggage"), &luggage).await?;
+    ensure!(unpacked["credentials"] == 1 && unpacked["avatar"] == true, "{unpacked}");
+    is_as_before(&there, &knight).await?;
+    let mut harbour = harbour;
+    crate::abroad::end(&mut harbour).await?;
+    journey.homes.home.restart().await?;
+    journey.end().await
+}

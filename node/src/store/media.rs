@@ -63,6 +63,28 @@ pub async fn media(from: &mut impl Reads, media_id: &str) -> Result<Option<Media
     .transpose()
 }
 
+/// The uploads of a person behind one of them, in the order of their ids.
+pub async fn uploads_of(
+    from: &mut impl Reads,
+    user_id: &UserId,
+    behind: &str,
+    most: i64,
+) -> Result<Vec<(String, MediaRow)>, StoreError> {
+    let sql = "SELECT media_id, blob, size, content_type, file_name FROM media \
+               WHERE uploaded_by = $1 AND media_id > $2 ORDER BY media_id LIMIT $3";
+    let query = from.conn().0.query(sql).bind(user_id.as_str()).bind(behind).bind(most);
+    let read = |row: &super::db::Row| {
+        let found = MediaRow {
+            blob: row.array(1)?,
+            size: row.get(2)?,
+            content_type: row.get(3)?,
+            file_name: row.get(4)?,
+        };
+        Ok((row.get(0)?, found))
+    };
+    query.all().await?.iter().map(read).collect()
+}
+
 /// Who is to upload a file of that id that has not come yet.
 pub async fn awaited(
     from: &mut impl Reads,

@@ -14,6 +14,7 @@ use std::{
 
 use ruma::{MxcUri, OwnedServerName, OwnedUserId, ServerName, UserId};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use wayside_identity::{
     avatar::{Body, Licence, Refused, Terms, Uploaded},
@@ -123,6 +124,27 @@ impl Bodies {
             avatar: self.content.reference(&blob, is_lent(&file)),
             unfit: terms.fit_mature().err().map(Refused::code),
         })
+    }
+
+    /// Takes in a body that somebody of another node wore, from whoever brings its file; whether it can be worn.
+    pub async fn take_in(&self, bytes: Vec<u8>) -> Result<bool, Error> {
+        let source: [u8; 32] = Sha256::digest(&bytes).into();
+        let inspection = spawn_blocking(move || inspect::avatar(&bytes)).await;
+        let inspection = inspection.map_err(Error::internal)?;
+        let Some(normalised) = inspection.normalised else { return Ok(false) };
+        let licence = json!(inspection.report.licence);
+        match self.keep_brought(source, Some(normalised), &licence).await {
+            Ok(_) => Ok(true),
+            Err(Unworn::Node(error)) => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// The bytes of a body that was seen here, by the hash that its home names.
+    pub(super) async fn known_here(&self, source: &[u8; 32]) -> Result<Option<Vec<u8>>, Error> {
+        let row = brought::brought(&mut self.ground.store.snapshot().await?, source).await?;
+        let Some(blob) = row.and_then(|row| row.blob) else { return Ok(None) };
+        self.content.asset_bytes(&blob).await.map(Some)
     }
 
     /// What its author allows to whoever wears it, by the file and the licence that they bring.

@@ -44,12 +44,16 @@ impl Bodies {
         Ok(true)
     }
 
-    /// The bytes of a body, from the first of these servers that has them: its hash says that they are its.
+    /// The bytes of a body: as it was seen here, or from the first of these servers that has them; its hash says that
+    /// they are its.
     async fn found_with(
         &self,
         sha256: &[u8; 32],
         servers: &[OwnedServerName],
     ) -> Result<Option<Vec<u8>>, Error> {
+        if let Some(bytes) = self.known_here(sha256).await? {
+            return Ok(Some(bytes));
+        }
         for server in servers {
             let uri = body_uri(server, sha256);
             let (_, media_id) = uri.parts().map_err(Error::internal)?;

@@ -97,7 +97,8 @@ impl Moving {
         if let Wanted::Account(account) = wanted {
             servers.push(account.server_name().to_owned());
         }
-        let mut found = Vec::new();
+        // Friends may live here too, or those who run this node were given what somebody took along.
+        let mut found: Vec<Kept> = self.kept_here(wanted, seal_key).await?.into_iter().collect();
         let mut asked: BTreeMap<OwnedServerName, Option<String>> = BTreeMap::new();
         let mut wanted = wanted.clone();
         let mut published = None;
@@ -127,6 +128,8 @@ impl Moving {
             }
         }
         let best = best_of(&found, &wanted)?;
+        let here = found.iter().filter(|it| it.server == self.ground.server_name);
+        asked.extend(here.map(|it| (it.server.clone(), None)));
         let asked = asked.into_iter().map(|(server, why)| Asked { server, why }).collect();
         let (log, sealed) = match best.first() {
             Some(first) => {
@@ -138,6 +141,24 @@ impl Moving {
             None => (published.map(|(log, _)| log).ok_or_else(nobody_knows)?, Vec::new()),
         };
         Ok(Found { log, sealed, asked })
+    }
+
+    /// What this node itself keeps of somebody.
+    async fn kept_here(&self, wanted: &Wanted, seal_key: &str) -> Result<Option<Kept>, Error> {
+        let copy = match wanted {
+            Wanted::Did(did) => {
+                let Some(scid) = did.subject().strip_prefix("did:webvh:") else { return Ok(None) };
+                self.copy(Some(scid), None, seal_key).await
+            }
+            Wanted::Account(account) => self.copy(None, Some(account), seal_key).await,
+        };
+        let copy = match copy {
+            Ok(copy) => copy,
+            Err(Error::NotFound(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let history = self.beneath.persons.proven(copy.log.clone().into_bytes()).await?;
+        Ok(Some(Kept { server: self.ground.server_name.clone(), copy, history }))
     }
 
     async fn asked(

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Largest luggage that is sealed, as text: what it is sealed with, and four letters for three bytes.
-const SEALED_LETTERS: usize = (limits::LUGGAGE_BYTES + PADDED_BYTES + 64) * 4 / 3 + 4;
+pub(super) const SEALED_LETTERS: usize = (limits::LUGGAGE_BYTES + PADDED_BYTES + 64) * 4 / 3 + 4;
 /// Luggage is as long as a multiple of this.
 const PADDED_BYTES: usize = 16 * 1024;
 /// When to come again to a server that has enough to prove, in milliseconds.
@@ -82,14 +82,7 @@ impl Moving {
         if !lived_here && !is_friend {
             return Err(Error::Forbidden(format!("nobody here is a friend of {account}")));
         }
-        let history = self.beneath.persons.proven(log.clone().into_bytes()).await?;
-        if history.scid() != scid {
-            return refuse("the log is that of another DID");
-        }
-        let names = history.latest().document.also_known_as();
-        if !names.contains(&account.matrix_uri(false).to_string()) {
-            return refuse("the log does not name that account");
-        }
+        let history = self.names(&log, scid, &account).await?;
         if lived_here {
             match self.beneath.persons.moved_away(&history, log.as_bytes()).await {
                 // Whose account has ended here is told of nowhere any more.
@@ -106,7 +99,26 @@ impl Moving {
         Ok(false)
     }
 
-    async fn keep(&self, history: Arc<History>, copy: CopyRow) -> Result<(), Error> {
+    /// A log that proves itself, is that of a DID, and names an account.
+    pub(super) async fn names(
+        &self,
+        log: &str,
+        scid: &str,
+        account: &UserId,
+    ) -> Result<Arc<History>, Error> {
+        let refuse = |why: &str| Err(Error::Invalid(why.to_owned()));
+        let history = self.beneath.persons.proven(log.as_bytes().to_vec()).await?;
+        if history.scid() != scid {
+            return refuse("the log is that of another DID");
+        }
+        let names = history.latest().document.also_known_as();
+        if !names.contains(&account.matrix_uri(false).to_string()) {
+            return refuse("the log does not name that account");
+        }
+        Ok(history)
+    }
+
+    pub(super) async fn keep(&self, history: Arc<History>, copy: CopyRow) -> Result<(), Error> {
         let now_ms = self.ground.clock.now_ms();
         let subject = history.did().subject().to_owned();
         let write = self.ground.store.write::<_, Error>(move |tx| {

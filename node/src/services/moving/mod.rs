@@ -9,6 +9,7 @@
 
 mod arriving;
 mod copies;
+mod exporting;
 mod handing;
 mod seal;
 
@@ -28,6 +29,7 @@ use wayside_specs::limits;
 pub use self::{
     arriving::{ASKED, Asked, Found, Unpacked, Wanted},
     copies::{Brought, Copy},
+    exporting::{Exported, Upload},
 };
 use super::{
     Error, Ground,
