@@ -239,11 +239,14 @@ async function end() {
   await ann.page.getByText("Nobody can bring the account back").waitFor();
   await look(ann, "end");
   ensure(await isThere(lantern), "a link ended the account");
+  await ann.page.getByLabel("Erase what I leave behind").check();
   await ann.press("End my account for ever");
   await ann.page.locator("input[name=password]").fill(password);
   await look(ann, "end-prove");
+  const ending = ann.page.waitForRequest((it) => it.url().endsWith("/account/deactivate") && it.postDataJSON().auth);
   await ann.press("End my account for ever", ann.page.locator("form"));
   await heading(ann, "Your account has ended");
+  ensure((await ending).postDataJSON().erase === true, "it is not erased");
   await look(ann, "ended");
   ensure(!(await isThere(lantern)), "it is still signed in");
   const identifier = { type: "m.id.user", user: "ann" };

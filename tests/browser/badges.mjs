@@ -1,4 +1,5 @@
 // Those who run a node give Ada, who lives elsewhere, a badge: she shows it, and comes in where it is asked for.
+import { island } from "./island.mjs";
 import { atHome, ensure, identityPage, story } from "./lib.mjs";
 
 let [ada, root] = [null, null];
@@ -105,4 +106,22 @@ async function sees({ name, title }) {
   return { badges: seen.bodies.flatMap((it) => it.badges ?? []), says: await pill.first().getAttribute("title") };
 }
 
-await story({ begin, enter, lacks, asked, give, show, sees });
+/** Makes a world for those who hold a badge of her node. */
+async function make({ url, name, badge }) {
+  await root.page.goto(url);
+  await root.press("Make a world");
+  const file = { name: "five-houses.glb", mimeType: "model/gltf-binary", buffer: island() };
+  await root.page.locator(".easel input[type=file]").setInputFiles(file);
+  await root.sees(".create-under img");
+  await root.page.getByLabel("Name").fill(name);
+  await root.page.getByLabel("Who holds a badge of this node").check();
+  await root.page.getByLabel("Which badge").selectOption({ label: badge });
+  await root.page.getByLabel("Which badge").scrollIntoViewIfNeeded();
+  await root.picture("badges-make");
+  await root.nothingHinders();
+  await root.press("Make this world");
+  const { world } = await root.walking();
+  return { room: world.room_id };
+}
+
+await story({ begin, enter, lacks, asked, give, show, sees, make });

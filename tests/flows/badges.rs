@@ -470,6 +470,12 @@ async fn client_shows_badges() -> Result<()> {
     pages_of.step("enter", json!({ "who": "ada", "url": hers })).await?;
     let seen = pages_of.step("sees", json!({ "name": "ada", "title": "First light" })).await?;
     ensure!(seen["badges"][0]["name"] == "First light", "{seen}");
+    // She makes a world of her own for those who hold it.
+    let wish = json!({ "url": there, "name": "The Loft", "badge": "First light" });
+    let made = pages_of.step("make", wish).await?;
+    let loft = format!("{WORLDS}/{}", made["room"].as_str().context("a room")?);
+    let loft = Client::nobody(commons.http())?.get(&loft).await?;
+    ensure!(loft["asks"][0]["badge"] == "first-light" && loft["public"] == false, "{loft}");
     pages_of.close().await?;
     crate::abroad::end(&mut commons).await?;
     homes.end().await

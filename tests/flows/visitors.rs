@@ -613,3 +613,42 @@ async fn a_node_says_whose_people_may_visit() -> Result<()> {
     refused(none, 404, "M_NOT_FOUND")?;
     journey.end().await
 }
+
+#[tokio::test]
+async fn visitors_of_a_private_world_see_its_portals() -> Result<()> {
+    let Some(journey) = Journey::begin().await? else { return Ok(()) };
+    let bob = Client::register(journey.commons.http(), "bob").await?;
+    let scene = bob.upload("model/gltf-binary", floor()).await?;
+    let scene = format!("mxc://{}", scene.place());
+    let mut dens = Vec::new();
+    for name in ["Den", "Cellar"] {
+        let wish = json!({ "name": name, "scene": scene, "public": false });
+        let made = bob.post("/_wayside/v1/worlds", &wish).await?;
+        let room = RoomId::known(made["room_id"].as_str().context("a room")?);
+        bob.join(&room).await?;
+        let door = json!({ "uri": "matrix:r/plaza:elsewhere.test" });
+        bob.set_state(&room, "org.wayside.portal", "door", &door).await?;
+        let invite = json!({ "user_id": journey.homes.ada.id() });
+        bob.post(&format!("/_matrix/client/v3/rooms/{room}/invite"), &invite).await?;
+        dens.push(room);
+    }
+    let api = |room: &RoomId, what: &str| format!("/_wayside/v1/worlds/{room}/{what}");
+    let shown = answered(&journey, |_| {}).await?;
+    let granted = journey.nobody.post(&api(&dens[0], "visitors"), &shown).await?;
+    let pass = granted["pass"].as_str().context("a pass")?;
+    let doors = |room: &RoomId, pass: &str| format!("{}?pass={pass}", api(room, "portals"));
+    let told = journey.nobody.get(&doors(&dens[0], pass)).await?;
+    ensure!(told["portals"].as_array().is_some_and(|it| it.len() == 1), "{told}");
+    // By none, by one of another world, or by one that somebody made up, there is no such world.
+    let (until, rest) = pass.split_once('.').context("a time")?;
+    let later = format!("{}.{rest}", until.parse::<i64>()? + 1);
+    for bad in ["", "x", "1.2.3", &later, &pass[..pass.len() - 1]] {
+        refused(journey.nobody.get(&doors(&dens[0], bad)).await, 404, "M_NOT_FOUND")?;
+    }
+    refused(journey.nobody.get(&doors(&dens[1], pass)).await, 404, "M_NOT_FOUND")?;
+    // Nor for whoever was shown out.
+    let kick = json!({ "user_id": journey.homes.ada.id() });
+    bob.post(&format!("/_matrix/client/v3/rooms/{}/kick", dens[0]), &kick).await?;
+    refused(journey.nobody.get(&doors(&dens[0], pass)).await, 404, "M_NOT_FOUND")?;
+    journey.end().await
+}

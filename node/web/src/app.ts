@@ -247,7 +247,7 @@ async function offer(info: NodeInfo, who: Session, doors: WorldsDoors): Promise<
     const { offerAll } = await import("./offers");
     if (session !== who) return;
     await offerAll(info, who, {
-      enterRoom: (roomId) => void enterRoom(roomId),
+      enter: (world) => void enter(world),
       worldsChanged: () => void lookAgain(who, doors),
       host: hostOf,
       through: (host, way) => void visitWorld(host, way.world, false, way),
@@ -400,7 +400,7 @@ async function visitWorld(host: Host, target: World, still = false, ticket: Tick
         session = member;
       },
       again: (where) => void visitWorld(host, where),
-      enter: (roomId) => void enterRoom(roomId),
+      enter: (world) => void enter(world),
       refused: (error) => void closedDoor(address, error, still),
       host: hostOf,
       through: (other, way) => void visitWorld(other, way.world, false, way),

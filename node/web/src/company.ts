@@ -7,7 +7,7 @@ import { type Friendship, friendshipOf } from "./friendship";
 import { t } from "./i18n";
 import { type Membership, membershipOf } from "./membership";
 import type { Goal } from "./passage";
-import { addressOf } from "./travel/address";
+import { type Address, addressOf } from "./travel/address";
 import { words } from "./ui/errors";
 import type { Met } from "./ui/friends/person";
 import type { Hud } from "./ui/hud";
@@ -17,8 +17,8 @@ import { watchPresses } from "./visit/pressing";
 import type { Visit } from "./visit/visit";
 
 export interface CompanyDoors {
-  /** Goes into another world of this node. */
-  enter(roomId: string): void;
+  /** Goes into another world, on whichever node it is. */
+  enter(world: Address): void;
   /** Goes somewhere, once the way there is open. */
   go(goal: Goal): void;
 }

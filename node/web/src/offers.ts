@@ -5,10 +5,11 @@ import { friendshipOf } from "./friendship";
 import { goalAt } from "./friends/goal";
 import { identityParts, type Membership, membershipOf } from "./membership";
 import { Passage, type PassageDoors } from "./passage";
+import type { Address } from "./travel/address";
 
 export interface OfferDoors {
-  /** Goes into a world of this node. */
-  enterRoom(roomId: string): void;
+  /** Goes into a world, on whichever node it is. */
+  enter(world: Address): void;
   /** Shows the worlds of now in place of those that are listed. */
   worldsChanged(): void;
   /** The node of a world. */
@@ -36,7 +37,7 @@ async function offerMessages(info: NodeInfo, who: Session, place: HTMLElement, d
     const opened = await membershipOf(who);
     if (!opened || !place.isConnected) return null;
     const { messages, parts } = opened;
-    const { enterRoom: enter, worldsChanged } = doors;
+    const { enter, worldsChanged } = doors;
     return parts.besideWorlds(messages, place, { serverName: info.server_name, enter, worldsChanged });
   } catch (error) {
     // Worlds can be entered without.

@@ -11,7 +11,8 @@ import { isKnown, know } from "./travel/known";
 import { asksWords } from "./ui/asks";
 import { whyHere } from "./ui/closed";
 import { h } from "./ui/dom";
-import { closeDialog, notice, openDialog } from "./ui/shell";
+import { goingDialog } from "./ui/going";
+import { closeDialog, notice } from "./ui/shell";
 
 /** Where somebody wants to go. */
 export interface Goal {
@@ -108,41 +109,19 @@ export class Passage {
     if (this.session().guest) throw new UntoldError("guest");
     if (back || isKnown(serverName)) return true;
     await this.doors.takeOff();
-    const agrees = await this.ask(serverName);
+    const agrees = await goingDialog(serverName, this.asks);
     if (agrees) know(serverName);
     return agrees;
   }
 
-  private ask(serverName: string): Promise<boolean> {
-    return new Promise((resolve) => {
-      let says = false;
-      const go = h("button", { class: "primary", text: t("welcome.enter"), attrs: { type: "button" } });
-      go.addEventListener("click", () => {
-        says = true;
-        closeDialog();
-      });
-      const stay = h("button", { class: "quiet", text: t("portals.stay"), attrs: { type: "button" } });
-      stay.addEventListener("click", closeDialog);
-      const lead = h("p", { class: "lead away", text: t("welcome.away", { node: serverName }) });
-      const closed = (): void => {
-        this.asking = false;
-        this.doors.pause(false);
-        resolve(says);
-      };
-      openDialog(t("welcome.go_away", { node: serverName }), [lead, go, stay], { closed });
-      this.asking = true;
-      this.doors.pause(true);
-      go.focus();
-    });
+  private consent(isWanted: () => boolean): Consent {
+    return consentBy({ pause: this.asks, isWanted, takeOff: () => this.doors.takeOff() });
   }
 
-  private consent(isWanted: () => boolean): Consent {
-    const pause = (yes: boolean): void => {
-      this.asking = yes;
-      this.doors.pause(yes);
-    };
-    return consentBy({ pause, isWanted, takeOff: () => this.doors.takeOff() });
-  }
+  private readonly asks = (yes: boolean): void => {
+    this.asking = yes;
+    this.doors.pause(yes);
+  };
 
   private tell({ name }: Goal): void {
     const cancel = h("button", { class: "inline", text: t("portals.cancel"), attrs: { type: "button" } });

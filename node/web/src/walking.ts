@@ -34,7 +34,7 @@ export interface WalkDoors {
   session(member: Session): void;
   again(world: World): void;
   /** Goes into another world. */
-  enter(roomId: string): void;
+  enter(world: Address): void;
   /** They are not let in; null is that there is no such world for them. */
   refused(error: unknown): void;
   /** The node of a world. */
@@ -139,9 +139,9 @@ class Walk implements Audience, Walking {
 
   private companyOf(visit: Visit): Company {
     return new Company(visit, () => this.who, this.node, {
-      enter: (roomId) => {
+      enter: (world) => {
         this.stop();
-        this.doors.enter(roomId);
+        this.doors.enter(world);
       },
       go: (goal) => void this.passage.open(goal),
     });

@@ -1,5 +1,6 @@
 // What the device makes of the rooms that the node tells of.
 import { describe, expect, it } from "vitest";
+import { nodeOfWorld, WORLD } from "../src/device/invitation";
 import { Room } from "../src/device/rooms";
 import type { RawEvent } from "../src/device/sync";
 
@@ -55,5 +56,50 @@ describe("a room", () => {
     const event = { ...state("m.room.member", { membership: "invite", is_direct: true }, OWN), sender: "@ann:n" };
     room.invited([event], OWN);
     expect([room.membership, room.inviter, room.invitedDirectly]).toEqual(["invite", "@ann:n", true]);
+  });
+
+  it("says on which node it is, where it is a world to which the person is invited", () => {
+    const invitation = state("m.room.member", { membership: "invite" }, OWN, "@ann:b");
+    const invited = (type: string | undefined): Room => {
+      const room = new Room("!r");
+      room.invited([state("m.room.create", type ? { type } : {}, "", "@_wayside:c"), invitation], OWN);
+      return room;
+    };
+    expect([invited(WORLD).worldServer, invited("m.space").worldServer, invited(undefined).worldServer]).toEqual(["c", null, null]);
+  });
+});
+
+describe("the node of a world to which somebody is invited", () => {
+  const made = (sender: string): RawEvent => state("m.room.create", { type: WORLD }, "", sender);
+  const invited = (by: string): RawEvent => state("m.room.member", { membership: "invite" }, OWN, by);
+  const nameless = ({ sender: _, ...event }: RawEvent): RawEvent => event;
+  const node = (...shown: RawEvent[]): string | null => nodeOfWorld(shown, OWN);
+
+  it("is that of the service user who made it, whoever invites", () => {
+    expect(node(made("@_wayside:b.example:8448"), invited("@ann:c.example"))).toBe("b.example:8448");
+    expect(node(made("@_wayside:[::1]:8448"), invited("@_wayside:c.example"))).toBe("[::1]:8448");
+    expect(node(made("@_wayside:n"), invited("@ann:c.example"))).toBe("n");
+  });
+
+  it("is else that of a service user who speaks of a member, of whom is invited before others", () => {
+    const joined = member("@_wayside:b.example", "join");
+    expect(node(invited("@_wayside:b.example"))).toBe("b.example");
+    expect(node(nameless(made("")), invited("@ann:c.example"), joined)).toBe("b.example");
+    expect(node(joined, invited("@_wayside:c.example"))).toBe("c.example");
+  });
+
+  it("is else that of whoever invites, and else not known", () => {
+    expect(node(nameless(made("")), invited("@ann:c.example"))).toBe("c.example");
+    // Nobody else makes worlds.
+    expect(node(made("@eve:b.example"), invited("@ann:c.example"))).toBe("c.example");
+    expect(node(made("@_wayside2:b.example"), invited("@ann:c.example"), member("@eve:d.example", "join"))).toBe("c.example");
+    expect([node(), node(nameless(invited(""))), node(member("@eve:d.example", "join"))]).toEqual([null, null, null]);
+  });
+
+  it("is none whose name is no server name", () => {
+    for (const odd of ["@_wayside", "@_wayside:", "_wayside:b.example", "@_wayside:b.example/x", "@_wayside:b example", "@_wayside:b?x"]) {
+      expect(node(made(odd), invited("@ann:c.example")), odd).toBe("c.example");
+      expect(node(made(odd), invited(odd)), odd).toBeNull();
+    }
   });
 });

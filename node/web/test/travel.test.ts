@@ -47,13 +47,14 @@ interface Asked {
   method: string;
   headers: Record<string, string>;
   body: unknown;
+  cache: RequestCache | undefined;
 }
 
 /** Answers what is asked by the beginning of its address, and notes it. */
 function answering(answers: Record<string, unknown>): Asked[] {
   const all: Asked[] = [];
-  vi.stubGlobal("fetch", async (url: string, { method, headers, body }: RequestInit) => {
-    all.push({ url, method: method ?? "GET", headers: headers as Record<string, string>, body: body ? JSON.parse(`${body as string}`) : null });
+  vi.stubGlobal("fetch", async (url: string, { method, headers, body, cache }: RequestInit) => {
+    all.push({ url, method: method ?? "GET", headers: headers as Record<string, string>, body: body ? JSON.parse(`${body as string}`) : null, cache });
     const found = Object.entries(answers).find(([key]) => `${method} ${url}`.startsWith(key));
     if (!found) return Response.json({ errcode: "M_NOT_FOUND", error: "nothing here" }, { status: 404 });
     return found[1] instanceof Response ? found[1].clone() : Response.json(found[1]);
@@ -251,6 +252,61 @@ describe("whoever shows who they are", () => {
     // Whoever is not told comes in all the same.
     answering({ ...doors(), "GET https://b.example/_wayside/v1/worlds/!room": new Response("", { status: 500 }) });
     expect((await hostAt("https://b.example", "b.example").admit("!room", session)).ticket).toBe("t");
+  });
+
+  describe("and is given a pass there", () => {
+    const at = (name: string) => hostAt(`https://${name}`, name);
+    const door = (pass?: unknown, room = "!room", name = "b.example"): Record<string, unknown> => ({
+      [`POST https://${name}/_wayside/v1/visitors/challenge`]: { challenge: "c-1" },
+      [`POST https://${name}/_wayside/v1/worlds/`]: { ticket: "t", expires_ms: 1, transports: [], world: { ...plaza, room_id: room }, pass },
+      [`GET https://${name}/_wayside/v1/worlds/${room}/portals`]: { portals: [] },
+    });
+    const looks = (asked: Asked[]): unknown => asked.filter(({ url }) => url.includes("/portals")).map(({ url }) => url);
+    const portals = (room: string, name = "b.example"): string => `https://${name}/_wayside/v1/worlds/${room}/portals`;
+
+    it("shows it where they ask for the portals of that room, of which the browser keeps nothing", async () => {
+      const host = at("b.example");
+      const asked = answering(door("p 1&x"));
+      await host.portals("!room", session);
+      // It is the room of the world that it is for, by whichever name they came.
+      const visit = await host.admit("#plaza:b.example", session);
+      await host.portals("!room", session);
+      expect(looks(asked)).toEqual([portals("!room"), `${portals("!room")}?pass=p+1%26x`]);
+      expect(new URL(asked.at(-1)!.url).searchParams.get("pass")).toBe("p 1&x");
+      expect([asked[0]?.cache, asked.at(-1)?.cache]).toEqual([undefined, "no-store"]);
+      expect(asked.at(-1)?.headers.Authorization).toBeUndefined();
+      expect(visit).not.toHaveProperty("pass");
+    });
+
+    it("shows no other room, node or person that pass", async () => {
+      const [host, other] = [at("b.example"), at("c.example")];
+      answering(door("p-1"));
+      await host.admit("!room", session);
+      const asked = answering({ ...door(), ...door(undefined, "!other"), ...door(undefined, "!room", "c.example") });
+      await host.portals("!other", session);
+      await other.portals("!room", session);
+      await at("b.example").portals("!room", session);
+      await host.portals("!room", { ...session, userId: "@eve:a.example" });
+      expect(looks(asked)).toEqual([portals("!other"), portals("!room", "c.example"), portals("!room"), portals("!room")]);
+    });
+
+    it("shows the newest of each room, and none where that is none", async () => {
+      const host = at("b.example");
+      for (const [pass, room] of [["p-1", "!room"], ["q-1", "!other"], ["p-2", "!room"]]) {
+        answering(door(pass, room));
+        await host.admit(room!, session);
+      }
+      const asked = answering({ ...door(), ...door(undefined, "!other") });
+      await host.portals("!room", session);
+      await host.portals("!other", session);
+      expect(looks(asked)).toEqual([`${portals("!room")}?pass=p-2`, `${portals("!other")}?pass=q-1`]);
+      for (const none of [undefined, null, 7, "", {}, "x".repeat(2_049)]) {
+        const later = answering(door(none));
+        await host.admit("!room", session);
+        await host.portals("!room", session);
+        expect(looks(later)).toEqual([portals("!room")]);
+      }
+    });
   });
 
   it("has no word about another shown as theirs", async () => {

@@ -22,7 +22,7 @@ use crate::{
         content::asset_path,
         persons::{CHALLENGE_MS, Challenge},
         rooms::Membership,
-        worlds::{Granted, Made, NewWorld, Portal, RATINGS, Stands, Target, World},
+        worlds::{Granted, Made, NewWorld, Portal, RATINGS, Stands, Target, Welcomed, World},
     },
 };
 
@@ -79,11 +79,24 @@ async fn get(call: Call<Bytes>) -> Result<Reply, Fault> {
 
 /// The doors of a world to others, with what their nodes show of those.
 async fn portals(call: Call<Bytes>) -> Result<Reply, Fault> {
-    let asker = asker(&call).await?;
-    let asker = asker.as_ref().map(|session| &*session.user_id);
-    let portals = call.app.services.worlds.portals(&named(&call)?, asker).await?;
+    let (worlds, name) = (&call.app.services.worlds, named(&call)?);
+    let asker = match asker(&call).await? {
+        Some(session) => Some(session.user_id),
+        None => match pass(&call) {
+            Some(pass) => worlds.passed(&name, &pass).await?,
+            None => None,
+        },
+    };
+    let portals = worlds.portals(&name, asker.as_deref()).await?;
     let portals: Vec<Value> = portals.iter().map(portal).collect();
     Ok(reply(&json!({ "portals": portals })))
+}
+
+/// What a visitor of another node shows, who has no token here.
+fn pass(call: &Call<Bytes>) -> Option<String> {
+    let query = call.request.uri().query().unwrap_or_default();
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(name, _)| name == "pass").map(|(_, pass)| pass.into_owned())
 }
 
 fn portal(portal: &Portal) -> Value {
@@ -218,9 +231,10 @@ async fn visitor(call: Call<Bytes>) -> Result<Reply, Fault> {
     let worlds = &call.app.services.worlds;
     let name = named(&call)?;
     let granted = worlds.grant_visitor(&presentation, &challenge, blocks, &name);
-    let (granted, given) = Box::pin(granted).await?;
+    let Welcomed { granted, given, pass } = Box::pin(granted).await?;
     let mut told = told(&call, &granted);
     told["given"] = given.into();
+    told["pass"] = pass.into();
     // Their client may say anew whom they block.
     told["blocks"] = true.into();
     Ok(unkept(reply(&told)))

@@ -36,6 +36,7 @@ pub use self::{
     beyond::{Target, Trouble},
     found::{Made, NewWorld, RATINGS},
     portals::{Portal, Stands},
+    visitors::Welcomed,
     visits::Granted,
 };
 use super::{

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ruma::{OwnedUserId, RoomId, RoomOrAliasId, ServerName, UserId};
 use serde_json::Value;
-use wayside_identity::blocks::Blocks;
+use wayside_identity::{blocks::Blocks, tag};
 use wayside_world::realtime::Visitor;
 
 use super::{
@@ -29,17 +30,31 @@ use crate::{
     store::{rooms, visitors},
 };
 
+/// How long a pass is good, in milliseconds: longer than most visits, and whoever stays is let in anew.
+const PASS_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Tells the seals of passes from all others under the same key.
+const PASS: &[u8] = b"visitor's pass";
+
+/// Somebody of elsewhere who may come in.
+pub struct Welcomed {
+    /// Their ticket.
+    pub granted: Granted,
+    /// What this node has given them, which they may not know yet.
+    pub given: Vec<Value>,
+    /// What shows, while they are here, that they are.
+    pub pass: String,
+}
+
 impl Worlds {
     /// Lets somebody in who lives elsewhere, and shows it by a presentation that answers a challenge of
-    /// [`super::super::persons::Persons::challenge`]. They meet nobody whom they block. Beside the ticket: what this
-    /// node has given them, which they may not know yet.
+    /// [`super::super::persons::Persons::challenge`]. They meet nobody whom they block.
     pub async fn grant_visitor(
         &self,
         presentation: &Value,
         challenge: &str,
         blocks: Blocks,
         name: &RoomOrAliasId,
-    ) -> Result<(Granted, Vec<Value>), Error> {
+    ) -> Result<Welcomed, Error> {
         let shown = self.persons.answered(presentation, challenge).await?;
         if self.ground.is_local(&shown.account) {
             let why = "you live here: sign in, and come in as whom you are";
@@ -81,8 +96,47 @@ impl Worlds {
             at: None,
         };
         let brings = Brings { body, badges: Some(badges) };
+        let pass = self.pass(&world.room_id, &coming.user_id);
         let granted = self.hand_out(world, coming, brings).await?;
-        Ok((granted, given))
+        Ok(Welcomed { granted, given, pass })
+    }
+
+    /// What shows for the time of a visit that somebody who has no account here is in a world: its seal says so.
+    fn pass(&self, room_id: &RoomId, account: &UserId) -> String {
+        let until_ms = self.ground.clock.now_ms() + PASS_MS;
+        let body = format!("{until_ms}.{}", URL_SAFE_NO_PAD.encode(account.as_str()));
+        let parts: [&[u8]; 3] = [PASS, room_id.as_bytes(), body.as_bytes()];
+        let seal = tag::seal(&self.ground.token_key, &parts);
+        format!("{body}.{}", URL_SAFE_NO_PAD.encode(seal))
+    }
+
+    /// Whose pass for a world somebody shows, who may be there still.
+    pub async fn passed(
+        &self,
+        name: &RoomOrAliasId,
+        pass: &str,
+    ) -> Result<Option<OwnedUserId>, Error> {
+        let room_id = match self.rooms.resolve(name).await {
+            Ok(room_id) => room_id,
+            Err(Error::NotFound(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Some(account) = self.read_pass(&room_id, pass) else { return Ok(None) };
+        let may = self.may_still_visit(&account, &room_id).await?;
+        Ok(may.then_some(account))
+    }
+
+    fn read_pass(&self, room_id: &RoomId, pass: &str) -> Option<OwnedUserId> {
+        let (body, seal) = pass.rsplit_once('.')?;
+        let seal = URL_SAFE_NO_PAD.decode(seal).ok()?;
+        let parts: [&[u8]; 3] = [PASS, room_id.as_bytes(), body.as_bytes()];
+        if !tag::is_sealed(&self.ground.token_key, &parts, &seal) {
+            return None;
+        }
+        let (until_ms, account) = body.split_once('.')?;
+        let until_ms: i64 = until_ms.parse().ok()?;
+        let account = String::from_utf8(URL_SAFE_NO_PAD.decode(account).ok()?).ok()?;
+        UserId::parse(account).ok().filter(|_| until_ms > self.ground.clock.now_ms())
     }
 
     /// Gives somebody who comes and has moved what they had here. Where that fails they come as anybody does.

@@ -48,7 +48,7 @@ export async function setPassword({ token }: Session, password: string, others: 
   await ask("POST", `${CLIENT}/account/password`, { body, token });
 }
 
-/** Ends the account for ever. */
-export async function endAccount({ token }: Session, auth: object): Promise<void> {
-  await ask("POST", `${CLIENT}/account/deactivate`, { body: auth, token });
+/** Ends the account for ever; what they said and who they were is kept from those who come later, where that is wanted. */
+export async function endAccount({ token }: Session, erase: boolean, auth: object): Promise<void> {
+  await ask("POST", `${CLIENT}/account/deactivate`, { body: { erase, ...auth }, token });
 }

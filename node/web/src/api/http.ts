@@ -29,6 +29,8 @@ export interface Ask {
   signal?: AbortSignal;
   /** How long the answer may take. */
   timeoutMs?: number;
+  /** Whether the browser keeps nothing of it, as where the address itself holds a secret. */
+  secret?: boolean;
 }
 
 export async function ask<T>(method: string, path: string, options: Ask = {}): Promise<T> {
@@ -43,6 +45,7 @@ export async function ask<T>(method: string, path: string, options: Ask = {}): P
       headers,
       body: options.body === undefined ? null : JSON.stringify(options.body),
       signal: options.signal ? AbortSignal.any([timeout, options.signal]) : timeout,
+      ...(options.secret && { cache: "no-store" }),
     });
   } catch (error) {
     if (options.signal?.aborted) throw error;

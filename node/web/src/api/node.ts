@@ -63,6 +63,8 @@ export interface Visit {
   blocks?: boolean;
   /** Credentials that the node gave the person and that they did not show it; what another node says, unread. */
   given?: unknown;
+  /** By it the node knows for the time of the visit who asks; what another node says, unread. */
+  pass?: unknown;
 }
 
 export interface Issue {

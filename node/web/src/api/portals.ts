@@ -1,5 +1,5 @@
 // The portals of a world: what its node says of them, and setting them as state of the world's room.
-import { ApiError, ask, FAR_MS } from "./http";
+import { ApiError, type Ask, ask, FAR_MS } from "./http";
 import type { Rating } from "./node";
 import type { Session } from "./session";
 import { isFields, oneOf } from "./text";
@@ -52,11 +52,19 @@ const RATINGS: readonly Rating[] = ["general", "teen", "mature"];
 const REACH_M = 16_777;
 const COUNT = 1_000_000;
 
-/** The portals of a world of this node, or of the one at an origin, to whom no token is ever shown. */
-export async function portalsOf(world: string, token: string | null, origin = ""): Promise<Portal[]> {
-  const path = `${origin}/_wayside/v1/worlds/${encodeURIComponent(world)}/portals`;
-  const options = { timeoutMs: FAR_MS, ...(origin === "" ? { token } : {}) };
-  return readPortals(await ask<unknown>("GET", path, options));
+/** The portals of a world of this node, as somebody sees them who is signed in. */
+export const portalsOf = (world: string, token: string | null): Promise<Portal[]> => portalsBy(pathOf(world), { token });
+
+/** Those of a world of the node at an origin, to whom no token is ever shown, but the pass that it gave for a visit. */
+export function portalsAbroad(world: string, origin: string, pass: string | null): Promise<Portal[]> {
+  const path = origin + pathOf(world);
+  return pass === null ? portalsBy(path) : portalsBy(`${path}?${new URLSearchParams({ pass })}`, { secret: true });
+}
+
+const pathOf = (world: string): string => `/_wayside/v1/worlds/${encodeURIComponent(world)}/portals`;
+
+async function portalsBy(path: string, options: Ask = {}): Promise<Portal[]> {
+  return readPortals(await ask<unknown>("GET", path, { timeoutMs: FAR_MS, ...options }));
 }
 
 /** Reads what a node says; nothing that it might say does more than not to be shown. */

@@ -317,6 +317,7 @@ export class Device {
       people: room.isEncrypted ? people : [],
       mayEncrypt,
       asksFriend: isInvite && room.asksFriend,
+      worldServer: isInvite ? room.worldServer : null,
     };
   }
 

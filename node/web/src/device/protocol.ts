@@ -49,6 +49,8 @@ export interface Conversation {
   mayEncrypt: boolean;
   /** Whether it is an invitation by which somebody asks to be friends. */
   asksFriend: boolean;
+  /** The server name of the node of a world to which the person is invited, as the invitation says it. */
+  worldServer: string | null;
 }
 
 export interface OwnDevice {

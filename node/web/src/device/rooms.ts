@@ -1,6 +1,7 @@
 // What the device knows of rooms: who is in them, what they are called, what was said last.
 import { localpart } from "../api/session";
 import { FRIEND } from "./friends";
+import { nodeOfWorld, WORLD } from "./invitation";
 import type { JoinedRoom, RawEvent } from "./sync";
 
 export interface Member {
@@ -8,7 +9,6 @@ export interface Member {
   name: string;
 }
 
-export const WORLD = "org.matrix.msc3815.world";
 /** As many events of a room are kept here; older ones are asked for again. */
 const MOST_EVENTS = 300;
 /** What of a room's state is of use here. */
@@ -42,6 +42,8 @@ export class Room {
   private invitation: RawEvent | null = null;
   /** Who says in their invitation that they ask to be friends. */
   private asker: string | null = null;
+  /** The server name of the node on which it is, where it is a world to which the person is invited. */
+  worldServer: string | null = null;
 
   constructor(readonly roomId: string) {}
 
@@ -77,6 +79,7 @@ export class Room {
       if (event.type === "m.room.member" && event.state_key === own) this.invitation = event;
       if (event.type === FRIEND && event.sender === event.state_key) this.asker = event.sender ?? null;
     }
+    this.worldServer = this.isWorld ? nodeOfWorld(state, own) : null;
   }
 
   apply(event: RawEvent): void {

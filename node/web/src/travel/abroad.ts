@@ -3,7 +3,7 @@ import { MOST_ASKS, type NamedAsk } from "../api/asks";
 import { blocks as blocksOf } from "../api/friends";
 import { ApiError, ask } from "../api/http";
 import { farNode, type Visit, type World, world } from "../api/node";
-import { portalsOf } from "../api/portals";
+import { portalsAbroad } from "../api/portals";
 import { elsewhere, type Session } from "../api/session";
 import { loadMore, t } from "../i18n";
 import type { Json, JsonObject } from "../identity/canonical";
@@ -21,6 +21,9 @@ interface Challenge {
 const JOIN_MS = 60_000;
 /** Of so many worlds of a node it is remembered what they ask for. */
 const MOST_ASKING = 100;
+/** Of so many worlds of a node the pass is kept that was given last. */
+const MOST_PASSES = 100;
+const PASS_LETTERS = 2_048;
 const WORLD = "org.matrix.msc3815.world";
 
 /** The node of a server name, as somebody's home finds it. */
@@ -41,6 +44,7 @@ export function originOf(address: string): string {
 export function hostAt(base: string, serverName: string): Host {
   const page = (one: World): string => base + pathTo(addressOf(one, serverName), serverName);
   const asked = new AskedFor();
+  const passes = new Passes();
   const look = async (name: string): Promise<World | null> => {
     const found = await optional(there(world(name, null, base)));
     return found && asked.heard(name, placed(base, found));
@@ -54,7 +58,8 @@ export function hostAt(base: string, serverName: string): Host {
       // It is known of most worlds already. Whoever cannot learn it may be let in all the same.
       const asks = asked.of(name) ?? look(name).then(() => asked.of(name) ?? [], () => []);
       try {
-        const visit = opened(base, await admitted({ base, serverName, name, asks }, session, consent ?? null));
+        const { pass, ...visit } = opened(base, await admitted({ base, serverName, name, asks }, session, consent ?? null));
+        passes.given(visit.world.room_id, session, pass);
         asked.heard(name, visit.world);
         void bringHome(visit.given, session);
         return visit;
@@ -66,7 +71,10 @@ export function hostAt(base: string, serverName: string): Host {
     },
     join: (roomId, session) => join(roomId, serverName, session),
     page,
-    portals: async (roomId) => portalsAt(base, (await optional(there(portalsOf(roomId, null, base)))) ?? []),
+    portals: async (roomId, session) => {
+      const all = await optional(there(portalsAbroad(roomId, base, passes.of(roomId, session))));
+      return portalsAt(base, all ?? []);
+    },
     way: async (one) => ({ link: page(one), about: t("travel.invite", { node: serverName }) }),
   };
 }
@@ -91,6 +99,24 @@ class AskedFor {
 
   forget(name: string): void {
     this.known.delete(name);
+  }
+}
+
+/** The passes that a node gave for visits, each for one person in one room; they are told to nobody but that node. */
+class Passes {
+  private readonly newest = new Map<string, { userId: string; pass: string }>();
+
+  /** Takes what came with a visit, in place of what came with the one before it; nodes of before give none. */
+  given(roomId: string, { userId }: Session, pass: unknown): void {
+    this.newest.delete(roomId);
+    if (typeof pass !== "string" || pass === "" || pass.length > PASS_LETTERS) return;
+    this.newest.set(roomId, { userId, pass });
+    for (const oldest of [...this.newest.keys()].slice(0, -MOST_PASSES)) this.newest.delete(oldest);
+  }
+
+  of(roomId: string, { userId }: Session): string | null {
+    const found = this.newest.get(roomId);
+    return found?.userId === userId ? found.pass : null;
   }
 }
 

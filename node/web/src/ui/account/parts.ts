@@ -92,18 +92,28 @@ export function keysPart(session: Session): Part {
 /** Ending the account, which is said before it is done. */
 export function endPart(session: Session, ended: () => void): Part {
   return part(session, t("account.end"), t("account.end_lead"), async (place) => {
+    const id = freshId("erase");
+    const about = freshId("erasing");
+    const erase = h("input", { attrs: { type: "checkbox", id, "aria-describedby": about } });
+    const choice = h("div", { class: "choice" }, erase, h("label", { text: t("account.erase"), attrs: { for: id } }));
+    const hint = h("p", { class: "hint", text: t("account.erase_lead"), attrs: { id: about } });
     const deed = {
       title: t("account.end_sure", { user: session.userId }),
       lead: t("account.prove"),
       button: t("account.end_do"),
       run: async (auth: object): Promise<void> => {
-        await endAccount(session, auth);
+        await endAccount(session, wanted, auth);
         ended();
       },
       done: "",
     };
     const end = h("button", { class: "secondary danger", text: t("account.end_do"), attrs: { type: "button" } });
-    end.addEventListener("click", () => prove(place, deed, end));
-    return [end];
+    // What is confirmed is this wish, and no other.
+    let wanted = false;
+    end.addEventListener("click", () => {
+      wanted = erase.checked;
+      prove(place, deed, end);
+    });
+    return [choice, hint, end];
   });
 }

@@ -1,5 +1,6 @@
 // Messages beside the list of worlds: a button that opens them, and the cards that wait.
 import { t } from "../../i18n";
+import type { Address } from "../../travel/address";
 import { h } from "../dom";
 import { icon } from "../icons";
 import { closeDialog, dialogIsOpen, openDialog } from "../shell";
@@ -10,7 +11,7 @@ import { MessagesPanel } from "./panel";
 export interface BesideDoors {
   serverName: string;
   /** Goes into a world. */
-  enter(roomId: string): void;
+  enter(world: Address): void;
   /** The person was invited to a world, or one is otherwise than it was. */
   worldsChanged(): void;
 }

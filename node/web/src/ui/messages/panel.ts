@@ -1,8 +1,11 @@
 // Conversations in a panel: the list of all, and one of them at a time.
 import { fullAddress } from "../../api/session";
 import type { Conversation } from "../../device/protocol";
-import { locale, t } from "../../i18n";
+import { loadMore, locale, t } from "../../i18n";
+import type { Address } from "../../travel/address";
+import { isKnown, know } from "../../travel/known";
 import { busy, field, h } from "../dom";
+import { goingDialog } from "../going";
 import { icon } from "../icons";
 import { Lines } from "../lines";
 import { dialogIsOpen, notice } from "../shell";
@@ -21,7 +24,7 @@ export interface PanelDoors extends DialogDoors {
   /** The room of the world that is around, whose chat has a place of its own. */
   worldId: string | null;
   /** Goes into a world. */
-  enter(roomId: string): void;
+  enter(world: Address): void;
 }
 
 const MOST_LETTERS = 4000;
@@ -158,7 +161,8 @@ export class MessagesPanel {
           try {
             // Whoever walks into a world has accepted.
             if (accept && isWorld) {
-              this.doors.enter(one.roomId);
+              // A device of before, in another page, says of no node.
+              await this.enter({ name: one.roomId, serverName: one.worldServer ?? this.doors.serverName });
               return;
             }
             await messages.call("answer", one.roomId, accept);
@@ -172,6 +176,26 @@ export class MessagesPanel {
     };
     const about = h("span", { class: "row-text" }, h("b", { text }), h("span", { class: "note", text: one.other ?? "" }));
     return [h("div", { class: "invitation" }, markOf(one.other ?? one.roomId, name), about, h("div", { class: "row" }, answer(true), answer(false)))];
+  }
+
+  private async enter(world: Address): Promise<void> {
+    const { serverName, enter } = this.doors;
+    const { serverName: there } = world;
+    if (there === serverName || isKnown(there) || (await this.agrees(there))) enter(world);
+  }
+
+  /** Whoever goes to a node for the first time is told that it learns who they are. */
+  private async agrees(serverName: string): Promise<boolean> {
+    let agrees = false;
+    this.doors.opens();
+    try {
+      await loadMore("portals");
+      agrees = await goingDialog(serverName, () => {});
+    } finally {
+      if (!agrees) this.doors.closed();
+    }
+    if (agrees) know(serverName);
+    return agrees;
   }
 
   /** Shows one conversation. */
