@@ -262,7 +262,7 @@ async function world({ users }) {
   await ann.sees(".easel");
   await ann.page.locator(".easel input[type=file]").setInputFiles({ name: "den.glb", mimeType: "model/gltf-binary", buffer: island() });
   await ann.sees(".create-under img");
-  await ann.page.locator(".access input[type=radio]").last().press("Space");
+  await ann.page.locator(".access input[value=private]").press("Space");
   await ann.sees(".choice.within");
   await lookDown("create", ".create");
   await ann.press(t("create.do"));

@@ -603,6 +603,9 @@ async fn a_node_says_what_it_is(stage: &mut Stage) -> Result<()> {
                 .all(|it| header("access-control-allow-headers").contains(it)),
             "{method} {path}"
         );
+        // A page asks once what it may ask, and not before every request.
+        let kept = header("access-control-max-age");
+        ensure!((kept == "7200") == (method == Method::OPTIONS), "{method} {path}: {kept}");
         ensure!(
             method != Method::OPTIONS || answer.status().is_success(),
             "{path}: {}",
