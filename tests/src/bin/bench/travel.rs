@@ -130,7 +130,10 @@ pub(crate) async fn rows() -> Result<Vec<Row>> {
         ),
         Row::new("identity.visit_warm_p50_ms", median(warm), "ms", lower)
             .limit(120.0)
-            .note(format!("the same between nodes that know each other; of {WARM}")),
+            .note(format!(
+                "the same between nodes that know each other; of {WARM}. Where a processor draws, about 100 ms of it are \
+                 the browser's, which draws the new screen before it hears: see the control"
+            )),
         Row::new("identity.visit_home_p50_ms", median(own), "ms", lower)
             .note("control of the same run: a world of the home, without showing who one is"),
         Row::new("identity.portal_walks_lost", f64::from(lost), "", lower).limit(0.0).note(
